@@ -1,0 +1,61 @@
+"""Attar: from a large labelled image set to a few kilobytes that train nearly as well."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attar.artefact import Artefact, load
+    from attar.condensing import Listener, condense
+    from attar.data import LabelledImages, from_dataset, from_tensors, load_source
+    from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
+    from attar.evaluating import evaluate
+    from attar.request import Request
+
+__version__ = "0.1.0"
+
+# torch takes seconds to import, so each name is imported when it is first used
+_HOMES = {
+    "Artefact": "attar.artefact",
+    "ArtefactError": "attar.errors",
+    "AttarError": "attar.errors",
+    "BadRequest": "attar.errors",
+    "LabelledImages": "attar.data",
+    "Listener": "attar.condensing",
+    "Request": "attar.request",
+    "RunFailed": "attar.errors",
+    "condense": "attar.condensing",
+    "evaluate": "attar.evaluating",
+    "from_dataset": "attar.data",
+    "from_tensors": "attar.data",
+    "load": "attar.artefact",
+    "load_source": "attar.data",
+}
+
+__all__ = [
+    "Artefact",
+    "ArtefactError",
+    "AttarError",
+    "BadRequest",
+    "LabelledImages",
+    "Listener",
+    "Request",
+    "RunFailed",
+    "condense",
+    "evaluate",
+    "from_dataset",
+    "from_tensors",
+    "load",
+    "load_source",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'attar' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,183 @@
+"""Bytes: what a synthetic set may cost, what it costs, and the largest size that fits."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from attar.errors import BadRequest
+
+Count = Literal["paper", "all"]
+
+FLOAT32_BYTES = 4
+_UNITS = {
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as ``123456``, ``120kB`` or ``1.5MiB``.
+
+    Raises:
+        BadRequest: the text is no size, or the size is below one byte.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = found[2].lower() if found else ""
+    if found is None or (unit and unit not in _UNITS):
+        raise BadRequest(f"--bytes {text!r}: write a number and a unit, such as 120kB or 1.5MiB")
+    size = int(float(found[1]) * _UNITS.get(unit, 1))
+    if size < 1:
+        raise BadRequest(f"--bytes {text!r}: at least one byte is needed")
+    return size
+
+
+def format_bytes(size: int) -> str:
+    """Write a number of bytes for people: exact below 10 kB, else three digits and a unit."""
+    if size < 10_000:
+        return f"{size} B"
+    for unit, scale in (("GB", 1000**3), ("MB", 1000**2), ("kB", 1000)):
+        if size >= scale:
+            return f"{size / scale:.4g} {unit}"
+    raise AssertionError("unreachable: sizes of 10 kB and above have a unit")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored tensor.
+
+    Args:
+        name: its name in the artefact.
+        shape: its shape.
+        dtype: its storage type, such as ``float32``.
+        bytes: its size on disk.
+        paper: whether the papers count it (images or their factors).
+        why: what it is for.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    bytes: int
+    paper: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Every tensor that a user must keep to make images and labels again."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def paper(self) -> int:
+        """Bytes as the papers count: images or factors only."""
+        return sum(entry.bytes for entry in self.entries if entry.paper)
+
+    @property
+    def all(self) -> int:
+        """Bytes of everything that must travel; equals the payload of the artefact."""
+        return sum(entry.bytes for entry in self.entries)
+
+    @property
+    def values(self) -> int:
+        """Stored numbers that the papers count."""
+        return sum(math.prod(entry.shape) for entry in self.entries if entry.paper)
+
+    def as_rows(self) -> list[dict[str, object]]:
+        """Return the entries as plain dictionaries."""
+        return [asdict(entry) for entry in self.entries]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An allowance for a whole synthetic set, said in one of three ways.
+
+    Args:
+        ipc: K full float32 images per class, the papers' measure of memory.
+        bytes: a number of bytes for the whole set.
+        images_per_class: a plain count; no limit in bytes.
+        count: whether the limit applies to the papers' count or to everything stored.
+
+    Raises:
+        BadRequest: not exactly one of the three is given, or it is not positive.
+    """
+
+    ipc: int | None = None
+    bytes: int | None = None
+    images_per_class: int | None = None
+    count: Count = "paper"
+
+    def __post_init__(self) -> None:
+        ways = {
+            "--ipc": self.ipc,
+            "--bytes": self.bytes,
+            "--images-per-class": self.images_per_class,
+        }
+        given = {name: value for name, value in ways.items() if value is not None}
+        if len(given) != 1:
+            said = " and ".join(given) if given else "none"
+            raise BadRequest(f"give one of {', '.join(ways)} ({said} given)")
+        (name, value), *_ = given.items()
+        if value < 1:
+            raise BadRequest(f"{name} {value}: at least 1 is needed")
+        if self.count not in ("paper", "all"):
+            raise BadRequest(f"--count {self.count!r}: 'paper' or 'all'")
+
+    def limit(self, classes: int, shape: tuple[int, ...]) -> int | None:
+        """Return the allowance in bytes for ``classes`` classes of images of ``shape``."""
+        if self.ipc is not None:
+            return self.ipc * classes * math.prod(shape) * FLOAT32_BYTES
+        return self.bytes
+
+    def images(
+        self,
+        classes: int,
+        shape: tuple[int, ...],
+        cost: Callable[[int], Ledger],
+    ) -> int:
+        """Return the most images per class whose ledger stays within the allowance.
+
+        Args:
+            classes: number of classes.
+            shape: of one image (C, H, W).
+            cost: the ledger of a set with that many images per class; must not fall.
+
+        Raises:
+            BadRequest: not even one image per class fits; names the smallest that does.
+        """
+        limit = self.limit(classes, shape)
+        if limit is None:
+            return self.images_per_class or 1
+
+        def fits(images: int) -> bool:
+            ledger = cost(images)
+            return (ledger.all if self.count == "all" else ledger.paper) <= limit
+
+        if not fits(1):
+            one = cost(1)
+            needed = one.all if self.count == "all" else one.paper
+            raise BadRequest(
+                f"a budget of {limit} bytes ({self.count} count) holds no image per class; one "
+                f"takes {needed} bytes. Raise --ipc or --bytes, or lower --rank."
+            )
+        high = 2
+        while fits(high):
+            high *= 2
+        low = high // 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low
+
+    def as_dict(self) -> dict[str, int | str | None]:
+        """Return the request as a plain dictionary."""
+        return asdict(self)

@@ -1,0 +1,222 @@
+"""The one place for device, precision and compilation."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import resource
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import BadRequest
+from attar.memory import keep_memory
+
+PRECISIONS = ("float32", "bfloat16")
+# Images per call. On a CPU the activations of a chunk should stay near the caches; a GPU wants
+# to be filled.
+CHUNK = {"cpu": 32, "cuda": 2048}
+# Below this many image passes compilation costs more than it saves (measured: see the
+# benchmarks page). A rule in place of a stopwatch keeps a run repeatable.
+COMPILE_FROM_PIXELS = 3e8
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How the arithmetic is done.
+
+    Args:
+        device: where.
+        precision: ``float32``, or ``bfloat16`` for mixed precision (parameters, images and
+            losses stay float32).
+        compile: whether hot functions are compiled.
+        chunk: the most images per call.
+    """
+
+    device: torch.device
+    precision: str
+    compile: bool
+    chunk: int
+
+    def lay_out(self, tensor: Tensor) -> Tensor:
+        """Return ``tensor`` in the memory layout that is fast here."""
+        if tensor.ndim != 4 or not (self.compile or self.device.type == "cuda"):
+            return tensor.contiguous()
+        return tensor.contiguous(memory_format=torch.channels_last)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context under which networks run."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the choice as a plain dictionary."""
+        return {**asdict(self), "device": str(self.device)}
+
+
+def choose(
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",
+    *,
+    pixels: float = float("inf"),
+    chunk: int | None = None,
+) -> Compute:
+    """Return a concrete choice; ``auto`` takes what pays on this machine.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        compile: ``auto``, ``on`` or ``off``.
+        pixels: image pixels that the whole run will send through a network.
+        chunk: the most images per call; None for the device's own.
+
+    Raises:
+        BadRequest: an unknown value, or a device that is not there.
+    """
+    keep_memory()
+    place = _device(device)
+    if precision not in ("auto", *PRECISIONS):
+        raise BadRequest(f"--precision {precision!r}: auto, {' or '.join(PRECISIONS)}")
+    if compile not in ("auto", "on", "off"):
+        raise BadRequest(f"--compile {compile!r}: auto, on or off")
+    if chunk is not None and chunk < 1:
+        raise BadRequest(f"--chunk {chunk}: at least one image per call is needed")
+    compiled = compile == "on" or (compile == "auto" and pixels >= COMPILE_FROM_PIXELS)
+    if precision == "auto":
+        # on a CPU, uncompiled bfloat16 normalization loses what the convolutions gain
+        pays = has_fast_bfloat16(place) and (compiled or place.type == "cuda")
+        precision = "bfloat16" if pays else "float32"
+    return Compute(place, precision, compiled, chunk or CHUNK.get(place.type, 64))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadRequest(f"--device {name!r}: auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadRequest(
+            f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA device(s); "
+            "use --device cpu"
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise BadRequest(f"--device {name!r}: auto, cpu, cuda or cuda:N")
+    return device
+
+
+@functools.cache
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic is done in hardware on ``device``."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def compiled(function: Callable[..., Any], compute: Compute) -> Callable[..., Any]:
+    """Return ``function`` compiled where ``compute`` says so.
+
+    A compilation that fails is reported in one warning, and the function runs as it is.
+    """
+    if not compute.compile:
+        return function
+    fast = torch.compile(function, dynamic=False)
+    failed = False
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any) -> Any:
+        nonlocal failed
+        if not failed:
+            try:
+                with _quiet_compiler():
+                    return fast(*arguments)
+            except Exception as error:
+                if not _is_compiler_error(error):
+                    raise
+                failed = True
+                warnings.warn(
+                    f"compilation failed ({type(error).__name__}); going on without. "
+                    "--compile off avoids the attempt.",
+                    stacklevel=2,
+                )
+        return function(*arguments)
+
+    return guarded
+
+
+@contextlib.contextmanager
+def _quiet_compiler() -> Any:
+    with warnings.catch_warnings():
+        # deprecations inside the compiler itself are none of the user's business
+        warnings.filterwarnings("ignore", module=r"torch\.")
+        yield
+
+
+def _is_compiler_error(error: Exception) -> bool:
+    home = type(error).__module__
+    return home.startswith(("torch._dynamo", "torch._inductor", "torch._functorch"))
+
+
+class Functional:
+    """A method of a network as one function of its tensors, compiled once.
+
+    Parameters are inputs, so every freshly drawn network reuses the compiled function.
+
+    Args:
+        module: any drawn network; gives the structure, and keeps its training or evaluation mode.
+        method: ``embed`` for features, ``forward`` for scores.
+        compute: device, precision, compilation.
+    """
+
+    def __init__(self, module: nn.Module, method: str, compute: Compute) -> None:
+        self._structure = _Method(module, method)
+        self._compute = compute
+        self._function = compiled(self._call, compute)
+
+    def tensors(self, module: nn.Module) -> dict[str, Tensor]:
+        """Return the parameters and buffers of a drawn network, detached, as `__call__` takes."""
+        named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        return {
+            f"module.{name}": self._compute.lay_out(tensor.detach())
+            for name, tensor in named.items()
+        }
+
+    def __call__(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+        """Return the method's float32 result (B×D) for ``images`` (B×C×H×W)."""
+        return self._function(tensors, self._compute.lay_out(images))
+
+    def _call(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+        with self._compute.autocast():
+            result = torch.func.functional_call(self._structure, tensors, (images,))
+        return result.float()
+
+
+class _Method(nn.Module):
+    def __init__(self, module: nn.Module, method: str) -> None:
+        super().__init__()
+        self.module = module
+        self.method = method
+
+    def forward(self, images: Tensor) -> Tensor:
+        return getattr(self.module, self.method)(images)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes this process has held so far, on ``device``."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

@@ -1,0 +1,424 @@
+"""`attar.condense`: a whole run with checkpoints, selection, a log and an artefact."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import attar
+from attar import engine
+from attar.artefact import Artefact, Card, load
+from attar.compute import peak_memory
+from attar.data import as_splits
+from attar.engine import Run
+from attar.errors import ArtefactError, BadRequest, RunFailed
+from attar.evaluate import Trainer
+from attar.evaluate import card as find_card
+from attar.files import check_writable
+from attar.log import Log
+from attar.plan import Plan, make_plan
+from attar.recipes import METHODS
+from attar.request import Request
+from attar.rng import Key
+from attar.synthetic import Synthetic
+from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
+
+CHECKPOINT_FORMAT = "attar.checkpoint"
+CHECKPOINT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, from a few measured steps.
+
+    Args:
+        first_seconds: the first step, compilation included.
+        step_seconds: each later step.
+        total_seconds: all steps that are left, without validation.
+        memory: bytes held at the peak so far.
+        disk: bytes of artefact, checkpoint and their temporary copy.
+    """
+
+    first_seconds: float
+    step_seconds: float
+    total_seconds: float
+    memory: int
+    disk: int
+
+
+class Listener:
+    """Told how a run goes; this one keeps silent."""
+
+    def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
+        """Before the first step of this process."""
+
+    def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
+        """After every step: loss, share of the run done in 0…1, seconds of updates so far."""
+
+    def validated(self, step: int, accuracy: float) -> None:
+        """After a validation: accuracy in percent."""
+
+    def finished(self, artefact: Artefact) -> None:
+        """At the end."""
+
+
+@dataclass
+class Progress:
+    """What a session keeps beside the run itself; written to every checkpoint."""
+
+    seconds: float = 0.0
+    validations_done: int = 0
+    best_step: int = -1
+    best_accuracy: float = -1.0
+    last_accuracy: float | None = None
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of a run, all beside the output."""
+
+    output: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest checkpoint; removed when the run is complete."""
+        return self.output.with_suffix(".checkpoint.safetensors")
+
+    @property
+    def log(self) -> Path:
+        """Losses and validations, one JSON object per line."""
+        return self.output.with_suffix(".log.jsonl")
+
+    @property
+    def last(self) -> Path:
+        """The last iterate, where another one was selected."""
+        return self.output.with_suffix(".last.safetensors")
+
+
+def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> Artefact:
+    """Condense a labelled image set.
+
+    Args:
+        data: a source by name (``digits``, ``folder:DIR``, ``npz:FILE``), a
+            ``torch.utils.data.Dataset``, a pair of images and labels, or `LabelledImages`.
+        listener: told how it goes; silent by default.
+        **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
+            ``data_dir`` and ``resize`` for sources by name.
+
+    Returns:
+        The artefact: the iterate selected on held-out training images, or the last one. With
+        ``output`` it is also written there.
+
+    Raises:
+        BadRequest: something about the request or the data; nothing was started.
+        RunFailed: the run diverged, was interrupted, or a file could not be written.
+
+    Example:
+        >>> attar.condense("digits", ipc=1, iterations=100)  # doctest: +SKIP
+        Artefact(lodm: 10 classes × 2 images of 1×8×8, 2560 bytes)
+    """
+    reading = {name: options.pop(name) for name in ("data_dir", "resize") if name in options}
+    known = Request.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            from attar.errors import unknown
+
+            raise unknown("option", name, known)
+    request = Request(**options)
+    return carry_out(request, data, listener or Listener(), **reading)
+
+
+def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -> Artefact:
+    """Do what `condense` does, from a request."""
+    if request.method not in METHODS:
+        from attar.errors import unknown
+
+        raise unknown("method", request.method, METHODS)
+    paths = Paths(request.output) if request.output is not None else None
+    if paths is not None:
+        finished = check_outputs(request, paths)
+        if finished is not None:
+            return finished
+    name = data if isinstance(data, str) else "data"
+    zca = request.zca or METHODS[request.method].zca(name, request.ipc or 1)
+    splits = as_splits(data, zca=zca, **reading)
+    return Session(make_plan(request, splits), paths, listener).complete()
+
+
+def check_outputs(request: Request, paths: Paths) -> Artefact | None:
+    """Refuse to write over earlier work; return the artefact of a run that is complete."""
+    check_writable(paths.output)
+    if request.overwrite:
+        return None
+    unfinished, done = paths.checkpoint.exists(), paths.output.exists()
+    if request.resume and done and not unfinished:
+        return load(paths.output)
+    if not request.resume and (unfinished or done):
+        what = "an unfinished run" if unfinished else "an artefact"
+        raise BadRequest(
+            f"-o {paths.output}: {what} is already there; --resume continues it, --overwrite "
+            "starts again, or choose another name"
+        )
+    return None
+
+
+class Session:
+    """One run from its plan to its artefact.
+
+    Args:
+        plan: every setting.
+        paths: where files go; None writes none.
+        listener: told how it goes.
+    """
+
+    def __init__(self, plan: Plan, paths: Paths | None, listener: Listener) -> None:
+        self.plan = plan
+        self.paths = paths
+        self.listener = listener
+        self.run = plan.run()
+        self.progress = Progress()
+        self.log = Log(paths.log if paths else None, plan.request.tensorboard)
+        self._saved_at = time.perf_counter()
+        self._stop = threading.Event()
+        self._trainer: Trainer | None = None
+
+    def complete(self) -> Artefact:
+        """Carry the run to its end, from its checkpoint where there is one to resume."""
+        if self.plan.request.resume and self.paths and self.paths.checkpoint.exists():
+            self._restore(self.paths.checkpoint)
+        self.log.open(self.run.step)
+        with self._stopping_at_interrupt():
+            self.listener.started(self.plan, self._estimate(), self.run.step)
+            self._validate_when_due()
+            engine.loop(self.run, self._until, self._after)
+        if self._stop.is_set() and self._share() < 1:
+            self._checkpoint()
+            where = f"; continue with --resume -o {self.paths.output}" if self.paths else ""
+            raise RunFailed(f"interrupted at step {self.run.step}{where}")
+        self.log.close()
+        return self._finish()
+
+    def _until(self, run: Run) -> bool:
+        return self._stop.is_set() or self._share() >= 1
+
+    def _share(self) -> float:
+        """Return how much of the run is done, from 0 to 1."""
+        request, iterations = self.plan.request, self.plan.recipe.iterations
+        if request.minutes is not None:
+            return min(1.0, self.progress.seconds / (60 * request.minutes))
+        return 1.0 if iterations == 0 else min(1.0, self.run.step / iterations)
+
+    def _after(self, run: Run, loss: float) -> None:
+        now = time.perf_counter()
+        self.progress.seconds += now - self._last
+        self.log.step(run.step, loss, self.progress.seconds)
+        self.listener.stepped(run.step, loss, self._share(), self.progress.seconds)
+        self._validate_when_due()
+        if self.paths and now - self._saved_at >= self.plan.request.checkpoint_seconds:
+            self._checkpoint()
+        self._last = time.perf_counter()
+
+    def _validate_when_due(self) -> None:
+        """Measure the iterate on held-out images whenever another share of the run is done."""
+        wanted = self.plan.request.validations
+        if self.plan.held_out is None or self.progress.validations_done >= wanted:
+            return
+        if self._share() * wanted < self.progress.validations_done + 1 - 1e-9:
+            return
+        self.progress.validations_done = math.floor(self._share() * wanted + 1e-9)
+        accuracy = self._validation_accuracy()
+        self.progress.last_accuracy = accuracy
+        if accuracy > self.progress.best_accuracy:
+            self.progress.best_accuracy = accuracy
+            self.progress.best_step = self.run.step
+            self.progress.best = {
+                name: tensor.clone() for name, tensor in self.run.synthetic.state_dict().items()
+            }
+        self.log.validation(self.run.step, accuracy)
+        self.listener.validated(self.run.step, accuracy)
+
+    def _validation_accuracy(self) -> float:
+        """Train one network on the current set, in brief, and test it on held-out images."""
+        assert self.plan.held_out is not None
+        if self._trainer is None:
+            self._trainer = Trainer(self.plan.network, self.plan.compute)
+        name = self.plan.recipe.card
+        full = find_card(name)
+        brief = find_card(name, min(full.epochs, min(200, max(25, 20_000 // len(self.run.synthetic)))))
+        images, labels = training_pair(self.run.synthetic)
+        strategy = brief.strategy(self.plan.train.name)
+        key = self.run.key.fold("validation", self.run.step)
+        (tensors,) = self._trainer.fit(images, labels, brief, strategy, [key])
+        return self._trainer.accuracy(tensors, self.plan.held_out)
+
+    def _estimate(self) -> Estimate:
+        self._last = start = time.perf_counter()
+        if self._share() >= 1:
+            return Estimate(0.0, 0.0, 0.0, peak_memory(self.plan.compute.device), 0)
+        self.run.probe()
+        first = time.perf_counter() - start
+        measured = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            self.run.probe()
+            measured.append(time.perf_counter() - begin)
+        step = min(measured)
+        request = self.plan.request
+        if request.minutes is not None:
+            total = max(0.0, 60 * request.minutes - self.progress.seconds)
+        else:
+            total = step * (self.plan.recipe.iterations - self.run.step)
+        tensors, _ = flatten(self.run.state_dict())
+        copies = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        self._last = time.perf_counter()
+        return Estimate(
+            first,
+            step,
+            total,
+            peak_memory(self.plan.compute.device),
+            2 * self.plan.ledger.all + 3 * copies,
+        )
+
+    def _checkpoint(self) -> None:
+        if self.paths is None or not self.run.finite():
+            return
+        self.log.flush()
+        progress = self.progress
+        tensors, rest = flatten(self.run.state_dict())
+        best = {f"best/{name}": tensor for name, tensor in progress.best.items()}
+        header = {
+            "format": CHECKPOINT_FORMAT,
+            "version": CHECKPOINT_VERSION,
+            "identity": self.plan.identity(),
+            "rest": rest,
+            "seconds": progress.seconds,
+            "validations_done": progress.validations_done,
+            "best_step": progress.best_step,
+            "best_accuracy": progress.best_accuracy,
+            "last_accuracy": progress.last_accuracy,
+        }
+        save_tensors(self.paths.checkpoint, tensors | best, header)
+        self._saved_at = time.perf_counter()
+
+    def _restore(self, path: Path) -> None:
+        header = read_header(path)
+        if header.get("format") != CHECKPOINT_FORMAT or header.get("version") != 1:
+            raise ArtefactError(f"{path} is no checkpoint of this version; use --overwrite")
+        compare_identity(header["identity"], json.loads(json.dumps(self.plan.identity())), path)
+        tensors = read_tensors(path)
+        best = {
+            name.removeprefix("best/"): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith("best/")
+        }
+        self.run.load_state_dict(unflatten(tensors, header["rest"]))
+        self.progress = Progress(
+            header["seconds"],
+            header["validations_done"],
+            header["best_step"],
+            header["best_accuracy"],
+            header["last_accuracy"],
+            best,
+        )
+
+    def _finish(self) -> Artefact:
+        progress = self.progress
+        last = self._artefact(self.run.synthetic.state_dict(), "last", self.run.step)
+        artefact = last
+        if progress.best and progress.best_step != self.run.step:
+            artefact = self._artefact(progress.best, "selected", progress.best_step)
+        if self.paths is not None:
+            if artefact is not last:
+                last.save(self.paths.last)
+            artefact.save(self.paths.output)
+            self.paths.checkpoint.unlink(missing_ok=True)
+        self.listener.finished(artefact)
+        return artefact
+
+    def _artefact(self, tensors: dict[str, Tensor], iterate: str, step: int) -> Artefact:
+        plan, progress = self.plan, self.progress
+        accuracy = progress.best_accuracy if iterate == "selected" else progress.last_accuracy
+        card = Card.model_validate(
+            {
+                "class_names": list(plan.train.class_names),
+                "shape": plan.layout.shape,
+                "images_per_class": plan.layout.per_class,
+                "parametrization": plan.recipe.parametrization.describe(),
+                "learned_labels": plan.recipe.learned_labels,
+                "storage": plan.request.storage,
+                "mean": list(plan.train.preprocessing.mean),
+                "std": list(plan.train.preprocessing.std),
+                "zca": getattr(plan.train.preprocessing.whitening, "kind", "none"),
+                "budget": {**plan.request.budget().as_dict(), "limit": plan.limit},
+                "method": plan.request.method,
+                "settings": {**plan.identity(), "card": plan.recipe.card},
+                "seed": plan.request.seed,
+                "step": step,
+                "iterate": iterate,
+                "validation": accuracy,
+                "provenance": {
+                    "source": plan.source,
+                    "dataset": plan.train.name,
+                    "images": len(plan.train),
+                    "attar": attar.__version__,
+                    "torch": torch.__version__,
+                    "command": plan.request.command(plan.source),
+                },
+            }
+        )
+        synthetic = Synthetic(plan.layout, plan.recipe.parametrization, card.learned_labels)
+        # rounded as it will be stored, so that what is returned equals what is loaded again
+        dtype = getattr(torch, card.storage)
+        synthetic.load_state_dict(
+            {name: tensor.detach().cpu().to(dtype).float() for name, tensor in tensors.items()}
+        )
+        return Artefact(card, synthetic.requires_grad_(False), plan.train.preprocessing)
+
+    @contextlib.contextmanager
+    def _stopping_at_interrupt(self) -> Iterator[None]:
+        """Let the step in progress end at the first Ctrl-C; the second one interrupts it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: Any) -> None:
+            self._stop.set()
+            signal.signal(signal.SIGINT, before)
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+@torch.no_grad()
+def training_pair(synthetic: Synthetic) -> tuple[Tensor, Tensor]:
+    """Return the images and labels that a network trains on."""
+    rows = torch.arange(len(synthetic), device=synthetic.class_of_row.device)
+    images, labels = synthetic(rows)
+    return images, synthetic.class_of_row if synthetic.labels is None else labels
+
+
+def compare_identity(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    """Refuse to continue a run whose settings are other than those asked for."""
+    different = [name for name in wanted if saved.get(name) != wanted[name]]
+    if different:
+        name = different[0]
+        raise BadRequest(
+            f"--resume: {path} was made with another {', '.join(different)} ({name}: "
+            f"{saved.get(name)!r} there, {wanted[name]!r} asked for); give the same options, or "
+            "--overwrite to start again"
+        )

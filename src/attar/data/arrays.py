@@ -1,0 +1,174 @@
+"""Arrays and tensors of images in any usual layout, made N×C×H×W uint8 (or float32)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attar.errors import BadRequest
+
+CHANNELS = (1, 3)
+ClassNames = Sequence[str] | Mapping[int, str] | None
+
+
+def as_images(given: Any, name: str) -> Tensor:
+    """Return N×C×H×W images, uint8 where that loses nothing, else float32.
+
+    Args:
+        given: array or tensor, N×H×W, N×C×H×W or N×H×W×C with 1 or 3 channels; uint8, other
+            integers in 0…255, or floats in [0, 1].
+        name: how messages call it.
+
+    Raises:
+        BadRequest: no channel axis can be told, or integers outside 0…255.
+    """
+    as_tensor = isinstance(given, Tensor)
+    tensor = given.detach() if as_tensor else array_tensor(given, name)
+    if tensor.ndim == 3:
+        tensor = tensor.unsqueeze(1)
+    elif tensor.ndim != 4:
+        raise BadRequest(
+            f"{name}: images have shape {tuple(tensor.shape)}; N×H×W, N×H×W×C or N×C×H×W is needed"
+        )
+    elif channels_last(tensor.shape[1:], name, prefer_first=as_tensor):
+        tensor = tensor.permute(0, 3, 1, 2)
+    return as_bytes(tensor, name).contiguous()
+
+
+def array_tensor(given: Any, name: str) -> Tensor:
+    """Return a tensor over the memory of an array of numbers."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "uif":
+        raise BadRequest(f"{name}: values are {array.dtype}; numbers are needed")
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+    elif array.dtype != np.uint8:
+        array = array.astype(np.int64, copy=False)
+    # a read-only or byte-swapped or negatively strided array is no tensor
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def channels_last(shape: Sequence[int], name: str, *, prefer_first: bool) -> bool:
+    """Tell whether one image's 3 axes end with the channels.
+
+    Args:
+        shape: the three axes of one image.
+        name: how messages call it.
+        prefer_first: take C×H×W where both readings are possible, as PyTorch does; refuse
+            otherwise.
+    """
+    first, last = shape[0] in CHANNELS, shape[-1] in CHANNELS
+    if first and last and not prefer_first:
+        raise BadRequest(
+            f"{name}: images of shape {tuple(shape)} can be read as C×H×W and as H×W×C; "
+            "give a torch tensor (N×C×H×W), or grayscale as N×H×W"
+        )
+    if not first and not last:
+        raise BadRequest(
+            f"{name}: images of shape {tuple(shape)} have no axis of 1 or 3 channels; "
+            "give grayscale or RGB images"
+        )
+    return not first
+
+
+def as_bytes(images: Tensor, name: str) -> Tensor:
+    """Return uint8 images where every value is a whole 255th, else float32 ones."""
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        if images.numel() and (int(images.min()) < 0 or int(images.max()) > 255):
+            raise BadRequest(
+                f"{name}: whole-numbered images run from {int(images.min())} to "
+                f"{int(images.max())}; they must be in 0…255"
+            )
+        return images.to(torch.uint8)
+    if not all(map(is_whole_255ths, images.split(1024))):
+        return images.float()
+    whole = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
+    for target, part in zip(whole.split(1024), images.split(1024), strict=True):
+        target.copy_(part.float().mul(255).round_())
+    return whole
+
+
+def is_whole_255ths(images: Tensor) -> bool:
+    """Tell whether floats in [0, 1] are 8-bit pixels divided by 255, up to float32 rounding."""
+    scaled = images.float() * 255
+    # NaN compares false
+    return bool(((scaled >= 0) & (scaled <= 255) & ((scaled - scaled.round()).abs() < 1e-4)).all())
+
+
+def as_labels(given: Any, name: str) -> Tensor:
+    """Return N int64 labels; N×1 is flattened.
+
+    Raises:
+        BadRequest: the labels are no whole numbers, or one-hot rows.
+    """
+    labels = given.detach() if isinstance(given, Tensor) else label_tensor(given, name)
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise BadRequest(f"{name}: labels are {labels.dtype}; whole class indices are needed")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels.flatten()
+    if labels.ndim != 1:
+        raise BadRequest(
+            f"{name}: labels have shape {tuple(labels.shape)}; one class index per image is "
+            "needed (for one-hot rows: labels.argmax(1))"
+        )
+    return labels.long()
+
+
+def label_tensor(given: Any, name: str) -> Tensor:
+    """Return a tensor of an array or list of labels, or say how to number names."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "uif":
+        raise BadRequest(
+            f"{name}: labels are {array.dtype}; whole class indices are needed (for names: "
+            "class_names, labels = numpy.unique(labels, return_inverse=True))"
+        )
+    return array_tensor(array, name)
+
+
+def name_classes(labels: Tensor, class_names: ClassNames, name: str) -> tuple[str, ...]:
+    """Return the K class names; without any given, "0", "1", … up to the highest label."""
+    if isinstance(class_names, str):
+        raise BadRequest(f"{name}: class_names is the one text {class_names!r}; give a list")
+    if class_names is None:
+        return numbered_names(labels, name)
+    values = class_names.values() if isinstance(class_names, Mapping) else class_names
+    names = tuple(map(str, values))
+    if len(set(names)) < len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise BadRequest(f"{name}: the class name {twice!r} is given twice")
+    return names
+
+
+def numbered_names(labels: Tensor, name: str) -> tuple[str, ...]:
+    """Return "0", "1", … up to the highest label."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(labels):
+        raise BadRequest(
+            f"{name}: labels run from {low} to {high} for {len(labels)} images; number the "
+            "classes 0, 1, 2, … without gaps"
+        )
+    return tuple(map(str, range(high + 1)))
+
+
+def renumber(labels: Tensor, class_names: ClassNames, name: str) -> Tensor:
+    """Return labels numbered 0…K−1 in the order of a mapping from label to class name.
+
+    Without a mapping the labels stay as they are.
+
+    Raises:
+        BadRequest: a label is not in the mapping.
+    """
+    if not isinstance(class_names, Mapping):
+        return labels
+    position = {int(label): index for index, label in enumerate(class_names)}
+    distinct, inverse = torch.unique(labels, return_inverse=True)
+    unnamed = [label for label in distinct.tolist() if label not in position]
+    if unnamed:
+        raise BadRequest(f"{name}: label {unnamed[0]} has no name in class_names")
+    return torch.tensor([position[label] for label in distinct.tolist()])[inverse.cpu()]

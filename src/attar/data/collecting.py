@@ -1,0 +1,90 @@
+"""A map-style data set read once, item by item, into one tensor."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attar.data.arrays import array_tensor, as_bytes, channels_last
+from attar.data.resizing import decode_image, fit_images, plain_mode
+from attar.errors import BadRequest
+
+
+def collect(dataset: Any, name: str, size: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
+    """Return N×C×H×W images and N labels of a data set of (image, label).
+
+    Images become uint8 while every value is a whole 255th, and float32 from the first on that
+    is not, so a set of 8-bit pictures never takes more than its bytes.
+    """
+    count = length(dataset, name)
+    labels = torch.empty(count, dtype=torch.int64)
+    images: Tensor | None = None
+    for index in range(count):
+        pixels, labels[index] = read_item(dataset, index, name)
+        pixels = fit_images(pixels.unsqueeze(0), size)[0]
+        if images is None:
+            images = torch.empty(count, *pixels.shape, dtype=pixels.dtype)
+        if pixels.shape != images.shape[1:]:
+            raise BadRequest(
+                f"{name}: image {index} is C×H×W = {tuple(pixels.shape)}, the ones before "
+                f"{tuple(images.shape[1:])}; give images of one size and mode, or a resize"
+            )
+        if images.dtype == torch.uint8 and pixels.dtype != torch.uint8:
+            images = images.float().div_(255)
+        images[index] = to_type(pixels, images.dtype)
+    if images is None:
+        raise BadRequest(f"{name}: the data set is empty")
+    return images, labels
+
+
+def to_type(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return pixels as the collected type, uint8 or float32, on one scale."""
+    if dtype != torch.uint8 and pixels.dtype == torch.uint8:
+        return pixels.to(dtype).div_(255)
+    return pixels
+
+
+def length(dataset: Any, name: str) -> int:
+    """Return the number of items, or refuse a data set that cannot be indexed."""
+    try:
+        return len(dataset)
+    except TypeError as error:
+        raise BadRequest(
+            f"{name}: {type(dataset).__name__} has no length; give a map-style Dataset"
+        ) from error
+
+
+def read_item(dataset: Any, index: int, name: str) -> tuple[Tensor, int]:
+    """Return one image as C×H×W and its label."""
+    item = dataset[index]
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise BadRequest(f"{name}: item {index} is no pair of image and label")
+    image, label = item
+    if isinstance(label, Tensor | np.ndarray) and math.prod(label.shape) == 1:
+        label = label.item()
+    if isinstance(label, bool | np.bool) or not isinstance(label, int | np.integer):
+        raise BadRequest(f"{name}: item {index} has the label {label!r}; a whole number is needed")
+    return as_pixels(image, f"{name}: image {index}"), int(label)
+
+
+def as_pixels(image: Any, name: str) -> Tensor:
+    """Return one Pillow image, array or tensor as C×H×W, uint8 or float32."""
+    prefer_first = isinstance(image, Tensor)
+    if not isinstance(image, Tensor | np.ndarray):
+        if not hasattr(image, "convert"):
+            raise BadRequest(
+                f"{name} is a {type(image).__name__}; a Pillow image, tensor or array is needed"
+            )
+        image = np.array(decode_image(image, plain_mode(image, name)))
+    pixels = image.detach().cpu() if isinstance(image, Tensor) else array_tensor(image, name)
+    if pixels.ndim == 2:
+        pixels = pixels.unsqueeze(0)
+    elif pixels.ndim != 3:
+        raise BadRequest(f"{name} has shape {tuple(pixels.shape)}; H×W or C×H×W is needed")
+    elif channels_last(pixels.shape, name, prefer_first=prefer_first):
+        pixels = pixels.permute(2, 0, 1)
+    return as_bytes(pixels, name)

@@ -1,0 +1,228 @@
+"""A labelled image set held once, indexed by class, on the device when it fits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from attar.data.preprocessing import Preprocessing
+from attar.errors import BadRequest
+from attar.rng import Key
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their class labels.
+
+    Args:
+        images: N×C×H×W, uint8 in 0…255 or floating in [0, 1].
+        labels: N class indices, int64 in 0…K−1.
+        class_names: K names.
+        preprocessing: what turns pixels into network inputs.
+        name: how messages and artefacts call this set.
+        may_lack_classes: allow classes without images, as a test set may have.
+
+    Raises:
+        BadRequest: fewer than two classes, an empty class, a label out of range, NaN or Inf,
+            values outside [0, 1] in a floating set, or shapes that do not fit together.
+    """
+
+    images: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    name: str = "data"
+    may_lack_classes: bool = False
+
+    def __post_init__(self) -> None:
+        check_images(
+            self.images,
+            self.labels,
+            len(self.class_names),
+            self.name,
+            may_lack_classes=self.may_lack_classes,
+        )
+        if len(self.preprocessing.mean) != self.images.shape[1]:
+            raise BadRequest(
+                f"{self.name}: images have {self.images.shape[1]} channel(s), but the "
+                f"preprocessing is for {len(self.preprocessing.mean)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes K."""
+        return len(self.class_names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
+
+    @cached_property
+    def indices_of_class(self) -> tuple[Tensor, ...]:
+        """For each class, the indices of its images, in order, on the CPU."""
+        labels = self.labels.cpu()
+        return tuple(torch.nonzero(labels == c).flatten() for c in range(self.classes))
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return network inputs (B×C×H×W float32) of the images at ``index``."""
+        picked = self.images[index.to(self.images.device)]
+        pixels = picked.float().div_(255) if picked.dtype == torch.uint8 else picked.float()
+        return self.preprocessing.apply(pixels)
+
+    def draw(self, label: int, count: int, key: Key) -> Tensor:
+        """Return ``count`` distinct indices of one class; all of them where it has fewer."""
+        own = self.indices_of_class[label]
+        # sampling a permutation's head costs the class size: draw with rejection when sparse
+        if count * 4 >= len(own):
+            return own[torch.randperm(len(own), generator=key.generator())[:count]]
+        generator = key.generator()
+        chosen: dict[int, None] = {}
+        while len(chosen) < count:
+            drawn = torch.randint(len(own), (count - len(chosen),), generator=generator)
+            chosen.update(dict.fromkeys(drawn.tolist()))
+        return own[torch.tensor(list(chosen), dtype=torch.int64)]
+
+    def subset(self, index: Tensor) -> LabelledImages:
+        """Return the set of the images at ``index``, with the same preprocessing."""
+        index = index.to(self.images.device)
+        return dataclasses.replace(
+            self, images=self.images[index], labels=self.labels[index.to(self.labels.device)]
+        )
+
+    def split(self, fraction: float, key: Key) -> tuple[LabelledImages, LabelledImages]:
+        """Split off a validation set: ``fraction`` of every class, at least one image of each.
+
+        Raises:
+            BadRequest: a class has a single image and so cannot be in both parts, or the
+            fraction is not between 0 and 1.
+        """
+        if not 0 < fraction < 1:
+            raise BadRequest(f"the part to hold out is {fraction}; it must be above 0 and below 1")
+        for name, own in zip(self.class_names, self.indices_of_class, strict=True):
+            if len(own) == 1:
+                raise BadRequest(
+                    f"class {name!r} of {self.name} has one image, so no validation image can "
+                    "be held out; add images or use --validation 0"
+                )
+        kept, held = stratified(self.indices_of_class, fraction, key)
+        return self.subset(kept), self.subset(held)
+
+    def to(self, device: str | torch.device) -> LabelledImages:
+        """Return the set with its images and labels on ``device``."""
+        return dataclasses.replace(
+            self, images=self.images.to(device), labels=self.labels.to(device)
+        )
+
+
+def stratified(
+    indices_of_class: Sequence[Tensor], fraction: float, key: Key
+) -> tuple[Tensor, Tensor]:
+    """Return sorted indices kept and held out: ``fraction`` of each class, one at least.
+
+    A class keeps one image at least, so a class of one image is only in the kept part.
+    """
+    kept, held = [], []
+    for label, own in enumerate(indices_of_class):
+        order = own[torch.randperm(len(own), generator=key.fold(label).generator())]
+        count = min(max(1, round(fraction * len(own))), max(len(own) - 1, 0))
+        held.append(order[:count])
+        kept.append(order[count:])
+    return torch.cat(kept).sort().values, torch.cat(held).sort().values
+
+
+def check_images(
+    images: Tensor, labels: Tensor, classes: int, name: str, *, may_lack_classes: bool = False
+) -> None:
+    """Refuse tensors that are no labelled image set; see `LabelledImages`."""
+    if images.ndim != 4:
+        raise BadRequest(
+            f"{name}: images have shape {tuple(images.shape)}; N×C×H×W is needed "
+            "(grayscale: one channel)"
+        )
+    if images.numel() == 0:
+        raise BadRequest(f"{name}: there are no pixels in images of shape {tuple(images.shape)}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise BadRequest(f"{name}: images are {images.dtype}; uint8 (0…255) or floats in [0, 1]")
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise BadRequest(
+            f"{name}: {len(images)} images but labels of shape {tuple(labels.shape)}; "
+            "one class index per image is needed"
+        )
+    check_labels(labels, classes, name, may_lack_classes=may_lack_classes)
+    if images.is_floating_point():
+        check_float_range(images, name)
+
+
+def check_labels(
+    labels: Tensor, classes: int, name: str, *, may_lack_classes: bool = False
+) -> None:
+    """Refuse labels that are not class indices 0…K−1 with images in every class."""
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise BadRequest(f"{name}: labels are {labels.dtype}; whole class indices are needed")
+    if classes < 2:
+        raise BadRequest(f"{name}: {classes} class(es); condensation needs two or more")
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise BadRequest(
+            f"{name}: labels run from {int(labels.min())} to {int(labels.max())}; "
+            f"with {classes} classes they must be 0…{classes - 1}"
+        )
+    empty = (torch.bincount(labels.cpu(), minlength=classes) == 0).nonzero().flatten().tolist()
+    if empty and not may_lack_classes:
+        listed = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
+        raise BadRequest(
+            f"{name}: no images of class {listed} of 0…{classes - 1}; every class needs some. "
+            "Leave the class out and number the others 0, 1, 2, … without gaps"
+        )
+
+
+def check_float_range(images: Tensor, name: str) -> None:
+    """Refuse floating images with NaN, Inf or values outside [0, 1]."""
+    finite = torch.isfinite(images).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        raise BadRequest(f"{name}: image {int((~finite).nonzero()[0])} holds NaN or Inf")
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        raise BadRequest(
+            f"{name}: floating images run from {low:g} to {high:g}; scale them to [0, 1], "
+            "or give uint8 images"
+        )
+
+
+def channel_statistics(
+    images: Tensor, floor: float = 1e-3
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return per-channel mean and standard deviation of pixels in [0, 1], in float64.
+
+    A constant channel gets ``floor`` for its deviation, so that it can be divided by.
+    """
+    scale = 255.0 if images.dtype == torch.uint8 else 1.0
+    total = torch.zeros(images.shape[1], dtype=torch.float64)
+    square = torch.zeros_like(total)
+    count = images.shape[0] * images.shape[2] * images.shape[3]
+    for part in images.split(4096):
+        pixels = part.double() / scale
+        total += pixels.sum(dim=(0, 2, 3)).cpu()
+        square += pixels.square().sum(dim=(0, 2, 3)).cpu()
+    mean = total / count
+    std = (square / count - mean.square()).clamp_min(0).sqrt().clamp_min(floor)
+    return as_floats(mean.tolist()), as_floats(std.tolist())
+
+
+def as_floats(values: Sequence[float]) -> tuple[float, ...]:
+    """Return a tuple of Python floats rounded to seven significant digits."""
+    return tuple(float(f"{value:.7g}") for value in values)

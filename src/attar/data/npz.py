@@ -1,0 +1,69 @@
+"""Arrays in one .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attar.data.splits import Parts, parts_from_arrays
+from attar.errors import BadRequest
+
+SPLIT_KEYS = ("x_train", "y_train", "x_test", "y_test")
+WHOLE_KEYS = ("images", "labels")
+
+
+def load_npz(argument: str, size: tuple[int, int] | None) -> Parts:
+    """Read ``x_train, y_train, x_test, y_test`` or ``images, labels`` from a file.
+
+    Images are N×H×W, N×H×W×C or N×C×H×W; ``class_names`` may come along. Without a test part
+    a fixed 20 % of every class is held out.
+
+    Raises:
+        BadRequest: no such file, not an .npz file, or arrays that are missing or unusable.
+    """
+    path = Path(argument).expanduser()
+    if not path.is_file():
+        what = "is a folder, not a file" if path.exists() else "does not exist"
+        raise BadRequest(f"npz:{argument}: {path.absolute()} {what}; give an .npz file")
+    try:
+        # opened here: NumPy leaves the file open when it is no archive
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise BadRequest(f"{path} holds one array; save several with numpy.savez")
+            with stored:
+                return read(stored, path, size)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, BadRequest):
+            raise
+        raise BadRequest(
+            f"{path} cannot be read as an .npz file of plain arrays ({error}); "
+            "save it with numpy.savez, without object arrays"
+        ) from error
+
+
+def read(stored: Any, path: Path, size: tuple[int, int] | None) -> Parts:
+    """Return the parts in an open file."""
+    present = set(stored.files)
+    names = class_names(stored["class_names"]) if "class_names" in present else None
+    if present >= set(SPLIT_KEYS):
+        test = (stored["x_test"], stored["y_test"])
+        return parts_from_arrays(
+            stored["x_train"], stored["y_train"], test, names, name=path.stem, size=size
+        )
+    if present >= set(WHOLE_KEYS) and not present & set(SPLIT_KEYS):
+        return parts_from_arrays(
+            stored["images"], stored["labels"], None, names, name=path.stem, size=size
+        )
+    raise BadRequest(
+        f"{path} holds the arrays {', '.join(sorted(present)) or '(none)'}; needed are "
+        f"{', '.join(SPLIT_KEYS)}, or {' and '.join(WHOLE_KEYS)} (a test part is then held out)"
+    )
+
+
+def class_names(stored: np.ndarray) -> list[str]:
+    """Return stored names as text."""
+    return [one.decode() if isinstance(one, bytes) else str(one) for one in stored.tolist()]

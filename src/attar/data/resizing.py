@@ -1,0 +1,95 @@
+"""Bring images to one mode and size: centre crop to the shape, then antialiased bilinear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from attar.errors import BadRequest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+GRAY_MODES = ("1", "L", "LA", "La")
+
+Resize = int | tuple[int, int] | None
+
+
+def wanted_size(resize: object) -> tuple[int, int] | None:
+    """Return height and width in pixels; one number means a square.
+
+    Raises:
+        BadRequest: not one or two whole numbers above zero.
+    """
+    if resize is None:
+        return None
+    sides = tuple(resize) if isinstance(resize, tuple | list) else (resize, resize)
+    match sides:
+        case (int(height), int(width)) if min(height, width) > 0 and bool not in map(type, sides):
+            return height, width
+    raise BadRequest(
+        f"resize {resize!r} is no size; give one number of pixels for a square (32), or "
+        "height and width (32, 48), each above zero"
+    )
+
+
+def plain_mode(image: Image.Image, name: str) -> str:
+    """Return what an image is decoded to: ``L`` for grayscale, ``RGB`` otherwise.
+
+    Raises:
+        BadRequest: it has more than 8 bits a channel, which decoding would cut off.
+    """
+    if image.mode in DEEP_MODES:
+        raise BadRequest(
+            f"{name} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits first"
+        )
+    return "L" if image.mode in GRAY_MODES else "RGB"
+
+
+def decode_image(image: Image.Image, mode: str) -> Image.Image:
+    """Return a Pillow image in mode ``L`` or ``RGB``; transparency is dropped."""
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns
+    return image.convert(mode)
+
+
+def fit_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return a Pillow image of ``size`` (height, width), cropped at the centre to its shape."""
+    from PIL import Image
+
+    height, width = size
+    if image.size == (width, height):
+        return image
+    top, left, rows, columns = centre_crop((image.height, image.width), size)
+    box = (left, top, left + columns, top + rows)
+    # cropped first: with resize's own box, Pillow averages in pixels beyond it
+    return image.crop(box).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def fit_images(images: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """Return N×C×H×W images of ``size``, the type unchanged; see `fit_image`."""
+    if size is None or tuple(images.shape[2:]) == size:
+        return images
+    top, left, height, width = centre_crop(tuple(images.shape[2:]), size)
+    fitted = images.new_empty(*images.shape[:2], *size)
+    for target, part in zip(fitted.split(1024), images.split(1024), strict=True):
+        cropped = part[:, :, top : top + height, left : left + width].float()
+        scaled = functional.interpolate(cropped, size, mode="bilinear", antialias=True)
+        # averages lie between the extremes, except for rounding
+        scaled.clamp_(float(cropped.min()), float(cropped.max()))
+        target.copy_(scaled.round_() if images.dtype == torch.uint8 else scaled)
+    return fitted
+
+
+def centre_crop(have: tuple[int, ...], want: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return top, left, height and width of the largest centred part shaped like ``want``."""
+    height, width = have
+    if height * want[1] > width * want[0]:
+        height = max(1, round(width * want[0] / want[1]))
+    else:
+        width = max(1, round(height * want[1] / want[0]))
+    return (have[0] - height) // 2, (have[1] - width) // 2, height, width

@@ -1,0 +1,238 @@
+"""The one loop that updates synthetic data, whatever the objective and the parametrization."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import BadRequest, RunFailed
+from attar.objectives import Match, Objective, Problem
+from attar.rng import Key
+from attar.synthetic import Synthetic
+from attar.tensors import all_finite
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How the learnt tensors of one role are updated.
+
+    Args:
+        lr: learning rate.
+        momentum: of SGD; Adam's first moment uses 0.9 whatever this says.
+        kind: ``sgd`` or ``adam``.
+        clip: the greatest norm of the role's gradient; None for no limit.
+    """
+
+    lr: float
+    momentum: float = 0.0
+    kind: str = "sgd"
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("sgd", "adam"):
+            raise BadRequest(f"optimiser {self.kind!r}: sgd or adam")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise BadRequest(f"--lr {self.lr}: a positive number is needed")
+        if not 0 <= self.momentum < 1:
+            raise BadRequest(f"momentum {self.momentum}: from 0 to below 1")
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser of these parameters."""
+        if self.kind == "adam":
+            return torch.optim.Adam(parameters, lr=self.lr)
+        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as a plain dictionary."""
+        return asdict(self)
+
+
+class Run:
+    """A synthetic set on its way: set, objective with its state, optimisers, step count.
+
+    Args:
+        synthetic: the set, on the compute device; updated in place.
+        objective: what drives it.
+        problem: what the objective may read.
+        optimisers: by role of the learnt tensors.
+        key: of the whole run.
+
+    Raises:
+        BadRequest: a learnt tensor has no optimiser, or the objective refuses the problem.
+    """
+
+    def __init__(
+        self,
+        synthetic: Synthetic,
+        objective: Objective,
+        problem: Problem,
+        optimisers: Mapping[str, Optimiser],
+        key: Key,
+    ) -> None:
+        objective.check(problem)
+        self.synthetic = synthetic
+        self.objective = objective
+        self.problem = problem
+        self.key = key
+        self.step = 0
+        device = problem.compute.device
+        self.learned = {
+            name: nn.Parameter(value.clone().to(device))
+            for name, value in objective.learned(problem).items()
+        }
+        self.state = objective.init(problem, key.fold("init"))
+        self.roles = {role: list(params) for role, params in synthetic.roles().items()}
+        self.roles |= {name: [value] for name, value in self.learned.items()}
+        for role in self.roles:
+            if role not in optimisers:
+                raise BadRequest(f"nothing says how {role} are updated: add an optimiser for them")
+        self.settings = {role: optimisers[role] for role in self.roles}
+        self.optimisers = {
+            role: self.settings[role].build(params) for role, params in self.roles.items()
+        }
+
+    def advance(self) -> float:
+        """Do one step: match, pull the gradients back, update, advance the objective.
+
+        Returns:
+            The loss.
+
+        Raises:
+            RunFailed: loss, gradient or updated values are NaN or Inf.
+            BadRequest: at the first step, a learnt tensor that no gradient reaches.
+        """
+        key = self.key.fold("step", self.step)
+        index = self.objective.select(self.problem, self.state, key)
+        images, labels = self.synthetic(index.to(self.problem.compute.device))
+        match = self.objective.match(
+            images.detach(), labels.detach(), self.problem, self._seen_state(), key
+        )
+        loss = match.loss.item()
+        if not math.isfinite(loss):
+            raise self._diverged(loss)
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        self._pull_back(images, labels, match)
+        for role, params in self.roles.items():
+            limit = self.settings[role].clip
+            if limit is not None:
+                nn.utils.clip_grad_norm_(params, limit)
+            self.optimisers[role].step()
+        self.state = self.objective.advance(
+            self.synthetic, self.problem, self._seen_state(), key.fold("advance")
+        )
+        self.state.pop("learned", None)
+        self.step += 1
+        return loss
+
+    def probe(self) -> None:
+        """Do the arithmetic of a step and throw it away; for timing and for compiling."""
+        key = self.key.fold("step", self.step)
+        index = self.objective.select(self.problem, self.state, key)
+        with torch.no_grad():
+            images, labels = self.synthetic(index.to(self.problem.compute.device))
+        self.objective.match(images, labels, self.problem, self._seen_state(), key)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, as a tree of tensors and values."""
+        return {
+            "step": self.step,
+            "synthetic": _nested(self.synthetic.state_dict()),
+            "learned": {name: value.detach() for name, value in self.learned.items()},
+            "state": self.state,
+            "optimisers": {
+                role: {str(i): entry for i, entry in opt.state_dict()["state"].items()}
+                for role, opt in self.optimisers.items()
+            },
+        }
+
+    def load_state_dict(self, tree: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.step = int(tree["step"])
+        self.synthetic.load_state_dict(_dotted(tree["synthetic"]))
+        for name, value in self.learned.items():
+            value.data.copy_(tree["learned"][name])
+        self.state = _on(tree["state"], self.problem.compute.device)
+        for role, optimiser in self.optimisers.items():
+            entries = {int(i): entry for i, entry in tree["optimisers"].get(role, {}).items()}
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": entries, "param_groups": groups})
+
+    def finite(self) -> bool:
+        """Whether every stored value is a number."""
+        return all_finite(self.synthetic.state_dict())
+
+    def _seen_state(self) -> dict[str, Any]:
+        if not self.learned:
+            return self.state
+        return {**self.state, "learned": {n: v.detach() for n, v in self.learned.items()}}
+
+    def _pull_back(self, images: Tensor, labels: Tensor, match: Match) -> None:
+        ends = [
+            (tensor, gradient)
+            for tensor, gradient in ((images, match.images), (labels, match.labels))
+            if gradient is not None and tensor.requires_grad
+        ]
+        if any(not bool(torch.isfinite(gradient).all()) for _, gradient in ends):
+            raise self._diverged(match.loss.item())
+        torch.autograd.backward([tensor for tensor, _ in ends], [grad for _, grad in ends])
+        for name, value in self.learned.items():
+            value.grad = match.learned[name] if name in match.learned else None
+        if self.step == 0:
+            self._refuse_unreached()
+
+    def _refuse_unreached(self) -> None:
+        for role, params in self.roles.items():
+            if all(parameter.grad is None for parameter in params):
+                raise BadRequest(
+                    f"the objective {self.objective.name!r} gives no gradient to the learnt "
+                    f"{role}; choose a method that learns {role}, or keep them fixed"
+                )
+
+    def _diverged(self, loss: float) -> RunFailed:
+        return RunFailed(
+            f"the run diverged at step {self.step} (loss {loss:g}). Try a lower --lr "
+            f"(now {self.settings[next(iter(self.settings))].lr:g}) or --precision float32."
+        )
+
+
+def loop(run: Run, until: Callable[[Run], bool], after: Callable[[Run, float], None]) -> None:
+    """Advance ``run`` until ``until`` says so, calling ``after`` with every loss."""
+    while not until(run):
+        after(run, run.advance())
+
+
+def _nested(flat: Mapping[str, Tensor]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, tensor in flat.items():
+        *parents, leaf = path.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[leaf] = tensor.detach().clone()
+    return tree
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
+    flat: dict[str, Tensor] = {}
+    for name, value in tree.items():
+        if isinstance(value, Tensor):
+            flat[prefix + name] = value
+        else:
+            flat |= _dotted(value, f"{prefix}{name}.")
+    return flat
+
+
+def _on(tree: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    moved: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            moved[name] = _on(value, device)
+        else:
+            moved[name] = value.to(device) if isinstance(value, Tensor) else value
+    return moved

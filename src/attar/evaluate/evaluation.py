@@ -1,0 +1,126 @@
+"""How good a condensed set is: networks trained on it, tested on real images."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+from attar import compute as computing
+from attar.compute import Compute
+from attar.data.images import LabelledImages
+from attar.errors import BadRequest
+from attar.evaluate.cards import EvaluationCard
+from attar.evaluate.training import Trainer
+from attar.networks import build
+from attar.rng import Key
+
+
+@dataclass(frozen=True)
+class Result:
+    """Test accuracies of networks of one kind.
+
+    Args:
+        network: its name.
+        card: the recipe's name.
+        accuracies: one per network, in percent.
+        seconds: spent on training and testing all of them.
+    """
+
+    network: str
+    card: str
+    accuracies: tuple[float, ...]
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy in percent."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation over networks, as the papers report it."""
+        return statistics.pstdev(self.accuracies)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as a plain dictionary with mean and std."""
+        return {**asdict(self), "mean": self.mean, "std": self.std}
+
+
+def evaluate_images(
+    images: Tensor,
+    labels: Tensor,
+    test: LabelledImages,
+    card: EvaluationCard,
+    *,
+    dataset: str,
+    networks: Sequence[str] = ("convnet3",),
+    repeats: int = 5,
+    key: Key | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",
+    vectorized: int | None = None,
+    progress: Callable[[str, int, float], None] | None = None,
+) -> list[Result]:
+    """Train networks from scratch on images and test them on real ones.
+
+    Args:
+        images: N×C×H×W network inputs.
+        labels: N class indices, or N×K label values.
+        test: real images, with the preprocessing under which ``images`` were made.
+        card: the training recipe.
+        dataset: the name that decides whether images may be mirrored.
+        networks: names of networks.
+        repeats: how many of each.
+        key: of initialisation, order and augmentation.
+        device: where.
+        precision: of the arithmetic.
+        compile: on, off or auto.
+        vectorized: networks per training step; None takes what is faster on the device.
+        progress: called with network, repeat and accuracy.
+
+    Raises:
+        BadRequest: no network, no repeat, an unknown network, or images that do not fit the
+            test set.
+    """
+    if repeats < 1 or not networks:
+        raise BadRequest(f"--repeats {repeats}: at least one network is needed")
+    if tuple(images.shape[1:]) != test.shape:
+        raise BadRequest(
+            f"the set has images of {tuple(images.shape[1:])}, {test.name} of {test.shape}; "
+            "evaluate on the data it was made from, or give --resize"
+        )
+    channels, height, width = test.shape
+    built = [build(name, channels, (height, width), test.classes) for name in networks]
+    key = key or Key(0).fold("evaluate")
+    pixels = float(images[:, 0].numel()) * (card.epochs + 1) * repeats * 3
+    chosen = computing.choose(device, precision, compile, pixels=pixels)
+    results = []
+    for network in built:
+        start = time.perf_counter()
+        trainer = Trainer(network, chosen, vectorized or default_vectorized(chosen, repeats))
+        strategy = card.strategy(dataset)
+        accuracies: list[float] = []
+        keys = [key.fold(network.name, repeat) for repeat in range(repeats)]
+        for first in range(0, repeats, trainer.vectorized):
+            group = keys[first : first + trainer.vectorized]
+            for tensors in trainer.fit(images, labels, card, strategy, group):
+                accuracies.append(trainer.accuracy(tensors, test))
+                if progress is not None:
+                    progress(network.name, len(accuracies), accuracies[-1])
+        seconds = time.perf_counter() - start
+        results.append(Result(network.name, card.name, tuple(accuracies), seconds))
+    return results
+
+
+def default_vectorized(compute: Compute, repeats: int) -> int:
+    """Return how many networks train in one step: all on a GPU, one on a CPU.
+
+    On a CPU one network fills the cores, and several at once measured slower.
+    """
+    return repeats if compute.device.type == "cuda" else 1

@@ -1,0 +1,97 @@
+"""The machine-readable log beside an artefact: one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, Any
+
+from attar.errors import BadRequest, RunFailed
+
+# losses are logged at every step up to this one, then at every tenth
+_EVERY_STEP_UP_TO = 100
+
+
+class Log:
+    """Writes losses and validations; continues after an interruption without a double line.
+
+    Args:
+        path: the file; None writes none.
+        tensorboard: folder for event files as well.
+
+    Raises:
+        BadRequest: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, path: Path | None, tensorboard: Path | None = None) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+        self._events: Any = None
+        if tensorboard is not None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise BadRequest(
+                    "--tensorboard needs the extra: pip install 'attar[tensorboard]'"
+                ) from None
+            self._events = SummaryWriter(str(tensorboard))
+
+    def open(self, step: int) -> None:
+        """Start the file, or keep its lines up to ``step`` when a run goes on from there."""
+        if self._path is None:
+            return
+        kept = []
+        if step > 0:
+            kept = [row for row in read_log(self._path) if row["step"] <= step]
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("w", encoding="utf-8")
+            self._file.writelines(json.dumps(row) + "\n" for row in kept)
+        except OSError as error:
+            raise RunFailed(f"could not write {self._path}: {error.strerror}") from error
+
+    def step(self, step: int, loss: float, seconds: float) -> None:
+        """Note the loss of a step."""
+        if step <= _EVERY_STEP_UP_TO or step % 10 == 0:
+            self._write({"step": step, "loss": loss, "seconds": round(seconds, 3)})
+        if self._events is not None:
+            self._events.add_scalar("loss", loss, step)
+
+    def validation(self, step: int, accuracy: float) -> None:
+        """Note an accuracy on held-out images, in percent."""
+        self._write({"step": step, "validation": accuracy})
+        if self._events is not None:
+            self._events.add_scalar("validation accuracy", accuracy, step)
+
+    def flush(self) -> None:
+        """Hand everything noted so far to the system, so that a checkpoint is not ahead."""
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._events is not None:
+            self._events.close()
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise RunFailed(f"could not write {self._path}: {error.strerror}") from error
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a log; a last line cut off by a kill is left out."""
+    rows = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+    return rows

@@ -1,0 +1,34 @@
+"""The C library's allocator: keep freed memory in place of giving it back page by page.
+
+Free of torch, so that it can be set before torch is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+import sys
+
+# options of mallopt, from malloc.h
+_TRIM_THRESHOLD = -1
+_TOP_PAD = -2
+_MMAP_MAX = -4
+
+
+@functools.cache
+def keep_memory() -> bool:
+    """Ask glibc to reuse large blocks; returns whether it will.
+
+    Activations of some tens of megabytes are otherwise mapped and zeroed anew at every step,
+    which costs more than the arithmetic. ``ATTAR_ALLOCATOR=system`` leaves the library's own
+    settings; a preloaded allocator is not affected.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    if os.environ.get("ATTAR_ALLOCATOR") == "system":
+        return False
+    library = ctypes.CDLL(None)
+    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 2**26))
+    return all(library.mallopt(option, value) for option, value in settings)

@@ -1,0 +1,158 @@
+"""The ConvNet of the condensation papers, of any depth, width, norm, activation, pooling.
+
+Source: Gidaris and Komodakis 2018, as used by Zhao et al. 2021 (DC) and everything after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import BadRequest
+
+Norm = Literal["instance", "batch", "group", "layer", "none"]
+Activation = Literal["relu", "leakyrelu", "sigmoid", "swish"]
+Pooling = Literal["average", "max", "none"]
+
+
+class InstanceNorm(nn.GroupNorm):
+    """GroupNorm with one channel per group and no running statistics, as the papers use it.
+
+    Compiled, it is written out as mean and variance, which fuses with what follows; run
+    eagerly, the library's kernel is faster. Statistics are float32 at every precision.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            return super().forward(input)
+        values = input.float()
+        mean = values.mean(dim=(2, 3), keepdim=True)
+        # one pass over the map; both moments fuse into one loop
+        square = values.square().mean(dim=(2, 3), keepdim=True)
+        variance = (square - mean.square()).clamp_min(0)
+        scale = torch.rsqrt(variance + self.eps) * self.weight.float().view(1, -1, 1, 1)
+        shift = self.bias.float().view(1, -1, 1, 1) - mean * scale
+        return (values * scale + shift).to(input.dtype)
+
+
+class AveragePool(nn.AvgPool2d):
+    """2×2 average pooling; compiled, it is written as a mean, which fuses with the norm."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            return super().forward(input)
+        batch, channels, height, width = input.shape
+        even = input[:, :, : height // 2 * 2, : width // 2 * 2]
+        blocks = even.reshape(batch, channels, height // 2, 2, width // 2, 2)
+        return blocks.mean(dim=(3, 5))
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leakyrelu": lambda: nn.LeakyReLU(0.01),
+    "sigmoid": nn.Sigmoid,
+    "swish": nn.SiLU,
+}
+POOLINGS: dict[str, Callable[[], nn.Module]] = {
+    "average": AveragePool,
+    "max": lambda: nn.MaxPool2d(2),
+    "none": nn.Identity,
+}
+
+
+def make_norm(norm: str, channels: int, height: int, width: int) -> nn.Module:
+    """Return the normalisation layer for maps of ``channels``×``height``×``width``."""
+    match norm:
+        case "instance":
+            return InstanceNorm(channels)
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "group":
+            return nn.GroupNorm(4, channels)
+        case "layer":
+            return nn.LayerNorm([channels, height, width])
+        case _:
+            return nn.Identity()
+
+
+class ConvNet(nn.Module):
+    """Blocks of 3×3 convolution, norm, activation and 2×2 pooling, then one linear layer.
+
+    One-channel images are padded by 3 in the first convolution, so that 28×28 becomes 32×32.
+
+    Args:
+        channels: of the images.
+        size: height and width of the images, in pixels.
+        classes: outputs of the linear layer.
+        depth: number of blocks.
+        width: channels of every block.
+        norm: instance, batch, group (4 groups), layer or none.
+        activation: relu, leakyrelu, sigmoid or swish.
+        pooling: average, max or none.
+
+    Raises:
+        BadRequest: the map would vanish at this size; names the greatest depth that works.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        classes: int,
+        depth: int = 3,
+        width: int = 128,
+        norm: Norm = "instance",
+        activation: Activation = "relu",
+        pooling: Pooling = "average",
+    ) -> None:
+        super().__init__()
+        check_depth(depth, size, padding=3 if channels == 1 else 1, pooling=pooling)
+        layers: list[nn.Module] = []
+        height, across = size
+        incoming = channels
+        for block in range(depth):
+            padding = 3 if block == 0 and channels == 1 else 1
+            height, across = height + 2 * padding - 2, across + 2 * padding - 2
+            layers += [
+                nn.Conv2d(incoming, width, 3, padding=padding),
+                make_norm(norm, width, height, across),
+                ACTIVATIONS[activation](),
+                POOLINGS[pooling](),
+            ]
+            if pooling != "none":
+                height, across = height // 2, across // 2
+            incoming = width
+        self.blocks = nn.Sequential(*layers)
+        self.classifier = nn.Linear(width * height * across, classes)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the flattened last map, B×features."""
+        return self.blocks(images).flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return class scores, B×classes."""
+        return self.classifier(self.embed(images))
+
+
+def check_depth(depth: int, size: tuple[int, int], padding: int, pooling: str) -> None:
+    """Refuse a depth at which pooling leaves nothing of an image of this size."""
+    if depth < 1:
+        raise BadRequest(f"a ConvNet of depth {depth} has no blocks; 1 is the least")
+    if pooling == "none":
+        return
+    smallest = min(size) + 2 * padding - 2
+    greatest = smallest.bit_length() - 1
+    if depth > greatest:
+        raise BadRequest(
+            f"convnet{depth} halves a {size[0]}×{size[1]} image to nothing; "
+            f"convnet{greatest} is the deepest that works at this size"
+        )

@@ -1,0 +1,125 @@
+"""What an objective is: a frozen dataclass that turns images and labels into gradients.
+
+An objective sees images and labels, never how they are stored, so it drives every
+parametrization; the engine carries the gradients back into whatever is stored.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from attar.compute import Compute
+from attar.data.images import LabelledImages
+from attar.networks import Network
+from attar.rng import Key
+from attar.synthetic import Layout, Synthetic
+
+# Whatever an objective keeps between steps: tensors, numbers, text and dictionaries of these.
+# It is written to checkpoints as it is, so nothing else may be in it.
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an objective may read.
+
+    Args:
+        data: the real images to condense, on the device when they fit.
+        network: the network that is drawn and trained.
+        layout: the rows of the synthetic set.
+        compute: device, precision, compilation, chunk size.
+        cache: for functions compiled once per run; never checkpointed.
+    """
+
+    data: LabelledImages
+    network: Network
+    layout: Layout
+    compute: Compute
+    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The outcome of one matching.
+
+    Args:
+        loss: the value, detached.
+        images: gradient for the images given, of their shape; None where none reaches them.
+        labels: gradient for the labels given; None where none reaches them.
+        learned: gradients for the learnt tensors of the state, by name.
+    """
+
+    loss: Tensor
+    images: Tensor | None
+    labels: Tensor | None = None
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(ABC):
+    """One way to compare a synthetic set with real data.
+
+    Subclasses are frozen dataclasses: their fields are the settings of the method. They hold
+    no state of their own.
+    """
+
+    name: ClassVar[str]
+
+    def init(self, problem: Problem, key: Key) -> State:
+        """Return the state before the first step; empty for most."""
+        del problem, key
+        return {}
+
+    def learned(self, problem: Problem) -> Mapping[str, Tensor]:
+        """Return the starting values of learnt tensors beside the set, such as a step size."""
+        del problem
+        return {}
+
+    def select(self, problem: Problem, state: State, key: Key) -> Tensor:
+        """Return the rows of the set that this step needs; all of them by default."""
+        del state, key
+        return torch.arange(len(problem.layout))
+
+    @abstractmethod
+    def match(
+        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+    ) -> Match:
+        """Compare the rows of `select` with real data.
+
+        Args:
+            images: B×C×H×W network inputs, detached.
+            labels: B×K, detached.
+            problem: what may be read.
+            state: what was kept; the learnt tensors are under ``state["learned"]``.
+            key: of this step.
+
+        Returns:
+            The loss and its gradients. Calling it twice gives the same, and changes nothing.
+        """
+
+    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+        """Return the state after the set was updated: train the inner network, age a pool."""
+        del synthetic, problem, key
+        return state
+
+    def check(self, problem: Problem) -> None:
+        """Refuse, before any work, a problem this objective cannot take."""
+        del problem
+
+
+def gradients(loss: Tensor, images: Tensor, labels: Tensor | None = None) -> Match:
+    """Return the match of a plain scalar loss; for objectives without a reverse pass of their own.
+
+    Args:
+        loss: a scalar whose graph reaches ``images``, leaves that require gradients.
+        images: the leaf made from the images given to `Objective.match`.
+        labels: likewise for labels.
+    """
+    wanted = [tensor for tensor in (images, labels) if tensor is not None]
+    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    return Match(loss.detach(), found[0], found[1] if labels is not None else None)

@@ -1,0 +1,179 @@
+"""Distribution matching (DM): class means of features in freshly drawn networks.
+
+Source: Zhao and Bilen, Dataset Condensation with Distribution Matching, 2023; equation 5 of
+the low-rank plugin paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attar.compute import Functional
+from attar.data.augment import augment, parse_strategy
+from attar.errors import BadRequest
+from attar.objectives.base import Match, Objective, Problem, State
+from attar.rng import Key
+
+
+@dataclass(frozen=True)
+class DistributionMatching(Objective):
+    """Sum over classes of the squared distance between mean real and mean synthetic features.
+
+    Each step draws a new network and leaves it untrained, in training mode. Features are
+    summed over their dimensions, not averaged. Networks with batch normalization see the
+    images of all classes at once, the others go class by class.
+
+    Args:
+        batch_real: real images per class and step; a smaller class gives all it has.
+        augment: siamese operations joined by ``_``, or ``none``.
+    """
+
+    name: ClassVar[str] = "distribution"
+
+    batch_real: int = 256
+    augment: str = "color_crop_cutout_flip_scale_rotate"
+
+    def __post_init__(self) -> None:
+        parse_strategy(self.augment)
+        if self.batch_real < 1:
+            raise BadRequest(f"batch_real {self.batch_real}: at least one real image is needed")
+
+    def match(
+        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+    ) -> Match:
+        """Return the loss of this step and its gradient for the images."""
+        del labels, state
+        drawn = problem.network.draw(key.fold("network"), problem.compute.device)
+        embedding = _embedding(problem)
+        tensors = embedding.tensors(drawn)
+        mixed = _mixes_samples(problem)
+        chunk = None if mixed else problem.compute.chunk
+        real = self._real_means(embedding, tensors, problem, key, chunk)
+
+        gradient = torch.empty_like(images)
+        total = torch.zeros((), device=images.device)
+        for classes in _groups(problem, None if mixed else chunk):
+            n = problem.layout.per_class
+            rows = slice(classes.start * n, classes.stop * n)
+            leaf = images[rows].detach().requires_grad_()
+            seen = self._augmented(leaf.split(n), classes, key)
+            target = real[classes.start : classes.stop]
+            if chunk is not None and n > chunk:
+                loss, gradient[rows] = _in_two_passes(embedding, tensors, leaf, seen, target, chunk)
+            else:
+                loss = _distance(embedding(tensors, seen), target)
+                (gradient[rows],) = torch.autograd.grad(loss, leaf)
+            total += loss.detach()
+        return Match(total, gradient)
+
+    @torch.no_grad()
+    def _real_means(
+        self,
+        embedding: Functional,
+        tensors: dict[str, Tensor],
+        problem: Problem,
+        key: Key,
+        chunk: int | None,
+    ) -> Tensor:
+        """Return K×D mean features of a real batch of each class."""
+        data, device = problem.data, problem.compute.device
+        batches, labels = [], []
+        for label in range(problem.layout.classes):
+            index = data.draw(label, self.batch_real, key.fold("real", label))
+            batches.append(data.take(index).to(device))
+            labels.append(torch.full((len(index),), label, device=device))
+        seen = self._augmented(batches, range(problem.layout.classes), key)
+        owner = torch.cat(labels)
+        features = _in_chunks(embedding, tensors, seen, chunk)
+        sums = features.new_zeros(problem.layout.classes, features.shape[1])
+        sums.index_add_(0, owner, features)
+        return sums / torch.bincount(owner, minlength=len(sums)).unsqueeze(1)
+
+    def _augmented(self, batches: list[Tensor] | tuple[Tensor, ...], classes: range, key: Key):
+        """Return one batch of all classes; a class's key is the same for real and synthetic."""
+        strategy = parse_strategy(self.augment)
+        return torch.cat(
+            [
+                augment(batch, strategy, key.fold("augment", label), shared=True)
+                for batch, label in zip(batches, classes, strict=True)
+            ]
+        )
+
+
+def _embedding(problem: Problem) -> Functional:
+    if "embedding" not in problem.cache:
+        module = problem.network.draw(Key(0), problem.compute.device)
+        problem.cache["embedding"] = Functional(module.train(), "embed", problem.compute)
+    return problem.cache["embedding"]
+
+
+def _mixes_samples(problem: Problem) -> bool:
+    if "mixes_samples" not in problem.cache:
+        problem.cache["mixes_samples"] = problem.network.mixes_samples()
+    return problem.cache["mixes_samples"]
+
+
+def _groups(problem: Problem, chunk: int | None) -> Iterator[range]:
+    """Yield consecutive classes whose images go through the network in one call.
+
+    Groups are of equal size, so that a compiled function meets one shape.
+    """
+    classes, n = problem.layout.classes, problem.layout.per_class
+    together = classes if chunk is None else max(1, min(classes, chunk // n))
+    while classes % together:
+        together -= 1
+    for first in range(0, classes, together):
+        yield range(first, first + together)
+
+
+def _distance(features: Tensor, target: Tensor) -> Tensor:
+    """Return the summed squared distance of class means (equal class sizes) to ``target``."""
+    means = features.view(len(target), -1, features.shape[1]).mean(dim=1)
+    return (target - means).square().sum()
+
+
+def _in_chunks(
+    embedding: Functional, tensors: dict[str, Tensor], images: Tensor, chunk: int | None
+) -> Tensor:
+    """Return the features of ``images``, at most ``chunk`` images per call.
+
+    The last call is filled up with zero images, so that all have one shape.
+    """
+    if chunk is None or len(images) <= chunk:
+        return embedding(tensors, images)
+    missing = -len(images) % chunk
+    padded = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
+    return torch.cat([embedding(tensors, part) for part in padded.split(chunk)])[: len(images)]
+
+
+def _in_two_passes(
+    embedding: Functional,
+    tensors: dict[str, Tensor],
+    leaf: Tensor,
+    seen: Tensor,
+    target: Tensor,
+    chunk: int,
+) -> tuple[Tensor, Tensor]:
+    """Return loss and gradient of one large class, holding the graph of one chunk at a time.
+
+    The gradient for a feature needs only the class mean, which a first pass finds.
+    """
+    with torch.no_grad():
+        features = _in_chunks(embedding, tensors, seen.detach(), chunk)
+    features.requires_grad_()
+    loss = _distance(features, target)
+    (slope,) = torch.autograd.grad(loss, features)
+    pieces = []
+    for part, part_slope in zip(seen.detach().split(chunk), slope.split(chunk), strict=True):
+        part = part.requires_grad_()
+        missing = chunk - len(part)
+        padded = torch.cat([part, part.new_zeros(missing, *part.shape[1:])])
+        weight = torch.cat([part_slope, part_slope.new_zeros(missing, part_slope.shape[1])])
+        pieces.append(torch.autograd.grad((embedding(tensors, padded) * weight).sum(), part)[0])
+    (gradient,) = torch.autograd.grad(seen, leaf, torch.cat(pieces))
+    return loss, gradient

@@ -1,0 +1,8 @@
+"""Published methods by name, with their settings per dataset and budget."""
+
+from attar.recipes import distribution
+from attar.recipes.base import Method, Recipe, Task
+
+METHODS: dict[str, Method] = {method.name: method for method in (*distribution.METHODS,)}
+
+__all__ = ["METHODS", "Method", "Recipe", "Task"]

@@ -1,0 +1,80 @@
+"""What a published method fixes, before a user overrides any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from attar.engine import Optimiser
+from attar.objectives import Objective
+from attar.synthetic import Parametrization
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a recipe may depend on.
+
+    Args:
+        dataset: its name, such as ``cifar10``; any other text for a user's own data.
+        ipc: the memory in full float32 images per class, one or more.
+        shape: C, H, W.
+        classes: K.
+    """
+
+    dataset: str
+    ipc: int
+    shape: tuple[int, int, int]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of a method.
+
+    Args:
+        objective: what is matched.
+        parametrization: how images are stored.
+        optimisers: by role of the learnt tensors.
+        iterations: updates of the set.
+        init: ``real`` or ``noise``.
+        network: name of the network to match in.
+        card: name of the evaluation card.
+        learned_labels: whether labels are stored and learnt.
+    """
+
+    objective: Objective
+    parametrization: Parametrization
+    optimisers: Mapping[str, Optimiser]
+    iterations: int
+    init: str
+    network: str
+    card: str
+    learned_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method by name.
+
+    Args:
+        name: as on the command line.
+        summary: one line for people.
+        paper: who published it.
+        recipe: its settings for a task.
+        zca: the whitening it fixes for a dataset by name and a memory in images per class.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    recipe: Callable[[Task], Recipe]
+    zca: Callable[[str, int], str] = lambda dataset, ipc: "none"
+
+
+def published_network(task: Task) -> str:
+    """Return the ConvNet of the papers for this image size: deeper for 128 pixels and above."""
+    channels, height, width = task.shape
+    smallest = min(height, width)
+    wanted = 3 if smallest < 128 else 5 if smallest < 256 else 6
+    deepest = (smallest + (4 if channels == 1 else 0)).bit_length() - 1
+    return f"convnet{max(1, min(wanted, deepest))}"

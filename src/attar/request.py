@@ -1,0 +1,138 @@
+"""What a user can ask of `attar condense`; free of torch, so that help appears at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from attar.budget import Budget, Count, parse_bytes
+from attar.errors import BadRequest
+
+Auto = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of one condensation. What is left out is the method's own setting."""
+
+    method: str = "lodm"
+    """Name of the method; 'attar methods' lists them."""
+    ipc: int | None = None
+    """Memory of this many full float32 images per class, as the papers count."""
+    bytes: str | int | None = None
+    """Memory as a size for the whole set, such as 120kB or 1.5MiB."""
+    images_per_class: int | None = None
+    """A plain number of synthetic images per class."""
+    count: Count | None = None
+    """What the limit applies to: 'paper' (images or factors) or 'all' that must be kept."""
+    storage: str = "float32"
+    """Type of the stored values: float32, float16 or bfloat16."""
+    rank: int | None = None
+    """Rank of the factors, for low-rank methods."""
+    init: Literal["real", "noise"] | None = None
+    """Start from real images or from noise."""
+    iterations: int | None = None
+    """Updates of the synthetic set."""
+    minutes: float | None = None
+    """Stop after this many minutes of updates (validation not counted)."""
+    lr: float | None = None
+    """Learning rate of the images or factors."""
+    network: str | None = None
+    """Network to match in, such as convnet3 or convnet3:norm=batch,width=64."""
+    card: str | None = None
+    """Evaluation card that the artefact names as its own."""
+    zca: Literal["none", "mtt", "frepo", "rtp", "kip"] | None = None
+    """Form of ZCA whitening."""
+    set: tuple[str, ...] = field(default=())
+    """Settings of the objective, as name=value, such as batch_real=64 or augment=none."""
+    validation: float | None = None
+    """Share of the training images held out to select the iterate; 0 for none. Left out: 0.1
+    where every class has 20 images or more, else 0."""
+    validations: int = 5
+    """How often, evenly spread, a network is trained and tested on the held-out images."""
+    seed: int = 0
+    """Everything random follows from it."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the networks; images, labels and losses are float32."""
+    compile: Auto = "auto"
+    """Compile the networks; auto: where the run is long enough to gain from it."""
+    chunk: int | None = None
+    """The most images per network call; lower it when memory is short."""
+    output: Path | None = None
+    """The artefact to write, ending in .safetensors."""
+    resume: bool = False
+    """Continue from the checkpoint beside the output, if there is one."""
+    overwrite: bool = False
+    """Replace an existing output or checkpoint."""
+    checkpoint_seconds: float = 60.0
+    """The longest time between two checkpoints."""
+    tensorboard: Path | None = None
+    """Folder for TensorBoard event files (needs the extra 'tensorboard')."""
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None and self.iterations < 0:
+            raise BadRequest(f"--iterations {self.iterations}: 0 or more")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise BadRequest(f"--minutes {self.minutes:g}: more than 0 is needed")
+        if self.iterations is not None and self.minutes is not None:
+            raise BadRequest("give --iterations or --minutes, not both")
+        if self.validation is not None and not 0 <= self.validation <= 0.5:
+            raise BadRequest(f"--validation {self.validation:g}: from 0 to 0.5")
+        if self.validations < 1:
+            raise BadRequest(
+                f"--validations {self.validations}: at least 1; --validation 0 for none"
+            )
+        if self.checkpoint_seconds < 0:
+            raise BadRequest(f"--checkpoint-seconds {self.checkpoint_seconds:g}: 0 or more")
+        if self.output is not None and self.output.suffix != ".safetensors":
+            raise BadRequest(f"-o {self.output}: the name must end in .safetensors")
+        if self.resume and self.overwrite:
+            raise BadRequest("give --resume or --overwrite, not both")
+        if self.resume and self.output is None:
+            raise BadRequest("--resume needs -o: the checkpoint lies beside the output")
+        self.budget()
+        self.settings()
+
+    def budget(self) -> Budget:
+        """Return the allowance; one image per class's memory where nothing is said."""
+        size = parse_bytes(self.bytes) if isinstance(self.bytes, str) else self.bytes
+        ipc = self.ipc
+        if ipc is None and size is None and self.images_per_class is None:
+            ipc = 1
+        count = self.count or ("all" if size is not None else "paper")
+        return Budget(ipc, size, self.images_per_class, count)
+
+    def settings(self) -> Mapping[str, str]:
+        """Return the objective's settings as given, by name."""
+        pairs = {}
+        for text in self.set:
+            name, equals, value = text.partition("=")
+            if not equals or not name:
+                raise BadRequest(f"--set {text!r}: write name=value, such as batch_real=64")
+            pairs[name.strip()] = value.strip()
+        return pairs
+
+    def command(self, source: str) -> str:
+        """Return the command line that asks for the same result."""
+        parts = ["attar condense", _quoted(source)]
+        skipped = {"output", "resume", "overwrite", "checkpoint_seconds", "tensorboard", "set"}
+        for name, item in type(self).__dataclass_fields__.items():
+            value = getattr(self, name)
+            if name not in skipped and value != item.default:
+                parts.append(f"--{name.replace('_', '-')} {_quoted(str(value))}")
+        if self.set:
+            parts.append("--set " + " ".join(_quoted(text) for text in self.set))
+        return " ".join(
+            [*parts, f"-o {_quoted(self.output.name if self.output else 'OUT.safetensors')}"]
+        )
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

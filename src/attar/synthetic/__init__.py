@@ -1,0 +1,24 @@
+"""Synthetic sets: what is stored, and how it becomes images and labels."""
+
+from attar.synthetic.parametrization import (
+    PARAMETRIZATIONS,
+    LowRank,
+    Parametrization,
+    Pixels,
+    from_description,
+)
+from attar.synthetic.stores import Store
+from attar.synthetic.synthetic_set import STORAGE_TYPES, Layout, Synthetic, planned_ledger
+
+__all__ = [
+    "PARAMETRIZATIONS",
+    "STORAGE_TYPES",
+    "Layout",
+    "LowRank",
+    "Parametrization",
+    "Pixels",
+    "Store",
+    "Synthetic",
+    "from_description",
+    "planned_ledger",
+]

@@ -1,0 +1,125 @@
+"""One file of tensors with a JSON header: what artefacts and checkpoints are made of.
+
+The file is safetensors; the header is one JSON text under the key ``attar`` of its metadata.
+Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attar.errors import ArtefactError
+from attar.files import write_atomically
+
+HEADER_KEY = "attar"
+# safetensors refuses headers above 100 MB itself; ours are a few kilobytes
+_LARGEST_HEADER = 16 * 2**20
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and header to ``path``, atomically."""
+    from safetensors.torch import save_file
+
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
+    write_atomically(path, lambda temporary: save_file(flat, str(temporary), metadata))
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a file without reading its tensors.
+
+    Raises:
+        ArtefactError: no such file, not a safetensors file, or one that Attar did not write.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= size <= _LARGEST_HEADER:
+                raise ArtefactError(f"{path} is not a safetensors file, so no artefact")
+            text = file.read(size)
+    except FileNotFoundError:
+        raise ArtefactError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ArtefactError(f"{path} is a directory, not an artefact") from None
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        metadata = json.loads(text)["__metadata__"]
+    except (ValueError, KeyError, TypeError):
+        raise ArtefactError(f"{path} is not a file that Attar wrote") from None
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+    except (ValueError, KeyError, TypeError):
+        raise ArtefactError(
+            f"{path} is a safetensors file, but not one that Attar wrote: it has no "
+            f"{HEADER_KEY!r} header"
+        ) from None
+    if not isinstance(header, dict):
+        raise ArtefactError(f"{path}: its {HEADER_KEY!r} header is no JSON object")
+    return header
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return every tensor of a file.
+
+    Raises:
+        ArtefactError: the file is truncated or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtefactError(f"{path} is truncated or damaged ({error}); fetch it again") from error
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split nested dictionaries into tensors by dotted name and the rest as JSON values.
+
+    Raises:
+        TypeError: a value is neither a tensor nor plain JSON.
+    """
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, Any] = {}
+    for name, value in tree.items():
+        if "." in name:
+            raise TypeError(f"a name in a stored tree must have no dot: {name!r}")
+        path = f"{prefix}{name}"
+        if isinstance(value, Tensor):
+            tensors[path] = value
+        elif isinstance(value, Mapping):
+            inner, others = flatten(value, f"{path}.")
+            tensors |= inner
+            rest[name] = others
+        elif value is None or isinstance(value, bool | int | float | str | list):
+            rest[name] = value
+        else:
+            raise TypeError(f"{path} is a {type(value).__name__}; only tensors and plain values")
+    return tensors, rest
+
+
+def unflatten(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `flatten`."""
+    tree = {name: unflatten({}, v) if isinstance(v, dict) else v for name, v in rest.items()}
+    for path, tensor in tensors.items():
+        *parents, leaf = path.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[leaf] = tensor
+    return tree
+
+
+def all_finite(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether no tensor holds NaN or Inf."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
