@@ -44,6 +44,11 @@ class Compute:
     compile: bool
     chunk: int
 
+    @property
+    def graph_chunk(self) -> int:
+        """The most images per call whose graph is kept for a backward pass."""
+        return 4 * self.chunk
+
     def lay_out(self, tensor: Tensor) -> Tensor:
         """Return ``tensor`` in the memory layout that is fast here."""
         if tensor.ndim != 4 or not (self.compile or self.device.type == "cuda"):

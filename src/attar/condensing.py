@@ -30,7 +30,6 @@ from attar.log import Log
 from attar.plan import Plan, make_plan
 from attar.recipes import METHODS
 from attar.request import Request
-from attar.rng import Key
 from attar.synthetic import Synthetic
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
 
@@ -256,7 +255,9 @@ class Session:
             self._trainer = Trainer(self.plan.network, self.plan.compute)
         name = self.plan.recipe.card
         full = find_card(name)
-        brief = find_card(name, min(full.epochs, min(200, max(25, 20_000 // len(self.run.synthetic)))))
+        brief = find_card(
+            name, min(full.epochs, min(200, max(25, 20_000 // len(self.run.synthetic))))
+        )
         images, labels = training_pair(self.run.synthetic)
         strategy = brief.strategy(self.plan.train.name)
         key = self.run.key.fold("validation", self.run.step)

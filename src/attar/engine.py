@@ -182,7 +182,7 @@ class Run:
             raise self._diverged(match.loss.item())
         torch.autograd.backward([tensor for tensor, _ in ends], [grad for _, grad in ends])
         for name, value in self.learned.items():
-            value.grad = match.learned[name] if name in match.learned else None
+            value.grad = match.learned.get(name)
         if self.step == 0:
             self._refuse_unreached()
 

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from attar.budget import Budget, Count, parse_bytes
 from attar.errors import BadRequest
 
 Auto = Literal["auto", "on", "off"]
+
+
+def _hint(default: str) -> str:
+    """Say nothing of a default that is only 'left out'."""
+    return "" if default == "None" else f"(default: {default})"
+
+
+def option(metavar: str, *aliases: str) -> object:
+    """Return how an option that may be left out appears in help."""
+    return tyro.conf.arg(metavar=metavar, aliases=list(aliases), help_behavior_hint=_hint)
+
+
+Whole = Annotated[int | None, option("N")]
+Number = Annotated[float | None, option("X")]
+Name = Annotated[str | None, option("NAME")]
+Folder = Annotated[Path | None, option("DIR")]
+File = Annotated[Path | None, option("FILE")]
 
 
 @dataclass(frozen=True)
@@ -20,35 +39,37 @@ class Request:
 
     method: str = "lodm"
     """Name of the method; 'attar methods' lists them."""
-    ipc: int | None = None
+    ipc: Whole = None
     """Memory of this many full float32 images per class, as the papers count."""
-    bytes: str | int | None = None
+    bytes: Annotated[str | int | None, option("SIZE")] = None
     """Memory as a size for the whole set, such as 120kB or 1.5MiB."""
-    images_per_class: int | None = None
+    images_per_class: Whole = None
     """A plain number of synthetic images per class."""
-    count: Count | None = None
+    count: Annotated[Count | None, option("{paper,all}")] = None
     """What the limit applies to: 'paper' (images or factors) or 'all' that must be kept."""
     storage: str = "float32"
     """Type of the stored values: float32, float16 or bfloat16."""
-    rank: int | None = None
+    rank: Whole = None
     """Rank of the factors, for low-rank methods."""
-    init: Literal["real", "noise"] | None = None
+    init: Annotated[Literal["real", "noise"] | None, option("{real,noise}")] = None
     """Start from real images or from noise."""
-    iterations: int | None = None
+    iterations: Whole = None
     """Updates of the synthetic set."""
-    minutes: float | None = None
+    minutes: Number = None
     """Stop after this many minutes of updates (validation not counted)."""
-    lr: float | None = None
+    lr: Number = None
     """Learning rate of the images or factors."""
-    network: str | None = None
+    network: Name = None
     """Network to match in, such as convnet3 or convnet3:norm=batch,width=64."""
-    card: str | None = None
+    card: Name = None
     """Evaluation card that the artefact names as its own."""
-    zca: Literal["none", "mtt", "frepo", "rtp", "kip"] | None = None
+    zca: Annotated[
+        Literal["none", "mtt", "frepo", "rtp", "kip"] | None, option("{none,mtt,frepo,rtp,kip}")
+    ] = None
     """Form of ZCA whitening."""
-    set: tuple[str, ...] = field(default=())
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Settings of the objective, as name=value, such as batch_real=64 or augment=none."""
-    validation: float | None = None
+    validation: Number = None
     """Share of the training images held out to select the iterate; 0 for none. Left out: 0.1
     where every class has 20 images or more, else 0."""
     validations: int = 5
@@ -61,9 +82,9 @@ class Request:
     """Precision of the networks; images, labels and losses are float32."""
     compile: Auto = "auto"
     """Compile the networks; auto: where the run is long enough to gain from it."""
-    chunk: int | None = None
+    chunk: Whole = None
     """The most images per network call; lower it when memory is short."""
-    output: Path | None = None
+    output: Annotated[Path | None, option("OUT.safetensors", "-o")] = None
     """The artefact to write, ending in .safetensors."""
     resume: bool = False
     """Continue from the checkpoint beside the output, if there is one."""
@@ -71,7 +92,7 @@ class Request:
     """Replace an existing output or checkpoint."""
     checkpoint_seconds: float = 60.0
     """The longest time between two checkpoints."""
-    tensorboard: Path | None = None
+    tensorboard: Folder = None
     """Folder for TensorBoard event files (needs the extra 'tensorboard')."""
 
     def __post_init__(self) -> None:

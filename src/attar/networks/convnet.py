@@ -29,6 +29,7 @@ class InstanceNorm(nn.GroupNorm):
         super().__init__(channels, channels)
 
     def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised map, of the input's shape and type."""
         if not torch.compiler.is_compiling():
             return super().forward(input)
         values = input.float()
@@ -48,6 +49,7 @@ class AveragePool(nn.AvgPool2d):
         super().__init__(2)
 
     def forward(self, input: Tensor) -> Tensor:
+        """Return the map at half the height and width, odd borders dropped."""
         if not torch.compiler.is_compiling():
             return super().forward(input)
         batch, channels, height, width = input.shape

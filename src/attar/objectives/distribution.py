@@ -52,12 +52,14 @@ class DistributionMatching(Objective):
         embedding = _embedding(problem)
         tensors = embedding.tensors(drawn)
         mixed = _mixes_samples(problem)
-        chunk = None if mixed else problem.compute.chunk
-        real = self._real_means(embedding, tensors, problem, key, chunk)
+        real = self._real_means(
+            embedding, tensors, problem, key, None if mixed else problem.compute.chunk
+        )
+        chunk = None if mixed else problem.compute.graph_chunk
 
         gradient = torch.empty_like(images)
         total = torch.zeros((), device=images.device)
-        for classes in _groups(problem, None if mixed else chunk):
+        for classes in _groups(problem, chunk):
             n = problem.layout.per_class
             rows = slice(classes.start * n, classes.stop * n)
             leaf = images[rows].detach().requires_grad_()

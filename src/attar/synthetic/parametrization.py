@@ -59,9 +59,11 @@ class Pixels(Parametrization):
     name: ClassVar[str] = "pixels"
 
     def build(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> Store:
+        """Return one array of ``count`` images."""
         return leaf.make(count, shape)
 
     def values(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> int:
+        """Return C·H·W values per image, or what the leaf keeps of them."""
         return count * leaf.values(shape)
 
 
@@ -90,12 +92,15 @@ class LowRank(Parametrization):
             raise BadRequest("low-rank factors of low-rank factors are one lower rank: set --rank")
 
     def build(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> Store:
+        """Return what the base builds, its arrays factored; ``leaf`` is replaced."""
         return self.base.build(count, shape, self._leaf(shape))
 
     def values(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> int:
+        """Return the values that the factors keep."""
         return self.base.values(count, shape, self._leaf(shape))
 
     def describe(self) -> dict[str, Any]:
+        """Return rank and base with the name."""
         return {"name": self.name, "rank": self.rank, "base": self.base.describe()}
 
     def _leaf(self, shape: tuple[int, int, int]) -> Leaf:

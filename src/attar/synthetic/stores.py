@@ -58,6 +58,7 @@ class Dense(Store):
         self.values = nn.Parameter(torch.zeros(count, *item))
 
     def forward(self, index: Tensor) -> Tensor:
+        """Return the rows at ``index``."""
         return self.values[index].float()
 
     @torch.no_grad()
@@ -67,6 +68,7 @@ class Dense(Store):
 
     @torch.no_grad()
     def fit(self, rows: Tensor) -> None:
+        """Take the rows as they are."""
         self.values.copy_(rows)
 
 
@@ -93,6 +95,7 @@ class LowRank(Store):
         self.right = nn.Parameter(torch.zeros(count, *lead, rank, width))
 
     def forward(self, index: Tensor) -> Tensor:
+        """Return A·B of the rows at ``index``."""
         return self.left[index].float() @ self.right[index].float()
 
     @torch.no_grad()

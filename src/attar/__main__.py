@@ -1,0 +1,5 @@
+"""Allows ``python -m attar``."""
+
+from attar.cli import main
+
+main()

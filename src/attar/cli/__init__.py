@@ -1,0 +1,34 @@
+"""The command line: parse, call the library, print. Free of torch until a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from attar.errors import AttarError
+
+PROGRAM = "attar"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 on success, 2 for a bad request, 1 for a failed run."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status."""
+    from attar.cli.options import parse
+
+    try:
+        parse(arguments).run()
+    except AttarError as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        return error.exit_status
+    except BrokenPipeError:
+        # the reader of our output has seen enough
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{PROGRAM}: interrupted\n")
+        return 1
+    return 0

@@ -1,0 +1,67 @@
+"""`attar demo`: the whole road in under two minutes, on data that come along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from attar.cli import commands
+from attar.memory import keep_memory
+from attar.request import Request
+
+IPC = 1
+ITERATIONS = 400
+# digits are small: a quarter of the usual real batch gives the same result sooner
+SETTINGS = ("batch_real=64",)
+EPOCHS = 300
+REPEATS = 3
+
+err = Console(stderr=True)
+
+
+def run(folder: Path, seed: int) -> None:
+    """Condense the digits, evaluate beside the baselines, and write artefact and report."""
+    keep_memory()
+    from attar.cli.progress import ProgressBar
+    from attar.condensing import carry_out
+    from attar.evaluating import evaluate
+
+    path = folder / "digits.safetensors"
+    request = Request(
+        method="lodm",
+        ipc=IPC,
+        iterations=ITERATIONS,
+        set=SETTINGS,
+        validations=4,
+        seed=seed,
+        output=path,
+        overwrite=True,
+    )
+    bar = ProgressBar(err)
+    try:
+        artefact = carry_out(request, "digits", bar)
+    finally:
+        bar.stop()
+    err.print(
+        "training fresh networks on the condensed set, on random real images of the same bytes, "
+        "and on the whole training set",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with err.status("training") as status:
+        rows = evaluate(
+            artefact,
+            "digits",
+            repeats=REPEATS,
+            epochs=EPOCHS,
+            baselines=True,
+            seed=seed,
+            progress=lambda row, network, repeat, accuracy: status.update(
+                f"{row}: network {repeat} of {REPEATS}, {accuracy:.1f} %"
+            ),
+        )
+    commands.print_rows(rows)
+    report = folder / "report.html"
+    commands.report(report, path, artefact, rows)
+    err.print(f"artefact: {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,102 @@
+"""Progress on standard error, so that standard output stays for results."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from attar.artefact import Artefact
+from attar.budget import format_bytes
+from attar.condensing import Estimate, Listener
+from attar.plan import Plan
+
+
+class ProgressBar(Listener):
+    """Prints the plan and the estimate, then a bar with loss, speed and time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}  {task.fields[facts]}"),
+            console=console,
+        )
+        self._task: TaskID | None = None
+        self._images = 0
+        self._accuracy = ""
+        self._first: tuple[float, int] | None = None
+
+    def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
+        """Print what will be done and what it takes, and start the bar."""
+        for line in describe_plan(plan):
+            self._console.print(line, highlight=False, soft_wrap=True)
+        if step:
+            self._console.print(f"resumed at step {step}", highlight=False)
+        if estimate.total_seconds:
+            self._console.print(
+                f"estimate: {duration(estimate.total_seconds)} "
+                f"({estimate.step_seconds:.3g} s a step after a first one of "
+                f"{estimate.first_seconds:.1f} s), memory {format_bytes(estimate.memory)}, "
+                f"disk {format_bytes(estimate.disk)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+        self._images = len(plan.layout)
+        batch = getattr(plan.recipe.objective, "batch_real", 0)
+        self._images += sum(min(batch, len(own)) for own in plan.train.indices_of_class)
+        self._task = self._bar.add_task("condensing", total=1.0, left="", facts="")
+        self._bar.start()
+
+    def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
+        """Move the bar."""
+        if self._task is None:
+            return
+        if self._first is None:
+            self._first = (seconds, step)
+        since = seconds - self._first[0]
+        speed = (step - self._first[1]) * self._images / since if since > 0 else 0.0
+        left = f"{duration(seconds / share - seconds)} left" if 0 < share < 1 else ""
+        facts = f"step {step}  loss {loss:.4g}  {speed:.0f} images/s{self._accuracy}"
+        self._bar.update(self._task, completed=share, left=left, facts=facts)
+
+    def validated(self, step: int, accuracy: float) -> None:
+        """Show the latest accuracy on held-out images."""
+        self._accuracy = f"  held-out {accuracy:.1f} %"
+
+    def finished(self, artefact: Artefact) -> None:
+        """End the bar."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End the bar, whatever happened."""
+        self._bar.stop()
+
+
+def describe_plan(plan: Plan) -> list[str]:
+    """Return the plan in a few lines for people."""
+    layout, compute = plan.layout, plan.compute
+    rest = ""
+    if plan.limit is not None:
+        used = plan.ledger.all if plan.request.budget().count == "all" else plan.ledger.paper
+        rest = f", {plan.limit - used} B of {plan.limit} B unused"
+    held = f"; {len(plan.held_out)} held out to select the iterate" if plan.held_out else ""
+    return [
+        f"{plan.request.method} on {plan.source}: {len(plan.train)} images of "
+        f"{layout.classes} classes{held}",
+        f"budget: {layout.per_class} images per class, {plan.ledger.values} values, "
+        f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
+        f"compute: {compute.device}, {compute.precision}, "
+        f"{'compiled' if compute.compile else 'not compiled'}, network {plan.network.name}",
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Write seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,211 @@
+"""`attar.evaluate`: an artefact beside its baselines, on real test images."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attar.artefact import Artefact, load
+from attar.budget import FLOAT32_BYTES
+from attar.data import LabelledImages, Splits, as_splits
+from attar.errors import BadRequest
+from attar.evaluate import EvaluationCard, Result, evaluate_images
+from attar.evaluate import card as find_card
+from attar.rng import Key
+
+# the whole training set sees at least this many epochs, so that it is a fair ceiling
+_FULL_EPOCHS = 30
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison: a training set and what networks learnt from it.
+
+    Args:
+        name: what the set is.
+        images_per_class: how many images a class has; None where classes differ.
+        paper_bytes: images or factors, as the papers count; None where no budget applies.
+        bytes: everything that must be kept.
+        results: one per network.
+        note: anything that differs from the other rows.
+    """
+
+    name: str
+    images_per_class: int | None
+    paper_bytes: int | None
+    bytes: int | None
+    results: tuple[Result, ...]
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as a plain dictionary."""
+        return {
+            "name": self.name,
+            "images_per_class": self.images_per_class,
+            "paper_bytes": self.paper_bytes,
+            "bytes": self.bytes,
+            "note": self.note,
+            "results": [result.as_dict() for result in self.results],
+        }
+
+
+def evaluate(
+    artefact: Artefact | str | Path,
+    data: Any = None,
+    *,
+    networks: Sequence[str] | None = None,
+    repeats: int = 5,
+    card: str | None = None,
+    epochs: int | None = None,
+    baselines: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",
+    vectorized: int | None = None,
+    progress: Callable[[str, str, int, float], None] | None = None,
+    **reading: Any,
+) -> list[Row]:
+    """Train fresh networks on an artefact and test them on real images.
+
+    Args:
+        artefact: or the path of one.
+        data: the real images, as `attar.condense` takes them; by default the source that the
+            artefact was made from.
+        networks: names of networks; by default the one it was made with.
+        repeats: how many of each.
+        card: name of the evaluation card; by default the artefact's own.
+        epochs: another number of epochs than the card's.
+        baselines: also evaluate random real images of the same bytes and the whole training
+            set.
+        seed: of the networks.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, float32 or bfloat16.
+        compile: auto, on or off.
+        vectorized: networks that train in one step; None takes what is faster.
+        progress: called with row, network, repeat and accuracy.
+        **reading: ``data_dir`` and ``resize`` for sources by name.
+
+    Returns:
+        A row for the artefact, and one for each baseline.
+
+    Raises:
+        BadRequest: no artefact, no data, classes or image sizes that do not fit, or an unknown
+            card or network.
+
+    Example:
+        >>> attar.evaluate("digits.safetensors", repeats=3)[0].results[0].mean  # doctest: +SKIP
+        93.1
+    """
+    artefact = artefact if isinstance(artefact, Artefact) else load(artefact)
+    chosen = find_card(card or artefact.card.settings.get("card", "dsa-1000"), epochs)
+    names = list(networks or [artefact.card.settings.get("network", "convnet3")])
+    splits = read_splits(artefact, data, **reading)
+    test = with_preprocessing(splits.test, artefact)
+    dataset = artefact.card.provenance.get("dataset", splits.train.name)
+
+    def measure(name: str, images: Tensor, labels: Tensor, recipe: EvaluationCard):
+        def tell(network: str, repeat: int, accuracy: float) -> None:
+            if progress is not None:
+                progress(name, network, repeat, accuracy)
+
+        return tuple(
+            evaluate_images(
+                images,
+                labels,
+                test,
+                recipe,
+                dataset=dataset,
+                networks=names,
+                repeats=repeats,
+                key=Key(seed).fold("evaluate"),
+                device=device,
+                precision=precision,
+                compile=compile,
+                vectorized=vectorized,
+                progress=tell,
+            )
+        )
+
+    totals = artefact.totals
+    name = f"{artefact.card.method} ({artefact.card.iterate} iterate)"
+    results = measure(name, artefact.images, artefact.labels, chosen)
+    rows = [Row(name, totals.images_per_class, totals.paper, totals.all, results)]
+    if baselines:
+        train = with_preprocessing(splits.train, artefact)
+        rows += _baselines(train, totals.paper, chosen, measure, seed)
+    return rows
+
+
+def _baselines(
+    train: LabelledImages,
+    size: int,
+    card: EvaluationCard,
+    measure: Callable[[str, Tensor, Tensor, EvaluationCard], tuple[Result, ...]],
+    seed: int,
+) -> list[Row]:
+    """Return random real images of at most ``size`` bytes, and the whole training set."""
+    one = train.classes * math.prod(train.shape) * FLOAT32_BYTES
+    count = max(1, size // one)
+    index = torch.cat(
+        [train.draw(c, count, Key(seed).fold("random", c)) for c in range(train.classes)]
+    )
+    index = index.to(train.labels.device)
+    picked = measure("random real images", train.take(index), train.labels[index], card)
+    note = "" if one <= size else "one image per class takes more bytes than the set"
+    rows = [Row("random real images", count, count * one, count * one, picked, note)]
+
+    updates = (card.epochs + 1) * math.ceil(max(len(index), 1) / card.batch)
+    epochs = max(_FULL_EPOCHS, math.ceil(updates / math.ceil(len(train) / card.batch)))
+    full = find_card(card.name.split(" ")[0], min(card.epochs, epochs))
+    everything = torch.arange(len(train), device=train.labels.device)
+    results = measure("whole training set", train.take(everything), train.labels, full)
+    stored = train.images.numel() * train.images.element_size()
+    return [
+        *rows,
+        Row("whole training set", None, None, stored, results, f"{full.epochs} epochs"),
+    ]
+
+
+def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
+    """Return the real data of an artefact, or those given in their place.
+
+    Raises:
+        BadRequest: the artefact was made from Python objects and no data are given, or the
+            classes differ.
+    """
+    if data is None:
+        data = artefact.card.provenance.get("source")
+        if not isinstance(data, str) or data == "data":
+            raise BadRequest(
+                "the artefact does not say which data it was made from; give them with --data"
+            )
+    splits = as_splits(data, **reading)
+    if splits.test.shape != artefact.card.shape:
+        raise BadRequest(
+            f"the artefact holds images of C×H×W = {artefact.card.shape}, {splits.source} of "
+            f"{splits.test.shape}; give the data it was made from, or --resize"
+        )
+    ours, theirs = artefact.card.class_names, list(splits.test.class_names)
+    if ours != theirs:
+        raise BadRequest(
+            f"the artefact's classes ({_few(ours)}) are not those of {splits.source} "
+            f"({_few(theirs)})"
+        )
+    return splits
+
+
+def with_preprocessing(images: LabelledImages, artefact: Artefact) -> LabelledImages:
+    """Return real images under the preprocessing that the artefact was made with."""
+    return dataclasses.replace(images, preprocessing=artefact.preprocessing)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f", … {len(names)} in all" if len(names) > 5 else "")
