@@ -56,14 +56,14 @@ def export_npz(artefact: Artefact, path: Path) -> None:
     """Write images (uint8, N×H×W×C), labels and class names as a compressed ``.npz``."""
     if path.suffix != ".npz":
         raise BadRequest(f"--npz {path}: the name must end in .npz")
-    arrays = {
-        "images": image_array(artefact),
-        "labels": artefact.labels.numpy(),
-        "class_names": np.array(artefact.card.class_names),
-    }
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(
+                file,
+                images=image_array(artefact),
+                labels=artefact.labels.numpy(),
+                class_names=np.array(artefact.card.class_names),
+            )
 
     write_atomically(path, write)

@@ -1,0 +1,131 @@
+"""The table that sets the condensed set beside random real images and the whole data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from attar.budget import format_bytes
+from attar.report.markup import Markup, join, table, tag
+
+Kind = Literal["condensed", "random", "whole"]
+Accuracy = tuple[float, float, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison.
+
+    Args:
+        name: what was trained on, such as ``condensed`` or ``random real images``.
+        images_per_class: as text, such as ``10`` or ``5000``.
+        bytes: of everything stored; None where that makes no sense.
+        paper_bytes: of what the papers count.
+        accuracies: mean and standard deviation in percent and number of networks, by network.
+        note: a few words below the name.
+        kind: what the line stands for; None reads it off the name (``random…``, ``whole…`` or
+            ``full…``, otherwise condensed).
+    """
+
+    name: str
+    images_per_class: str
+    bytes: int | None
+    paper_bytes: int | None
+    accuracies: Mapping[str, Accuracy]
+    note: str = ""
+    kind: Kind | None = None
+
+    @property
+    def role(self) -> Kind:
+        """What the line stands for."""
+        if self.kind is not None:
+            return self.kind
+        name = self.name.lower()
+        if name.startswith("random"):
+            return "random"
+        return "whole" if name.startswith(("whole", "full", "all ")) else "condensed"
+
+
+def percent(accuracy: Accuracy) -> str:
+    """Write an accuracy in percent, with its deviation where it is of several networks."""
+    mean, std, count = accuracy
+    return f"{mean:.1f} ± {std:.1f} %" if count > 1 else f"{mean:.1f} %"
+
+
+def networks_of(rows: Iterable[Row]) -> list[str]:
+    """Return every network that a row was measured with, in order of appearance."""
+    return list(dict.fromkeys(network for row in rows for network in row.accuracies))
+
+
+def best(rows: Sequence[Row], role: Kind, network: str) -> Row | None:
+    """Return the row of a kind with the highest mean for a network."""
+    found = [row for row in rows if row.role == role and network in row.accuracies]
+    return max(found, key=lambda row: row.accuracies[network][0], default=None)
+
+
+def comparison(rows: Sequence[Row]) -> Markup:
+    """Return the table; the best condensed row for the first network is emphasised."""
+    networks = networks_of(rows)
+    winner = best(rows, "condensed", networks[0]) if networks else None
+    counts = {row.accuracies[name][2] for row in rows for name in row.accuracies}
+    shared = counts.pop() if len(counts) == 1 else None
+    return table(
+        ["Trained on", "Images per class", "Size", *networks],
+        [
+            [
+                _name(row),
+                row.images_per_class,
+                _size(row),
+                *(_accuracy(row.accuracies.get(name), shared is None) for name in networks),
+            ]
+            for row in rows
+        ],
+        caption=_caption(shared),
+        emphasised=None if winner is None else rows.index(winner),
+        numeric=(1, 2),
+    )
+
+
+def _caption(shared: int | None) -> str:
+    text = "Accuracy on real test images in percent"
+    if shared is None:
+        return f"{text}; mean ± standard deviation over n networks trained from scratch."
+    if shared == 1:
+        return f"{text}, of one network trained from scratch."
+    return f"{text}; mean ± standard deviation over {shared} networks trained from scratch."
+
+
+def _name(row: Row) -> Markup:
+    return join(tag("bdi", row.name), _small(row.note))
+
+
+def _size(row: Row) -> Markup:
+    size = row.paper_bytes if row.bytes is None else row.bytes
+    if size is None:
+        return _missing("no size given")
+    differs = row.paper_bytes is not None and row.paper_bytes != size
+    return join(
+        format_bytes(size),
+        _small(f"papers’ count {format_bytes(row.paper_bytes or 0)}" if differs else ""),
+    )
+
+
+def _accuracy(accuracy: Accuracy | None, counted: bool) -> Markup:
+    if accuracy is None:
+        return _missing("not measured")
+    mean, _, count = accuracy
+    width = min(100.0, max(0.0, mean))
+    return join(
+        tag("span", percent(accuracy), class_="figure"),
+        tag("span", f" n = {count}", class_="small") if counted else "",
+        tag("span", tag("span", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true"),
+    )
+
+
+def _small(text: str) -> Markup:
+    return tag("span", text, class_="small below") if text else Markup("")
+
+
+def _missing(why: str) -> Markup:
+    return tag("span", "–", title=why, aria_label=why, role="img")

@@ -1,0 +1,139 @@
+"""The images of a set as PNG in data URIs, class by class, within a size for the page.
+
+Shape letters: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attar.artefact import Artefact
+from attar.report.markup import Markup, join, tag
+
+MOST_PER_CLASS = 12
+MOST_CLASSES = 200
+# Bytes of all encoded images together, before base64 adds a third.
+_ALLOWANCE = 1_200_000
+# PNG container, element and alternative text of one image.
+_OVERHEAD = 200
+# Images with a longer side are averaged down to it by a whole factor.
+_LONGEST = 96
+# What the longer side is shown at, in CSS pixels, enlarged by a whole factor.
+_SHOWN = 64
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which images the page shows, and how large.
+
+    Args:
+        classes: shown, from the first.
+        per_class: shown of each class, from the first.
+        reduction: pixels averaged into one, along each side.
+        scale: CSS pixels per pixel.
+    """
+
+    classes: int
+    per_class: int
+    reduction: int
+    scale: int
+
+
+def choose(classes: int, per_class: int, shape: tuple[int, int, int]) -> Choice:
+    """Return what fits on a page for a set of this size; ``shape`` is C, H, W."""
+    channels, height, width = shape
+    reduction = math.ceil(max(height, width) / _LONGEST)
+    longest = max(height, width) // reduction
+    item = channels * (height // reduction or 1) * (width // reduction or 1) + _OVERHEAD
+    room = max(1, _ALLOWANCE // item)
+    shown = min(classes, MOST_CLASSES, room)
+    return Choice(
+        classes=shown,
+        per_class=min(per_class, MOST_PER_CLASS, room // shown),
+        reduction=reduction,
+        scale=max(1, round(_SHOWN / longest)),
+    )
+
+
+def encode(pixels: Tensor) -> str:
+    """Return C×H×W pixels in [0, 1] as the data URI of a PNG with 8 bits per channel.
+
+    One channel is grey and three are colours. Of more, the first three are shown; two are
+    averaged.
+    """
+    from PIL import Image
+
+    if pixels.shape[0] == 2:
+        pixels = pixels.mean(0, keepdim=True)
+    values = (pixels[:3] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def gallery(artefact: Artefact) -> Markup:
+    """Return the images by class, each class under its name."""
+    card = artefact.card
+    choice = choose(len(card.class_names), card.images_per_class, card.shape)
+    blocks = [_one_class(artefact, index, choice) for index in range(choice.classes)]
+    return join(
+        tag("p", _explanation(artefact, choice), class_="note"),
+        tag("dl", *blocks, class_="gallery wide" if choice.per_class > 4 else "gallery"),
+    )
+
+
+def _one_class(artefact: Artefact, index: int, choice: Choice) -> Markup:
+    card = artefact.card
+    name = card.class_names[index]
+    first = index * card.images_per_class
+    pixels = artefact.pixels[first : first + choice.per_class]
+    if choice.reduction > 1:
+        sides = tuple(min(choice.reduction, side) for side in pixels.shape[-2:])
+        pixels = nn.functional.avg_pool2d(pixels, sides)
+    height, width = pixels.shape[-2:]
+    images = [
+        tag(
+            "img",
+            src=encode(image),
+            width=width * choice.scale,
+            height=height * choice.scale,
+            alt=f"{name}, image {number} of {card.images_per_class}",
+        )
+        for number, image in enumerate(pixels, start=1)
+    ]
+    hidden = card.images_per_class - choice.per_class
+    more = tag("span", f"{hidden:,} more", class_="more") if hidden else ""
+    return tag("div", tag("dt", tag("bdi", name)), tag("dd", *images, more))
+
+
+def _explanation(artefact: Artefact, choice: Choice) -> str:
+    card = artefact.card
+    channels, height, width = card.shape
+    classes, per_class = len(card.class_names), card.images_per_class
+    text = []
+    if choice.classes < classes:
+        text.append(f"The first {choice.classes:,} of {classes:,} classes are shown.")
+    if choice.per_class < per_class:
+        text.append(f"The first {choice.per_class} of {per_class:,} images of each class.")
+    else:
+        text.append("Every image of each class." if per_class > 1 else "One image per class.")
+    made = "multiplied out of their factors, " if _factored(artefact) else ""
+    text.append(f"{height}×{width} pixels, {made}without the preprocessing, clipped to [0, 1]")
+    if choice.reduction > 1:
+        text[-1] += f", averaged down by {choice.reduction} along each side"
+    if channels > 3:
+        text[-1] += f"; the first three of {channels} channels"
+    if channels == 2:
+        text[-1] += "; the mean of both channels"
+    return " ".join(text) + "."
+
+
+def _factored(artefact: Artefact) -> bool:
+    return artefact.card.parametrization.get("name") == "low_rank"

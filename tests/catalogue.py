@@ -1,0 +1,77 @@
+"""One tiny instance of everything that is registered, and tiny data to run it on.
+
+Whoever registers a parametrization or an objective adds a row here; `test_compose` then runs
+it with everything else.
+"""
+
+import torch
+
+from attar.compute import Compute
+from attar.data import LabelledImages, Preprocessing
+from attar.engine import Optimiser, Run
+from attar.networks import build
+from attar.objectives import DistributionMatching, Objective, Problem
+from attar.rng import Key
+from attar.synthetic import Layout, LowRank, Parametrization, Pixels, Synthetic
+
+PARAMETRIZATIONS: dict[str, Parametrization] = {"pixels": Pixels(), "low_rank": LowRank(2)}
+OBJECTIVES: dict[str, Objective] = {"distribution": DistributionMatching(batch_real=5)}
+
+COUNTS = (9, 14, 3)
+NETWORK = "convnet2:width=8"
+CPU = torch.device("cpu")
+COMPUTE = Compute(CPU, "float32", compile=False, chunk=32)
+
+
+def tiny_data(
+    channels: int = 1,
+    counts: tuple[int, ...] = COUNTS,
+    size: int = 8,
+    seed: int = 0,
+    name: str = "tiny",
+) -> LabelledImages:
+    """Return random images, their labels in a random order, each class with a brightness."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.cat([torch.full((n,), label) for label, n in enumerate(counts)])
+    labels = labels[torch.randperm(len(labels), generator=generator)]
+    images = torch.randint(0, 180, (len(labels), channels, size, size), generator=generator)
+    images += labels.view(-1, 1, 1, 1) * (70 // len(counts))
+    return LabelledImages(
+        images.to(torch.uint8),
+        labels,
+        tuple("abcdefghijklmnopqrstuvwxyz"[: len(counts)]),
+        Preprocessing((0.4,) * channels, (0.25,) * channels),
+        name,
+    )
+
+
+def tiny_problem(
+    data: LabelledImages | None = None,
+    per_class: int = 2,
+    network: str = NETWORK,
+    compute: Compute = COMPUTE,
+) -> Problem:
+    """Return a problem on tiny data."""
+    data = tiny_data() if data is None else data
+    channels, height, width = data.shape
+    drawn = build(network, channels, (height, width), data.classes)
+    return Problem(data, drawn, Layout(data.classes, per_class, data.shape), compute)
+
+
+def tiny_run(
+    objective: Objective,
+    problem: Problem | None = None,
+    parametrization: Parametrization | None = None,
+    *,
+    learned_labels: bool = False,
+    optimiser: Optimiser | None = None,
+    key: Key | None = None,
+) -> Run:
+    """Return a run that starts from noise, with one kind of optimiser for every role."""
+    problem = problem or tiny_problem()
+    key = key or Key(0)
+    synthetic = Synthetic(problem.layout, parametrization or Pixels(), learned_labels)
+    synthetic.images.start_from_noise(key.fold("start"))
+    optimiser = optimiser or Optimiser(0.1, 0.5)
+    roles = [*synthetic.roles(), *objective.learned(problem)]
+    return Run(synthetic, objective, problem, dict.fromkeys(roles, optimiser), key)

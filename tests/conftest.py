@@ -1,0 +1,16 @@
+"""One thread, so that sums are always taken in one order; slow and GPU tests only on request."""
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked_for_slow = "slow" in str(config.getoption("markexpr"))
+    has_gpu = torch.cuda.is_available()
+    for item in items:
+        if item.get_closest_marker("slow") and not asked_for_slow:
+            item.add_marker(pytest.mark.skip(reason="slow: run with -m slow"))
+        if item.get_closest_marker("gpu") and not has_gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
