@@ -135,14 +135,14 @@ def test_classes_draw_their_own_operation(drawn: list[tuple[str, Tensor]]) -> No
 
 
 @pytest.mark.parametrize("augment", ["none", "flip_crop"])
-def test_batch_norm_sees_all_classes_at_once(augment: str, drawn: list) -> None:
+def test_batch_norm_sees_all_classes_at_once(augment: str, drawn: list[tuple[str, Tensor]]) -> None:
     # chunks would change the statistics, so they are ignored
     compute = dataclasses.replace(COMPUTE, chunk=1)
     problem = tiny_problem(tiny_data(3), 5, "convnet2:width=8,norm=batch", compute)
     found = match(problem, augment)
 
     def transform(label: int, batch: Tensor) -> Tensor:
-        return augmentation.apply(*drawn[label][:1], batch, drawn[label][1]) if drawn else batch
+        return augmentation.apply(drawn[label][0], batch, drawn[label][1]) if drawn else batch
 
     together = expected(problem, norm="batch", together=True, transform=transform)
     assert_same(found, *together)

@@ -6,6 +6,7 @@ and labels again; its JSON header says how.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -55,7 +56,7 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["attar.artefact"] = FORMAT
-    version: int = FORMAT_VERSION
+    version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
     class_names: list[str] = Field(min_length=2)
     shape: tuple[int, int, int]
     images_per_class: int = Field(ge=1)
@@ -64,7 +65,7 @@ class Card(BaseModel):
     storage: Literal["float32", "float16", "bfloat16"] = "float32"
     mean: list[float]
     std: list[float]
-    zca: str = "none"
+    zca: Literal["none", "mtt", "frepo", "rtp", "kip"] = "none"
     budget: dict[str, Any] = Field(default_factory=dict)
     method: str = "unknown"
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -73,6 +74,13 @@ class Card(BaseModel):
     iterate: Literal["last", "selected"] = "last"
     validation: float | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("budget")
+    @classmethod
+    def _has_a_limit_in_bytes(cls, budget: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(budget.get("limit"), int | None):
+            raise ValueError("its limit is a number of bytes, or null")
+        return budget
 
     @property
     def layout(self) -> Layout:
@@ -201,6 +209,7 @@ def load(path: str | Path) -> Artefact:
         parametrization = from_description(card.parametrization)
         check_size(card, path)
         synthetic = Synthetic(card.layout, parametrization, card.learned_labels)
+        check_tensors(path, card, synthetic, tensors)
         whitening = {
             name.removeprefix(_WHITENING): tensors.pop(name)
             for name in list(tensors)
@@ -211,9 +220,10 @@ def load(path: str | Path) -> Artefact:
             tuple(card.std),
             None if card.zca == "none" else Whitening.from_tensors(card.zca, whitening),
         )
+    except ArtefactError:
+        raise
     except (BadRequest, TypeError, KeyError, ValueError, RuntimeError) as error:
         raise ArtefactError(f"{path}: its header does not describe a set ({error})") from error
-    check_tensors(path, card, synthetic, tensors)
     synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     synthetic.requires_grad_(False)
     return Artefact(card, synthetic, preprocessing)
@@ -257,18 +267,18 @@ def check_tensors(
     path: Path, card: Card, synthetic: Synthetic, tensors: Mapping[str, Tensor]
 ) -> None:
     """Refuse tensors that are not those the header speaks of."""
-    expected = synthetic.state_dict()
+    storage = STORAGE_TYPES[card.storage]
+    expected = {name: (tuple(t.shape), storage) for name, t in synthetic.state_dict().items()}
+    if card.zca != "none":
+        stored = Whitening.stored(math.prod(card.shape))
+        expected |= {_WHITENING + name: form for name, form in stored.items()}
     if expected.keys() != tensors.keys():
         odd = sorted(expected.keys() ^ tensors.keys())
         raise ArtefactError(f"{path}: tensors {', '.join(odd)} are missing or do not belong")
     for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise ArtefactError(
-                f"{path}: {name} is {tuple(tensor.shape)}, its header says "
-                f"{tuple(expected[name].shape)}"
-            )
-        if tensor.dtype != STORAGE_TYPES[card.storage]:
-            raise ArtefactError(f"{path}: {name} is {tensor.dtype}, its header says {card.storage}")
+        for found, wanted in zip((tuple(tensor.shape), tensor.dtype), expected[name], strict=True):
+            if found != wanted:
+                raise ArtefactError(f"{path}: {name} is {found}, its header says {wanted}")
     if not all_finite(tensors):
         raise ArtefactError(f"{path}: stored values are NaN or Inf")
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Literal
 
 from attar.errors import BadRequest
@@ -30,18 +31,18 @@ def parse_bytes(text: str) -> int:
     Raises:
         BadRequest: the text is no size, or the size is below one byte.
     """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    found = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*", text)
     unit = found[2].lower() if found else ""
     if found is None or (unit and unit not in _UNITS):
         raise BadRequest(f"--bytes {text!r}: write a number and a unit, such as 120kB or 1.5MiB")
-    size = int(float(found[1]) * _UNITS.get(unit, 1))
+    size = int(Decimal(found[1]) * _UNITS.get(unit, 1))
     if size < 1:
         raise BadRequest(f"--bytes {text!r}: at least one byte is needed")
     return size
 
 
 def format_bytes(size: int) -> str:
-    """Write a number of bytes for people: exact below 10 kB, else three digits and a unit."""
+    """Write a number of bytes for people: exact below 10 kB, else four digits and a unit."""
     if size < 10_000:
         return f"{size} B"
     for unit, scale in (("GB", 1000**3), ("MB", 1000**2), ("kB", 1000)):

@@ -103,7 +103,8 @@ class Run:
             The loss.
 
         Raises:
-            RunFailed: loss, gradient or updated values are NaN or Inf.
+            RunFailed: loss or gradient are NaN or Inf, and nothing was updated; or the updated
+                values are.
             BadRequest: at the first step, a learnt tensor that no gradient reaches.
         """
         key = self.key.fold("step", self.step)
@@ -123,6 +124,8 @@ class Run:
             if limit is not None:
                 nn.utils.clip_grad_norm_(params, limit)
             self.optimisers[role].step()
+        if not self.finite():
+            raise self._diverged(loss)
         self.state = self.objective.advance(
             self.synthetic, self.problem, self._seen_state(), key.fold("advance")
         )
@@ -139,14 +142,14 @@ class Run:
         self.objective.match(images, labels, self.problem, self._seen_state(), key)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the next step depends on, as a tree of tensors and values."""
+        """Return a copy of all that the next step depends on, as a tree of tensors and values."""
         return {
             "step": self.step,
             "synthetic": _nested(self.synthetic.state_dict()),
-            "learned": {name: value.detach() for name, value in self.learned.items()},
-            "state": self.state,
+            "learned": _copied(self.learned),
+            "state": _copied(self.state),
             "optimisers": {
-                role: {str(i): entry for i, entry in opt.state_dict()["state"].items()}
+                role: {str(i): _copied(entry) for i, entry in opt.state_dict()["state"].items()}
                 for role, opt in self.optimisers.items()
             },
         }
@@ -157,15 +160,16 @@ class Run:
         self.synthetic.load_state_dict(_dotted(tree["synthetic"]))
         for name, value in self.learned.items():
             value.data.copy_(tree["learned"][name])
-        self.state = _on(tree["state"], self.problem.compute.device)
+        self.state = _copied(tree["state"], self.problem.compute.device)
         for role, optimiser in self.optimisers.items():
-            entries = {int(i): entry for i, entry in tree["optimisers"].get(role, {}).items()}
+            saved = tree["optimisers"].get(role, {})
+            entries = {int(i): _copied(entry) for i, entry in saved.items()}
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": entries, "param_groups": groups})
 
     def finite(self) -> bool:
-        """Whether every stored value is a number."""
-        return all_finite(self.synthetic.state_dict())
+        """Whether every learnt value is a number."""
+        return all_finite(self.synthetic.state_dict()) and all_finite(self.learned)
 
     def _seen_state(self) -> dict[str, Any]:
         if not self.learned:
@@ -178,7 +182,8 @@ class Run:
             for tensor, gradient in ((images, match.images), (labels, match.labels))
             if gradient is not None and tensor.requires_grad
         ]
-        if any(not bool(torch.isfinite(gradient).all()) for _, gradient in ends):
+        found = [*(gradient for _, gradient in ends), *match.learned.values()]
+        if not all(bool(torch.isfinite(gradient).all()) for gradient in found):
             raise self._diverged(match.loss.item())
         torch.autograd.backward([tensor for tensor, _ in ends], [grad for _, grad in ends])
         for name, value in self.learned.items():
@@ -228,11 +233,14 @@ def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
     return flat
 
 
-def _on(tree: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    moved: dict[str, Any] = {}
+def _copied(tree: Mapping[str, Any], device: torch.device | None = None) -> dict[str, Any]:
+    """Return the tree with copies of its tensors, on ``device`` where one is given."""
+    copy: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            moved[name] = _on(value, device)
+            copy[name] = _copied(value, device)
+        elif isinstance(value, Tensor):
+            copy[name] = value.detach().clone().to(device or value.device)
         else:
-            moved[name] = value.to(device) if isinstance(value, Tensor) else value
-    return moved
+            copy[name] = value
+    return copy

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from attar.errors import BadRequest, RunFailed
+from attar.files import write_text
 
 # losses are logged at every step up to this one, then at every tenth
 _EVERY_STEP_UP_TO = 100
@@ -43,12 +46,12 @@ class Log:
         kept = []
         if step > 0:
             kept = [row for row in read_log(self._path) if row["step"] <= step]
-        try:
+        with self._failing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("w", encoding="utf-8")
-            self._file.writelines(json.dumps(row) + "\n" for row in kept)
-        except OSError as error:
-            raise RunFailed(f"could not write {self._path}: {error.strerror}") from error
+            if kept:
+                # whole at every moment: a kill before the next checkpoint must not cost a line
+                write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+            self._file = self._path.open("a" if kept else "w", encoding="utf-8")
 
     def step(self, step: int, loss: float, seconds: float) -> None:
         """Note the loss of a step."""
@@ -66,21 +69,27 @@ class Log:
     def flush(self) -> None:
         """Hand everything noted so far to the system, so that a checkpoint is not ahead."""
         if self._file is not None:
-            self._file.flush()
+            with self._failing():
+                self._file.flush()
 
     def close(self) -> None:
         """Finish the files."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
         if self._events is not None:
             self._events.close()
+        file, self._file = self._file, None
+        if file is not None:
+            with self._failing():
+                file.close()
 
     def _write(self, row: dict[str, Any]) -> None:
-        if self._file is None:
-            return
+        if self._file is not None:
+            with self._failing():
+                self._file.write(json.dumps(row) + "\n")
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
         try:
-            self._file.write(json.dumps(row) + "\n")
+            yield
         except OSError as error:
             raise RunFailed(f"could not write {self._path}: {error.strerror}") from error
 

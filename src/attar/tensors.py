@@ -7,6 +7,7 @@ Nothing in it is ever executed.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +22,24 @@ from attar.files import write_atomically
 HEADER_KEY = "attar"
 # safetensors refuses headers above 100 MB itself; ours are a few kilobytes
 _LARGEST_HEADER = 16 * 2**20
+# what reading JSON raises for text that is none, is nested too deep or says something else
+_NO_HEADER = (ValueError, KeyError, TypeError, RecursionError)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and header to ``path``, atomically."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(flat, str(temporary), metadata)
+        except SafetensorError as error:  # a full disk, too, is told in this way
+            raise OSError(str(error)) from error
 
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    write_atomically(path, lambda temporary: save_file(flat, str(temporary), metadata))
+    write_atomically(path, write)
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -54,18 +64,25 @@ def read_header(path: Path) -> dict[str, Any]:
         raise ArtefactError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
         metadata = json.loads(text)["__metadata__"]
-    except (ValueError, KeyError, TypeError):
+    except _NO_HEADER:
         raise ArtefactError(f"{path} is not a file that Attar wrote") from None
     try:
-        header = json.loads(metadata[HEADER_KEY])
-    except (ValueError, KeyError, TypeError):
+        header = json.loads(metadata[HEADER_KEY], parse_float=_finite, parse_constant=_finite)
+    except _NO_HEADER:
         raise ArtefactError(
             f"{path} is a safetensors file, but not one that Attar wrote: it has no "
-            f"{HEADER_KEY!r} header"
+            f"valid {HEADER_KEY!r} header"
         ) from None
     if not isinstance(header, dict):
         raise ArtefactError(f"{path}: its {HEADER_KEY!r} header is no JSON object")
     return header
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

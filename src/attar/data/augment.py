@@ -74,7 +74,7 @@ def augment(images: Tensor, strategy: tuple[str, ...], key: Key, *, shared: bool
 def augment_as_dc(images: Tensor, key: Key) -> Tensor:
     """Apply the DC authors' evaluation augmentation for digits: crop, scale or rotate.
 
-    Every image draws one of the three for itself: a shift of up to 4 pixels, a scale of 0.8 to
+    Every image draws one of the three for itself: a shift of −4 to 4 pixels, a scale of 0.8 to
     1.2 per axis, or a rotation of up to 45 degrees. What comes in from outside has the mean of
     the batch. Scaling is bilinear here; the authors take the nearest pixel.
 
@@ -91,7 +91,7 @@ def augment_as_dc(images: Tensor, key: Key) -> Tensor:
     angle = torch.where(chosen == 2, draws[:, 0] * math.radians(45), none)
     sizes = torch.tensor([images.shape[3], images.shape[2]]).float()
     # a shift by one pixel is 2 / (size − 1) in aligned coordinates
-    shift = (draws * 4.5).trunc().clamp(-4, 4) * 2 / (sizes - 1)
+    shift = (draws * 4.5).round().clamp(-4, 4) * 2 / (sizes - 1)
     shift = torch.where((chosen == 0)[:, None], shift, 0.0)
     cosine, sine = torch.where(chosen == 2, angle.cos(), identity), angle.sin()
     rows = (

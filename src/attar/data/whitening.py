@@ -122,6 +122,15 @@ class Whitening:
             "triangle": self.matrix[rows, columns],
         }
 
+    @staticmethod
+    def stored(features: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Return shape and type of what `tensors` gives, for images of d features."""
+        return {
+            "mean": ((features,), torch.float32),
+            "scale": ((1,), torch.float64),
+            "triangle": ((features * (features + 1) // 2,), torch.float32),
+        }
+
     @classmethod
     def from_tensors(cls, kind: str, tensors: Mapping[str, Tensor]) -> Whitening:
         """Rebuild a whitening from what `tensors` gave.

@@ -17,6 +17,9 @@ Norm = Literal["instance", "batch", "group", "layer", "none"]
 Activation = Literal["relu", "leakyrelu", "sigmoid", "swish"]
 Pooling = Literal["average", "max", "none"]
 
+# of norm=group, as the papers use it
+GROUPS = 4
+
 
 class InstanceNorm(nn.GroupNorm):
     """GroupNorm with one channel per group and no running statistics, as the papers use it.
@@ -79,7 +82,7 @@ def make_norm(norm: str, channels: int, height: int, width: int) -> nn.Module:
         case "batch":
             return nn.BatchNorm2d(channels)
         case "group":
-            return nn.GroupNorm(4, channels)
+            return nn.GroupNorm(GROUPS, channels)
         case "layer":
             return nn.LayerNorm([channels, height, width])
         case _:
@@ -102,7 +105,8 @@ class ConvNet(nn.Module):
         pooling: average, max or none.
 
     Raises:
-        BadRequest: the map would vanish at this size; names the greatest depth that works.
+        BadRequest: the map would vanish at this size (names the greatest depth that works), or
+            the width does not divide into groups.
     """
 
     def __init__(
@@ -118,6 +122,8 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         check_depth(depth, size, padding=3 if channels == 1 else 1, pooling=pooling)
+        if norm == "group" and width % GROUPS:
+            raise BadRequest(f"width={width}: norm=group needs a multiple of {GROUPS}")
         layers: list[nn.Module] = []
         height, across = size
         incoming = channels
@@ -153,6 +159,11 @@ def check_depth(depth: int, size: tuple[int, int], padding: int, pooling: str) -
         return
     smallest = min(size) + 2 * padding - 2
     greatest = smallest.bit_length() - 1
+    if greatest < 1:
+        raise BadRequest(
+            f"images of {size[0]}×{size[1]} are too small for a ConvNet with pooling; "
+            "use pooling=none"
+        )
     if depth > greatest:
         raise BadRequest(
             f"convnet{depth} halves a {size[0]}×{size[1]} image to nothing; "

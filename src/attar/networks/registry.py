@@ -71,7 +71,7 @@ def _convnet(depth: int, options: Mapping[str, str]) -> Factory:
     settings: dict[str, object] = {"depth": depth}
     for option, value in options.items():
         if option == "width":
-            if not value.isdigit() or int(value) < 1:
+            if not value.isdecimal() or int(value) < 1:
                 raise BadRequest(f"network option width={value}: a whole number above 0")
             settings["width"] = int(value)
         elif option not in allowed:

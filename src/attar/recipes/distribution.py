@@ -45,7 +45,7 @@ def lodm(task: Task) -> Recipe:
             augmentation = DSA
     elif task.dataset == "tiny_imagenet":
         rank, card = 4, "lodm-tiny-5000" if task.ipc >= 10 else card
-    elif task.ipc >= 50:
+    elif task.ipc >= 50 and task.dataset != "cifar100":
         rank, lr = 4, 1000.0
     return Recipe(
         objective=DistributionMatching(augment=augmentation),

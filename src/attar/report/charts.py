@@ -15,8 +15,8 @@ MOST_POINTS = 500
 # Few enough points to be seen one by one get a dot each.
 _DOTTED = 30
 # Canvas and margins in units of the view box; text is 13 units high.
-_WIDTH, _HEIGHT = 440, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+_WIDTH, _HEIGHT = 400, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 14, 44
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def spans_decades(values: Sequence[float]) -> bool:
 def linear_axis(values: Sequence[float], ticks: int = 5) -> Axis:
     """Return an axis with round ends that holds all values, with about ``ticks`` ticks."""
     low, high = min(values), max(values)
-    if high <= low:
+    if high - low <= abs(high) * 1e-9:
         margin = abs(low) * 0.1 or 1.0
         low, high = low - margin, high + margin
     rough = (high - low) / ticks
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next((unit * factor for factor in (1, 2, 5) if unit * factor >= rough), unit * 10)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    marks = tuple(round(index * step, 12) for index in range(first, last + 1))
+    marks = tuple(index * step for index in range(first, last + 1))
     return Axis(marks[0], marks[-1], marks)
 
 
@@ -93,9 +93,9 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [*kept, points[-1]]
 
 
-def number(value: float) -> str:
-    """Write a tick for people: powers of ten where digits would be many."""
-    if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
+def number(value: float, most: float = 1e6) -> str:
+    """Write a tick for people: in powers of ten from ``most`` on, and below a thousandth."""
+    if value and (abs(value) >= most or abs(value) < 1e-3):
         mantissa, exponent = f"{value:.2e}".split("e")
         mantissa = mantissa.rstrip("0").rstrip(".")
         power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
@@ -175,7 +175,7 @@ def _grid(across: Axis, up: Axis) -> Markup:
         _, y = _place(across, up, (across.low, tick))
         lines += [
             tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}"),
-            tag("text", number(tick), x=_LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end"),
+            tag("text", number(tick, 1e5), x=_LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end"),
         ]
     base = _HEIGHT - _BOTTOM
     for tick in across.ticks:
@@ -190,7 +190,7 @@ def _grid(across: Axis, up: Axis) -> Markup:
 
 def _beside() -> dict[str, object]:
     middle = _TOP + (_HEIGHT - _TOP - _BOTTOM) / 2
-    return {"transform": f"rotate(-90) translate({-middle} 13)", "text_anchor": "middle"}
+    return {"transform": f"rotate(-90) translate({-middle} 10)", "text_anchor": "middle"}
 
 
 def _dots(points: Sequence[Point]) -> list[Markup]:

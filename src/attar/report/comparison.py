@@ -9,6 +9,7 @@ from typing import Literal
 from attar.budget import format_bytes
 from attar.report.markup import Markup, join, table, tag
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 Kind = Literal["condensed", "random", "whole"]
 Accuracy = tuple[float, float, int]
 
@@ -50,7 +51,8 @@ class Row:
 def percent(accuracy: Accuracy) -> str:
     """Write an accuracy in percent, with its deviation where it is of several networks."""
     mean, std, count = accuracy
-    return f"{mean:.1f} ± {std:.1f} %" if count > 1 else f"{mean:.1f} %"
+    text = f"{mean:.1f} ± {std:.1f} %" if count > 1 else f"{mean:.1f} %"
+    return text.replace(" ", NO_BREAK)
 
 
 def networks_of(rows: Iterable[Row]) -> list[str]:
@@ -118,7 +120,9 @@ def _accuracy(accuracy: Accuracy | None, counted: bool) -> Markup:
     width = min(100.0, max(0.0, mean))
     return join(
         tag("span", percent(accuracy), class_="figure"),
-        tag("span", f" n = {count}", class_="small") if counted else "",
+        tag("span", f" n = {count}".replace(" = ", f"{NO_BREAK}={NO_BREAK}"), class_="small")
+        if counted
+        else "",
         tag("span", tag("span", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true"),
     )
 

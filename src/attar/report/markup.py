@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 # elements that have no end tag
-_VOID = frozenset({"br", "img", "meta"})
+_VOID = frozenset({"img", "meta", "wbr"})
 # characters that HTML does not allow, and halves of surrogate pairs from odd file names
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -28,6 +28,11 @@ def escape(text: object) -> Markup:
 def join(*parts: object, by: str = "") -> Markup:
     """Return the parts, escaped where they are plain text, one after the other."""
     return Markup(by.join(map(escape, parts)))
+
+
+def breakable(text: object) -> Markup:
+    """Return ``text`` so that a long name may break after a dot, an underscore or a slash."""
+    return join(*re.split(r"(?<=[._/])(?=[^\W\d])", str(text)), by="<wbr>")
 
 
 def tag(element: str, /, *children: object, **attributes: object) -> Markup:

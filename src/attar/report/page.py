@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from attar.budget import FLOAT32_BYTES, format_bytes
 from attar.evaluate import CARDS
 from attar.files import write_text
 from attar.report.charts import Point, line_chart
-from attar.report.comparison import Row, best, comparison, networks_of, percent
-from attar.report.markup import Markup, escape, join, pairs, table, tag
+from attar.report.comparison import NO_BREAK, Row, best, comparison, percent
+from attar.report.markup import Markup, breakable, join, pairs, table, tag
 from attar.report.pictures import gallery
 
 # Nothing is fetched and nothing is run, whatever a name or a note may contain.
@@ -37,11 +38,11 @@ def write_report(
     Args:
         path: where; replaced atomically.
         artefact: the set.
-        rows: of the comparison; none leaves the table out.
+        rows: of the comparison; none leaves the table out. The first condensed one is this set.
         log: as `attar.log.read_log` returns it; none leaves the charts out.
         title: of the page; the method and the dataset by default.
         notes: paragraphs below the summary, such as how the accuracies were measured.
-        command: makes the set again; by default the one in the artefact's provenance.
+        command: makes the set again; None takes the one in the artefact's provenance.
 
     Raises:
         RunFailed: the file could not be written.
@@ -56,7 +57,7 @@ def write_report(
         ("Protocol", _protocol(artefact)),
         ("Settings", _settings(artefact)),
         ("Provenance", _provenance(artefact)),
-        ("Make it again", tag("pre", tag("code", command)) if command else Markup("")),
+        ("Make it again", _command(command) if command else Markup("")),
     ]
     body = join(
         tag(
@@ -90,38 +91,48 @@ def _section(name: str, content: Markup) -> Markup:
     return tag("section", tag("h2", name, id=anchor), content, aria_labelledby=anchor)
 
 
+def _command(command: str) -> Markup:
+    """Return a command to be copied; lines do not break within its options."""
+    words = re.split(r"(\s+)", command)
+    parts = [tag("span", word) if word.startswith("-") else word for word in words]
+    return tag("pre", tag("code", *parts))
+
+
 def _dataset(artefact: Artefact) -> str:
     return str(artefact.card.provenance.get("dataset", "a dataset"))
 
 
 def _summary(artefact: Artefact, rows: Sequence[Row]) -> Markup:
     """Say in one sentence what the set is and what it is worth."""
-    card, totals = artefact.card, artefact.totals
-    verb = "a choice of" if card.method == "random" else "a condensation of"
+    card = artefact.card
     images = "image" if card.images_per_class == 1 else "images"
     text = join(
-        f"{card.method}: {verb} {_dataset(artefact)} into ",
-        tag("strong", f"{card.images_per_class:,} {images} per class"),
-        f" for {len(card.class_names):,} classes, ",
-        tag("strong", format_bytes(totals.all)),
-        " in all",
+        f"{_dataset(artefact)} in ",
+        tag("strong", f"{card.images_per_class:,} {images} per class".replace(" ", NO_BREAK)),
+        f" for {len(card.class_names):,} classes and ",
+        tag("strong", format_bytes(artefact.totals.all).replace(" ", NO_BREAK)),
+        ", drawn at random" if card.method == "random" else f", condensed by {card.method}",
     )
-    networks = networks_of(rows)
-    condensed = best(rows, "condensed", networks[0]) if networks else None
-    if condensed is None:
-        return join(text, ".")
-    network = networks[0]
-    reached = tag("strong", percent(condensed.accuracies[network]))
+    role = "random" if card.method == "random" else "condensed"
+    own = next((row for row in rows if row.role == role and row.accuracies), None)
+    return join(text, "." if own is None else _worth(own, rows))
+
+
+def _worth(own: Row, rows: Sequence[Row]) -> Markup:
+    network = next(iter(own.accuracies))
     against = [
         f"{percent(row.accuracies[network])} {what}"
         for row, what in (
             (best(rows, "random", network), "for random real images"),
             (best(rows, "whole", network), "for the whole training set"),
         )
-        if row is not None
+        if row is not None and row is not own
     ]
-    text = join(text, f". {network} trained on it is right on ", reached, " of the test images")
-    return join(text, f", against {' and '.join(against)}." if against else ".")
+    return join(
+        f": a {network} trained on it reaches ",
+        tag("strong", percent(own.accuracies[network])),
+        f" on the test images, against {' and '.join(against)}." if against else " on test images.",
+    )
 
 
 def _series(log: Sequence[Mapping[str, Any]], name: str) -> list[Point]:
@@ -162,7 +173,7 @@ def _budget(artefact: Artefact) -> Markup:
     three = [
         ("images per class", f"{totals.images_per_class:,}"),
         ("stored values", f"{totals.values:,}"),
-        ("bytes", f"{totals.all:,}"),
+        ("bytes in all", f"{totals.all:,}"),
     ]
     counts = [
         ("The papers’ count", f"{_exact(totals.paper)}: images or their factors"),
@@ -234,7 +245,10 @@ def _iterate(artefact: Artefact) -> str:
 
 
 def _settings(artefact: Artefact) -> Markup:
-    items = [(tag("code", name), _value(value)) for name, value in flatten(artefact.card.settings)]
+    items = [
+        (tag("code", breakable(name)), breakable(_value(value)))
+        for name, value in flatten(artefact.card.settings)
+    ]
     return pairs(items, class_="pairs columns") if items else Markup("")
 
 
@@ -275,4 +289,4 @@ def _provenance(artefact: Artefact) -> Markup:
         ("storage", card.storage),
         ("labels", "learnt" if card.learned_labels else "the class of each image"),
     ]
-    return pairs([(name, escape(value)) for name, value in items], class_="pairs columns")
+    return pairs([(name, breakable(value)) for name, value in items], class_="pairs columns")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attar.artefact import Artefact
+from attar.artefact import Artefact, Card
 from attar.report.markup import Markup, join, tag
 
 MOST_PER_CLASS = 12
@@ -85,7 +85,12 @@ def gallery(artefact: Artefact) -> Markup:
     blocks = [_one_class(artefact, index, choice) for index in range(choice.classes)]
     return join(
         tag("p", _explanation(artefact, choice), class_="note"),
-        tag("dl", *blocks, class_="gallery wide" if choice.per_class > 4 else "gallery"),
+        tag(
+            "dl",
+            *blocks,
+            class_="gallery wide" if choice.per_class > 4 else "gallery",
+            style=f"--strip:{_strip(card, choice)}px",
+        ),
     )
 
 
@@ -125,7 +130,7 @@ def _explanation(artefact: Artefact, choice: Choice) -> str:
     else:
         text.append("Every image of each class." if per_class > 1 else "One image per class.")
     made = "multiplied out of their factors, " if _factored(artefact) else ""
-    text.append(f"{height}×{width} pixels, {made}without the preprocessing, clipped to [0, 1]")
+    text.append(f"{height}×{width} pixels, {made}without the preprocessing, clipped to 0…1")
     if choice.reduction > 1:
         text[-1] += f", averaged down by {choice.reduction} along each side"
     if channels > 3:
@@ -133,6 +138,13 @@ def _explanation(artefact: Artefact, choice: Choice) -> str:
     if channels == 2:
         text[-1] += "; the mean of both channels"
     return " ".join(text) + "."
+
+
+def _strip(card: Card, choice: Choice) -> int:
+    """Return the width of one class's images side by side, in CSS pixels."""
+    width = max(1, card.shape[2] // choice.reduction) * choice.scale
+    more = 80 if choice.per_class < card.images_per_class else 0
+    return choice.per_class * (width + 4) + more
 
 
 def _factored(artefact: Artefact) -> bool:

@@ -88,6 +88,8 @@ class LowRank(Parametrization):
     base: Parametrization = field(default_factory=Pixels)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.base, Parametrization):
+            raise BadRequest(f"{self.base!r} is no parametrization that could be factored")
         if isinstance(self.base, LowRank):
             raise BadRequest("low-rank factors of low-rank factors are one lower rank: set --rank")
 

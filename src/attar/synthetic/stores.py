@@ -122,6 +122,8 @@ def check_rank(rank: int, item: tuple[int, ...]) -> None:
     if len(item) < 2:
         raise BadRequest(f"low-rank factors need rows with a height and a width, not {item}")
     highest = min(item[-2:])
+    if type(rank) is not int:
+        raise BadRequest(f"--rank {rank!r}: a whole number is needed")
     if not 1 <= rank <= highest:
         raise BadRequest(
             f"--rank {rank}: images of {item[-2]}×{item[-1]} have ranks 1 to {highest}"

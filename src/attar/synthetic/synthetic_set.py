@@ -143,8 +143,10 @@ def planned_ledger(
     """
     if dtype not in STORAGE_TYPES:
         raise BadRequest(f"--storage {dtype!r}: one of {', '.join(STORAGE_TYPES)}")
-    values = parametrization.values(len(layout), layout.shape)
+    # not len(): a request or a header may speak of more rows than an index can count
+    rows = layout.classes * layout.per_class
+    values = parametrization.values(rows, layout.shape)
     entries = [stored_entry("images.*", (values,), dtype)]
     if learned_labels:
-        entries.append(stored_entry("labels.values", (len(layout), layout.classes), dtype))
+        entries.append(stored_entry("labels.values", (rows, layout.classes), dtype))
     return Ledger((*entries, *extra_entries(extras)))

@@ -1,0 +1,414 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from attar.budget import Ledger
+from attar.data import LabelledImages, Preprocessing, Splits, fit_whitening
+from attar.engine import Optimiser
+from attar.errors import BadRequest
+from attar.objectives import DistributionMatching
+from attar.plan import Plan, fingerprint, hold_out, make_plan, settle, with_settings
+from attar.recipes import METHODS, Task
+from attar.request import Request
+from attar.rng import Key
+from attar.synthetic import LowRank, Pixels
+
+SHAPE = (1, 8, 8)
+FULL = 3 * 64 * 4  # bytes of one image for each of three classes
+
+
+def data(counts: tuple[int, ...] = (30, 20, 25), zca: str = "none", seed: int = 0) -> Splits:
+    """Three classes of 8×8 images; no two images are the same."""
+    labels = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (len(labels), *SHAPE), generator=generator).to(torch.uint8)
+    whitening = None if zca == "none" else fit_whitening(zca, images)
+    preprocessing = Preprocessing((0.5,), (0.25,), whitening)
+    names = tuple("abcdefg"[: len(counts)])
+    train = LabelledImages(images, labels, names, preprocessing, "zoo")
+    return Splits(train, dataclasses.replace(train, name="zoo test"), source="npz:zoo.npz")
+
+
+def plan(splits: Splits | None = None, **options: Any) -> Plan:
+    quick = {"device": "cpu", "compile": "off", "precision": "float32"}
+    return make_plan(Request(**(quick | options)), splits or data())
+
+
+def refused(splits: Splits | None = None, **options: Any) -> str:
+    with pytest.raises(BadRequest) as caught:
+        plan(splits, **options)
+    return str(caught.value)
+
+
+# --- memory
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        # 64 values of 8×8 pixels hold 64 // (2·16) images of rank 2
+        ({"ipc": 1}, 2),
+        ({"ipc": 3}, 6),
+        ({"ipc": 1, "rank": 1}, 4),
+        ({"ipc": 2, "rank": 3}, 2),
+        ({"ipc": 1, "storage": "float16"}, 4),
+        ({"ipc": 1, "method": "dm"}, 1),
+        ({"ipc": 1, "method": "dm", "storage": "bfloat16"}, 2),
+        ({"bytes": FULL - 1}, 1),
+        ({"bytes": FULL}, 2),
+        ({"bytes": "3kB"}, 3000 // (FULL // 2)),
+        ({"images_per_class": 5}, 5),
+    ],
+)
+def test_images_per_class(options: dict[str, Any], count: int) -> None:
+    made = plan(**options)
+    assert made.layout.per_class == count
+    assert (made.layout.classes, made.layout.shape) == (3, SHAPE)
+    per_image = {"dm": 64}.get(made.request.method, (options.get("rank") or 2) * 16)
+    size = 4 if made.request.storage == "float32" else 2
+    assert made.ledger.paper == 3 * count * per_image * size
+    if made.limit is not None:
+        assert made.ledger.paper <= made.limit
+
+
+def test_limits() -> None:
+    assert plan(ipc=2).limit == 2 * FULL
+    assert plan(bytes="3kB").limit == 3000
+    assert plan(images_per_class=2).limit is None
+
+
+def test_whitening_counts_where_all_is_counted() -> None:
+    splits = data(zca="mtt")
+    whitening = 64 * 4 + 64 * 65 // 2 * 4 + 8
+    enough = whitening + 2 * FULL // 2
+    assert plan(splits, bytes=enough).layout.per_class == 2
+    assert plan(splits, bytes=enough).ledger.all == enough
+    assert plan(splits, bytes=enough - 1).layout.per_class == 1
+    assert plan(splits, bytes=enough, count="paper").layout.per_class == enough // (FULL // 2)
+    text = refused(splits, bytes=whitening)
+    assert f"holds no image per class; one takes {whitening + FULL // 2} bytes" in text
+
+
+def test_the_plan_costs_what_the_set_does() -> None:
+    made = plan(data(zca="mtt"), ipc=2)
+    synthetic = made.run().synthetic
+    actual: Ledger = synthetic.ledger("float32")
+    assert made.ledger.paper == actual.paper
+    assert made.ledger.all == actual.all + 64 * 4 + 64 * 65 // 2 * 4 + 8
+
+
+# --- the method's settings follow the memory, however it is said
+
+
+@pytest.mark.parametrize(
+    ("options", "ipc"),
+    [
+        ({}, 1),
+        ({"ipc": 7}, 7),
+        ({"bytes": 1}, 1),
+        ({"bytes": FULL}, 1),
+        ({"bytes": 2 * FULL - 1}, 1),
+        ({"bytes": 2 * FULL}, 2),
+        ({"bytes": 12 * FULL + 5}, 12),
+        ({"images_per_class": 9}, 9),
+    ],
+)
+def test_recipes_are_asked_for_the_memory_in_images(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ipc: int
+) -> None:
+    asked: list[Task] = []
+    lodm = METHODS["lodm"]
+
+    def note(task: Task) -> Any:
+        asked.append(task)
+        return lodm.recipe(task)
+
+    monkeypatch.setitem(METHODS, "lodm", dataclasses.replace(lodm, recipe=note))
+    if options.get("bytes") == 1:
+        assert "holds no image per class" in refused(**options)
+    else:
+        plan(**options)
+    assert asked == [Task("zoo", ipc, SHAPE, 3)]
+
+
+def test_a_plan_without_wishes_is_the_recipe() -> None:
+    made = plan()
+    recipe = METHODS["lodm"].recipe(Task("zoo", 1, SHAPE, 3))
+    assert made.recipe == recipe
+    assert made.source == "npz:zoo.npz"
+    assert made.network.name == recipe.network
+
+
+def test_wishes_replace_what_they_name_and_nothing_else() -> None:
+    recipe = METHODS["lodm"].recipe(Task("zoo", 1, SHAPE, 3))
+    changed = settle(
+        recipe,
+        Request(
+            rank=3,
+            init="real",
+            iterations=7,
+            lr=0.5,
+            network="convnet2",
+            card="dc-300",
+            set=("batch_real=64", "augment=none"),
+        ),
+    )
+    assert changed.parametrization == LowRank(3)
+    assert changed.optimisers == {"images": Optimiser(0.5, momentum=0.5)}
+    assert changed.objective == DistributionMatching(batch_real=64, augment="none")
+    assert (changed.init, changed.iterations) == ("real", 7)
+    assert (changed.network, changed.card) == ("convnet2", "dc-300")
+    assert settle(recipe, Request()) == recipe
+
+
+def test_zero_iterations_are_a_wish_too() -> None:
+    assert plan(iterations=0).recipe.iterations == 0
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"method": "lodn"},
+            "unknown method 'lodn' (did you mean 'lodm'?). There is: dm, lodm, random.",
+        ),
+        (
+            {"method": "dm", "rank": 2},
+            "--rank 2: method 'dm' stores no factors; choose a low-rank method such as lodm",
+        ),
+        ({"rank": 9}, "--rank 9: images of 8×8 have ranks 1 to 8"),
+        ({"rank": 0}, "--rank 0: images of 8×8 have ranks 1 to 8"),
+        ({"storage": "int8"}, "--storage 'int8': one of float32, float16, bfloat16"),
+        ({"init": "herding"}, "--init 'herding': real or noise"),
+        (
+            {"card": "dsa-100"},
+            "unknown card 'dsa-100' (did you mean 'dsa-1000' or 'dc-300'?). "
+            "There is: dc-300, dsa-1000, lodm-tiny-5000.",
+        ),
+        ({"lr": -1.0}, "--lr -1.0: a positive number is needed"),
+        ({"lr": float("nan")}, "--lr nan: a positive number is needed"),
+        ({"network": "convnet4"}, "convnet4 halves a 8×8 image to nothing; convnet3 is"),
+        ({"network": "covnet3"}, "unknown network 'covnet3' (did you mean 'convnet3'?)"),
+        (
+            {"set": ("batchreal=3",)},
+            "unknown setting of distribution 'batchreal' (did you mean 'batch_real'?). "
+            "There is: augment, batch_real.",
+        ),
+        ({"set": ("batch_real=many",)}, "--set batch_real=many: a int is needed"),
+        ({"set": ("batch_real=1.5",)}, "--set batch_real=1.5: a int is needed"),
+        ({"set": ("batch_real=0",)}, "batch_real 0: at least one real image is needed"),
+        ({"set": ("augment=colour",)}, "unknown augmentation 'colour' (did you mean 'color'"),
+        ({"device": "tpu"}, "--device 'tpu': auto, cpu, cuda or cuda:N"),
+        ({"precision": "float16"}, "--precision 'float16': auto, float32 or bfloat16"),
+        ({"compile": "yes"}, "--compile 'yes': auto, on or off"),
+        ({"chunk": 0}, "--chunk 0: at least one image per call is needed"),
+        (
+            {"bytes": 300},
+            "a budget of 300 bytes (all count) holds no image per class; one takes 384 bytes. "
+            "Raise --ipc or --bytes, or lower --rank.",
+        ),
+    ],
+)
+def test_refusals(options: dict[str, Any], text: str) -> None:
+    assert refused(**options).startswith(text)
+
+
+def test_settings_of_every_kind_are_read_from_text() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Odd(DistributionMatching):
+        weight: float = 0.5
+        pooled: bool = False
+
+    changed = with_settings(Odd(), {"weight": "1e-3", "pooled": "Yes", "batch_real": "3"})
+    assert changed == Odd(batch_real=3, weight=1e-3, pooled=True)
+    assert with_settings(Odd(pooled=True), {"pooled": "0"}) == Odd()
+    for setting, kind in (("pooled", "bool"), ("weight", "float")):
+        with pytest.raises(BadRequest, match=f"--set {setting}=maybe: a {kind} is needed"):
+            with_settings(Odd(), {setting: "maybe"})
+
+
+def test_a_set_larger_than_the_data_is_refused() -> None:
+    # 68 of 75 images are left when some are held out
+    text = refused(method="dm", ipc=23)
+    assert text == (
+        f"a budget of {23 * FULL} bytes is larger than the 68 training images of zoo themselves "
+        f"({68 * 256} bytes as float32); ask for less"
+    )
+    assert plan(method="dm", ipc=22).layout.per_class == 22
+    assert plan(method="dm", ipc=25, validation=0.0).layout.per_class == 25
+    assert "larger than the 75 training images" in refused(method="dm", ipc=26, validation=0.0)
+
+
+def test_more_images_than_the_data_are_refused() -> None:
+    assert refused(images_per_class=23) == (
+        "--images-per-class 23: 69 images are more than the 68 training images of zoo; ask for less"
+    )
+    assert plan(images_per_class=22).layout.per_class == 22
+
+
+def test_enormous_budgets_are_refused_like_others() -> None:
+    assert "is larger than the 68 training images" in refused(bytes="999999999999GB")
+
+
+# --- what is held out
+
+
+@pytest.mark.parametrize(
+    ("counts", "held"),
+    [
+        ((20, 20, 20), 6),
+        ((30, 20, 25), 3 + 2 + 2),
+        ((400, 19, 400), None),
+    ],
+)
+def test_images_are_held_out_unasked_where_there_are_enough(
+    counts: tuple[int, ...], held: int | None
+) -> None:
+    made = plan(data(counts))
+    assert (None if made.held_out is None else len(made.held_out)) == held
+    assert len(made.train) == sum(counts) - (held or 0)
+
+
+def test_held_out_images_are_not_condensed() -> None:
+    made = plan(validation=0.5)
+    assert made.held_out is not None
+    assert [len(own) for own in made.held_out.indices_of_class] == [15, 10, 12]
+    seen = {image.numpy().tobytes() for image in made.train.images}
+    kept = {image.numpy().tobytes() for image in made.held_out.images}
+    assert not seen & kept
+    assert len(seen | kept) == 75
+
+
+def test_what_is_held_out_follows_the_seed() -> None:
+    train = data().train
+    (_, one), (_, same), (_, other) = (hold_out(Request(seed=s), train) for s in (0, 0, 1))
+    assert one is not None
+    assert same is not None
+    assert other is not None
+    assert torch.equal(one.images, same.images)
+    assert not torch.equal(one.images, other.images)
+
+
+def test_a_share_is_held_out_even_of_small_classes() -> None:
+    made = plan(data((4, 4, 4)), validation=0.1)
+    assert made.held_out is not None
+    assert len(made.held_out) == 3
+    assert "use --validation 0" in refused(data((4, 1, 4)), validation=0.1)
+
+
+@pytest.mark.parametrize("options", [{"validation": 0.0}, {"method": "random"}])
+def test_nothing_is_held_out(options: dict[str, Any]) -> None:
+    assert plan(**options).held_out is None
+    assert len(plan(**options).train) == 75
+
+
+# --- the beginning of a run
+
+
+def test_real_starts_are_distinct_real_images_of_their_class() -> None:
+    made = plan(method="dm", ipc=4)
+    images = made.run().synthetic.images(torch.arange(12)).detach()
+    train = made.train
+    for row, image in enumerate(images):
+        label = row // 4
+        inputs = train.take(train.indices_of_class[label])
+        assert (inputs == image).flatten(1).all(dim=1).sum() == 1
+    assert len(torch.unique(images.flatten(1), dim=0)) == 12
+    assert isinstance(made.recipe.parametrization, Pixels)
+
+
+def test_real_starts_of_a_small_class_are_given_again_in_order() -> None:
+    made = plan(data((3, 40, 40)), method="dm", ipc=7)
+    images = made.run().synthetic.images(torch.arange(7)).detach()
+    assert torch.equal(images[:3], images[3:6])
+    assert torch.equal(images[0], images[6])
+    assert len(torch.unique(images.flatten(1), dim=0)) == 3
+
+
+def test_a_start_follows_the_seed_only() -> None:
+    def start(**options: Any) -> torch.Tensor:
+        return plan(**options).run().synthetic.images(torch.arange(3)).detach()
+
+    for init in ("real", "noise"):
+        first = start(init=init, validation=0.0)
+        torch.rand(5)
+        assert torch.equal(first, start(init=init, validation=0.0, iterations=3))
+        assert not torch.equal(first, start(init=init, validation=0.0, seed=1))
+
+
+# --- what makes two runs the same
+
+
+def test_identity_is_json_and_repeats() -> None:
+    identity = plan(data(zca="mtt"), set=("batch_real=64",)).identity()
+    assert json.loads(json.dumps(identity, allow_nan=False)) == identity
+    assert plan(data(zca="mtt"), set=("batch_real=64",)).identity() == identity
+    assert identity["objective"]["name"] == "distribution"
+    assert identity["objective"]["batch_real"] == 64
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": 1},
+        {"method": "dm"},
+        {"rank": 1},
+        {"ipc": 2},
+        {"init": "real"},
+        {"lr": 0.5},
+        {"network": "convnet2"},
+        {"network": "convnet3:width=64"},
+        {"validation": 0.2},
+        {"set": ("batch_real=64",)},
+        {"set": ("augment=none",)},
+        {"chunk": 7},
+        {"precision": "bfloat16"},
+    ],
+    ids=str,
+)
+def test_what_changes_the_steps_changes_the_identity(options: dict[str, Any]) -> None:
+    assert plan(**options).identity() != plan().identity()
+
+
+@pytest.mark.parametrize(
+    "options", [{"iterations": 3}, {"minutes": 1.0}, {"checkpoint_seconds": 1.0}], ids=str
+)
+def test_how_long_a_run_takes_does_not(options: dict[str, Any]) -> None:
+    assert plan(**options).identity() == plan().identity()
+
+
+def test_fingerprints_see_one_pixel_one_label_and_the_constants() -> None:
+    train = data().train
+    first = fingerprint(train)
+    assert fingerprint(data().train) == first
+    images, labels = train.images.clone(), train.labels.clone()
+    images[41, 0, 7, 7] ^= 1
+    labels[2] = 1
+    others = (
+        dataclasses.replace(train, images=images),
+        dataclasses.replace(train, labels=labels),
+        dataclasses.replace(train, preprocessing=Preprocessing((0.5,), (0.5,))),
+        dataclasses.replace(train, preprocessing=Preprocessing((0.25,), (0.25,))),
+        train.subset(torch.arange(74)),
+        data(seed=1).train,
+    )
+    assert len({first, *map(fingerprint, others)}) == 1 + len(others)
+
+
+def test_fingerprints_do_not_depend_on_the_memory_layout() -> None:
+    train = data().train
+    moved = train.images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert fingerprint(dataclasses.replace(train, images=moved)) == fingerprint(train)
+
+
+def test_start_keys_are_those_that_stored_runs_used() -> None:
+    made = plan(method="dm", ipc=1, validation=0.0)
+    drawn = made.train.draw(1, 1, Key(0).fold("start", 1))
+    expected = made.train.take(drawn)
+    assert torch.equal(made.run().synthetic.images(torch.tensor([1])).detach(), expected)

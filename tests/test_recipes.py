@@ -1,0 +1,182 @@
+import dataclasses
+
+import pytest
+
+from attar.budget import Budget, Ledger
+from attar.evaluate import CARDS
+from attar.networks import build
+from attar.recipes import METHODS, Recipe, Task
+from attar.recipes.base import published_network
+from attar.synthetic import Layout, LowRank, Pixels, planned_ledger
+
+SHAPES = {
+    "mnist": (1, 28, 28),
+    "fashion_mnist": (1, 28, 28),
+    "svhn": (3, 32, 32),
+    "cifar10": (3, 32, 32),
+    "cifar100": (3, 32, 32),
+    "tiny_imagenet": (3, 64, 64),
+    "digits": (1, 8, 8),
+    "own": (3, 40, 40),
+}
+CLASSES = {"cifar100": 100, "tiny_imagenet": 200}
+# FACTS 1.3 and 3.1: the string of DSA; mirrored digits are other signs
+FLIPPED = "color_crop_cutout_flip_scale_rotate"
+UNFLIPPED = "color_crop_cutout_scale_rotate"
+
+
+def task(dataset: str, ipc: int) -> Task:
+    return Task(dataset, ipc, SHAPES[dataset], CLASSES.get(dataset, 10))
+
+
+def recipe(method: str, dataset: str, ipc: int) -> Recipe:
+    return METHODS[method].recipe(task(dataset, ipc))
+
+
+def images_per_class(found: Recipe, dataset: str, ipc: int) -> int:
+    one = task(dataset, ipc)
+
+    def cost(count: int) -> Ledger:
+        layout = Layout(one.classes, count, one.shape)
+        return planned_ledger(layout, found.parametrization, "float32")
+
+    return Budget(ipc=ipc).images(one.classes, one.shape, cost)
+
+
+def test_methods() -> None:
+    assert METHODS.keys() == {"dm", "lodm", "random"}
+    for name, method in METHODS.items():
+        assert method.name == name
+        assert method.summary
+        assert method.paper
+        assert method.zca("cifar10", 1) == "none"
+
+
+# FACTS 3.1
+@pytest.mark.parametrize("dataset", SHAPES)
+@pytest.mark.parametrize("ipc", [1, 10, 50])
+def test_dm_is_that_of_its_authors(dataset: str, ipc: int) -> None:
+    found = recipe("dm", dataset, ipc)
+    digits = dataset in ("mnist", "svhn", "digits")
+    assert found.parametrization == Pixels()
+    assert found.iterations == 20_000
+    assert found.init == "real"
+    assert found.card == "dsa-1000"
+    assert not found.learned_labels
+    assert found.optimisers.keys() == {"images"}
+    optimiser = found.optimisers["images"]
+    assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", 1.0, 0.5)
+    assert dataclasses.asdict(found.objective) == {  # type: ignore[call-overload]
+        "batch_real": 256,
+        "augment": UNFLIPPED if digits else FLIPPED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ipc", "lr"),
+    [
+        ("cifar10", 99, 1.0),
+        ("cifar10", 100, 10.0),
+        ("cifar10", 1250, 10.0),
+        ("cifar100", 100, 1.0),
+    ],
+)
+def test_dm_learns_faster_on_large_sets_of_cifar10(dataset: str, ipc: int, lr: float) -> None:
+    assert recipe("dm", dataset, ipc).optimisers["images"].lr == lr
+
+
+# FACTS 4: rank, lr, augmentation, card, and images per class within the budget
+LODM = [
+    ("mnist", 1, 2, 1.0, FLIPPED, "dsa-1000", 7),
+    ("mnist", 10, 8, 1.0, "none", "dsa-1000", 17),
+    ("mnist", 50, 8, 1.0, "none", "dsa-1000", 87),
+    ("cifar10", 1, 2, 1.0, FLIPPED, "dsa-1000", 8),
+    ("cifar10", 10, 2, 1.0, FLIPPED, "dsa-1000", 80),
+    ("cifar10", 50, 4, 1000.0, FLIPPED, "dsa-1000", 200),
+    ("cifar100", 1, 2, 1.0, FLIPPED, "dsa-1000", 8),
+    ("cifar100", 10, 2, 1.0, FLIPPED, "dsa-1000", 80),
+    ("tiny_imagenet", 1, 4, 1.0, FLIPPED, "dsa-1000", 8),
+    ("tiny_imagenet", 10, 4, 1.0, FLIPPED, "lodm-tiny-5000", 80),
+    # budgets between and beyond: those of the nearest below
+    ("mnist", 9, 2, 1.0, FLIPPED, "dsa-1000", 63),
+    ("cifar10", 49, 2, 1.0, FLIPPED, "dsa-1000", 392),
+    ("cifar10", 100, 4, 1000.0, FLIPPED, "dsa-1000", 400),
+    ("cifar100", 50, 2, 1.0, FLIPPED, "dsa-1000", 400),
+    ("tiny_imagenet", 50, 4, 1.0, FLIPPED, "lodm-tiny-5000", 400),
+    # data that the authors did not use: as CIFAR-10
+    ("svhn", 1, 2, 1.0, UNFLIPPED, "dsa-1000", 8),
+    ("fashion_mnist", 10, 2, 1.0, FLIPPED, "dsa-1000", 70),
+    ("own", 50, 4, 1000.0, FLIPPED, "dsa-1000", 250),
+]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ipc", "rank", "lr", "augmentation", "card", "count"),
+    LODM,
+    ids=[f"{row[0]} {row[1]}" for row in LODM],
+)
+def test_lodm_is_that_of_its_authors(
+    dataset: str, ipc: int, rank: int, lr: float, augmentation: str, card: str, count: int
+) -> None:
+    found = recipe("lodm", dataset, ipc)
+    assert found.parametrization == LowRank(rank)
+    optimiser = found.optimisers["images"]
+    assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", lr, 0.5)
+    assert dataclasses.asdict(found.objective) == {  # type: ignore[call-overload]
+        "batch_real": 256,
+        "augment": augmentation,
+    }
+    assert found.iterations == 20_000
+    assert found.init == "noise"
+    assert found.card == card
+    assert not found.learned_labels
+    assert images_per_class(found, dataset, ipc) == count
+
+
+@pytest.mark.parametrize(("shape", "rank"), [((1, 1, 9), 1), ((3, 3, 2), 2), ((1, 3, 3), 2)])
+def test_lodm_lowers_its_rank_for_tiny_images(shape: tuple[int, int, int], rank: int) -> None:
+    assert METHODS["lodm"].recipe(Task("own", 1, shape, 3)).parametrization == LowRank(rank)
+
+
+@pytest.mark.parametrize("ipc", [1, 50])
+@pytest.mark.parametrize("dataset", SHAPES)
+def test_random_is_real_images_and_no_update(dataset: str, ipc: int) -> None:
+    found = recipe("random", dataset, ipc)
+    assert found.iterations == 0
+    assert found.init == "real"
+    assert found.parametrization == Pixels()
+    assert images_per_class(found, dataset, ipc) == ipc
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ((1, 28, 28), "convnet3"),
+        ((3, 32, 32), "convnet3"),
+        ((3, 64, 64), "convnet3"),
+        ((3, 127, 127), "convnet3"),
+        ((3, 128, 128), "convnet5"),
+        ((3, 256, 256), "convnet6"),
+        ((3, 128, 512), "convnet5"),
+        ((1, 8, 8), "convnet3"),
+        ((3, 8, 8), "convnet3"),
+        ((3, 7, 7), "convnet2"),
+        ((3, 4, 100), "convnet2"),
+        ((3, 2, 2), "convnet1"),
+    ],
+)
+def test_the_published_network_deepens_with_the_image(
+    shape: tuple[int, int, int], name: str
+) -> None:
+    assert published_network(Task("own", 1, shape, 3)) == name
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (8, 8), (28, 28), (130, 140)])
+def test_every_recipe_can_be_built(method: str, channels: int, size: tuple[int, int]) -> None:
+    shape = (channels, *size)
+    found = METHODS[method].recipe(Task("own", 1, shape, 3))
+    build(found.network, channels, size, 3)
+    found.parametrization.values(1, shape)
+    assert found.card in CARDS
