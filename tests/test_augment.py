@@ -2,13 +2,13 @@ import math
 
 import pytest
 import torch
-from references import augmentation
 from torch import Tensor
 
 from attar.data import augment as augmenting
 from attar.data.augment import OPERATIONS, augment, augment_as_dc, parse_strategy
 from attar.errors import BadRequest
 from attar.rng import Key
+from references import augmentation
 
 SHAPES = [(4, 3, 8, 8), (3, 1, 7, 8), (2, 3, 5, 9)]
 NAMES = list(OPERATIONS)
@@ -229,9 +229,7 @@ def test_dc_shifts_turns_and_scales_within_its_ranges() -> None:
     moved = augment_as_dc(markers(3000), Key(0)) - markers(1).mean()
     places = [divmod(int(one.argmax()), 33) for one in moved]
     whole = [bool(one.max() > 0.98) for one in moved]
-    shifts = [
-        (y - 16, x - 24) for (y, x), exact in zip(places, whole, strict=True) if exact
-    ]
+    shifts = [(y - 16, x - 24) for (y, x), exact in zip(places, whole, strict=True) if exact]
     assert {y for y, _ in shifts} == {x for _, x in shifts} == set(range(-4, 5))
     distances = [math.hypot(y - 16, x - 16) for y, x in places]
     assert min(distances) > 3 and max(distances) < 13

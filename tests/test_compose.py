@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from catalogue import OBJECTIVES, PARAMETRIZATIONS, tiny_problem, tiny_run
 
 import attar
 from attar.artefact import Artefact, Card
@@ -14,6 +13,7 @@ from attar.objectives import OBJECTIVES as REGISTERED_OBJECTIVES
 from attar.synthetic import PARAMETRIZATIONS as REGISTERED_PARAMETRIZATIONS
 from attar.synthetic import from_description
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
+from catalogue import OBJECTIVES, PARAMETRIZATIONS, tiny_problem, tiny_run
 
 
 def test_the_catalogue_holds_everything_that_is_registered() -> None:

@@ -3,7 +3,6 @@ import warnings
 
 import pytest
 import torch
-from catalogue import COMPUTE, CPU, tiny_data, tiny_problem
 from torch import Tensor, nn
 
 from attar import compute as computing
@@ -12,6 +11,7 @@ from attar.errors import BadRequest
 from attar.networks import build
 from attar.objectives import DistributionMatching, Match
 from attar.rng import Key
+from catalogue import COMPUTE, CPU, tiny_data, tiny_problem
 
 COMPILING = dataclasses.replace(COMPUTE, compile=True)
 
@@ -166,9 +166,7 @@ def test_a_failing_compilation_warns_once_and_goes_on(
     images = torch.randn(6, 3, 8, 8, generator=Key(1).generator())
     objective = DistributionMatching(5, "flip_scale")
     with pytest.warns(UserWarning) as warned:
-        found = [
-            objective.match(images, torch.zeros(6, 3), problem, {}, Key(0)) for _ in range(2)
-        ]
+        found = [objective.match(images, torch.zeros(6, 3), problem, {}, Key(0)) for _ in range(2)]
     assert len(warned) == 1
     said = str(warned[0].message)
     assert f"compilation failed ({kind.__name__}); going on without" in said

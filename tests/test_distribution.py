@@ -2,8 +2,6 @@ import dataclasses
 
 import pytest
 import torch
-from catalogue import COMPUTE, tiny_data, tiny_problem, tiny_run
-from references import augmentation, distribution
 from torch import Tensor
 
 from attar import compute as computing
@@ -13,6 +11,8 @@ from attar.errors import BadRequest
 from attar.objectives import DistributionMatching, Match, Problem
 from attar.rng import Key
 from attar.synthetic import LowRank
+from catalogue import COMPUTE, tiny_data, tiny_problem, tiny_run
+from references import augmentation, distribution
 
 KEY = Key(3).fold("step", 0)
 BATCH = 6  # between the sizes of the classes: the last one has three images
@@ -54,8 +54,7 @@ def expected(
     images = noise(problem) if images is None else images
     data = problem.data
     real = [
-        data.take(data.draw(label, BATCH, key.fold("real", label)))
-        for label in range(data.classes)
+        data.take(data.draw(label, BATCH, key.fold("real", label))) for label in range(data.classes)
     ]
     assert [len(batch) for batch in real] == [6, 6, 3]
     weights = problem.network.draw(key.fold("network")).state_dict()

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from catalogue import tiny_problem, tiny_run
 from torch import Tensor
 
 from attar import engine
@@ -15,6 +14,7 @@ from attar.objectives import DistributionMatching, Match, Objective, Problem, St
 from attar.rng import Key
 from attar.synthetic import LowRank, Pixels, Synthetic
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
+from catalogue import tiny_problem, tiny_run
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,7 @@ def test_learned_state_is_optimised_with_its_own_optimiser() -> None:
 
 
 def test_labels_are_learnt_where_an_objective_reaches_them() -> None:
-    run = tiny_run(
-        Toward(learnt=False, labels=True), learned_labels=True, optimiser=Optimiser(0.5)
-    )
+    run = tiny_run(Toward(learnt=False, labels=True), learned_labels=True, optimiser=Optimiser(0.5))
     before = stored(run)["labels.values"]
     run.advance()
     torch.testing.assert_close(stored(run)["labels.values"], before / 2)
@@ -259,9 +257,7 @@ def test_divergence_stops_the_run_before_the_set_is_touched(
 
 @pytest.mark.parametrize("parametrization", [Pixels(), LowRank(2)])
 def test_an_update_that_overflows_stops_the_run(parametrization) -> None:
-    run = tiny_run(
-        Reaching(slope=3e38), parametrization=parametrization, optimiser=Optimiser(1e30)
-    )
+    run = tiny_run(Reaching(slope=3e38), parametrization=parametrization, optimiser=Optimiser(1e30))
     with pytest.raises(RunFailed, match="diverged at step 0"):
         run.advance()
 

@@ -3,8 +3,6 @@ import statistics
 
 import pytest
 import torch
-from catalogue import COMPUTE, tiny_data
-from references import training as reference
 from torch import Tensor, nn
 
 from attar import evaluate as evaluating
@@ -16,6 +14,8 @@ from attar.evaluate import training as training_module
 from attar.evaluate.evaluation import default_vectorized
 from attar.networks import build
 from attar.rng import Key
+from catalogue import COMPUTE, tiny_data
+from references import training as reference
 
 NAME = "convnet2:width=8"
 DSA = "color_crop_cutout_flip_scale_rotate"
@@ -176,9 +176,7 @@ def test_batch_norm_is_trained_one_by_one_with_running_statistics() -> None:
     assert several.vectorized == 1
     recipe = dataclasses.replace(BRIEF, batch=5)
     found, other = several.fit(images, labels, recipe, "none", [Key(7), Key(8)])
-    assert_weights(
-        found, by_reference(recipe, Key(7), images, one_hot(labels), name, norm="batch")
-    )
+    assert_weights(found, by_reference(recipe, Key(7), images, one_hot(labels), name, norm="batch"))
     assert int(found["module.blocks.1.num_batches_tracked"]) == 2 * 7
     running = [one["module.blocks.1.running_mean"] for one in (found, other)]
     assert running[0].abs().max() > 0 and not torch.equal(*running)

@@ -3,13 +3,13 @@ from typing import get_args
 
 import pytest
 import torch
-from references import convnet
 from torch import nn
 
 from attar.errors import BadRequest
 from attar.networks import ConvNet, Network, build
 from attar.networks.convnet import Activation, AveragePool, InstanceNorm, Norm, Pooling
 from attar.rng import Key
+from references import convnet
 
 
 def drawn(name: str, channels: int = 3, size: tuple[int, int] = (8, 8), classes: int = 3):

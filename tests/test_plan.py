@@ -43,9 +43,6 @@ def refused(splits: Splits | None = None, **options: Any) -> str:
     return str(caught.value)
 
 
-# --- memory
-
-
 @pytest.mark.parametrize(
     ("options", "count"),
     [
@@ -98,9 +95,6 @@ def test_the_plan_costs_what_the_set_does() -> None:
     actual: Ledger = synthetic.ledger("float32")
     assert made.ledger.paper == actual.paper
     assert made.ledger.all == actual.all + 64 * 4 + 64 * 65 // 2 * 4 + 8
-
-
-# --- the method's settings follow the memory, however it is said
 
 
 @pytest.mark.parametrize(
@@ -166,9 +160,6 @@ def test_wishes_replace_what_they_name_and_nothing_else() -> None:
 
 def test_zero_iterations_are_a_wish_too() -> None:
     assert plan(iterations=0).recipe.iterations == 0
-
-
-# --- refusals
 
 
 @pytest.mark.parametrize(
@@ -256,9 +247,6 @@ def test_enormous_budgets_are_refused_like_others() -> None:
     assert "is larger than the 68 training images" in refused(bytes="999999999999GB")
 
 
-# --- what is held out
-
-
 @pytest.mark.parametrize(
     ("counts", "held"),
     [
@@ -308,7 +296,10 @@ def test_nothing_is_held_out(options: dict[str, Any]) -> None:
     assert len(plan(**options).train) == 75
 
 
-# --- the beginning of a run
+def test_random_images_are_measured_on_held_out_ones_where_that_is_asked_for() -> None:
+    made = plan(method="random", validation=0.2)
+    assert made.held_out is not None
+    assert len(made.held_out) == 15
 
 
 def test_real_starts_are_distinct_real_images_of_their_class() -> None:
@@ -342,13 +333,10 @@ def test_a_start_follows_the_seed_only() -> None:
         assert not torch.equal(first, start(init=init, validation=0.0, seed=1))
 
 
-# --- what makes two runs the same
-
-
 def test_identity_is_json_and_repeats() -> None:
-    identity = plan(data(zca="mtt"), set=("batch_real=64",)).identity()
+    identity = plan(data(zca="mtt"), set=("batch_real=64",)).identity
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
-    assert plan(data(zca="mtt"), set=("batch_real=64",)).identity() == identity
+    assert plan(data(zca="mtt"), set=("batch_real=64",)).identity == identity
     assert identity["objective"]["name"] == "distribution"
     assert identity["objective"]["batch_real"] == 64
 
@@ -369,18 +357,20 @@ def test_identity_is_json_and_repeats() -> None:
         {"set": ("augment=none",)},
         {"chunk": 7},
         {"precision": "bfloat16"},
+        {"card": "dc-300"},
+        {"validations": 2},
     ],
     ids=str,
 )
 def test_what_changes_the_steps_changes_the_identity(options: dict[str, Any]) -> None:
-    assert plan(**options).identity() != plan().identity()
+    assert plan(**options).identity != plan().identity
 
 
 @pytest.mark.parametrize(
     "options", [{"iterations": 3}, {"minutes": 1.0}, {"checkpoint_seconds": 1.0}], ids=str
 )
 def test_how_long_a_run_takes_does_not(options: dict[str, Any]) -> None:
-    assert plan(**options).identity() == plan().identity()
+    assert plan(**options).identity == plan().identity
 
 
 def test_fingerprints_see_one_pixel_one_label_and_the_constants() -> None:

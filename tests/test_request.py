@@ -18,9 +18,6 @@ def words(request: Request, source: str = "digits") -> list[str]:
     return shlex.split(request.command(source))
 
 
-# --- refusals
-
-
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -87,9 +84,6 @@ def test_limits_that_are_allowed(options: dict[str, Any]) -> None:
     Request(**options)
 
 
-# --- the allowance
-
-
 @pytest.mark.parametrize(
     ("options", "budget"),
     [
@@ -108,16 +102,10 @@ def test_budget(options: dict[str, Any], budget: Budget) -> None:
     assert Request(**options).budget() == budget
 
 
-# --- settings of the objective
-
-
 def test_settings() -> None:
     given = Request(set=("batch_real=64", " augment = none ", "x=a=b", "empty=")).settings()
     assert given == {"batch_real": "64", "augment": "none", "x": "a=b", "empty": ""}
     assert Request().settings() == {}
-
-
-# --- the command line that asks for the same
 
 
 def test_the_command_of_nothing_asked_for() -> None:

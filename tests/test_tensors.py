@@ -174,7 +174,17 @@ def test_a_plain_safetensors_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[" * 100_000, '{"x": NaN}', '{"x": -Infinity}', '{"x": 1e999}']
+    "text",
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        '{"x": NaN}',
+        '{"x": -Infinity}',
+        '{"x": 1e999}',
+        r'{"x": {"\ud800": 1}}',
+        r'{"x": "\ud800"}',
+    ],
 )
 def test_own_headers_that_are_damaged_are_refused(tmp_path: Path, text: str) -> None:
     path = write_raw(tmp_path / "a", json.dumps({"__metadata__": {"attar": text}}).encode())

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attar.artefact import Artefact, load
-    from attar.condensing import Listener, condense
+    from attar.condensing import condense
     from attar.data import LabelledImages, from_dataset, from_tensors, load_source
     from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
     from attar.evaluating import evaluate
+    from attar.listening import Listener
     from attar.request import Request
 
 __version__ = "0.1.0"
@@ -22,7 +23,7 @@ _HOMES = {
     "AttarError": "attar.errors",
     "BadRequest": "attar.errors",
     "LabelledImages": "attar.data",
-    "Listener": "attar.condensing",
+    "Listener": "attar.listening",
     "Request": "attar.request",
     "RunFailed": "attar.errors",
     "condense": "attar.condensing",

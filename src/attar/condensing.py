@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import glob
 import math
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,71 +17,23 @@ import torch
 from torch import Tensor
 
 import attar
-from attar import engine
+from attar import checkpoint, engine
 from attar.artefact import Artefact, Card, load
+from attar.checkpoint import Progress
 from attar.compute import peak_memory
 from attar.data import as_splits
 from attar.engine import Run
-from attar.errors import ArtefactError, BadRequest, RunFailed
+from attar.errors import BadRequest, RunFailed, unknown
 from attar.evaluate import Trainer
 from attar.evaluate import card as find_card
 from attar.files import check_writable
+from attar.listening import Estimate, Listener
 from attar.log import Log
 from attar.plan import Plan, make_plan
 from attar.recipes import METHODS
 from attar.request import Request
 from attar.synthetic import Synthetic
-from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
-
-CHECKPOINT_FORMAT = "attar.checkpoint"
-CHECKPOINT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run will take, from a few measured steps.
-
-    Args:
-        first_seconds: the first step, compilation included.
-        step_seconds: each later step.
-        total_seconds: all steps that are left, without validation.
-        memory: bytes held at the peak so far.
-        disk: bytes of artefact, checkpoint and their temporary copy.
-    """
-
-    first_seconds: float
-    step_seconds: float
-    total_seconds: float
-    memory: int
-    disk: int
-
-
-class Listener:
-    """Told how a run goes; this one keeps silent."""
-
-    def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
-        """Before the first step of this process."""
-
-    def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
-        """After every step: loss, share of the run done in 0…1, seconds of updates so far."""
-
-    def validated(self, step: int, accuracy: float) -> None:
-        """After a validation: accuracy in percent."""
-
-    def finished(self, artefact: Artefact) -> None:
-        """At the end."""
-
-
-@dataclass
-class Progress:
-    """What a session keeps beside the run itself; written to every checkpoint."""
-
-    seconds: float = 0.0
-    validations_done: int = 0
-    best_step: int = -1
-    best_accuracy: float = -1.0
-    last_accuracy: float | None = None
-    best: dict[str, Tensor] = field(default_factory=dict)
+from attar.tensors import flatten
 
 
 @dataclass(frozen=True)
@@ -104,6 +56,12 @@ class Paths:
     def last(self) -> Path:
         """The last iterate, where another one was selected."""
         return self.output.with_suffix(".last.safetensors")
+
+    def clear_leftovers(self) -> None:
+        """Remove temporary files that a killed run left behind."""
+        for path in (self.output, self.checkpoint, self.log, self.last):
+            for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                leftover.unlink(missing_ok=True)
 
 
 def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> Artefact:
@@ -132,8 +90,6 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
     known = Request.__dataclass_fields__
     for name in options:
         if name not in known:
-            from attar.errors import unknown
-
             raise unknown("option", name, known)
     request = Request(**options)
     return carry_out(request, data, listener or Listener(), **reading)
@@ -142,35 +98,43 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
 def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -> Artefact:
     """Do what `condense` does, from a request."""
     if request.method not in METHODS:
-        from attar.errors import unknown
-
         raise unknown("method", request.method, METHODS)
     paths = Paths(request.output) if request.output is not None else None
     if paths is not None:
-        finished = check_outputs(request, paths)
-        if finished is not None:
-            return finished
+        check_outputs(request, paths)
     name = data if isinstance(data, str) else "data"
     zca = request.zca or METHODS[request.method].zca(name, request.ipc or 1)
     splits = as_splits(data, zca=zca, **reading)
-    return Session(make_plan(request, splits), paths, listener).complete()
+    plan = make_plan(request, splits)
+    if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
+        done = load(paths.output)
+        checkpoint.compare_identity(done.card.settings, settings(plan), paths.output)
+        return done
+    return Session(plan, paths, listener).complete()
 
 
-def check_outputs(request: Request, paths: Paths) -> Artefact | None:
-    """Refuse to write over earlier work; return the artefact of a run that is complete."""
+def settings(plan: Plan) -> dict[str, Any]:
+    """Return everything that the artefact depends on."""
+    return {
+        **plan.identity,
+        "iterations": None if plan.request.minutes else plan.recipe.iterations,
+        "minutes": plan.request.minutes,
+    }
+
+
+def check_outputs(request: Request, paths: Paths) -> None:
+    """Refuse to write over earlier work."""
     check_writable(paths.output)
-    if request.overwrite:
-        return None
+    if request.overwrite or request.resume:
+        paths.clear_leftovers()
+        return
     unfinished, done = paths.checkpoint.exists(), paths.output.exists()
-    if request.resume and done and not unfinished:
-        return load(paths.output)
-    if not request.resume and (unfinished or done):
+    if unfinished or done:
         what = "an unfinished run" if unfinished else "an artefact"
         raise BadRequest(
             f"-o {paths.output}: {what} is already there; --resume continues it, --overwrite "
             "starts again, or choose another name"
         )
-    return None
 
 
 class Session:
@@ -189,24 +153,27 @@ class Session:
         self.run = plan.run()
         self.progress = Progress()
         self.log = Log(paths.log if paths else None, plan.request.tensorboard)
-        self._saved_at = time.perf_counter()
+        self._clock = self._saved_at = time.perf_counter()
         self._stop = threading.Event()
         self._trainer: Trainer | None = None
 
     def complete(self) -> Artefact:
         """Carry the run to its end, from its checkpoint where there is one to resume."""
         if self.plan.request.resume and self.paths and self.paths.checkpoint.exists():
-            self._restore(self.paths.checkpoint)
+            path = self.paths.checkpoint
+            self.progress = checkpoint.restore(path, self.run, self.plan.identity)
         self.log.open(self.run.step)
-        with self._stopping_at_interrupt():
-            self.listener.started(self.plan, self._estimate(), self.run.step)
-            self._validate_when_due()
-            engine.loop(self.run, self._until, self._after)
-        if self._stop.is_set() and self._share() < 1:
-            self._checkpoint()
-            where = f"; continue with --resume -o {self.paths.output}" if self.paths else ""
-            raise RunFailed(f"interrupted at step {self.run.step}{where}")
-        self.log.close()
+        try:
+            with self._stopping_at_interrupt():
+                self.listener.started(self.plan, self._estimate(), self.run.step)
+                self._validate_when_due()
+                engine.loop(self.run, self._until, self._after)
+            if self._stop.is_set() and self._share() < 1:
+                self._checkpoint()
+                where = f"; continue with --resume -o {self.paths.output}" if self.paths else ""
+                raise RunFailed(f"interrupted at step {self.run.step}{where}")
+        finally:
+            self.log.close()
         return self._finish()
 
     def _until(self, run: Run) -> bool:
@@ -221,13 +188,13 @@ class Session:
 
     def _after(self, run: Run, loss: float) -> None:
         now = time.perf_counter()
-        self.progress.seconds += now - self._last
+        self.progress.seconds += now - self._clock
         self.log.step(run.step, loss, self.progress.seconds)
         self.listener.stepped(run.step, loss, self._share(), self.progress.seconds)
         self._validate_when_due()
         if self.paths and now - self._saved_at >= self.plan.request.checkpoint_seconds:
             self._checkpoint()
-        self._last = time.perf_counter()
+        self._clock = time.perf_counter()
 
     def _validate_when_due(self) -> None:
         """Measure the iterate on held-out images whenever another share of the run is done."""
@@ -265,7 +232,7 @@ class Session:
         return self._trainer.accuracy(tensors, self.plan.held_out)
 
     def _estimate(self) -> Estimate:
-        self._last = start = time.perf_counter()
+        self._clock = start = time.perf_counter()
         if self._share() >= 1:
             return Estimate(0.0, 0.0, 0.0, peak_memory(self.plan.compute.device), 0)
         self.run.probe()
@@ -283,7 +250,7 @@ class Session:
             total = step * (self.plan.recipe.iterations - self.run.step)
         tensors, _ = flatten(self.run.state_dict())
         copies = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        self._last = time.perf_counter()
+        self._clock = time.perf_counter()
         return Estimate(
             first,
             step,
@@ -293,46 +260,10 @@ class Session:
         )
 
     def _checkpoint(self) -> None:
-        if self.paths is None or not self.run.finite():
-            return
-        self.log.flush()
-        progress = self.progress
-        tensors, rest = flatten(self.run.state_dict())
-        best = {f"best/{name}": tensor for name, tensor in progress.best.items()}
-        header = {
-            "format": CHECKPOINT_FORMAT,
-            "version": CHECKPOINT_VERSION,
-            "identity": self.plan.identity(),
-            "rest": rest,
-            "seconds": progress.seconds,
-            "validations_done": progress.validations_done,
-            "best_step": progress.best_step,
-            "best_accuracy": progress.best_accuracy,
-            "last_accuracy": progress.last_accuracy,
-        }
-        save_tensors(self.paths.checkpoint, tensors | best, header)
-        self._saved_at = time.perf_counter()
-
-    def _restore(self, path: Path) -> None:
-        header = read_header(path)
-        if header.get("format") != CHECKPOINT_FORMAT or header.get("version") != 1:
-            raise ArtefactError(f"{path} is no checkpoint of this version; use --overwrite")
-        compare_identity(header["identity"], json.loads(json.dumps(self.plan.identity())), path)
-        tensors = read_tensors(path)
-        best = {
-            name.removeprefix("best/"): tensors.pop(name)
-            for name in list(tensors)
-            if name.startswith("best/")
-        }
-        self.run.load_state_dict(unflatten(tensors, header["rest"]))
-        self.progress = Progress(
-            header["seconds"],
-            header["validations_done"],
-            header["best_step"],
-            header["best_accuracy"],
-            header["last_accuracy"],
-            best,
-        )
+        if self.paths is not None and self.run.finite():
+            self.log.flush()
+            checkpoint.save(self.paths.checkpoint, self.run, self.progress, self.plan.identity)
+            self._saved_at = time.perf_counter()
 
     def _finish(self) -> Artefact:
         progress = self.progress
@@ -343,6 +274,8 @@ class Session:
         if self.paths is not None:
             if artefact is not last:
                 last.save(self.paths.last)
+            else:
+                self.paths.last.unlink(missing_ok=True)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
         self.listener.finished(artefact)
@@ -364,7 +297,7 @@ class Session:
                 "zca": getattr(plan.train.preprocessing.whitening, "kind", "none"),
                 "budget": {**plan.request.budget().as_dict(), "limit": plan.limit},
                 "method": plan.request.method,
-                "settings": {**plan.identity(), "card": plan.recipe.card},
+                "settings": settings(plan),
                 "seed": plan.request.seed,
                 "step": step,
                 "iterate": iterate,
@@ -411,15 +344,3 @@ def training_pair(synthetic: Synthetic) -> tuple[Tensor, Tensor]:
     rows = torch.arange(len(synthetic), device=synthetic.class_of_row.device)
     images, labels = synthetic(rows)
     return images, synthetic.class_of_row if synthetic.labels is None else labels
-
-
-def compare_identity(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-    """Refuse to continue a run whose settings are other than those asked for."""
-    different = [name for name in wanted if saved.get(name) != wanted[name]]
-    if different:
-        name = different[0]
-        raise BadRequest(
-            f"--resume: {path} was made with another {', '.join(different)} ({name}: "
-            f"{saved.get(name)!r} there, {wanted[name]!r} asked for); give the same options, or "
-            "--overwrite to start again"
-        )

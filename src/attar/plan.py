@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -72,8 +73,9 @@ class Plan:
         problem = Problem(self.train, self.network, self.layout, self.compute)
         return Run(synthetic, self.recipe.objective, problem, self.recipe.optimisers, key)
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """Return what two runs must share to have the same result, step by step."""
+        """What two runs must share to have the same result, step by step."""
         recipe = self.recipe
         return {
             "method": self.request.method,
@@ -85,6 +87,8 @@ class Plan:
             "network": self.network.name,
             "images_per_class": self.layout.per_class,
             "held_out": 0 if self.held_out is None else len(self.held_out),
+            "validations": self.request.validations,
+            "card": recipe.card,
             "data": fingerprint(self.train),
             "compute": self.compute.describe(),
         }
@@ -208,9 +212,11 @@ def hold_out(
     """Return the images to condense and those that select the iterate, if any."""
     share = request.validation
     if share is None:
+        if request.method == "random":
+            return train, None
         smallest = min(len(index) for index in train.indices_of_class)
         share = _HELD_OUT if smallest >= _HELD_OUT_FROM else 0.0
-    if share == 0 or request.method == "random":
+    if share == 0:
         return train, None
     return train.split(share, Key(request.seed).fold("held out"))
 

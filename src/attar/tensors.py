@@ -68,6 +68,8 @@ def read_header(path: Path) -> dict[str, Any]:
         raise ArtefactError(f"{path} is not a file that Attar wrote") from None
     try:
         header = json.loads(metadata[HEADER_KEY], parse_float=_finite, parse_constant=_finite)
+        # escapes may spell half a character, which no file or terminal takes
+        json.dumps(header, ensure_ascii=False).encode()
     except _NO_HEADER:
         raise ArtefactError(
             f"{path} is a safetensors file, but not one that Attar wrote: it has no "

@@ -21,9 +21,7 @@ def apply(name: str, images: Tensor, draws: Tensor) -> Tensor:
     rows = draws.double().tolist()
     rows = rows * len(images) if len(rows) == 1 else rows
     one = color if name == "color" else moved
-    return torch.stack(
-        [one(image, row, name) for image, row in zip(images, rows, strict=True)]
-    )
+    return torch.stack([one(image, row, name) for image, row in zip(images, rows, strict=True)])
 
 
 def color(image: Tensor, row: list[float], name: str) -> Tensor:

@@ -76,7 +76,5 @@ def pool(maps: Tensor, pooling: str) -> Tensor:
     if pooling == "none":
         return maps
     height, width = maps.shape[2] // 2 * 2, maps.shape[3] // 2 * 2
-    corners = torch.stack(
-        [maps[:, :, y:height:2, x:width:2] for y in range(2) for x in range(2)]
-    )
+    corners = torch.stack([maps[:, :, y:height:2, x:width:2] for y in range(2) for x in range(2)])
     return corners.amax(dim=0) if pooling == "max" else corners.sum(dim=0) / 4

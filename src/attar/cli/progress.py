@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from attar.artefact import Artefact
 from attar.budget import format_bytes
-from attar.condensing import Estimate, Listener
+from attar.listening import Estimate, Listener
 from attar.plan import Plan
 
 
