@@ -191,8 +191,8 @@ def test_zero_iterations_are_a_wish_too() -> None:
             "unknown setting of distribution 'batchreal' (did you mean 'batch_real'?). "
             "There is: augment, batch_real.",
         ),
-        ({"set": ("batch_real=many",)}, "--set batch_real=many: a int is needed"),
-        ({"set": ("batch_real=1.5",)}, "--set batch_real=1.5: a int is needed"),
+        ({"set": ("batch_real=many",)}, "--set batch_real=many: a whole number is needed"),
+        ({"set": ("batch_real=1.5",)}, "--set batch_real=1.5: a whole number is needed"),
         ({"set": ("batch_real=0",)}, "batch_real 0: at least one real image is needed"),
         ({"set": ("augment=colour",)}, "unknown augmentation 'colour' (did you mean 'color'"),
         ({"device": "tpu"}, "--device 'tpu': auto, cpu, cuda or cuda:N"),
@@ -219,8 +219,8 @@ def test_settings_of_every_kind_are_read_from_text() -> None:
     changed = with_settings(Odd(), {"weight": "1e-3", "pooled": "Yes", "batch_real": "3"})
     assert changed == Odd(batch_real=3, weight=1e-3, pooled=True)
     assert with_settings(Odd(pooled=True), {"pooled": "0"}) == Odd()
-    for setting, kind in (("pooled", "bool"), ("weight", "float")):
-        with pytest.raises(BadRequest, match=f"--set {setting}=maybe: a {kind} is needed"):
+    for setting, kind in (("pooled", "true or false"), ("weight", "a number")):
+        with pytest.raises(BadRequest, match=f"--set {setting}=maybe: {kind} is needed"):
             with_settings(Odd(), {setting: "maybe"})
 
 
@@ -402,3 +402,25 @@ def test_start_keys_are_those_that_stored_runs_used() -> None:
     drawn = made.train.draw(1, 1, Key(0).fold("start", 1))
     expected = made.train.take(drawn)
     assert torch.equal(made.run().synthetic.images(torch.tensor([1])).detach(), expected)
+
+
+def test_whitening_is_part_of_the_fingerprint() -> None:
+    plain = data()
+    whitened = dataclasses.replace(plain.train, preprocessing=data(zca="mtt").train.preprocessing)
+    again = dataclasses.replace(
+        whitened,
+        preprocessing=dataclasses.replace(
+            whitened.preprocessing, whitening=data(zca="rtp").train.preprocessing.whitening
+        ),
+    )
+    assert len({fingerprint(plain.train), fingerprint(whitened), fingerprint(again)}) == 3
+
+
+def test_an_absurd_count_is_refused_not_overflown() -> None:
+    with pytest.raises(BadRequest, match="are more than the"):
+        plan(images_per_class=10**20)
+
+
+def test_the_command_of_a_plan_names_the_size() -> None:
+    made = make_plan(Request(ipc=1, method="dm"), data(), {"resize": 16, "data_dir": None})
+    assert "--resize 16" in made.command

@@ -223,3 +223,19 @@ def test_any_text_survives_the_shell(
 def test_a_request_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         Request().seed = 5  # type: ignore[misc]
+
+
+def test_paths_may_be_given_as_text() -> None:
+    assert Request(output="a.safetensors").output == Path("a.safetensors")  # pyright: ignore[reportArgumentType]
+    assert Request(set="batch_real=3").settings() == {"batch_real": "3"}  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", ["ipc", "rank", "seed", "iterations", "chunk"])
+def test_whole_numbers_are_needed(name: str) -> None:
+    with pytest.raises(BadRequest, match=f"--{name} '3': a whole number is needed"):
+        Request(**{name: "3"})
+
+
+def test_a_checkpoint_time_that_is_no_number_is_refused() -> None:
+    with pytest.raises(BadRequest, match="--checkpoint-seconds nan"):
+        Request(checkpoint_seconds=float("nan"))

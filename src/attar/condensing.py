@@ -105,7 +105,7 @@ def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -
     name = data if isinstance(data, str) else "data"
     zca = request.zca or METHODS[request.method].zca(name, request.ipc or 1)
     splits = as_splits(data, zca=zca, **reading)
-    plan = make_plan(request, splits)
+    plan = make_plan(request, splits, reading)
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         checkpoint.compare_identity(done.card.settings, settings(plan), paths.output)
@@ -308,7 +308,7 @@ class Session:
                     "images": len(plan.train),
                     "attar": attar.__version__,
                     "torch": torch.__version__,
-                    "command": plan.request.command(plan.source),
+                    "command": plan.command,
                 },
             }
         )

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,7 @@ class Plan:
         limit: the allowance in bytes; None for a plain count.
         network: to match in.
         compute: device, precision, compilation.
+        reading: how the source was read: ``resize`` and ``data_dir``, where given.
     """
 
     request: Request
@@ -60,6 +61,12 @@ class Plan:
     limit: int | None
     network: Network
     compute: Compute
+    reading: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for the same result."""
+        return self.request.command(self.source, resize=self.reading.get("resize"))
 
     def run(self) -> Run:
         """Return the run at its beginning."""
@@ -106,7 +113,7 @@ class Plan:
         return self.train.take(torch.cat(chosen)).cpu()
 
 
-def make_plan(request: Request, splits: Splits) -> Plan:
+def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | None = None) -> Plan:
     """Settle every setting of a request for these data.
 
     Raises:
@@ -153,6 +160,7 @@ def make_plan(request: Request, splits: Splits) -> Plan:
         limit,
         network,
         compute,
+        dict(reading or {}),
     )
 
 
@@ -188,10 +196,11 @@ def with_settings(objective: Objective, given: Mapping[str, str]) -> Objective:
         try:
             values[name] = _TRUTH[text.lower()] if kind is bool else kind(text)
         except (ValueError, KeyError):
-            raise BadRequest(f"--set {name}={text}: a {kind.__name__} is needed") from None
+            raise BadRequest(f"--set {name}={text}: {_KINDS[kind]} is needed") from None
     return dataclasses.replace(objective, **values)  # pyright: ignore[reportArgumentType]
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -229,9 +238,10 @@ def check_against_data(limit: int | None, layout: Layout, train: LabelledImages)
             f"a budget of {limit} bytes is larger than the {len(train)} training images of "
             f"{train.name} themselves ({full} bytes as float32); ask for less"
         )
-    if limit is None and len(layout) > len(train):
+    rows = layout.classes * layout.per_class
+    if limit is None and rows > len(train):
         raise BadRequest(
-            f"--images-per-class {layout.per_class}: {len(layout)} images are more than the "
+            f"--images-per-class {layout.per_class}: {rows} images are more than the "
             f"{len(train)} training images of {train.name}; ask for less"
         )
 
@@ -261,7 +271,7 @@ def _pixels(
 
 
 def fingerprint(data: LabelledImages) -> str:
-    """Return a digest of images, labels and preprocessing constants."""
+    """Return a digest of images, labels and preprocessing."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(
         repr((data.images.shape, data.preprocessing.mean, data.preprocessing.std)).encode()
@@ -269,6 +279,9 @@ def fingerprint(data: LabelledImages) -> str:
     for part in data.images.split(4096):
         digest.update(part.cpu().contiguous().numpy().data)
     digest.update(data.labels.cpu().contiguous().numpy().data)
+    digest.update(getattr(data.preprocessing.whitening, "kind", "none").encode())
+    for tensor in whitening_tensors(data.preprocessing).values():
+        digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
 
 

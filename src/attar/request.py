@@ -16,6 +16,17 @@ from attar.errors import BadRequest
 Auto = Literal["auto", "on", "off"]
 
 
+_WHOLE = (
+    "ipc",
+    "images_per_class",
+    "rank",
+    "iterations",
+    "validations",
+    "seed",
+    "chunk",
+)
+
+
 def _hint(default: str) -> str:
     """Say nothing of a default that is only 'left out'."""
     return "" if default == "None" else f"(default: {default})"
@@ -96,6 +107,7 @@ class Request:
     """Folder for TensorBoard event files (needs the extra 'tensorboard')."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.iterations is not None and self.iterations < 0:
             raise BadRequest(f"--iterations {self.iterations}: 0 or more")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
@@ -108,7 +120,7 @@ class Request:
             raise BadRequest(
                 f"--validations {self.validations}: at least 1; --validation 0 for none"
             )
-        if self.checkpoint_seconds < 0:
+        if not self.checkpoint_seconds >= 0:
             raise BadRequest(f"--checkpoint-seconds {self.checkpoint_seconds:g}: 0 or more")
         if self.output is not None and self.output.suffix != ".safetensors":
             raise BadRequest(f"-o {self.output}: the name must end in .safetensors")
@@ -118,6 +130,18 @@ class Request:
             raise BadRequest("--resume needs -o: the checkpoint lies beside the output")
         self.budget()
         self.settings()
+
+    def _check_types(self) -> None:
+        """Refuse what the command line could not have said; take a path given as text."""
+        for name in ("output", "tensorboard"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        if isinstance(self.set, str):
+            object.__setattr__(self, "set", (self.set,))
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if value is not None and type(value) is not int:
+                raise BadRequest(f"--{name.replace('_', '-')} {value!r}: a whole number is needed")
 
     def budget(self) -> Budget:
         """Return the allowance; one image per class's memory where nothing is said."""
@@ -138,14 +162,21 @@ class Request:
             pairs[name.strip()] = value.strip()
         return pairs
 
-    def command(self, source: str) -> str:
-        """Return the command line that asks for the same result."""
+    def command(self, source: str, resize: object = None) -> str:
+        """Return the command line that asks for the same result.
+
+        Args:
+            source: of the images.
+            resize: the side in pixels that they were brought to, if any.
+        """
         parts = ["attar condense", _quoted(source)]
         skipped = {"output", "resume", "overwrite", "checkpoint_seconds", "tensorboard", "set"}
         for name, item in type(self).__dataclass_fields__.items():
             value = getattr(self, name)
             if name not in skipped and value != item.default:
                 parts.append(f"--{name.replace('_', '-')} {_quoted(str(value))}")
+        if resize is not None:
+            parts.append(f"--resize {_quoted(str(resize))}")
         if self.set:
             parts.append("--set " + " ".join(_quoted(text) for text in self.set))
         return " ".join(
