@@ -381,7 +381,7 @@ def test_a_damaged_checkpoint_is_refused(source: str, out: Path) -> None:
         ({"iterations": -1}, "--iterations -1"),
         ({"validation": 0.6}, "--validation 0.6"),
         ({"set": ("batch_reel=4",)}, "(did you mean 'batch_real'"),
-        ({"set": ("batch_real=four",)}, "--set batch_real=four: a int is needed"),
+        ({"set": ("batch_real=four",)}, "--set batch_real=four: a whole number is needed"),
         ({"lr": -1.0}, "--lr -1"),
         ({"rank": 9}, "--rank 9: images of 8×8 have ranks 1 to 8"),
         ({"ipc": 100}, "larger than the 36 training images"),

@@ -7,7 +7,7 @@ from torch import nn
 
 from attar.errors import BadRequest
 from attar.networks import ConvNet, Network, build
-from attar.networks.convnet import Activation, AveragePool, InstanceNorm, Norm, Pooling
+from attar.networks.convnet import Activation, AveragePool, Norm, Pooling
 from attar.rng import Key
 from references import convnet
 
@@ -123,35 +123,6 @@ def test_building_allocates_nothing_and_draws_nothing() -> None:
 
 
 # what is written out for the compiler
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_instance_norm_is_group_norm_of_single_channels(
-    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    norm, group = InstanceNorm(6), nn.GroupNorm(6, 6)
-    with torch.no_grad():
-        for tensor in norm.parameters():
-            tensor.uniform_(-1, 1)
-    group.load_state_dict(norm.state_dict())
-    images = (torch.randn(3, 6, 5, 4) * 2 + 1).to(dtype)
-    if dtype == torch.float32:
-        assert torch.equal(norm(images), group(images))
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    found = norm(images)
-    assert found.dtype == dtype
-    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {}
-    torch.testing.assert_close(found, group(images.float()).to(dtype), **tolerance)
-
-
-def test_instance_norm_of_a_constant_map_is_its_shift(monkeypatch: pytest.MonkeyPatch) -> None:
-    norm = InstanceNorm(2)
-    images = torch.full((1, 2, 4, 4), 1000.3, requires_grad=True)
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    found = norm(images)
-    assert found.abs().max() < 0.1
-    found.sum().backward()
-    assert images.grad is not None and bool(torch.isfinite(images.grad).all())
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 5)])

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from attar.budget import Budget, Ledger
-from attar.evaluate import CARDS
+from attar.evaluation import CARDS
 from attar.networks import build
 from attar.recipes import METHODS, Recipe, Task
 from attar.recipes.base import published_network

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from attar.condensing import condense
     from attar.data import LabelledImages, from_dataset, from_tensors, load_source
     from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
-    from attar.evaluating import evaluate
+    from attar.evaluation.comparison import evaluate
     from attar.listening import Listener
     from attar.request import Request
 
@@ -27,7 +27,7 @@ _HOMES = {
     "Request": "attar.request",
     "RunFailed": "attar.errors",
     "condense": "attar.condensing",
-    "evaluate": "attar.evaluating",
+    "evaluate": "attar.evaluation.comparison",
     "from_dataset": "attar.data",
     "from_tensors": "attar.data",
     "load": "attar.artefact",

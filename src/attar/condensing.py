@@ -24,8 +24,8 @@ from attar.compute import peak_memory
 from attar.data import as_splits
 from attar.engine import Run
 from attar.errors import BadRequest, RunFailed, unknown
-from attar.evaluate import Trainer
-from attar.evaluate import card as find_card
+from attar.evaluation import Trainer
+from attar.evaluation import card as find_card
 from attar.files import check_writable
 from attar.listening import Estimate, Listener
 from attar.log import Log

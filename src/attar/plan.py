@@ -20,7 +20,7 @@ from attar.compute import Compute
 from attar.data import LabelledImages, Splits
 from attar.engine import Run
 from attar.errors import BadRequest, unknown
-from attar.evaluate import CARDS
+from attar.evaluation import CARDS
 from attar.networks import Network, build
 from attar.objectives import Objective, Problem
 from attar.recipes import METHODS, Recipe, Task

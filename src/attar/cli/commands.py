@@ -18,7 +18,7 @@ from attar.memory import keep_memory
 if TYPE_CHECKING:
     from attar.artefact import Artefact
     from attar.cli.options import Condense, Evaluate, Export, Show
-    from attar.evaluating import Row
+    from attar.evaluation.comparison import Row
 
 out = Console()
 err = Console(stderr=True)
@@ -59,7 +59,7 @@ def evaluate(options: Evaluate) -> None:
         check_writable(options.report)
     keep_memory()
     from attar.artefact import load
-    from attar.evaluating import evaluate as measure
+    from attar.evaluation.comparison import evaluate as measure
 
     artefact = load(options.artefact)
     networks = [name for name in _split_networks(options.networks) if name]
@@ -150,7 +150,7 @@ def sources(as_json: bool) -> None:
 
 def cards(as_json: bool) -> None:
     """Run `attar cards`."""
-    from attar.evaluate.cards import CARDS
+    from attar.evaluation.cards import CARDS
 
     rows = [(card.name, card.summary) for card in CARDS.values()]
     print_listing(as_json, "cards", ("name", "summary"), rows)
@@ -219,9 +219,9 @@ def print_rows(rows: Sequence[Row]) -> None:
     """Print evaluation rows as a table."""
     table = Table(title=f"test accuracy in %, mean ± std over networks, {rows[0].results[0].card}")
     table.add_column("training set")
-    table.add_column("images per class", justify="right")
-    table.add_column("bytes (paper)", justify="right")
-    table.add_column("bytes (all)", justify="right")
+    table.add_column("per class", justify="right")
+    table.add_column("paper B", justify="right")
+    table.add_column("all B", justify="right")
     for result in rows[0].results:
         table.add_column(f"{result.network} ×{len(result.accuracies)}", justify="right")
     for row in rows:

@@ -25,7 +25,7 @@ def run(folder: Path, seed: int) -> None:
     keep_memory()
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
-    from attar.evaluating import evaluate
+    from attar.evaluation.comparison import evaluate
 
     path = folder / "digits.safetensors"
     request = Request(

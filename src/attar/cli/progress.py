@@ -72,7 +72,8 @@ class ProgressBar(Listener):
 
     def stop(self) -> None:
         """End the bar, whatever happened."""
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
 
 
 def describe_plan(plan: Plan) -> list[str]:

@@ -21,30 +21,6 @@ Pooling = Literal["average", "max", "none"]
 GROUPS = 4
 
 
-class InstanceNorm(nn.GroupNorm):
-    """GroupNorm with one channel per group and no running statistics, as the papers use it.
-
-    Compiled, it is written out as mean and variance, which fuses with what follows; run
-    eagerly, the library's kernel is faster. Statistics are float32 at every precision.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the normalised map, of the input's shape and type."""
-        if not torch.compiler.is_compiling():
-            return super().forward(input)
-        values = input.float()
-        mean = values.mean(dim=(2, 3), keepdim=True)
-        # one pass over the map; both moments fuse into one loop
-        square = values.square().mean(dim=(2, 3), keepdim=True)
-        variance = (square - mean.square()).clamp_min(0)
-        scale = torch.rsqrt(variance + self.eps) * self.weight.float().view(1, -1, 1, 1)
-        shift = self.bias.float().view(1, -1, 1, 1) - mean * scale
-        return (values * scale + shift).to(input.dtype)
-
-
 class AveragePool(nn.AvgPool2d):
     """2×2 average pooling; compiled, it is written as a mean, which fuses with the norm."""
 
@@ -78,7 +54,8 @@ def make_norm(norm: str, channels: int, height: int, width: int) -> nn.Module:
     """Return the normalisation layer for maps of ``channels``×``height``×``width``."""
     match norm:
         case "instance":
-            return InstanceNorm(channels)
+            # one group per channel, without running statistics
+            return nn.GroupNorm(channels, channels)
         case "batch":
             return nn.BatchNorm2d(channels)
         case "group":

@@ -8,7 +8,7 @@ did not use those of the nearest below it.
 from __future__ import annotations
 
 from attar.engine import Optimiser
-from attar.evaluate.cards import DSA, NOT_MIRRORED
+from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.objectives import DistributionMatching
 from attar.recipes.base import Method, Recipe, Task, published_network
 from attar.synthetic import LowRank, Pixels

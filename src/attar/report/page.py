@@ -10,7 +10,7 @@ from typing import Any
 
 from attar.artefact import Artefact
 from attar.budget import FLOAT32_BYTES, format_bytes
-from attar.evaluate import CARDS
+from attar.evaluation import CARDS
 from attar.files import write_text
 from attar.report.charts import Point, line_chart
 from attar.report.comparison import NO_BREAK, Row, best, comparison, percent

@@ -14,7 +14,7 @@ from torch.nn import functional
 from attar.compute import Compute, Functional
 from attar.data.augment import augment, augment_as_dc, parse_strategy
 from attar.data.images import LabelledImages
-from attar.evaluate.cards import EvaluationCard
+from attar.evaluation.cards import EvaluationCard
 from attar.networks import Network
 from attar.rng import Key
 

@@ -5,13 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attar import evaluate as evaluating
 from attar.data import augment as augmenting
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.evaluate import CARDS, EvaluationCard, Result, Trainer, card, evaluate_images
-from attar.evaluate import training as training_module
-from attar.evaluate.evaluation import default_vectorized
+from attar.evaluation import CARDS, EvaluationCard, Result, Trainer, card, evaluate_images
+from attar.evaluation import training as training_module
+from attar.evaluation.results import default_vectorized
 from attar.networks import build
 from attar.rng import Key
 from catalogue import COMPUTE, tiny_data
@@ -316,7 +315,7 @@ def test_the_name_of_the_dataset_decides_about_flips(monkeypatch: pytest.MonkeyP
     images, labels = tiny_set()
     recipe = dataclasses.replace(BRIEF, augment="flip_crop", epochs=1)
     for dataset in ("digits", "zoo"):
-        evaluating.evaluate_images(
+        evaluate_images(
             images, labels, tiny_data(), recipe, dataset=dataset, networks=(NAME,), repeats=1
         )
     assert seen == ["crop", "flip_crop"]

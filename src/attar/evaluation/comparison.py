@@ -16,8 +16,8 @@ from attar.artefact import Artefact, load
 from attar.budget import FLOAT32_BYTES
 from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
-from attar.evaluate import EvaluationCard, Result, evaluate_images
-from attar.evaluate import card as find_card
+from attar.evaluation import EvaluationCard, Result, evaluate_images
+from attar.evaluation import card as find_card
 from attar.rng import Key
 
 # the whole training set sees at least this many epochs, so that it is a fair ceiling

@@ -14,8 +14,8 @@ from attar import compute as computing
 from attar.compute import Compute
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.evaluate.cards import EvaluationCard
-from attar.evaluate.training import Trainer
+from attar.evaluation.cards import EvaluationCard
+from attar.evaluation.training import Trainer
 from attar.networks import build
 from attar.rng import Key
 

@@ -1,0 +1,92 @@
+"""The order of ideas: what may import what, and what must not cost a user's time."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "src" / "attar"
+# every part may import those above it, not those below
+ORDER = (
+    ("errors", "rng", "memory"),
+    ("files", "budget"),
+    ("request", "tensors", "log"),
+    ("compute",),
+    ("data",),
+    ("networks",),
+    ("synthetic",),
+    ("objectives",),
+    ("engine",),
+    ("artefact",),
+    ("evaluation",),
+    ("recipes",),
+    ("plan", "exporting"),
+    ("checkpoint", "listening"),
+    ("condensing",),
+    ("report",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {name: rank for rank, level in enumerate(ORDER) for name in level}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module]
+            if node.module == "attar":
+                names = [f"attar.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("attar.")}
+    return found
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_upwards(path: Path) -> None:
+    own = part_of(path)
+    for other in imported_parts(path) - {own}:
+        assert RANK[other] < RANK[own], f"{own} must not import {other}"
+
+
+def test_every_part_has_its_place() -> None:
+    assert {part_of(path) for path in FILES} == set(RANK)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import attar",
+        "import attar; attar.BadRequest; attar.Request",
+        "from attar.cli import run; run(['--help'])",
+        "from attar.cli import run; run(['condense', '--help'])",
+    ],
+)
+def test_help_needs_no_torch(code: str) -> None:
+    heavy = "{'torch', 'torchvision', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules)"
+    wrapped = (
+        f"import sys\ntry:\n    {code}\nexcept SystemExit: pass\nassert not ({heavy}), {heavy}"
+    )
+    done = subprocess.run([sys.executable, "-c", wrapped], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_all_there() -> None:
+    import attar
+
+    for name in attar.__all__:
+        assert getattr(attar, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = attar.nothing

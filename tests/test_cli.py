@@ -1,0 +1,235 @@
+"""The command line, as a user types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import attar
+from attar.cli import run
+
+QUICK = ("--iterations", "3", "--validation", "0", "--network", "convnet2:width=8")
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "digits.safetensors"
+    attar.condense(
+        "digits", ipc=1, iterations=3, validation=0.0, network="convnet2:width=8", output=path
+    )
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    status = run(list(words))
+    shown = capsys.readouterr()
+    return status, shown.out, shown.err
+
+
+def test_condense_writes_an_artefact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "set.safetensors"
+    status, out, err = said(capsys, "condense", "digits", "--ipc", "1", *QUICK, "-o", str(path))
+    assert status == 0
+    assert "2 per class of 1×8×8" in out
+    assert "2 images per class, 640 values, 2560 B (paper), 2560 B (all)" in err
+    assert "estimate:" in err
+    assert len(attar.load(path)) == 20
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_condense_json_is_one_object_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "set.safetensors"
+    words = ("condense", "digits", "--ipc", "1", *QUICK, "-o", str(path), "--json")
+    status, out, _ = said(capsys, *words)
+    found = json.loads(out)
+    assert status == 0 and found["path"] == str(path)
+    assert found["sizes"]["paper_bytes"] == found["sizes"]["limit_bytes"] == 2560
+
+
+def test_the_recorded_command_makes_the_same_set(artefact: Path, tmp_path: Path) -> None:
+    import shlex
+
+    command = attar.load(artefact).card.provenance["command"]
+    program, *words = shlex.split(command)
+    words[words.index("-o") + 1] = str(tmp_path / "digits.safetensors")
+    assert program == "attar" and run(words) == 0
+    assert (tmp_path / "digits.safetensors").read_bytes() == artefact.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (("condense", "digits", "--ipc", "1"), 2, "-o is missing"),
+        (("condense", "digits", "--iterations", "-1", "-o", "x.safetensors"), 2, "--iterations -1"),
+        (("condense", "digits", "--minutes", "0", "-o", "x.safetensors"), 2, "--minutes 0"),
+        (("condense", "digits", "--method", "lodmm", "-o", "x.safetensors"), 2, "'lodm'"),
+        (("condense", "digits", "--rank", "9", "-o", "x.safetensors"), 2, "ranks 1 to 8"),
+        (("condense", "digits", "-o", "x.pt"), 2, "must end in .safetensors"),
+        (("condense", "digit", "-o", "x.safetensors"), 2, "digits"),
+        (("condense", "folder:nowhere", "-o", "x.safetensors"), 2, "nowhere"),
+        (("condense", "digits", "--network", "convnet9", "-o", "x.safetensors"), 2, "convnet3"),
+        (("show", "nothing.safetensors"), 2, "no such file"),
+        (("evaluate", "nothing.safetensors"), 2, "no such file"),
+        (("export", "nothing.safetensors"), 2, "--png DIR and --npz FILE"),
+    ],
+)
+def test_bad_requests_end_with_status_2_and_write_nothing(
+    words: tuple[str, ...],
+    status: int,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, out, err = said(capsys, *words)
+    assert found == status and text in err and err.startswith("attar: ") and not out
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_option_ends_with_status_2_and_a_near_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["condense", "digits", "--iteration", "3"])
+    assert ended.value.code == 2
+    assert "--iterations" in capsys.readouterr().err
+
+
+def test_a_failed_run_ends_with_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("condense", "digits", "--ipc", "1", *QUICK, "--lr", "1e38")
+    status, _, err = said(capsys, *words, "-o", str(tmp_path / "x.safetensors"))
+    assert status == 1 and "diverged at step" in err and "--lr" in err
+
+
+def test_show_prints_the_card(artefact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = said(capsys, "show", str(artefact))
+    assert status == 0
+    for part in ("lodm", "2560 (paper), 2560 (all); 0 B of 2560 B unused", "attar condense"):
+        assert part in out
+    status, out, _ = said(capsys, "show", str(artefact), "--json")
+    assert json.loads(out)["card"]["method"] == "lodm"
+
+
+def test_export_png_can_be_read_as_a_folder(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    assert said(capsys, "export", str(artefact), "--png", str(folder))[0] == 0
+    loaded = attar.load(artefact)
+    wanted = loaded.pixels.mul(255).round().byte()
+    picture = np.asarray(Image.open(folder / "3" / "1.png"))
+    assert (picture == wanted[3 * 2 + 1, 0].numpy()).all()
+    splits = attar.load_source(f"folder:{folder}")
+    assert splits.train.classes == 10 and splits.train.shape == (1, 8, 8)
+    status, _, err = said(capsys, "export", str(artefact), "--png", str(folder))
+    assert status == 2 and "not empty" in err
+
+
+def test_export_npz_holds_images_labels_and_names(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "images.npz"
+    assert said(capsys, "export", str(artefact), "--npz", str(path))[0] == 0
+    with np.load(path) as stored:
+        assert stored["images"].shape == (20, 8, 8, 1) and stored["images"].dtype == np.uint8
+        assert stored["labels"].tolist() == [label for label in range(10) for _ in range(2)]
+        assert stored["class_names"].tolist() == [str(label) for label in range(10)]
+
+
+def test_evaluate_compares_with_baselines(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.html"
+    words = ("evaluate", str(artefact), "--repeats", "2", "--epochs", "2", "--baselines")
+    status, out, _ = said(capsys, *words, "--report", str(report), "--json")
+    assert status == 0
+    condensed, random, whole = json.loads(out)["rows"]
+    assert condensed["name"].startswith("lodm") and condensed["images_per_class"] == 2
+    assert random["images_per_class"] == 1
+    assert random["paper_bytes"] == condensed["paper_bytes"] == 2560
+    assert whole["bytes"] == 1438 * 64
+    for row in (condensed, random, whole):
+        (result,) = row["results"]
+        assert len(result["accuracies"]) == 2 and 0 <= result["mean"] <= 100
+    page = report.read_text(encoding="utf-8")
+    assert f"{condensed['results'][0]['mean']:.1f}" in page
+
+
+def test_evaluate_prints_a_table_of_networks(
+    artefact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = "convnet1:width=8,norm=batch,convnet2:width=8"
+    words = ("evaluate", str(artefact), "--repeats", "1", "--epochs", "1", "--networks", networks)
+    status, out, _ = said(capsys, *words)
+    assert status == 0 and "2560" in out and "±" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--card", "dsa-100"), "dsa-1000"),
+        (("--networks", "resnet0"), "convnet3"),
+        (("--repeats", "0"), "--repeats 0"),
+        (("--epochs", "0"), "--epochs 0"),
+        (("--data", "folder:nowhere"), "nowhere"),
+    ],
+)
+def test_evaluate_refuses_before_training(
+    artefact: Path, words: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = said(capsys, "evaluate", str(artefact), *words)
+    assert status == 2 and text in err
+
+
+def test_evaluate_refuses_data_of_other_classes_or_size(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for name, size, classes, text in (
+        ("size", 9, 10, "--resize"),
+        ("classes", 8, 3, "classes"),
+    ):
+        path = tmp_path / f"{name}.npz"
+        images = rng.integers(0, 256, (60, size, size, 1), dtype=np.uint8)
+        np.savez(path, images=images, labels=np.arange(60) % classes)
+        status, _, err = said(capsys, "evaluate", str(artefact), "--data", f"npz:{path}")
+        assert status == 2 and text in err
+
+
+@pytest.mark.parametrize("listing", ["methods", "sources", "cards"])
+def test_listings(listing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"methods": "lodm", "sources": "digits", "cards": "dsa-1000"}[listing]
+    assert known in said(capsys, listing)[1]
+    rows = json.loads(said(capsys, listing, "--json")[1])[listing]
+    assert known in [next(iter(row.values())) for row in rows]
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "attar", "methods", "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)
+
+
+def test_demo_goes_the_whole_road(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from attar.cli import demo
+
+    monkeypatch.setattr(demo, "ITERATIONS", 4)
+    monkeypatch.setattr(demo, "EPOCHS", 1)
+    monkeypatch.setattr(demo, "REPEATS", 1)
+    status, out, err = said(capsys, "demo", "-o", str(tmp_path / "demo"))
+    assert status == 0 and "random" in out and "report.html" in err
+    assert len(attar.load(tmp_path / "demo" / "digits.safetensors")) == 20
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert "whole training set" in page
