@@ -341,3 +341,18 @@ def test_what_cannot_be_evaluated_is_refused(options: dict, said: str) -> None:
     with pytest.raises(BadRequest) as refusal:
         evaluated(**options)
     assert said in str(refusal.value)
+
+
+def test_real_images_train_batch_by_batch_as_tensors_do() -> None:
+    data = tiny_data()
+    trainer = Trainer(build(NAME, *tiny_shape(data), data.classes), COMPUTE)
+    keys = [Key(3)]
+    whole = data.take(torch.arange(len(data)))
+    (lazy,) = trainer.fit(data, data.labels, BRIEF, "flip_crop", keys)
+    (held,) = trainer.fit(whole, data.labels, BRIEF, "flip_crop", keys)
+    assert all(torch.equal(lazy[name], held[name]) for name in held)
+
+
+def tiny_shape(data: LabelledImages) -> tuple[int, tuple[int, int]]:
+    channels, height, width = data.shape
+    return channels, (height, width)

@@ -18,6 +18,7 @@ from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
 from attar.evaluation import EvaluationCard, Result, evaluate_images
 from attar.evaluation import card as find_card
+from attar.evaluation.training import Images
 from attar.rng import Key
 
 # the whole training set sees at least this many epochs, so that it is a fair ceiling
@@ -111,7 +112,7 @@ def evaluate(
     test = with_preprocessing(splits.test, artefact)
     dataset = artefact.card.provenance.get("dataset", splits.train.name)
 
-    def measure(name: str, images: Tensor, labels: Tensor, recipe: EvaluationCard):
+    def measure(name: str, images: Images, labels: Tensor, recipe: EvaluationCard):
         def tell(network: str, repeat: int, accuracy: float) -> None:
             if progress is not None:
                 progress(name, network, repeat, accuracy)
@@ -148,7 +149,7 @@ def _baselines(
     train: LabelledImages,
     size: int,
     card: EvaluationCard,
-    measure: Callable[[str, Tensor, Tensor, EvaluationCard], tuple[Result, ...]],
+    measure: Callable[[str, Images, Tensor, EvaluationCard], tuple[Result, ...]],
     seed: int,
 ) -> list[Row]:
     """Return random real images of at most ``size`` bytes, and the whole training set."""
@@ -165,8 +166,7 @@ def _baselines(
     updates = (card.epochs + 1) * math.ceil(max(len(index), 1) / card.batch)
     epochs = max(_FULL_EPOCHS, math.ceil(updates / math.ceil(len(train) / card.batch)))
     full = find_card(card.name.split(" ")[0], min(card.epochs, epochs))
-    everything = torch.arange(len(train), device=train.labels.device)
-    results = measure("whole training set", train.take(everything), train.labels, full)
+    results = measure("whole training set", train, train.labels, full)
     stored = train.images.numel() * train.images.element_size()
     return [
         *rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from attar.compute import Compute
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.evaluation.cards import EvaluationCard
-from attar.evaluation.training import Trainer
+from attar.evaluation.training import Images, Trainer
 from attar.networks import build
 from attar.rng import Key
 
@@ -52,7 +53,7 @@ class Result:
 
 
 def evaluate_images(
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     test: LabelledImages,
     card: EvaluationCard,
@@ -70,7 +71,7 @@ def evaluate_images(
     """Train networks from scratch on images and test them on real ones.
 
     Args:
-        images: N×C×H×W network inputs.
+        images: N×C×H×W network inputs, or real images.
         labels: N class indices, or N×K label values.
         test: real images, with the preprocessing under which ``images`` were made.
         card: the training recipe.
@@ -90,15 +91,16 @@ def evaluate_images(
     """
     if repeats < 1 or not networks:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
-    if tuple(images.shape[1:]) != test.shape:
+    shape = tuple(images.shape[1:]) if isinstance(images, Tensor) else images.shape
+    if shape != test.shape:
         raise BadRequest(
-            f"the set has images of {tuple(images.shape[1:])}, {test.name} of {test.shape}; "
+            f"the set has images of {shape}, {test.name} of {test.shape}; "
             "evaluate on the data it was made from, or give --resize"
         )
     channels, height, width = test.shape
     built = [build(name, channels, (height, width), test.classes) for name in networks]
     key = key or Key(0).fold("evaluate")
-    pixels = float(images[:, 0].numel()) * (card.epochs + 1) * repeats * 3
+    pixels = float(len(images)) * math.prod(shape[1:]) * (card.epochs + 1) * repeats * 3
     chosen = computing.choose(device, precision, compile, pixels=pixels)
     results = []
     for network in built:

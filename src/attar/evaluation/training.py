@@ -19,6 +19,8 @@ from attar.networks import Network
 from attar.rng import Key
 
 Tensors = dict[str, Tensor]
+# network inputs that are all there, or a set from which they are made batch by batch
+Images = Tensor | LabelledImages
 
 
 class Trainer:
@@ -43,7 +45,7 @@ class Trainer:
 
     def fit(
         self,
-        images: Tensor,
+        images: Images,
         labels: Tensor,
         card: EvaluationCard,
         strategy: str,
@@ -52,13 +54,15 @@ class Trainer:
         """Train one network for every key and return their tensors.
 
         Args:
-            images: N×C×H×W network inputs.
+            images: N×C×H×W network inputs, or real images, from which batches are made as
+                they are needed.
             labels: N class indices, or N×K label values.
             card: the recipe.
             strategy: the augmentation, as `EvaluationCard.strategy` returns it.
             keys: of initialisation, shuffling and augmentation, one per network.
         """
-        images = images.to(self.compute.device)
+        if isinstance(images, Tensor):
+            images = images.to(self.compute.device)
         labels = labels.to(self.compute.device)
         trained: list[Tensors] = []
         for first in range(0, len(keys), self.vectorized):
@@ -82,7 +86,7 @@ class Trainer:
 
     def _fit(
         self,
-        images: Tensor,
+        images: Images,
         labels: Tensor,
         card: EvaluationCard,
         strategy: str,
@@ -102,11 +106,11 @@ class Trainer:
         lr = card.lr
         optimiser = _sgd(learnable, lr, card)
         for epoch in range(card.epochs + 1):
-            order = [_permutation(len(images), key.fold("order", epoch)) for key in keys]
-            for start in range(0, len(images), card.batch):
+            order = [_permutation(len(labels), key.fold("order", epoch)) for key in keys]
+            for start in range(0, len(labels), card.batch):
                 rows = [own[start : start + card.batch] for own in order]
                 batches = [
-                    augmented(images[row.to(device)], strategy, key.fold("augment", epoch, start))
+                    augmented(self._batch(images, row), strategy, key.fold("augment", epoch, start))
                     for row, key in zip(rows, keys, strict=True)
                 ]
                 truth = torch.stack([labels[row.to(device)] for row in rows])
@@ -119,6 +123,12 @@ class Trainer:
                 optimiser = _sgd(learnable, lr, card)
         stacked = {name: tensor.detach() for name, tensor in stacked.items()}
         return [stacked] if len(keys) == 1 else _unstack(stacked, len(keys))
+
+    def _batch(self, images: Images, rows: Tensor) -> Tensor:
+        """Return the network inputs at ``rows``, on the device."""
+        if isinstance(images, Tensor):
+            return images[rows.to(images.device)]
+        return images.take(rows).to(self.compute.device)
 
     def _loss(self, tensors: Tensors, batches: list[Tensor], truth: Tensor) -> Tensor:
         """Return the sum over networks of the mean cross-entropy, so that none affects another."""
