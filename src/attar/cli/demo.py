@@ -11,10 +11,10 @@ from attar.memory import keep_memory
 from attar.request import Request
 
 IPC = 1
-ITERATIONS = 400
+ITERATIONS = 300
 # digits are small: a quarter of the usual real batch gives the same result sooner
 SETTINGS = ("batch_real=64",)
-EPOCHS = 300
+EPOCHS = 150
 REPEATS = 3
 
 err = Console(stderr=True)

@@ -22,7 +22,7 @@ from attar.evaluation.training import Images
 from attar.rng import Key
 
 # the whole training set sees at least this many epochs, so that it is a fair ceiling
-_FULL_EPOCHS = 30
+_FULL_EPOCHS = 20
 
 
 @dataclass(frozen=True)
