@@ -42,7 +42,7 @@ def imported_parts(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names = [node.module]
             if node.module == "attar":
-                names = [f"attar.{alias.name}" for alias in node.names]
+                names = [f"attar.{alias.name}" for alias in node.names if alias.name[0] != "_"]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:

@@ -35,6 +35,11 @@ def test_auto_is_settled_by_a_rule() -> None:
     assert choose("cpu", pixels=0) == choose("cpu", pixels=0)
 
 
+@pytest.fixture(autouse=True)
+def forgetting_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computing, "_FAILURES", [])
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_bfloat16_is_taken_where_it_is_fast_and_fused(
     fast: bool, monkeypatch: pytest.MonkeyPatch

@@ -253,9 +253,7 @@ def evaluated(test: LabelledImages | None = None, **options) -> list[Result]:
         "dataset": "tiny",
         "networks": (NAME,),
         "repeats": 3,
-        "device": "cpu",
-        "precision": "float32",
-        "compile": "off",
+        "compute": COMPUTE,
     }
     return evaluate_images(images, labels, test or tiny_data(), BRIEF, **settings | options)
 

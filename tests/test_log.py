@@ -108,7 +108,16 @@ def test_read_log_stops_at_a_line_cut_off(tmp_path: Path) -> None:
 def test_a_folder_in_the_way_is_a_failed_run(tmp_path: Path) -> None:
     with pytest.raises(RunFailed) as caught:
         Log(tmp_path).open(0)
-    assert str(caught.value) == f"could not write {tmp_path}: Is a directory"
+    assert str(caught.value).startswith(f"could not write {tmp_path}: Is a directory. Free")
+
+
+def test_what_is_no_log_has_no_rows(tmp_path: Path) -> None:
+    assert read_log(tmp_path) == read_log(tmp_path / "none") == []
+    odd = tmp_path / "odd.jsonl"
+    odd.write_bytes(b"\xff\xfe")
+    assert read_log(odd) == []
+    odd.write_text('[1]\n{"loss": 2}\n{"step": 3, "loss": 0.5}\n', encoding="utf-8")
+    assert read_log(odd) == [{"step": 3, "loss": 0.5}]
 
 
 FULL = Path("/dev/full")

@@ -106,7 +106,7 @@ LODM = [
     # data that the authors did not use: as CIFAR-10
     ("svhn", 1, 2, 1.0, UNFLIPPED, "dsa-1000", 8),
     ("fashion_mnist", 10, 2, 1.0, FLIPPED, "dsa-1000", 70),
-    ("own", 50, 4, 1000.0, FLIPPED, "dsa-1000", 250),
+    ("own", 50, 2, 1.0, FLIPPED, "dsa-1000", 500),
 ]
 
 

@@ -178,6 +178,8 @@ def test_all_options_at_once() -> None:
         "init": "real",
         "iterations": 5,
         "lr": 0.5,
+        "momentum": 0.25,
+        "optimiser": "adam",
         "network": "convnet2",
         "card": "dc-300",
         "zca": "mtt",

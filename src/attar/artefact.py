@@ -191,6 +191,11 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         save_tensors(Path(path), tensors, self.card.model_dump(mode="json"))
 
 
+def last_iterate_path(path: Path) -> Path:
+    """Return where a run keeps its last iterate when another one was selected."""
+    return path.with_suffix(".last.safetensors")
+
+
 def load(path: str | Path) -> Artefact:
     """Read an artefact. Nothing in the file is executed.
 

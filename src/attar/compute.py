@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import resource
 import sys
 import warnings
 from collections.abc import Callable
@@ -131,6 +130,10 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+# the first failed compilation; there is no second attempt in the process
+_FAILURES: list[Exception] = []
+
+
 def compiled(function: Callable[..., Any], compute: Compute) -> Callable[..., Any]:
     """Return ``function`` compiled where ``compute`` says so.
 
@@ -139,19 +142,17 @@ def compiled(function: Callable[..., Any], compute: Compute) -> Callable[..., An
     if not compute.compile:
         return function
     fast = torch.compile(function, dynamic=False)
-    failed = False
 
     @functools.wraps(function)
     def guarded(*arguments: Any) -> Any:
-        nonlocal failed
-        if not failed:
+        if not _FAILURES:
             try:
                 with _quiet_compiler():
                     return fast(*arguments)
             except Exception as error:
                 if not _is_compiler_error(error):
                     raise
-                failed = True
+                _FAILURES.append(error)
                 warnings.warn(
                     f"compilation failed ({type(error).__name__}); going on without. "
                     "--compile off avoids the attempt.",
@@ -220,8 +221,12 @@ class _Method(nn.Module):
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the most bytes this process has held so far, on ``device``."""
+    """Return the most bytes this process has held so far, on ``device``; 0 where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

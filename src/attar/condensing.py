@@ -18,7 +18,7 @@ from torch import Tensor
 
 import attar
 from attar import checkpoint, engine
-from attar.artefact import Artefact, Card, load
+from attar.artefact import Artefact, Card, last_iterate_path, load
 from attar.checkpoint import Progress
 from attar.compute import peak_memory
 from attar.data import as_splits
@@ -55,7 +55,7 @@ class Paths:
     @property
     def last(self) -> Path:
         """The last iterate, where another one was selected."""
-        return self.output.with_suffix(".last.safetensors")
+        return last_iterate_path(self.output)
 
     def clear_leftovers(self) -> None:
         """Remove temporary files that a killed run left behind."""
@@ -104,8 +104,9 @@ def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -
         check_outputs(request, paths)
     name = data if isinstance(data, str) else "data"
     zca = request.zca or METHODS[request.method].zca(name, request.ipc or 1)
-    splits = as_splits(data, zca=zca, **reading)
-    plan = make_plan(request, splits, reading)
+    # the test part is not needed, and the plan holds the training images: keep no other
+    plan = make_plan(request, as_splits(data, zca=zca, **reading), reading)
+    del data
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         checkpoint.compare_identity(done.card.settings, settings(plan), paths.output)
@@ -162,6 +163,7 @@ class Session:
         if self.plan.request.resume and self.paths and self.paths.checkpoint.exists():
             path = self.paths.checkpoint
             self.progress = checkpoint.restore(path, self.run, self.plan.identity)
+            self._refuse_fewer_steps()
         self.log.open(self.run.step)
         try:
             with self._stopping_at_interrupt():
@@ -171,10 +173,23 @@ class Session:
             if self._stop.is_set() and self._share() < 1:
                 self._checkpoint()
                 where = f"; continue with --resume -o {self.paths.output}" if self.paths else ""
-                raise RunFailed(f"interrupted at step {self.run.step}{where}")
+                raise RunFailed(f"interrupted at step {self.run.step}{where}.")
+            return self._finish()
+        except RunFailed as error:
+            kept = self.paths.checkpoint if self.paths else None
+            if kept is None or not kept.exists():
+                raise
+            raise RunFailed(f"{error} The checkpoint {kept} is kept.") from error
         finally:
             self.log.close()
-        return self._finish()
+
+    def _refuse_fewer_steps(self) -> None:
+        wanted, done = self.plan.recipe.iterations, self.run.step
+        if self.plan.request.minutes is None and wanted < done:
+            raise BadRequest(
+                f"--iterations {wanted}: the checkpoint is at step {done} already; give {done} "
+                "or more"
+            )
 
     def _until(self, run: Run) -> bool:
         return self._stop.is_set() or self._share() >= 1

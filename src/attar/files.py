@@ -46,15 +46,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, option: str = "-o") -> None:
     """Refuse, before any work starts, an output path that could not be written at the end."""
     path = Path(path)
     if path.is_dir():
         raise BadRequest(
-            f"-o {path} is a directory; name a file, such as {path / 'set.safetensors'}"
+            f"{option} {path} is a directory; name a file, such as {path / 'set.safetensors'}"
         )
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise BadRequest(f"-o {path}: {folder} is not a folder that can be written to")
+        raise BadRequest(f"{option} {path}: {folder} is not a folder that can be written to")

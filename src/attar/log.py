@@ -37,7 +37,10 @@ class Log:
                 raise BadRequest(
                     "--tensorboard needs the extra: pip install 'attar[tensorboard]'"
                 ) from None
-            self._events = SummaryWriter(str(tensorboard))
+            try:
+                self._events = SummaryWriter(str(tensorboard))
+            except OSError as error:
+                raise BadRequest(f"--tensorboard {tensorboard}: {error.strerror}") from error
 
     def open(self, step: int) -> None:
         """Start the file, or keep its lines up to ``step`` when a run goes on from there."""
@@ -91,16 +94,24 @@ class Log:
         try:
             yield
         except OSError as error:
-            raise RunFailed(f"could not write {self._path}: {error.strerror}") from error
+            raise RunFailed(
+                f"could not write {self._path}: {error.strerror}. Free some space and run again "
+                "with --resume."
+            ) from error
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a log; a last line cut off by a kill is left out."""
+    """Return the rows of a log; none where it cannot be read, and no line cut off by a kill."""
     rows = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return rows
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
     return rows

@@ -94,6 +94,7 @@ class Plan:
             "network": self.network.name,
             "images_per_class": self.layout.per_class,
             "held_out": 0 if self.held_out is None else len(self.held_out),
+            "storage": self.request.storage,
             "validations": self.request.validations,
             "card": recipe.card,
             "data": fingerprint(self.train),
@@ -125,9 +126,18 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
     budget = request.budget()
     limit = budget.limit(train.classes, train.shape)
     full = train.classes * math.prod(train.shape) * FLOAT32_BYTES
-    rows = limit // full if limit is not None else budget.images_per_class or 1
-    task = Task(train.name, max(1, rows), train.shape, train.classes)
-    recipe = settle(METHODS[request.method].recipe(task), request)
+
+    def published(ipc: int) -> Recipe:
+        task = Task(train.name, max(1, ipc), train.shape, train.classes)
+        return settle(METHODS[request.method].recipe(task), request)
+
+    if limit is not None:
+        recipe = published(limit // full)
+    else:
+        # a plain count says what memory it takes only once the form is known
+        rows = Layout(train.classes, budget.images_per_class or 1, train.shape)
+        form = published(1).parametrization
+        recipe = published(planned_ledger(rows, form, "float32").paper // full)
     channels, height, width = train.shape
     network = build(recipe.network, channels, (height, width), train.classes)
     extras = whitening_tensors(train.preprocessing)
@@ -174,9 +184,10 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
         raise unknown("card", request.card, CARDS)
     if changes.get("init") not in (None, "real", "noise"):
         raise BadRequest(f"--init {request.init!r}: real or noise")
-    if request.lr is not None:
-        images = dataclasses.replace(recipe.optimisers["images"], lr=request.lr)
-        changes["optimisers"] = {**recipe.optimisers, "images": images}
+    chosen = {"lr": request.lr, "momentum": request.momentum, "kind": request.optimiser}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    images = dataclasses.replace(recipe.optimisers["images"], **chosen)
+    changes["optimisers"] = {**recipe.optimisers, "images": images}
     changes["objective"] = with_settings(recipe.objective, request.settings())
     return dataclasses.replace(recipe, **changes)
 

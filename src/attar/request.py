@@ -70,6 +70,10 @@ class Request:
     """Stop after this many minutes of updates (validation not counted)."""
     lr: Number = None
     """Learning rate of the images or factors."""
+    momentum: Number = None
+    """Momentum of their SGD, from 0 to below 1."""
+    optimiser: Annotated[Literal["sgd", "adam"] | None, option("{sgd,adam}")] = None
+    """Optimiser of the images or factors."""
     network: Name = None
     """Network to match in, such as convnet3 or convnet3:norm=batch,width=64."""
     card: Name = None

@@ -12,11 +12,23 @@ PROGRAM = "attar"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 on success, 2 for a bad request, 1 for a failed run."""
+    import warnings
+
+    warnings.showwarning = _warn  # pyright: ignore[reportAttributeAccessIssue]
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _warn(message: Warning | str, *place: object) -> None:
+    sys.stderr.write(f"{PROGRAM}: {message}\n")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
+    if list(arguments) == ["--version"]:
+        from attar import __version__
+
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        return 0
     from attar.cli.options import parse
 
     try:

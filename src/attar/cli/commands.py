@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from attar.errors import BadRequest
@@ -29,7 +30,7 @@ def condense(options: Condense) -> None:
     if options.request.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o set.safetensors")
     if options.report is not None:
-        check_writable(options.report)
+        check_writable(options.report, "--report")
     keep_memory()
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
@@ -50,13 +51,13 @@ def condense(options: Condense) -> None:
     if options.json:
         print_json({"path": str(options.request.output), **card_facts(artefact)})
     else:
-        print_card(artefact)
+        print_card(artefact, options.request.output)
 
 
 def evaluate(options: Evaluate) -> None:
     """Run `attar evaluate`."""
     if options.report is not None:
-        check_writable(options.report)
+        check_writable(options.report, "--report")
     keep_memory()
     from attar.artefact import load
     from attar.evaluation.comparison import evaluate as measure
@@ -64,12 +65,8 @@ def evaluate(options: Evaluate) -> None:
     artefact = load(options.artefact)
     networks = [name for name in _split_networks(options.networks) if name]
     with err.status("reading the data") as status:
-
-        def tell(row: str, network: str, repeat: int, accuracy: float) -> None:
-            status.update(escape(f"{row}: {network} {repeat}/{options.repeats}, {accuracy:.2f} %"))
-
         rows = measure(
-            artefact,
+            options.artefact,
             options.data,
             networks=networks or None,
             repeats=options.repeats,
@@ -81,7 +78,7 @@ def evaluate(options: Evaluate) -> None:
             precision=options.precision,
             compile=options.compile,
             vectorized=options.vectorized,
-            progress=tell,
+            progress=teller(status, options.repeats),
             data_dir=options.data_dir,
             resize=options.resize,
         )
@@ -91,6 +88,19 @@ def evaluate(options: Evaluate) -> None:
         print_json({"path": str(options.artefact), "rows": [row.as_dict() for row in rows]})
     else:
         print_rows(rows)
+
+
+def teller(status: Status, repeats: int) -> Callable[[str, str, int, float | None], None]:
+    """Return what shows the network in training, and prints the accuracy of each."""
+
+    def tell(row: str, network: str, repeat: int, accuracy: float | None) -> None:
+        what = f"{row}: {network}, {repeat} of {repeats}"
+        if accuracy is None:
+            status.update(escape(what))
+        else:
+            err.print(f"{escape(what)}: {accuracy:.2f} %", highlight=False, soft_wrap=True)
+
+    return tell
 
 
 def _split_networks(text: str) -> list[str]:
@@ -112,7 +122,7 @@ def show(options: Show) -> None:
     if options.json:
         print_json({"path": str(options.artefact), **card_facts(artefact)})
     else:
-        print_card(artefact)
+        print_card(artefact, options.artefact)
 
 
 def export(options: Export) -> None:
@@ -120,7 +130,7 @@ def export(options: Export) -> None:
     if (options.png is None) == (options.npz is None):
         raise BadRequest("give one of --png DIR and --npz FILE")
     if options.npz is not None:
-        check_writable(options.npz)
+        check_writable(options.npz, "--npz")
     from attar.artefact import load
     from attar.exporting import export_npz, export_png
 
@@ -191,7 +201,7 @@ def card_facts(artefact: Artefact) -> dict[str, Any]:
     return {"card": artefact.card.model_dump(mode="json"), "sizes": sizes}
 
 
-def print_card(artefact: Artefact) -> None:
+def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
     card, totals = artefact.card, artefact.totals
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -208,6 +218,7 @@ def print_card(artefact: Artefact) -> None:
         ("images", f"{totals.images_per_class} per class of {shape}"),
         ("stored", f"{storage}, {card.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
+        ("file", f"{path.stat().st_size} B with its header"),
         ("iterate", f"{card.iterate}, step {card.step}{held}"),
         ("made by", str(card.provenance.get("command", "?"))),
     ):
@@ -227,12 +238,18 @@ def print_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         name = f"{row.name} ({row.note})" if row.note else row.name
         cells = [
-            "" if value is None else str(value)
-            for value in (row.images_per_class, row.paper_bytes, row.bytes)
+            _per_class(row),
+            *("" if size is None else str(size) for size in (row.paper_bytes, row.bytes)),
         ]
         figures = [f"{result.mean:.2f} ± {result.std:.2f}" for result in row.results]
         table.add_row(escape(name), *cells, *figures)
     out.print(table, highlight=False)
+
+
+def _per_class(row: Row) -> str:
+    if row.images_per_class is not None:
+        return str(row.images_per_class)
+    return "all" if row.kind == "whole" else "unequal"
 
 
 def report(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:
@@ -245,11 +262,12 @@ def report(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[R
     lines = [
         ReportRow(
             row.name,
-            "all" if row.images_per_class is None else str(row.images_per_class),
+            _per_class(row),
             row.bytes,
             row.paper_bytes,
             {r.network: (r.mean, r.std, len(r.accuracies)) for r in row.results},
             row.note,
+            row.kind,
         )
         for row in rows
     ]

@@ -57,9 +57,7 @@ def run(folder: Path, seed: int) -> None:
             epochs=EPOCHS,
             baselines=True,
             seed=seed,
-            progress=lambda row, network, repeat, accuracy: status.update(
-                f"{row}: network {repeat} of {REPEATS}, {accuracy:.1f} %"
-            ),
+            progress=commands.teller(status, REPEATS),
         )
     commands.print_rows(rows)
     report = folder / "report.html"

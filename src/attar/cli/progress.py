@@ -10,6 +10,9 @@ from attar.budget import format_bytes
 from attar.listening import Estimate, Listener
 from attar.plan import Plan
 
+# how often a line is printed where no bar can be drawn
+_LINE_SECONDS = 30
+
 
 class ProgressBar(Listener):
     """Prints the plan and the estimate, then a bar with loss, speed and time left."""
@@ -27,6 +30,7 @@ class ProgressBar(Listener):
         self._task: TaskID | None = None
         self._images = 0
         self._accuracy = ""
+        self._said = 0.0
         self._first: tuple[float, int] | None = None
 
     def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
@@ -37,7 +41,7 @@ class ProgressBar(Listener):
             self._console.print(f"resumed at step {step}", highlight=False)
         if estimate.total_seconds:
             self._console.print(
-                f"estimate: {duration(estimate.total_seconds)} "
+                f"estimate: {duration(estimate.total_seconds)} without validation "
                 f"({estimate.step_seconds:.3g} s a step after a first one of "
                 f"{estimate.first_seconds:.1f} s), memory {format_bytes(estimate.memory)}, "
                 f"disk {format_bytes(estimate.disk)}",
@@ -61,6 +65,9 @@ class ProgressBar(Listener):
         left = f"{duration(seconds / share - seconds)} left" if 0 < share < 1 else ""
         facts = f"step {step}  loss {loss:.4g}  {speed:.0f} images/s{self._accuracy}"
         self._bar.update(self._task, completed=share, left=left, facts=facts)
+        if not self._console.is_terminal and seconds - self._said >= _LINE_SECONDS:
+            self._said = seconds
+            self._console.print(f"{share:.0%}  {left}  {facts}", highlight=False, soft_wrap=True)
 
     def validated(self, step: int, accuracy: float) -> None:
         """Show the latest accuracy on held-out images."""
@@ -91,7 +98,15 @@ def describe_plan(plan: Plan) -> list[str]:
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
         f"compute: {compute.device}, {compute.precision}, "
         f"{'compiled' if compute.compile else 'not compiled'}, network {plan.network.name}",
+        f"preset: {plan.request.method} for {plan.train.name}, {_stored_as(plan)}, lr "
+        f"{plan.recipe.optimisers['images'].lr:g}, init {plan.recipe.init}, "
+        f"{plan.recipe.objective}",
     ]
+
+
+def _stored_as(plan: Plan) -> str:
+    settings = plan.recipe.parametrization.describe()
+    return f"rank {settings['rank']}" if "rank" in settings else str(settings["name"])
 
 
 def duration(seconds: float) -> str:

@@ -107,6 +107,8 @@ class LabelledImages:
     def split(self, fraction: float, key: Key) -> tuple[LabelledImages, LabelledImages]:
         """Split off a validation set: ``fraction`` of every class, at least one image of each.
 
+        Both parts are views of one new tensor; nothing else keeps this set's images.
+
         Raises:
             BadRequest: a class has a single image and so cannot be in both parts, or the
             fraction is not between 0 and 1.
@@ -120,7 +122,15 @@ class LabelledImages:
                     "be held out; add images or use --validation 0"
                 )
         kept, held = stratified(self.indices_of_class, fraction, key)
-        return self.subset(kept), self.subset(held)
+        both = self.subset(torch.cat([kept, held]))
+        # two views of one tensor, so that the images are there once
+        parts = both.images.split([len(kept), len(held)])
+        labels = both.labels.split([len(kept), len(held)])
+        train, validation = (
+            dataclasses.replace(self, images=images, labels=own)
+            for images, own in zip(parts, labels, strict=True)
+        )
+        return train, validation
 
     def to(self, device: str | torch.device) -> LabelledImages:
         """Return the set with its images and labels on ``device``."""

@@ -20,9 +20,9 @@ NOT_MIRRORED = ("mnist", "svhn", "digits")
 class EvaluationCard:
     """How a network is trained from scratch.
 
-    SGD with one drop of the learning rate: after ``epochs // 2 + 1`` epochs it is divided by
-    ten and the momentum starts anew. As in the authors' loop, one more epoch is run than the
-    card's name says. The loss is the mean cross-entropy.
+    SGD with one drop of the learning rate: after the epoch of index ``epochs // 2 + 1``, counted
+    from 0, it is divided by ten and the momentum starts anew. As in the authors' loop, one more
+    epoch is run than the card's name says. The loss is the mean cross-entropy.
 
     Args:
         name: as on the command line.

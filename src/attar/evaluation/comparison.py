@@ -7,17 +7,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from attar.artefact import Artefact, load
+from attar import compute as computing
+from attar.artefact import Artefact, last_iterate_path, load
 from attar.budget import FLOAT32_BYTES
 from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
 from attar.evaluation import EvaluationCard, Result, evaluate_images
 from attar.evaluation import card as find_card
+from attar.evaluation.results import training_pixels
 from attar.evaluation.training import Images
 from attar.rng import Key
 
@@ -36,6 +38,7 @@ class Row:
         bytes: everything that must be kept.
         results: one per network.
         note: anything that differs from the other rows.
+        kind: ``condensed``, ``random`` or ``whole``.
     """
 
     name: str
@@ -44,11 +47,13 @@ class Row:
     bytes: int | None
     results: tuple[Result, ...]
     note: str = ""
+    kind: Literal["condensed", "random", "whole"] = "condensed"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as a plain dictionary."""
         return {
             "name": self.name,
+            "kind": self.kind,
             "images_per_class": self.images_per_class,
             "paper_bytes": self.paper_bytes,
             "bytes": self.bytes,
@@ -71,7 +76,7 @@ def evaluate(
     precision: str = "auto",
     compile: str = "auto",
     vectorized: int | None = None,
-    progress: Callable[[str, str, int, float], None] | None = None,
+    progress: Callable[[str, str, int, float | None], None] | None = None,
     **reading: Any,
 ) -> list[Row]:
     """Train fresh networks on an artefact and test them on real images.
@@ -91,11 +96,13 @@ def evaluate(
         precision: auto, float32 or bfloat16.
         compile: auto, on or off.
         vectorized: networks that train in one step; None takes what is faster.
-        progress: called with row, network, repeat and accuracy.
+        progress: called with row, network, number of the repeat and its accuracy; with None
+            when its training begins.
         **reading: ``data_dir`` and ``resize`` for sources by name.
 
     Returns:
-        A row for the artefact, and one for each baseline.
+        A row for the artefact, one for the last iterate where the file of another one lies
+        beside it, and one for each baseline.
 
     Raises:
         BadRequest: no artefact, no data, classes or image sizes that do not fit, or an unknown
@@ -105,15 +112,22 @@ def evaluate(
         >>> attar.evaluate("digits.safetensors", repeats=3)[0].results[0].mean  # doctest: +SKIP
         93.1
     """
-    artefact = artefact if isinstance(artefact, Artefact) else load(artefact)
+    artefact, last = _with_last(artefact)
     chosen = find_card(card or artefact.card.settings.get("card", "dsa-1000"), epochs)
-    names = list(networks or [artefact.card.settings.get("network", "convnet3")])
+    names = list(dict.fromkeys(networks or [artefact.card.settings.get("network", "convnet3")]))
     splits = read_splits(artefact, data, **reading)
     test = with_preprocessing(splits.test, artefact)
     dataset = artefact.card.provenance.get("dataset", splits.train.name)
+    # one choice for all rows, so that they differ in nothing but the images
+    compute = computing.choose(
+        device,
+        precision,
+        compile,
+        pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(names)),
+    )
 
     def measure(name: str, images: Images, labels: Tensor, recipe: EvaluationCard):
-        def tell(network: str, repeat: int, accuracy: float) -> None:
+        def tell(network: str, repeat: int, accuracy: float | None) -> None:
             if progress is not None:
                 progress(name, network, repeat, accuracy)
 
@@ -127,22 +141,32 @@ def evaluate(
                 networks=names,
                 repeats=repeats,
                 key=Key(seed).fold("evaluate"),
-                device=device,
-                precision=precision,
-                compile=compile,
+                compute=compute,
                 vectorized=vectorized,
                 progress=tell,
             )
         )
 
-    totals = artefact.totals
-    name = f"{artefact.card.method} ({artefact.card.iterate} iterate)"
-    results = measure(name, artefact.images, artefact.labels, chosen)
-    rows = [Row(name, totals.images_per_class, totals.paper, totals.all, results)]
+    rows = []
+    for iterate in filter(None, (artefact, last)):
+        totals = iterate.totals
+        name = f"{iterate.card.method} ({iterate.card.iterate} iterate)"
+        results = measure(name, iterate.images, iterate.labels, chosen)
+        rows.append(Row(name, totals.images_per_class, totals.paper, totals.all, results))
     if baselines:
         train = with_preprocessing(splits.train, artefact)
-        rows += _baselines(train, totals.paper, chosen, measure, seed)
+        rows += _baselines(train, artefact.totals.paper, chosen, measure, seed)
     return rows
+
+
+def _with_last(given: Artefact | str | Path) -> tuple[Artefact, Artefact | None]:
+    """Return an artefact and, where another iterate was selected, the last one beside it."""
+    if isinstance(given, Artefact):
+        return given, None
+    artefact, beside = load(given), last_iterate_path(Path(given))
+    if artefact.card.iterate == "selected" and beside.exists():
+        return artefact, load(beside)
+    return artefact, None
 
 
 def _baselines(
@@ -155,13 +179,17 @@ def _baselines(
     """Return random real images of at most ``size`` bytes, and the whole training set."""
     one = train.classes * math.prod(train.shape) * FLOAT32_BYTES
     count = max(1, size // one)
-    index = torch.cat(
-        [train.draw(c, count, Key(seed).fold("random", c)) for c in range(train.classes)]
-    )
-    index = index.to(train.labels.device)
+    drawn = [train.draw(c, count, Key(seed).fold("random", c)) for c in range(train.classes)]
+    index = torch.cat(drawn).to(train.labels.device)
     picked = measure("random real images", train.take(index), train.labels[index], card)
     note = "" if one <= size else "one image per class takes more bytes than the set"
-    rows = [Row("random real images", count, count * one, count * one, picked, note)]
+    equal = all(len(own) == count for own in drawn)
+    taken = len(index) * math.prod(train.shape) * FLOAT32_BYTES
+    if not equal:
+        note = f"up to {count} images per class; smaller classes give all they have"
+    rows = [
+        Row("random real images", count if equal else None, taken, taken, picked, note, "random")
+    ]
 
     updates = (card.epochs + 1) * math.ceil(max(len(index), 1) / card.batch)
     epochs = max(_FULL_EPOCHS, math.ceil(updates / math.ceil(len(train) / card.batch)))
@@ -170,7 +198,7 @@ def _baselines(
     stored = train.images.numel() * train.images.element_size()
     return [
         *rows,
-        Row("whole training set", None, None, stored, results, f"{full.epochs} epochs"),
+        Row("whole training set", None, None, stored, results, f"{full.epochs} epochs", "whole"),
     ]
 
 
@@ -187,6 +215,9 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
             raise BadRequest(
                 "the artefact does not say which data it was made from; give them with --data"
             )
+        if reading.get("resize") is None and ":" in data:
+            # images of the artefact's size are left as they are
+            reading["resize"] = artefact.card.shape[1:]
     splits = as_splits(data, **reading)
     if splits.test.shape != artefact.card.shape:
         raise BadRequest(

@@ -62,11 +62,9 @@ def evaluate_images(
     networks: Sequence[str] = ("convnet3",),
     repeats: int = 5,
     key: Key | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",
+    compute: Compute | None = None,
     vectorized: int | None = None,
-    progress: Callable[[str, int, float], None] | None = None,
+    progress: Callable[[str, int, float | None], None] | None = None,
 ) -> list[Result]:
     """Train networks from scratch on images and test them on real ones.
 
@@ -79,11 +77,10 @@ def evaluate_images(
         networks: names of networks.
         repeats: how many of each.
         key: of initialisation, order and augmentation.
-        device: where.
-        precision: of the arithmetic.
-        compile: on, off or auto.
+        compute: device, precision and compilation; None chooses what pays for this set.
         vectorized: networks per training step; None takes what is faster on the device.
-        progress: called with network, repeat and accuracy.
+        progress: called with network, number of the repeat and its accuracy; with None when
+            its training begins.
 
     Raises:
         BadRequest: no network, no repeat, an unknown network, or images that do not fit the
@@ -100,8 +97,11 @@ def evaluate_images(
     channels, height, width = test.shape
     built = [build(name, channels, (height, width), test.classes) for name in networks]
     key = key or Key(0).fold("evaluate")
-    pixels = float(len(images)) * math.prod(shape[1:]) * (card.epochs + 1) * repeats * 3
-    chosen = computing.choose(device, precision, compile, pixels=pixels)
+    if vectorized is not None and vectorized < 1:
+        raise BadRequest(f"--vectorized {vectorized}: at least one network per step")
+    chosen = compute or computing.choose(
+        pixels=training_pixels(len(images), shape, card, repeats * len(networks))
+    )
     results = []
     for network in built:
         start = time.perf_counter()
@@ -111,6 +111,8 @@ def evaluate_images(
         keys = [key.fold(network.name, repeat) for repeat in range(repeats)]
         for first in range(0, repeats, trainer.vectorized):
             group = keys[first : first + trainer.vectorized]
+            if progress is not None:
+                progress(network.name, first + 1, None)
             for tensors in trainer.fit(images, labels, card, strategy, group):
                 accuracies.append(trainer.accuracy(tensors, test))
                 if progress is not None:
@@ -118,6 +120,13 @@ def evaluate_images(
         seconds = time.perf_counter() - start
         results.append(Result(network.name, card.name, tuple(accuracies), seconds))
     return results
+
+
+def training_pixels(
+    count: int, shape: tuple[int, ...], card: EvaluationCard, networks: int
+) -> float:
+    """Estimate the pixels that training sends through networks, backward passes included."""
+    return 3.0 * count * math.prod(shape[1:]) * (card.epochs + 1) * networks
 
 
 def default_vectorized(compute: Compute, repeats: int) -> int:

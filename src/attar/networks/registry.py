@@ -114,6 +114,9 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int) -> Netw
             raise BadRequest(f"network {name!r}: write options as option=value, not {part!r}")
         options[option] = value
     network = Network(name, FAMILIES[found[1]](int(found[2]), options), channels, size, classes)
-    with torch.device("meta"):
-        network.factory(channels, size, classes)
+    try:
+        with torch.device("meta"):
+            network.factory(channels, size, classes)
+    except RuntimeError as error:
+        raise BadRequest(f"network {name!r} cannot be built: {error}") from error
     return network

@@ -6,6 +6,7 @@ the low-rank plugin paper.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -83,18 +84,26 @@ class DistributionMatching(Objective):
         chunk: int | None,
     ) -> Tensor:
         """Return K×D mean features of a real batch of each class."""
-        data, device = problem.data, problem.compute.device
-        batches, labels = [], []
+        classes = problem.layout.classes
+        sums = counts = None
+        for images, owner in _rechunked(self._real_batches(problem, key), chunk):
+            features = embedding(tensors, images)[: len(owner)]
+            if sums is None or counts is None:
+                sums = features.new_zeros(classes, features.shape[1])
+                counts = torch.zeros(classes, dtype=torch.long, device=features.device)
+            sums.index_add_(0, owner, features)
+            counts += torch.bincount(owner, minlength=classes)
+        assert sums is not None and counts is not None
+        return sums / counts.unsqueeze(1)
+
+    def _real_batches(self, problem: Problem, key: Key) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield an augmented real batch of every class, with its labels."""
+        device = problem.compute.device
         for label in range(problem.layout.classes):
-            index = data.draw(label, self.batch_real, key.fold("real", label))
-            batches.append(data.take(index).to(device))
-            labels.append(torch.full((len(index),), label, device=device))
-        seen = self._augmented(batches, range(problem.layout.classes), key)
-        owner = torch.cat(labels)
-        features = _in_chunks(embedding, tensors, seen, chunk)
-        sums = features.new_zeros(problem.layout.classes, features.shape[1])
-        sums.index_add_(0, owner, features)
-        return sums / torch.bincount(owner, minlength=len(sums)).unsqueeze(1)
+            index = problem.data.draw(label, self.batch_real, key.fold("real", label))
+            batch = problem.data.take(index).to(device)
+            seen = self._augmented([batch], range(label, label + 1), key)
+            yield seen, torch.full((len(seen),), label, device=device)
 
     def _augmented(self, batches: list[Tensor] | tuple[Tensor, ...], classes: range, key: Key):
         """Return one batch of all classes; a class's key is the same for real and synthetic."""
@@ -139,6 +148,31 @@ def _distance(features: Tensor, target: Tensor) -> Tensor:
     return (target - means).square().sum()
 
 
+def _rechunked(
+    batches: Iterator[tuple[Tensor, Tensor]], chunk: int | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the images and labels of ``batches`` in parts of ``chunk`` images, or all at once.
+
+    Where there are several parts, the last one is filled up with zero images, so that all have
+    one shape; its labels are those of the true images alone.
+    """
+    images, labels = next(batches)
+    several = False
+    for more in itertools.chain(batches, [None]):
+        if more is not None:
+            images, labels = torch.cat([images, more[0]]), torch.cat([labels, more[1]])
+        while chunk is not None and len(images) > chunk:
+            several = True
+            yield images[:chunk], labels[:chunk]
+            images, labels = images[chunk:], labels[chunk:]
+    yield (_filled(images, chunk) if several and chunk is not None else images), labels
+
+
+def _filled(images: Tensor, size: int) -> Tensor:
+    """Return ``images`` with zero images behind them, ``size`` in all."""
+    return torch.cat([images, images.new_zeros(size - len(images), *images.shape[1:])])
+
+
 def _in_chunks(
     embedding: Functional, tensors: dict[str, Tensor], images: Tensor, chunk: int | None
 ) -> Tensor:
@@ -148,8 +182,7 @@ def _in_chunks(
     """
     if chunk is None or len(images) <= chunk:
         return embedding(tensors, images)
-    missing = -len(images) % chunk
-    padded = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
+    padded = _filled(images, len(images) + -len(images) % chunk)
     return torch.cat([embedding(tensors, part) for part in padded.split(chunk)])[: len(images)]
 
 
@@ -173,9 +206,7 @@ def _in_two_passes(
     pieces = []
     for part, part_slope in zip(seen.detach().split(chunk), slope.split(chunk), strict=True):
         part = part.requires_grad_()
-        missing = chunk - len(part)
-        padded = torch.cat([part, part.new_zeros(missing, *part.shape[1:])])
-        weight = torch.cat([part_slope, part_slope.new_zeros(missing, part_slope.shape[1])])
+        padded, weight = _filled(part, chunk), _filled(part_slope, chunk)
         pieces.append(torch.autograd.grad((embedding(tensors, padded) * weight).sum(), part)[0])
     (gradient,) = torch.autograd.grad(seen, leaf, torch.cat(pieces))
     return loss, gradient

@@ -1,8 +1,9 @@
 """Distribution matching (DM) and its low-rank form (LoDM), with the authors' settings.
 
 Source: the DM authors' commands; the low-rank plugin authors' recorded settings per dataset
-and budget. A dataset that they did not use gets the settings of CIFAR-10, a budget that they
-did not use those of the nearest below it.
+and budget. A dataset that they did not use gets rank 2 and a learning rate of 1, as CIFAR-10 has
+at 1 and 10 images per class; a budget that they did not use gets the settings of the nearest one
+below it. A dataset is known by its name: that of the source, folder or file.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def lodm(task: Task) -> Recipe:
             augmentation = DSA
     elif task.dataset == "tiny_imagenet":
         rank, card = 4, "lodm-tiny-5000" if task.ipc >= 10 else card
-    elif task.ipc >= 50 and task.dataset != "cifar100":
+    elif task.dataset == "cifar10" and task.ipc >= 50:
         rank, lr = 4, 1000.0
     return Recipe(
         objective=DistributionMatching(augment=augmentation),
