@@ -233,3 +233,41 @@ def test_demo_goes_the_whole_road(
     assert len(attar.load(tmp_path / "demo" / "digits.safetensors")) == 20
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "whole training set" in page
+
+
+def test_the_last_iterate_is_reported_beside_the_selected_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "set.safetensors"
+    attar.condense("digits", ipc=1, iterations=0, network="convnet2:width=8", output=path)
+    made = attar.load(path)
+    made.card.iterate = "selected"
+    made.save(path)
+    made.card.iterate = "last"
+    made.save(tmp_path / "set.last.safetensors")
+    _, out, _ = said(capsys, "evaluate", str(path), "--repeats", "1", "--epochs", "1", "--json")
+    names = [row["name"] for row in json.loads(out)["rows"]]
+    assert names == ["lodm (selected iterate)", "lodm (last iterate)"]
+
+
+def test_images_brought_to_one_size_are_evaluated_at_that_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        for number in range(6):
+            size = (9 + number, 12, 3)
+            picture = Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8))
+            (tmp_path / "pets" / label).mkdir(parents=True, exist_ok=True)
+            picture.save(tmp_path / "pets" / label / f"{number}.png")
+    path, source = tmp_path / "pets.safetensors", f"folder:{tmp_path / 'pets'}"
+    words = ("condense", source, "--ipc", "1", *QUICK, "-o", str(path))
+    status, _, err = said(capsys, *words)
+    assert status == 2 and "--resize" in err
+    assert said(capsys, *words, "--resize", "8")[0] == 0
+    assert said(capsys, "evaluate", str(path), "--repeats", "1", "--epochs", "1")[0] == 0
+    assert "--resize 8" in attar.load(path).card.provenance["command"]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "--version") == (0, f"attar {attar.__version__}\n", "")

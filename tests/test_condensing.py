@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import attar
-from attar import Listener, Request, condense
+from attar import Listener, Request, condense, condensing
 from attar.condensing import Paths, Session, training_pair
 from attar.data import LabelledImages
 from attar.data.splits import Splits
@@ -245,7 +245,7 @@ def test_ctrl_c_after_the_last_step_changes_nothing(source: str, out: Path) -> N
 def test_an_interrupted_run_without_files_says_so(source: str) -> None:
     with pytest.raises(RunFailed) as failure:
         condense(source, listener=Stopping(2), **OPTIONS)
-    assert str(failure.value) == "interrupted at step 2"
+    assert str(failure.value) == "interrupted at step 2."
 
 
 def test_a_run_outside_the_main_thread(source: str) -> None:
@@ -695,3 +695,32 @@ def test_checkpoints_follow_the_clock(
     begin = time.perf_counter()
     condense(source, output=out, overwrite=True, checkpoint_seconds=0, **OPTIONS)
     assert saved == [1, 2, 3, 4, 5, 6] and time.perf_counter() > begin
+
+
+def test_fewer_iterations_than_are_done_are_refused(source: str, out: Path) -> None:
+    with pytest.raises(RunFailed):
+        condense(source, output=out, checkpoint_seconds=0, listener=Stopping(3), **OPTIONS)
+    step = read_header(Paths(out).checkpoint)["rest"]["step"]
+    with pytest.raises(BadRequest, match=f"the checkpoint is at step {step} already"):
+        condense(source, output=out, resume=True, **(OPTIONS | {"iterations": step - 1}))
+
+
+def test_a_complete_run_is_not_taken_for_one_of_another_storage(source: str, out: Path) -> None:
+    condense(source, output=out, **OPTIONS)
+    with pytest.raises(BadRequest, match="another .*storage"):
+        condense(source, output=out, resume=True, storage="float16", **OPTIONS)
+
+
+def test_a_log_that_cannot_be_closed_does_not_cost_the_artefact(
+    source: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = condensing.Log.close
+
+    def fail(log: condensing.Log) -> None:
+        close(log)
+        raise RunFailed("could not write the log")
+
+    monkeypatch.setattr(condensing.Log, "close", fail)
+    with pytest.raises(RunFailed, match="could not write the log"):
+        condense(source, output=out, **OPTIONS)
+    assert attar.load(out).card.step == OPTIONS["iterations"]

@@ -194,3 +194,11 @@ def test_channel_statistics_of_bytes_and_floats() -> None:
 
 def test_as_floats_rounds_to_seven_digits() -> None:
     assert as_floats([1 / 3, 2.0]) == (0.3333333, 2.0)
+
+
+def test_both_parts_of_a_split_are_views_of_one_tensor() -> None:
+    images = torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8)
+    whole = LabelledImages(images, torch.arange(20) % 2, ("a", "b"), Preprocessing((0.5,), (0.5,)))
+    train, held = whole.split(0.2, Key(0))
+    assert train.images.untyped_storage().data_ptr() == held.images.untyped_storage().data_ptr()
+    assert train.images.untyped_storage().nbytes() == images.numel()

@@ -259,7 +259,7 @@ def evaluated(test: LabelledImages | None = None, **options) -> list[Result]:
 
 
 def test_results_per_network_with_population_deviation() -> None:
-    told: list[tuple[str, int, float]] = []
+    told: list[tuple[str, int, float | None]] = []
     deeper = "convnet1:width=8"
     results = evaluated(networks=(NAME, deeper), progress=lambda *line: told.append(line))
     assert [result.network for result in results] == [NAME, deeper]
@@ -271,9 +271,10 @@ def test_results_per_network_with_population_deviation() -> None:
         assert result.std == pytest.approx((sum((v - mean) ** 2 for v in values) / 3) ** 0.5)
         assert result.as_dict()["std"] == result.std
     assert told == [
-        (result.network, repeat + 1, accuracy)
+        (result.network, repeat + 1, said)
         for result in results
         for repeat, accuracy in enumerate(result.accuracies)
+        for said in (None, accuracy)
     ]
     assert statistics.pstdev((1.0, 3.0)) == Result("a", "b", (1.0, 3.0), 0.0).std == 1.0
 

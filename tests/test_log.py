@@ -143,8 +143,8 @@ def test_tensorboard_gets_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
     seen: list[object] = []
 
     class SummaryWriter:
-        def __init__(self, folder: str) -> None:
-            seen.append(folder)
+        def __init__(self, folder: str, purge_step: int) -> None:
+            seen.append((folder, purge_step))
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             seen.append((name, value, step))
@@ -156,12 +156,12 @@ def test_tensorboard_gets_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
         sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter)
     )
     log = Log(None, tmp_path / "events")
-    log.open(0)
+    log.open(100)
     log.step(101, 0.5, 1.0)
     log.validation(101, 5.0)
     log.close()
     assert seen == [
-        str(tmp_path / "events"),
+        (str(tmp_path / "events"), 101),
         ("loss", 0.5, 101),
         ("validation accuracy", 5.0, 101),
         "closed",

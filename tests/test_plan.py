@@ -426,3 +426,9 @@ def test_an_absurd_count_is_refused_not_overflown() -> None:
 def test_the_command_of_a_plan_names_the_size() -> None:
     made = make_plan(Request(ipc=1, method="dm"), data(), {"resize": 16, "data_dir": None})
     assert "--resize 16" in made.command
+
+
+def test_the_command_fits_the_kind_of_source() -> None:
+    assert plan().command.startswith("attar condense npz:zoo.npz ")
+    from_python = dataclasses.replace(data(), source="data")
+    assert plan(from_python, ipc=1).command.startswith("attar.condense(data, ")

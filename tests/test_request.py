@@ -241,3 +241,8 @@ def test_whole_numbers_are_needed(name: str) -> None:
 def test_a_checkpoint_time_that_is_no_number_is_refused() -> None:
     with pytest.raises(BadRequest, match="--checkpoint-seconds nan"):
         Request(checkpoint_seconds=float("nan"))
+
+
+def test_data_from_python_is_asked_for_by_a_call() -> None:
+    request = Request(method="dm", ipc=2, lr=0.5, output=OUT, resume=True)
+    assert request.call() == "attar.condense(data, method='dm', ipc=2, lr=0.5)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +30,7 @@ class Log:
         self._path = path
         self._file: IO[str] | None = None
         self._events: Any = None
+        self._start_events: Callable[[int], Any] | None = None
         if tensorboard is not None:
             try:
                 from torch.utils.tensorboard import SummaryWriter
@@ -38,12 +39,16 @@ class Log:
                     "--tensorboard needs the extra: pip install 'attar[tensorboard]'"
                 ) from None
             try:
-                self._events = SummaryWriter(str(tensorboard))
+                tensorboard.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise BadRequest(f"--tensorboard {tensorboard}: {error.strerror}") from error
+            # events of steps that a resumed run repeats are taken back
+            self._start_events = lambda step: SummaryWriter(str(tensorboard), purge_step=step + 1)
 
     def open(self, step: int) -> None:
         """Start the file, or keep its lines up to ``step`` when a run goes on from there."""
+        if self._start_events is not None:
+            self._events = self._start_events(step)
         if self._path is None:
             return
         kept = []

@@ -17,7 +17,7 @@ from attar import compute as computing
 from attar.artefact import whitening_tensors
 from attar.budget import FLOAT32_BYTES, Ledger
 from attar.compute import Compute
-from attar.data import LabelledImages, Splits
+from attar.data import SOURCES, LabelledImages, Splits
 from attar.engine import Run
 from attar.errors import BadRequest, unknown
 from attar.evaluation import CARDS
@@ -65,7 +65,9 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The command line that asks for the same result."""
+        """What asks for the same result: a command line, or a call for data from Python."""
+        if self.source.partition(":")[0] not in SOURCES:
+            return self.request.call()
         return self.request.command(self.source, resize=self.reading.get("resize"))
 
     def run(self) -> Run:

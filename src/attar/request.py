@@ -166,6 +166,22 @@ class Request:
             pairs[name.strip()] = value.strip()
         return pairs
 
+    def call(self) -> str:
+        """Return the Python call that asks for the same result of data given as objects."""
+        options = [f"{name}={value!r}" for name, value in self._changed().items()]
+        return f"attar.condense({', '.join(['data', *options])})"
+
+    def _changed(self) -> dict[str, object]:
+        """Return the options that bear on the result and are not left at their default."""
+        skipped = {"output", "resume", "overwrite", "checkpoint_seconds", "tensorboard"}
+        values = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
+        defaults = type(self).__dataclass_fields__
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in skipped and value != defaults[name].default
+        }
+
     def command(self, source: str, resize: object = None) -> str:
         """Return the command line that asks for the same result.
 
@@ -174,10 +190,8 @@ class Request:
             resize: the side in pixels that they were brought to, if any.
         """
         parts = ["attar condense", _quoted(source)]
-        skipped = {"output", "resume", "overwrite", "checkpoint_seconds", "tensorboard", "set"}
-        for name, item in type(self).__dataclass_fields__.items():
-            value = getattr(self, name)
-            if name not in skipped and value != item.default:
+        for name, value in self._changed().items():
+            if name != "set":
                 parts.append(f"--{name.replace('_', '-')} {_quoted(str(value))}")
         if resize is not None:
             parts.append(f"--resize {_quoted(str(resize))}")
