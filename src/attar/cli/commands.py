@@ -228,7 +228,10 @@ def print_card(artefact: Artefact, path: Path) -> None:
 
 def print_rows(rows: Sequence[Row]) -> None:
     """Print evaluation rows as a table."""
-    table = Table(title=f"test accuracy in %, mean ± std over networks, {rows[0].results[0].card}")
+    first = rows[0].results[0]
+    how = f"{first.compute['device']}, {first.compute['precision']}"
+    how += ", compiled" if first.compute["compile"] else ", not compiled"
+    table = Table(title=f"test accuracy in %, mean ± std over networks, {first.card}", caption=how)
     table.add_column("training set")
     table.add_column("per class", justify="right")
     table.add_column("paper B", justify="right")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -30,12 +30,14 @@ class Result:
         card: the recipe's name.
         accuracies: one per network, in percent.
         seconds: spent on training and testing all of them.
+        compute: device, precision and compilation, as `Compute.describe` says.
     """
 
     network: str
     card: str
     accuracies: tuple[float, ...]
     seconds: float
+    compute: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -118,7 +120,9 @@ def evaluate_images(
                 if progress is not None:
                     progress(network.name, len(accuracies), accuracies[-1])
         seconds = time.perf_counter() - start
-        results.append(Result(network.name, card.name, tuple(accuracies), seconds))
+        results.append(
+            Result(network.name, card.name, tuple(accuracies), seconds, chosen.describe())
+        )
     return results
 
 
