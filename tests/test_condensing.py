@@ -707,7 +707,7 @@ def test_fewer_iterations_than_are_done_are_refused(source: str, out: Path) -> N
 
 def test_a_complete_run_is_not_taken_for_one_of_another_storage(source: str, out: Path) -> None:
     condense(source, output=out, **OPTIONS)
-    with pytest.raises(BadRequest, match="another .*storage"):
+    with pytest.raises(BadRequest, match=r"another .*storage"):
         condense(source, output=out, resume=True, storage="float16", **OPTIONS)
 
 
