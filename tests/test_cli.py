@@ -271,3 +271,14 @@ def test_images_brought_to_one_size_are_evaluated_at_that_size(
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "--version") == (0, f"attar {attar.__version__}\n", "")
+
+
+def test_a_class_too_small_for_its_share_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1), dtype=np.uint8)
+    labels = np.array([0] * 21 + [1] * 3)
+    np.savez(tmp_path / "few.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    words = ("condense", f"npz:{tmp_path / 'few.npz'}", "--method", "random", "--ipc", "5")
+    status, _, err = said(capsys, *words, "-o", str(tmp_path / "few.safetensors"))
+    assert status == 0 and "the smallest class has 3 images for 5" in err

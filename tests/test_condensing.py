@@ -75,7 +75,8 @@ class Stopping(Listener):
     def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
         if step == self.step:
             for _ in range(self.times):
-                os.kill(os.getpid(), signal.SIGINT)
+                # handled before the next turn of the loop, so that two do not fall into one
+                signal.raise_signal(signal.SIGINT)
 
 
 class Counting(Listener):

@@ -177,7 +177,7 @@ class Session:
             return self._finish()
         except RunFailed as error:
             kept = self.paths.checkpoint if self.paths else None
-            if kept is None or not kept.exists():
+            if self._stop.is_set() or kept is None or not kept.exists():
                 raise
             raise RunFailed(f"{error} The checkpoint {kept} is kept.") from error
         finally:

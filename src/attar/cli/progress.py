@@ -91,6 +91,13 @@ def describe_plan(plan: Plan) -> list[str]:
         used = plan.ledger.all if plan.request.budget().count == "all" else plan.ledger.paper
         rest = f", {plan.limit - used} B of {plan.limit} B unused"
     held = f"; {len(plan.held_out)} held out to select the iterate" if plan.held_out else ""
+    fewest = min(len(own) for own in plan.train.indices_of_class)
+    again = []
+    if plan.recipe.init == "real" and fewest < layout.per_class:
+        again = [
+            f"note: the smallest class has {fewest} images for {layout.per_class}; such classes "
+            "start from theirs more than once"
+        ]
     return [
         f"{plan.request.method} on {plan.source}: {len(plan.train)} images of "
         f"{layout.classes} classes{held}",
@@ -101,6 +108,7 @@ def describe_plan(plan: Plan) -> list[str]:
         f"preset: {plan.request.method} for {plan.train.name}, {_stored_as(plan)}, lr "
         f"{plan.recipe.optimisers['images'].lr:g}, init {plan.recipe.init}, "
         f"{plan.recipe.objective}",
+        *again,
     ]
 
 
