@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "set.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def minding_ctrl_c() -> Iterator[None]:
+    """Jobs in the background start with Ctrl-C ignored; the tests here need it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Stopping(Listener):
@@ -236,6 +245,11 @@ def test_ctrl_c_is_given_back_afterwards(source: str, out: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
     condense(source, **OPTIONS)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_stays_ignored_where_it_was(source: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert condense(source, listener=Stopping(2, times=2), **OPTIONS).card.step == 6
 
 
 def test_ctrl_c_after_the_last_step_changes_nothing(source: str, out: Path) -> None:

@@ -338,7 +338,9 @@ class Session:
     @contextlib.contextmanager
     def _stopping_at_interrupt(self) -> Iterator[None]:
         """Let the step in progress end at the first Ctrl-C; the second one interrupts it."""
-        if threading.current_thread() is not threading.main_thread():
+        elsewhere = threading.current_thread() is not threading.main_thread()
+        # a job started in the background ignores Ctrl-C, which is meant for others
+        if elsewhere or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             yield
             return
 
