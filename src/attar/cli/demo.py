@@ -51,7 +51,7 @@ def run(folder: Path, seed: int) -> None:
     )
     with err.status("training") as status:
         rows = evaluate(
-            artefact,
+            path,
             "digits",
             repeats=REPEATS,
             epochs=EPOCHS,
