@@ -106,7 +106,6 @@ def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -
     zca = request.zca or METHODS[request.method].zca(name, request.ipc or 1)
     # the test part is not needed, and the plan holds the training images: keep no other
     plan = make_plan(request, as_splits(data, zca=zca, **reading), reading)
-    del data
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         checkpoint.compare_identity(done.card.settings, settings(plan), paths.output)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from attar.cli import commands
 from attar.memory import keep_memory
 from attar.request import Request
@@ -16,8 +14,6 @@ ITERATIONS = 300
 SETTINGS = ("batch_real=64",)
 EPOCHS = 150
 REPEATS = 3
-
-err = Console(stderr=True)
 
 
 def run(folder: Path, seed: int) -> None:
@@ -38,18 +34,18 @@ def run(folder: Path, seed: int) -> None:
         output=path,
         overwrite=True,
     )
-    bar = ProgressBar(err)
+    bar = ProgressBar(commands.err)
     try:
         artefact = carry_out(request, "digits", bar)
     finally:
         bar.stop()
-    err.print(
+    commands.err.print(
         "training fresh networks on the condensed set, on random real images of the same bytes, "
         "and on the whole training set",
         highlight=False,
         soft_wrap=True,
     )
-    with err.status("training") as status:
+    with commands.err.status("training") as status:
         rows = evaluate(
             path,
             "digits",
@@ -62,4 +58,4 @@ def run(folder: Path, seed: int) -> None:
     commands.print_rows(rows)
     report = folder / "report.html"
     commands.report(report, path, artefact, rows)
-    err.print(f"artefact: {path}", highlight=False, soft_wrap=True)
+    commands.err.print(f"artefact: {path}", highlight=False, soft_wrap=True)
