@@ -10,12 +10,15 @@ from attar.compute import Compute
 from attar.data import LabelledImages, Preprocessing
 from attar.engine import Optimiser, Run
 from attar.networks import build
-from attar.objectives import DistributionMatching, Objective, Problem
+from attar.objectives import DistributionMatching, GradientMatching, Objective, Problem
 from attar.rng import Key
 from attar.synthetic import Layout, LowRank, Parametrization, Pixels, Synthetic
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {"pixels": Pixels(), "low_rank": LowRank(2)}
-OBJECTIVES: dict[str, Objective] = {"distribution": DistributionMatching(batch_real=5)}
+OBJECTIVES: dict[str, Objective] = {
+    "distribution": DistributionMatching(batch_real=5),
+    "gradient": GradientMatching(batch_real=5, augment="crop_flip", outer=2, inner=2),
+}
 
 COUNTS = (9, 14, 3)
 NETWORK = "convnet2:width=8"

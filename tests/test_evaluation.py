@@ -71,6 +71,7 @@ def assert_weights(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
 def test_cards_have_the_constants_of_the_field() -> None:
     assert {name: one.epochs for name, one in CARDS.items()} == {
         "dc-300": 300,
+        "dc-1000": 1000,
         "dsa-1000": 1000,
         "lodm-tiny-5000": 5000,
     }

@@ -169,7 +169,8 @@ def test_zero_iterations_are_a_wish_too() -> None:
     [
         (
             {"method": "lodn"},
-            "unknown method 'lodn' (did you mean 'lodm'?). There is: dm, lodm, random.",
+            "unknown method 'lodn' (did you mean 'lodm' or 'lodc' or 'lodsa'?). "
+            "There is: dc, dm, dsa, lodc, lodm, lodsa, random.",
         ),
         (
             {"method": "dm", "rank": 2},

@@ -7,6 +7,7 @@ from attar.evaluation import CARDS
 from attar.networks import build
 from attar.recipes import METHODS, Recipe, Task
 from attar.recipes.base import published_network
+from attar.recipes.gradient import loops
 from attar.synthetic import Layout, LowRank, Pixels, planned_ledger
 
 SHAPES = {
@@ -44,7 +45,7 @@ def images_per_class(found: Recipe, dataset: str, ipc: int) -> int:
 
 
 def test_methods() -> None:
-    assert METHODS.keys() == {"dm", "lodm", "random"}
+    assert METHODS.keys() == {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "random"}
     for name, method in METHODS.items():
         assert method.name == name
         assert method.summary
@@ -129,6 +130,85 @@ def test_lodm_is_that_of_its_authors(
     assert found.iterations == 20_000
     assert found.init == "noise"
     assert found.card == card
+    assert not found.learned_labels
+    assert images_per_class(found, dataset, ipc) == count
+
+
+# FACTS 2: outer and inner loops by images per class; the last two rows are between and beyond
+LOOPS = [
+    (1, 1, 1),
+    (10, 10, 50),
+    (20, 20, 25),
+    (30, 30, 20),
+    (40, 40, 15),
+    (50, 50, 10),
+    (100, 100, 2),
+    (5, 5, 23),
+    (15, 15, 38),
+    (75, 75, 6),
+    (500, 100, 2),
+]
+
+
+@pytest.mark.parametrize(("ipc", "outer", "inner"), LOOPS)
+def test_loops_are_the_published_ones_and_lie_between(ipc: int, outer: int, inner: int) -> None:
+    assert loops(ipc) == (outer, inner)
+
+
+# FACTS 2 and 4: rank, augmentation, init, card, and images per class within the budget
+GRADIENT = [
+    ("dc", "mnist", 1, None, "none", "noise", "dc-1000", 1),
+    ("dc", "fashion_mnist", 10, None, "none", "noise", "dc-300", 10),
+    ("dc", "cifar10", 50, None, "none", "noise", "dc-300", 50),
+    ("dsa", "mnist", 10, None, UNFLIPPED, "real", "dsa-1000", 10),
+    ("dsa", "svhn", 10, None, UNFLIPPED, "real", "dsa-1000", 10),
+    ("dsa", "cifar10", 1, None, FLIPPED, "real", "dsa-1000", 1),
+    ("lodc", "mnist", 1, 2, "none", "noise", "dc-1000", 7),
+    ("lodc", "mnist", 10, 2, "none", "noise", "dc-1000", 70),
+    ("lodc", "cifar10", 10, 2, "none", "noise", "dc-300", 80),
+    ("lodc", "cifar100", 10, 2, "none", "noise", "dc-300", 80),
+    ("lodc", "tiny_imagenet", 1, 4, "none", "noise", "dc-300", 8),
+    ("lodsa", "mnist", 1, 2, FLIPPED, "noise", "dsa-1000", 7),
+    ("lodsa", "mnist", 50, 8, "none", "noise", "dsa-1000", 87),
+    ("lodsa", "svhn", 1, 2, UNFLIPPED, "noise", "dsa-1000", 8),
+    ("lodsa", "cifar10", 1, 2, FLIPPED, "noise", "dsa-1000", 8),
+    ("lodsa", "cifar100", 1, 2, FLIPPED, "noise", "dsa-1000", 8),
+    ("lodsa", "cifar100", 10, 8, FLIPPED, "noise", "dsa-1000", 20),
+    ("lodsa", "tiny_imagenet", 1, 4, FLIPPED, "noise", "dsa-1000", 8),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "dataset", "ipc", "rank", "augmentation", "init", "card", "count"),
+    GRADIENT,
+    ids=[f"{row[0]} {row[1]} {row[2]}" for row in GRADIENT],
+)
+def test_gradient_matching_is_that_of_its_authors(
+    method: str,
+    dataset: str,
+    ipc: int,
+    rank: int | None,
+    augmentation: str,
+    init: str,
+    card: str,
+    count: int,
+) -> None:
+    found = recipe(method, dataset, ipc)
+    outer, inner = {1: (1, 1), 10: (10, 50), 50: (50, 10)}[ipc]
+    assert dataclasses.asdict(found.objective) == {  # type: ignore[call-overload]
+        "batch_real": 256,
+        "augment": augmentation,
+        "distance": "layerwise",
+        "outer": outer,
+        "inner": inner,
+        "lr_network": 0.01,
+        "batch_train": 256,
+    }
+    optimiser = found.optimisers["images"]
+    assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", 0.1, 0.5)
+    assert found.parametrization == (Pixels() if rank is None else LowRank(rank))
+    assert found.iterations == 1000 * outer
+    assert (found.init, found.card) == (init, card)
     assert not found.learned_labels
     assert images_per_class(found, dataset, ipc) == count
 

@@ -58,7 +58,8 @@ class Compute:
         """Return the context under which networks run."""
         if self.precision == "float32":
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        # cached casts would outlive the transform that they were made under
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     def describe(self) -> dict[str, Any]:
         """Return the choice as a plain dictionary."""
@@ -190,7 +191,8 @@ class Functional:
     def __init__(self, module: nn.Module, method: str, compute: Compute) -> None:
         self._structure = _Method(module, method)
         self._compute = compute
-        self._function = compiled(self._call, compute)
+        self._function = compiled(self.plain, compute)
+        self.parameter_names = tuple(name for name, _ in self._structure.named_parameters())
 
     def tensors(self, module: nn.Module) -> dict[str, Tensor]:
         """Return the parameters and buffers of a drawn network, detached, as `__call__` takes."""
@@ -204,7 +206,8 @@ class Functional:
         """Return the method's float32 result (B×D) for ``images`` (B×C×H×W)."""
         return self._function(tensors, self._compute.lay_out(images))
 
-    def _call(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+    def plain(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+        """Return the same without compilation; for use inside a compiled function."""
         with self._compute.autocast():
             result = torch.func.functional_call(self._structure, tensors, (images,))
         return result.float()

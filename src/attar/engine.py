@@ -14,7 +14,7 @@ from attar.errors import BadRequest, RunFailed
 from attar.objectives import Match, Objective, Problem
 from attar.rng import Key
 from attar.synthetic import Synthetic
-from attar.tensors import all_finite
+from attar.tensors import all_finite, dotted, nested
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Run:
         """Return a copy of all that the next step depends on, as a tree of tensors and values."""
         return {
             "step": self.step,
-            "synthetic": _nested(self.synthetic.state_dict()),
+            "synthetic": nested(self.synthetic.state_dict()),
             "learned": _copied(self.learned),
             "state": _copied(self.state),
             "optimisers": {
@@ -157,7 +157,7 @@ class Run:
     def load_state_dict(self, tree: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.step = int(tree["step"])
-        self.synthetic.load_state_dict(_dotted(tree["synthetic"]))
+        self.synthetic.load_state_dict(dotted(tree["synthetic"]))
         for name, value in self.learned.items():
             value.data.copy_(tree["learned"][name])
         self.state = _copied(tree["state"], self.problem.compute.device)
@@ -210,27 +210,6 @@ def loop(run: Run, until: Callable[[Run], bool], after: Callable[[Run, float], N
     """Advance ``run`` until ``until`` says so, calling ``after`` with every loss."""
     while not until(run):
         after(run, run.advance())
-
-
-def _nested(flat: Mapping[str, Tensor]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, tensor in flat.items():
-        *parents, leaf = path.split(".")
-        branch = tree
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-        branch[leaf] = tensor.detach().clone()
-    return tree
-
-
-def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
-    flat: dict[str, Tensor] = {}
-    for name, value in tree.items():
-        if isinstance(value, Tensor):
-            flat[prefix + name] = value
-        else:
-            flat |= _dotted(value, f"{prefix}{name}.")
-    return flat
 
 
 def _copied(tree: Mapping[str, Any], device: torch.device | None = None) -> dict[str, Any]:

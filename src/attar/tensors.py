@@ -139,6 +139,16 @@ def unflatten(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict[st
     return tree
 
 
+def nested(flat: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return copies of tensors with dotted names as a tree, which `flatten` takes."""
+    return unflatten({path: tensor.detach().clone() for path, tensor in flat.items()}, {})
+
+
+def dotted(tree: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Undo `nested`, without copying."""
+    return flatten(tree)[0]
+
+
 def all_finite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether no tensor holds NaN or Inf."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())

@@ -39,7 +39,7 @@ class Trainer:
         self.vectorized = 1 if network.mixes_samples() else max(1, vectorized)
         module = network.draw(Key(0), compute.device)
         self._training = Functional(module.train(), "forward", compute)
-        self._several = torch.func.vmap(self._training._call, randomness="error")
+        self._several = torch.func.vmap(self._training.plain, randomness="error")
         testing = network.draw(Key(0), compute.device)
         self._testing = Functional(testing.eval(), "forward", compute)
 

@@ -2,12 +2,16 @@
 
 from attar.objectives.base import Match, Objective, Problem, State, gradients
 from attar.objectives.distribution import DistributionMatching
+from attar.objectives.gradient import GradientMatching
 
-OBJECTIVES: dict[str, type[Objective]] = {kind.name: kind for kind in (DistributionMatching,)}
+OBJECTIVES: dict[str, type[Objective]] = {
+    kind.name: kind for kind in (DistributionMatching, GradientMatching)
+}
 
 __all__ = [
     "OBJECTIVES",
     "DistributionMatching",
+    "GradientMatching",
     "Match",
     "Objective",
     "Problem",

@@ -1,8 +1,10 @@
 """Published methods by name, with their settings per dataset and budget."""
 
-from attar.recipes import distribution
+from attar.recipes import distribution, gradient
 from attar.recipes.base import Method, Recipe, Task
 
-METHODS: dict[str, Method] = {method.name: method for method in (*distribution.METHODS,)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (*gradient.METHODS, *distribution.METHODS)
+}
 
 __all__ = ["METHODS", "Method", "Recipe", "Task"]

@@ -1,0 +1,223 @@
+"""Gradient matching (DC; with siamese augmentation DSA).
+
+Source: Zhao et al., Dataset Condensation with Gradient Matching, 2021; Zhao and Bilen, Dataset
+Condensation with Differentiable Siamese Augmentation, 2021; equation 4 of the low-rank plugin
+paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from attar.compute import Functional
+from attar.data.augment import augment, parse_strategy
+from attar.errors import BadRequest, unknown
+from attar.objectives.base import Match, Objective, Problem, State
+from attar.objectives.derivatives import Distance, Gradients, LossGradients, Tensors
+from attar.rng import Key
+from attar.synthetic import Synthetic
+from attar.tensors import dotted, nested
+
+# real images of every class whose statistics batch normalization uses while matching
+CALIBRATION_IMAGES = 16
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class GradientMatching(Objective):
+    """Sum over classes of the distance between real and synthetic loss gradients.
+
+    A network is drawn, and the set is updated ``outer`` times; between two updates the network
+    is trained on the set for ``inner`` epochs. Then the next network is drawn. One step of the
+    engine is one update of the set.
+
+    Batch normalization uses running statistics while matching; before every update these see
+    one batch of 16 real images of every class, in training mode.
+
+    Args:
+        batch_real: real images per class and step; a smaller class gives all it has.
+        augment: siamese operations joined by ``_``, or ``none``; they also augment the inner
+            training, with parameters for each image.
+        distance: ``layerwise``, the sum over layers and output channels of one minus the
+            cosine, without 1-dimensional parameters; ``mse`` or ``cosine`` of all parameters'
+            gradients as one vector.
+        outer: updates of the set with one network.
+        inner: epochs of network training between two of them.
+        lr_network: learning rate of that training, by SGD without momentum.
+        batch_train: images per update of that training.
+    """
+
+    name: ClassVar[str] = "gradient"
+
+    batch_real: int = 256
+    augment: str = "none"
+    distance: str = "layerwise"
+    outer: int = 1
+    inner: int = 1
+    lr_network: float = 0.01
+    batch_train: int = 256
+
+    def __post_init__(self) -> None:
+        parse_strategy(self.augment)
+        if self.distance not in DISTANCES:
+            raise unknown("distance", self.distance, DISTANCES)
+        for name in ("batch_real", "outer", "inner", "batch_train"):
+            if getattr(self, name) < 1:
+                raise BadRequest(f"{name} {getattr(self, name)}: at least 1 is needed")
+        if not 0 < self.lr_network < float("inf"):
+            raise BadRequest(f"lr_network {self.lr_network:g}: a positive number is needed")
+
+    def init(self, problem: Problem, key: Key) -> State:
+        """Return the state with the first network."""
+        return self._with_network(0, problem, key)
+
+    def match(
+        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+    ) -> Match:
+        """Return the loss of this step and its gradients for images and labels."""
+        derivatives = self._derivatives(problem)
+        tensors = network_tensors(state)
+        n = problem.layout.per_class
+        image, label = torch.empty_like(images), torch.empty_like(labels)
+        total = torch.zeros((), device=images.device)
+        for own in range(problem.layout.classes):
+            target = self._real_gradient(derivatives, tensors, own, problem, key)
+            rows = slice(own * n, (own + 1) * n)
+            leaf = images[rows].detach().requires_grad_()
+            seen = self._augmented(leaf, key.fold("augment", own), shared=True)
+            loss, slope, label[rows] = derivatives.match(
+                tensors, seen.detach(), labels[rows], target
+            )
+            (image[rows],) = (
+                torch.autograd.grad(seen, leaf, slope) if seen is not leaf else (slope,)
+            )
+            total += loss
+        return Match(total, image, label)
+
+    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+        """Return the state with the network trained on the set, or with the next network."""
+        outer = state["outer"] + 1
+        if outer == self.outer:
+            return self._with_network(state["drawn"] + 1, problem, key)
+        with torch.no_grad():
+            images, labels = synthetic(torch.arange(len(synthetic), device=problem.compute.device))
+        tensors = {name: tensor.clone() for name, tensor in network_tensors(state).items()}
+        self._train(tensors, images, labels, problem, key)
+        self._calibrate(tensors, problem, key)
+        return {"network": nested(tensors), "outer": outer, "drawn": state["drawn"]}
+
+    def _with_network(self, drawn: int, problem: Problem, key: Key) -> State:
+        module = problem.network.draw(key.fold("network"), problem.compute.device)
+        tensors = self._training(problem).tensors(module)
+        self._calibrate(tensors, problem, key)
+        return {"network": nested(tensors), "outer": 0, "drawn": drawn}
+
+    def _real_gradient(
+        self, derivatives: LossGradients, tensors: Tensors, own: int, problem: Problem, key: Key
+    ) -> Gradients:
+        data, compute = problem.data, problem.compute
+        index = data.draw(own, self.batch_real, key.fold("real", own))
+        seen = self._augmented(
+            data.take(index).to(compute.device), key.fold("augment", own), shared=True
+        )
+        labels = functional.one_hot(torch.full((len(index),), own), data.classes)
+        most = min(self.batch_real, max(len(found) for found in data.indices_of_class))
+        size = min(compute.graph_chunk, most)
+        return derivatives.gradient(tensors, seen, labels.to(seen), size)
+
+    def _augmented(self, images: Tensor, key: Key, *, shared: bool) -> Tensor:
+        return augment(images, parse_strategy(self.augment), key, shared=shared)
+
+    def _train(
+        self, tensors: Tensors, images: Tensor, labels: Tensor, problem: Problem, key: Key
+    ) -> None:
+        """Train the network on the whole set, in place."""
+        network = self._training(problem)
+        learnt = [tensors[name].requires_grad_() for name in network.parameter_names]
+        optimiser = torch.optim.SGD(learnt, lr=self.lr_network)
+        for epoch in range(self.inner):
+            order = torch.randperm(len(images), generator=key.fold("order", epoch).generator())
+            for start in range(0, len(images), self.batch_train):
+                rows = order[start : start + self.batch_train].to(images.device)
+                batch = self._augmented(
+                    images[rows], key.fold("augment", epoch, start), shared=False
+                )
+                loss = functional.cross_entropy(network(tensors, batch), labels[rows])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+        for tensor in learnt:
+            tensor.requires_grad_(False)
+
+    @torch.no_grad()
+    def _calibrate(self, tensors: Tensors, problem: Problem, key: Key) -> None:
+        """Let batch normalization see real images of all classes, in place."""
+        if not problem.network.mixes_samples():
+            return
+        data = problem.data
+        index = [
+            data.draw(own, CALIBRATION_IMAGES, key.fold("calibrate", own))
+            for own in range(data.classes)
+        ]
+        batch = data.take(torch.cat(index)).to(problem.compute.device)
+        self._training(problem).plain(tensors, batch)
+
+    def _training(self, problem: Problem) -> Functional:
+        if "training" not in problem.cache:
+            module = problem.network.draw(Key(0), problem.compute.device)
+            problem.cache["training"] = Functional(module.train(), "forward", problem.compute)
+        return problem.cache["training"]
+
+    def _derivatives(self, problem: Problem) -> LossGradients:
+        if "derivatives" not in problem.cache:
+            problem.cache["derivatives"] = LossGradients(
+                problem.network.draw(Key(0), problem.compute.device),
+                DISTANCES[self.distance],
+                _is_matrix if self.distance == "layerwise" else _always,
+                problem.compute,
+            )
+        return problem.cache["derivatives"]
+
+
+def network_tensors(state: dict[str, Any]) -> Tensors:
+    """Return the tensors of the inner network, by name."""
+    return dotted(state["network"])
+
+
+def layerwise(found: Gradients, target: Gradients) -> Tensor:
+    """Return the sum over layers and output channels of one minus the cosine."""
+    total = found[0].new_zeros(())
+    for one, other in zip(found, target, strict=True):
+        a, b = one.flatten(1), other.flatten(1)
+        norms = a.norm(dim=1) * b.norm(dim=1)
+        total = total + (1 - (a * b).sum(dim=1) / (norms + _EPSILON)).sum()
+    return total
+
+
+def squared(found: Gradients, target: Gradients) -> Tensor:
+    """Return the squared distance of all gradients as one vector."""
+    pairs = zip(found, target, strict=True)
+    return torch.stack([(a - b).square().sum() for a, b in pairs]).sum()
+
+
+def cosine(found: Gradients, target: Gradients) -> Tensor:
+    """Return one minus the cosine of all gradients as one vector."""
+    a, b = (torch.cat([g.flatten() for g in gradients]) for gradients in (found, target))
+    return 1 - a @ b / (a.norm() * b.norm() + _EPSILON)
+
+
+DISTANCES: dict[str, Distance] = {"layerwise": layerwise, "mse": squared, "cosine": cosine}
+
+
+def _is_matrix(parameter: Tensor) -> bool:
+    return parameter.ndim > 1
+
+
+def _always(parameter: Tensor) -> bool:
+    del parameter
+    return True
