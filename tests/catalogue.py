@@ -69,6 +69,8 @@ def tiny_run(
     learned_labels: bool = False,
     optimiser: Optimiser | None = None,
     key: Key | None = None,
+    steps: int | None = None,
+    average: float = 0.0,
 ) -> Run:
     """Return a run that starts from noise, with one kind of optimiser for every role."""
     problem = problem or tiny_problem()
@@ -77,4 +79,4 @@ def tiny_run(
     synthetic.images.start_from_noise(key.fold("start"))
     optimiser = optimiser or Optimiser(0.1, 0.5)
     roles = [*synthetic.roles(), *objective.learned(problem)]
-    return Run(synthetic, objective, problem, dict.fromkeys(roles, optimiser), key)
+    return Run(synthetic, objective, problem, dict.fromkeys(roles, optimiser), key, steps, average)

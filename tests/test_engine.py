@@ -93,6 +93,46 @@ def test_adam_written_by_hand() -> None:
         torch.testing.assert_close(stored(run)["images.values"].double(), x, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("linear", [1, 0.75, 0.5, 0.25]),
+        ("cosine", [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
+    ],
+)
+def test_a_schedule_scales_every_update(schedule: str, shares: list[float]) -> None:
+    optimiser = Optimiser(0.3, schedule=schedule)
+    run = tiny_run(Toward(learnt=False), optimiser=optimiser, steps=4)
+    for step, share in enumerate(shares):
+        before = stored(run)["images.values"]
+        run.advance()
+        moved = before - 0.3 * share * (before - target(before, Key(0).fold("step", step)))
+        torch.testing.assert_close(stored(run)["images.values"], moved)
+
+
+def test_the_average_is_written_by_hand_and_does_not_disturb_the_run() -> None:
+    plain = tiny_run(Toward(), parametrization=LowRank(2), optimiser=Optimiser(0.01))
+    run = tiny_run(Toward(), parametrization=LowRank(2), optimiser=Optimiser(0.01), average=0.25)
+    mean = stored(run)
+    for step in range(5):
+        assert run.advance() == plain.advance()
+        past = min(0.25, (1 + step) / (10 + step))
+        mean = {
+            name: past * mean[name] + (1 - past) * tensor for name, tensor in stored(run).items()
+        }
+    assert same(stored(run), stored(plain))
+    assert plain.iterate is plain.synthetic
+    torch.testing.assert_close(dict(run.iterate.state_dict()), mean)
+    assert not any(tensor.requires_grad for tensor in run.iterate.parameters())
+
+
+@pytest.mark.parametrize("average", [-0.1, 1.0, float("nan")])
+def test_an_average_out_of_range_is_refused(average: float) -> None:
+    with pytest.raises(BadRequest, match="--average"):
+        tiny_run(Toward(), average=average)
+
+
 def test_learned_state_is_optimised_with_its_own_optimiser() -> None:
     problem = tiny_problem()
     synthetic = Synthetic(problem.layout, Pixels())
@@ -212,6 +252,7 @@ def test_a_role_without_an_optimiser_is_refused() -> None:
         ({"lr": 1.0, "momentum": 1.0}, "momentum 1"),
         ({"lr": 1.0, "momentum": -0.1}, "momentum -0.1"),
         ({"lr": 1.0, "kind": "sdg"}, "'sdg': sgd or adam"),
+        ({"lr": 1.0, "schedule": "cosin"}, "did you mean 'cosine'"),
     ],
 )
 def test_an_optimiser_out_of_range_is_refused(settings: dict[str, Any], said: str) -> None:
@@ -287,7 +328,9 @@ def test_a_run_goes_on_bit_for_bit(rank: int, kind: str, tmp_path: Path) -> None
             Toward(labels=True),
             parametrization=LowRank(rank) if rank else Pixels(),
             learned_labels=True,
-            optimiser=Optimiser(1e-3, 0.5, kind),
+            optimiser=Optimiser(1e-3, 0.5, kind, schedule="cosine"),
+            steps=6,
+            average=0.9,
         )
 
     whole = fresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,11 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attar.errors import BadRequest, RunFailed
+from attar.errors import BadRequest, RunFailed, unknown
 from attar.objectives import Match, Objective, Problem
 from attar.rng import Key
 from attar.synthetic import Synthetic
 from attar.tensors import all_finite, dotted, nested
+
+# share of the run that is done → factor of the learning rate
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda share: 1.0,
+    "linear": lambda share: 1.0 - share,
+    "cosine": lambda share: (1.0 + math.cos(math.pi * share)) / 2,
+}
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,15 @@ class Optimiser:
         momentum: of SGD; Adam's first moment uses 0.9 whatever this says.
         kind: ``sgd`` or ``adam``.
         clip: the greatest norm of the role's gradient; None for no limit.
+        schedule: ``constant``; or ``linear`` or ``cosine``, from ``lr`` at the first step down
+            to 0 after the last.
     """
 
     lr: float
     momentum: float = 0.0
     kind: str = "sgd"
     clip: float | None = None
+    schedule: str = "constant"
 
     def __post_init__(self) -> None:
         if self.kind not in ("sgd", "adam"):
@@ -40,6 +51,13 @@ class Optimiser:
             raise BadRequest(f"--lr {self.lr}: a positive number is needed")
         if not 0 <= self.momentum < 1:
             raise BadRequest(f"momentum {self.momentum}: from 0 to below 1")
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule", self.schedule, SCHEDULES)
+
+    def rate(self, step: int, steps: int | None) -> float:
+        """Return the learning rate of a step, counted from 0, of a run of ``steps``."""
+        share = 0.0 if steps is None else min(1.0, step / max(1, steps))
+        return self.lr * SCHEDULES[self.schedule](share)
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimiser of these parameters."""
@@ -61,6 +79,10 @@ class Run:
         problem: what the objective may read.
         optimisers: by role of the learnt tensors.
         key: of the whole run.
+        steps: updates of the whole run, over which schedules stretch; with None rates are
+            constant.
+        average: weight of the past in a running average of the set, from 0 to below 1; over the
+            first steps it is lower. 0 for none.
 
     Raises:
         BadRequest: a learnt tensor has no optimiser, or the objective refuses the problem.
@@ -73,13 +95,20 @@ class Run:
         problem: Problem,
         optimisers: Mapping[str, Optimiser],
         key: Key,
+        steps: int | None = None,
+        average: float = 0.0,
     ) -> None:
         objective.check(problem)
+        if not 0 <= average < 1:
+            raise BadRequest(f"--average {average:g}: from 0 to below 1")
         self.synthetic = synthetic
         self.objective = objective
         self.problem = problem
         self.key = key
         self.step = 0
+        self.steps = steps
+        self.average = average
+        self.averaged = copy.deepcopy(synthetic).requires_grad_(False) if average else None
         device = problem.compute.device
         self.learned = {
             name: nn.Parameter(value.clone().to(device))
@@ -123,9 +152,12 @@ class Run:
             limit = self.settings[role].clip
             if limit is not None:
                 nn.utils.clip_grad_norm_(params, limit)
+            for group in self.optimisers[role].param_groups:
+                group["lr"] = self.settings[role].rate(self.step, self.steps)
             self.optimisers[role].step()
         if not self.finite():
             raise self._diverged(loss)
+        self._update_average()
         self.state = self.objective.advance(
             self.synthetic, self.problem, self._seen_state(), key.fold("advance")
         )
@@ -141,11 +173,27 @@ class Run:
             images, labels = self.synthetic(index.to(self.problem.compute.device))
         self.objective.match(images, labels, self.problem, self._seen_state(), key)
 
+    @property
+    def iterate(self) -> Synthetic:
+        """The set that counts: the average where there is one, otherwise the last update."""
+        return self.synthetic if self.averaged is None else self.averaged
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.averaged is None:
+            return
+        # a young average must not be held back by its start
+        past = min(self.average, (1 + self.step) / (10 + self.step))
+        current = self.synthetic.state_dict()
+        for name, tensor in self.averaged.state_dict().items():
+            tensor.lerp_(current[name], 1 - past)
+
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that the next step depends on, as a tree of tensors and values."""
         return {
             "step": self.step,
             "synthetic": nested(self.synthetic.state_dict()),
+            "averaged": {} if self.averaged is None else nested(self.averaged.state_dict()),
             "learned": _copied(self.learned),
             "state": _copied(self.state),
             "optimisers": {
@@ -158,6 +206,8 @@ class Run:
         """Continue from what `state_dict` returned."""
         self.step = int(tree["step"])
         self.synthetic.load_state_dict(dotted(tree["synthetic"]))
+        if self.averaged is not None:
+            self.averaged.load_state_dict(dotted(tree["averaged"]))
         for name, value in self.learned.items():
             value.data.copy_(tree["learned"][name])
         self.state = _copied(tree["state"], self.problem.compute.device)
