@@ -11,17 +11,11 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from attar.data import sources
+from attar.data.given import as_splits, from_dataset, from_tensors
 from attar.data.images import LabelledImages
 from attar.data.preprocessing import Preprocessing
-from attar.data.sources import (
-    SOURCES,
-    Splits,
-    as_splits,
-    from_dataset,
-    from_tensors,
-    load_source,
-    source_rows,
-)
+from attar.data.sources import SOURCES, load_source, source_rows
+from attar.data.splits import Splits
 from attar.errors import BadRequest
 
 RANDOM = np.random.default_rng(0)
@@ -98,7 +92,7 @@ def test_rows_name_every_source() -> None:
     rows = dict(source_rows())
     assert list(rows) == [
         *("digits", "mnist", "fashion_mnist", "svhn", "cifar10", "cifar100"),
-        *("folder:DIR", "npz:FILE"),
+        *("tiny_imagenet", "folder:DIR", "csv:FILE", "npz:FILE", "hf:NAME[:SPLIT]"),
     ]
     assert all(rows.values())
     assert len(rows) == len(SOURCES)
@@ -538,7 +532,7 @@ def test_npz_test_part_is_checked(tmp_path: Path) -> None:
         load_source(save(path, **(good | {"y_test": np.arange(20) % 3})))
     with pytest.raises(BadRequest, match="test images"):
         load_source(save(path, **(good | {"x_test": pixels(20, 4, 5)})))
-    with pytest.raises(BadRequest, match="a test: 20 images but labels of shape"):
+    with pytest.raises(BadRequest, match="a test: 20 images but 3 labels"):
         load_source(save(path, **(good | {"y_test": y[:3]})))
     lacking = load_source(save(path, **(good | {"y_test": y * 0})))
     assert [len(own) for own in lacking.test.indices_of_class] == [20, 0]

@@ -30,6 +30,9 @@ class Estimate:
 class Listener:
     """Told how a run goes; this one keeps silent."""
 
+    def reading(self, what: str, done: int, total: int) -> None:
+        """While images are read: what is done, with how many of them, and of how many."""
+
     def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
         """Before the first step of this process."""
 

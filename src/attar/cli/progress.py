@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from attar.artefact import Artefact
 from attar.budget import format_bytes
@@ -12,6 +21,52 @@ from attar.plan import Plan
 
 # how often a line is printed where no bar can be drawn
 _LINE_SECONDS = 30
+# reading that ends within this time shows nothing
+_SILENT_SECONDS = 1.0
+
+
+class ReadingBar:
+    """A bar for each pass over the images, once it takes longer than a second."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._what = ""
+        self._began = self._said = 0.0
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Move the bar, or begin another one when something else is done."""
+        now = time.monotonic()
+        if what != self._what:
+            self.stop()
+            self._what, self._began, self._said = what, now, now
+        if now - self._began < _SILENT_SECONDS:
+            return
+        if not self._console.is_terminal:
+            if now - self._said >= _LINE_SECONDS:
+                self._said = now
+                self._console.print(f"{what}: {done} of {total}", highlight=False)
+            return
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=self._console,
+            )
+            self._task = self._bar.add_task(what, total=total)
+            self._bar.start()
+        self._bar.update(self._task, completed=done)
+        if done == total:
+            self.stop()
+
+    def stop(self) -> None:
+        """End the bar, whatever happened."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 class ProgressBar(Listener):
@@ -19,6 +74,7 @@ class ProgressBar(Listener):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._reading = ReadingBar(console)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -32,6 +88,10 @@ class ProgressBar(Listener):
         self._accuracy = ""
         self._said = 0.0
         self._first: tuple[float, int] | None = None
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Show how far reading is, where it takes long."""
+        self._reading.show(what, done, total)
 
     def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
         """Print what will be done and what it takes, and start the bar."""
@@ -78,7 +138,8 @@ class ProgressBar(Listener):
         self.stop()
 
     def stop(self) -> None:
-        """End the bar, whatever happened."""
+        """End the bars, whatever happened."""
+        self._reading.stop()
         if self._task is not None:
             self._bar.stop()
 

@@ -97,6 +97,10 @@ class LabelledImages:
             chosen.update(dict.fromkeys(drawn.tolist()))
         return own[torch.tensor(list(chosen), dtype=torch.int64)]
 
+    def drawn(self, count: int) -> int:
+        """Return how many images `draw` gives of all classes together."""
+        return sum(min(count, len(own)) for own in self.indices_of_class)
+
     def subset(self, index: Tensor) -> LabelledImages:
         """Return the set of the images at ``index``, with the same preprocessing."""
         index = index.to(self.images.device)
@@ -224,8 +228,9 @@ def channel_statistics(
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     square = torch.zeros_like(total)
     count = images.shape[0] * images.shape[2] * images.shape[3]
-    for part in images.split(4096):
-        pixels = part.double() / scale
+    # of large images fewer at a time: a part in float64 takes at most 16 MB
+    for part in images.split(max(1, min(4096, 2**21 // images[0].numel()))):
+        pixels = part.double().div_(scale)
         total += pixels.sum(dim=(0, 2, 3)).cpu()
         square += pixels.square().sum(dim=(0, 2, 3)).cpu()
     mean = total / count

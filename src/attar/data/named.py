@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 
-from attar.data.splits import Parts, parts_from_arrays
+from attar.data.pairs import parts_from_arrays
+from attar.data.reading import Reading
+from attar.data.splits import Parts, joined
+from attar.data.subsets import Subset
 from attar.errors import BadRequest
 
-Size = tuple[int, int] | None
 # what downloading, unpacking and reading raise for missing or damaged files
 UNREADABLE = (
     OSError,
@@ -57,7 +59,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("ATTAR_DATA") or "~/.cache/attar").expanduser()
 
 
-def load_digits(size: Size) -> Parts:
+def load_digits(reading: Reading) -> Parts:
     """Read the 1,797 digits of 8×8 pixels that scikit-learn brings along.
 
     Their values 0…16 become round(255·v / 16).
@@ -72,14 +74,15 @@ def load_digits(size: Size) -> Parts:
         None,
         DIGITS,
         name="digits",
-        size=size,
+        size=reading.size,
+        subset=reading.subset,
         note="values 0…16 scaled to 0…255 and rounded",
     )
 
 
-def load_torchvision(name: str, data_dir: Path, size: Size) -> Parts:
-    """Read one of torchvision's data sets, downloading it where it is not in ``data_dir``."""
-    parts = READERS[name](name, data_dir)
+def load_torchvision(name: str, reading: Reading) -> Parts:
+    """Read one of torchvision's data sets, downloading it where it is not in the data folder."""
+    parts, size = READERS[name](name, reading.data_dir, reading.subset), reading.size
     if size is not None:
         parts = parts_from_arrays(
             parts.images,
@@ -88,7 +91,7 @@ def load_torchvision(name: str, data_dir: Path, size: Size) -> Parts:
             parts.class_names,
             name=name,
             size=size,
-            note=f"resized to {size[0]}×{size[1]}",
+            note=joined(parts.note, f"resized to {size[0]}×{size[1]}"),
         )
     constants = CONSTANTS[name]
     return replace(
@@ -100,33 +103,36 @@ def load_torchvision(name: str, data_dir: Path, size: Size) -> Parts:
     )
 
 
-def read_mnist(name: str, data_dir: Path) -> Parts:
+def read_mnist(name: str, data_dir: Path, subset: Subset) -> Parts:
     """Read MNIST or Fashion-MNIST: tensors N×28×28."""
     of_class = "MNIST" if name == "mnist" else "FashionMNIST"
     train = open_dataset(of_class, data_dir, train=True)
     test = open_dataset(of_class, data_dir, train=False)
     names = DIGITS if name == "mnist" else tuple(train.classes)
-    return parts_from_arrays(train.data, train.targets, (test.data, test.targets), names, name=name)
+    test_pair = (test.data, test.targets)
+    return parts_from_arrays(train.data, train.targets, test_pair, names, name=name, subset=subset)
 
 
-def read_cifar(name: str, data_dir: Path) -> Parts:
+def read_cifar(name: str, data_dir: Path, subset: Subset) -> Parts:
     """Read CIFAR-10 or CIFAR-100: arrays N×32×32×3 and lists of labels."""
     of_class = name.upper()
     train = open_dataset(of_class, data_dir, train=True)
     test = open_dataset(of_class, data_dir, train=False)
     test_pair = (test.data, test.targets)
-    return parts_from_arrays(train.data, train.targets, test_pair, train.classes, name=name)
+    return parts_from_arrays(
+        train.data, train.targets, test_pair, train.classes, name=name, subset=subset
+    )
 
 
-def read_svhn(name: str, data_dir: Path) -> Parts:
+def read_svhn(name: str, data_dir: Path, subset: Subset) -> Parts:
     """Read SVHN's train and test parts (not extra): arrays N×3×32×32."""
     train = open_dataset("SVHN", data_dir, split="train")
     test = open_dataset("SVHN", data_dir, split="test")
     test_pair = (test.data, test.labels)
-    return parts_from_arrays(train.data, train.labels, test_pair, DIGITS, name=name)
+    return parts_from_arrays(train.data, train.labels, test_pair, DIGITS, name=name, subset=subset)
 
 
-READERS: dict[str, Callable[[str, Path], Parts]] = {
+READERS: dict[str, Callable[[str, Path, Subset], Parts]] = {
     "mnist": read_mnist,
     "fashion_mnist": read_mnist,
     "svhn": read_svhn,

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from attar.data.splits import Parts, parts_from_arrays
+from attar.data.pairs import parts_from_arrays
+from attar.data.reading import Reading
+from attar.data.splits import Parts
 from attar.errors import BadRequest
 
 SPLIT_KEYS = ("x_train", "y_train", "x_test", "y_test")
 WHOLE_KEYS = ("images", "labels")
 
 
-def load_npz(argument: str, size: tuple[int, int] | None) -> Parts:
+def load_npz(argument: str, reading: Reading) -> Parts:
     """Read ``x_train, y_train, x_test, y_test`` or ``images, labels`` from a file.
 
     Images are N×H×W, N×H×W×C or N×C×H×W; ``class_names`` may come along. Without a test part
@@ -35,7 +37,7 @@ def load_npz(argument: str, size: tuple[int, int] | None) -> Parts:
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise BadRequest(f"{path} holds one array; save several with numpy.savez")
             with stored:
-                return read(stored, path, size)
+                return read(stored, path, reading)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, BadRequest):
             raise
@@ -45,22 +47,29 @@ def load_npz(argument: str, size: tuple[int, int] | None) -> Parts:
         ) from error
 
 
-def read(stored: Any, path: Path, size: tuple[int, int] | None) -> Parts:
+def read(stored: Any, path: Path, reading: Reading) -> Parts:
     """Return the parts in an open file."""
     present = set(stored.files)
     names = class_names(stored["class_names"]) if "class_names" in present else None
+    test = None
     if present >= set(SPLIT_KEYS):
+        images, labels = stored["x_train"], stored["y_train"]
         test = (stored["x_test"], stored["y_test"])
-        return parts_from_arrays(
-            stored["x_train"], stored["y_train"], test, names, name=path.stem, size=size
+    elif present >= set(WHOLE_KEYS) and not present & set(SPLIT_KEYS):
+        images, labels = stored["images"], stored["labels"]
+    else:
+        raise BadRequest(
+            f"{path} holds the arrays {', '.join(sorted(present)) or '(none)'}; needed are "
+            f"{', '.join(SPLIT_KEYS)}, or {' and '.join(WHOLE_KEYS)} (a test part is then held out)"
         )
-    if present >= set(WHOLE_KEYS) and not present & set(SPLIT_KEYS):
-        return parts_from_arrays(
-            stored["images"], stored["labels"], None, names, name=path.stem, size=size
-        )
-    raise BadRequest(
-        f"{path} holds the arrays {', '.join(sorted(present)) or '(none)'}; needed are "
-        f"{', '.join(SPLIT_KEYS)}, or {' and '.join(WHOLE_KEYS)} (a test part is then held out)"
+    return parts_from_arrays(
+        images,
+        labels,
+        test,
+        names,
+        name=path.stem,
+        size=reading.size,
+        subset=reading.subset,
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attar.data.arrays import ClassNames, as_images, as_labels, name_classes, renumber
 from attar.data.images import (
     LabelledImages,
     channel_statistics,
@@ -17,7 +17,6 @@ from attar.data.images import (
     stratified,
 )
 from attar.data.preprocessing import Preprocessing
-from attar.data.resizing import fit_images
 from attar.data.whitening import KINDS, fit_whitening
 from attar.errors import BadRequest, unknown
 from attar.rng import Key
@@ -74,7 +73,7 @@ class Parts:
 
     Without ``mean`` and ``std`` the per-channel statistics of the training part are taken.
     ``frepo_std`` is used instead of ``std`` with the frepo whitening, ``zca_strength`` with
-    rtp and kip.
+    rtp and kip. ``name`` is the data set's own, where it differs from what was asked for.
     """
 
     images: Tensor
@@ -87,6 +86,7 @@ class Parts:
     std: tuple[float, ...] | None = None
     frepo_std: tuple[float, ...] | None = None
     zca_strength: float = 0.1
+    name: str = ""
 
 
 def check_zca(zca: str) -> None:
@@ -135,51 +135,38 @@ def settle_preprocessing(parts: Parts, zca: str) -> Preprocessing:
     return Preprocessing(mean, std, fit_whitening(zca, parts.images, mean=mean, std=std))
 
 
-def hold_out(labels: Tensor, class_names: tuple[str, ...], name: str) -> tuple[Tensor, Tensor]:
+def hold_out(
+    labels: Tensor,
+    class_names: tuple[str, ...],
+    name: str,
+    positions: Sequence[int] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Return the indices of the training part and of a fixed, stratified test part of 20 %.
+
+    Args:
+        labels: N class indices.
+        class_names: their names.
+        name: how messages call the set.
+        positions: the only classes to consider, for a slice; they are held out of just as when
+            all are.
 
     Raises:
         BadRequest: the labels do not fit the classes, or a class has a single image.
     """
-    check_labels(labels, len(class_names), name)
-    own = [torch.nonzero(labels == label).flatten() for label in range(len(class_names))]
-    for class_name, indices in zip(class_names, own, strict=True):
-        if len(indices) < 2:
+    check_labels(labels, len(class_names), name, may_lack_classes=positions is not None)
+    wanted = range(len(class_names)) if positions is None else positions
+    own = [
+        torch.nonzero(labels == label).flatten() if label in wanted else labels.new_empty(0)
+        for label in range(len(class_names))
+    ]
+    for label in wanted:
+        if len(own[label]) < 2:
+            many = "one image" if len(own[label]) else "no images"
             raise BadRequest(
-                f"{name}: class {class_name!r} has one image, so none can be held out as test; "
-                "add images, or give a test part"
+                f"{name}: class {class_names[label]!r} has {many}, so none can be held out as "
+                "test; add images, or give a test part"
             )
     return stratified(own, HELD_OUT, Key(0).fold("test part"))
-
-
-def parts_from_arrays(
-    images: object,
-    labels: object,
-    test: tuple[object, object] | None,
-    class_names: ClassNames,
-    *,
-    name: str,
-    size: tuple[int, int] | None = None,
-    note: str = "",
-) -> Parts:
-    """Return the parts of arrays or tensors; without a test pair 20 % are held out."""
-    train_images = fit_images(as_images(images, name), size)
-    train_labels = renumber(as_labels(labels, name), class_names, name)
-    if len(train_images) != len(train_labels):
-        raise BadRequest(f"{name}: {len(train_images)} images but {len(train_labels)} labels")
-    if not len(train_labels):
-        raise BadRequest(f"{name}: there are no images")
-    names = name_classes(train_labels, class_names, name)
-    if test is None:
-        kept, held = hold_out(train_labels, names, name)
-        note = joined(note, "a fixed 20 % of every class is held out as test")
-        test_images, test_labels = train_images[held], train_labels[held]
-        train_images, train_labels = train_images[kept], train_labels[kept]
-    else:
-        test_images = fit_images(as_images(test[0], f"{name} test"), size)
-        test_labels = as_labels(test[1], f"{name} test")
-        test_labels = renumber(test_labels, class_names, f"{name} test")
-    return Parts(train_images, train_labels, test_images, test_labels, names, note)
 
 
 def joined(*notes: str) -> str:

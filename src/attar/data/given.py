@@ -1,0 +1,181 @@
+"""Data from Python: tensors, arrays, data sets, or anything that says what to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from attar.data.arrays import ClassNames
+from attar.data.collecting import collect
+from attar.data.images import LabelledImages
+from attar.data.pairs import parts_from_arrays
+from attar.data.reading import Watch
+from attar.data.resizing import Resize, wanted_size
+from attar.data.sources import load_source
+from attar.data.splits import Splits, assemble, check_zca, hold_out
+from attar.data.subsets import Classes, wanted_subset
+from attar.errors import BadRequest
+
+
+def from_tensors(
+    images: Any,
+    labels: Any,
+    class_names: ClassNames = None,
+    test: tuple[Any, Any] | None = None,
+    name: str = "data",
+    zca: str = "none",
+    resize: Resize = None,
+    classes: Classes = None,
+    per_class: int | None = None,
+) -> Splits:
+    """Return splits of tensors or arrays.
+
+    Args:
+        images: N×C×H×W or N×H×W (arrays: N×H×W×C too); uint8, or floats in [0, 1]. Floats that
+            are whole 255ths are kept as uint8, which loses nothing.
+        labels: N class indices 0…K−1.
+        class_names: K names; or a mapping from label to name, in the order wanted, which
+            renumbers the labels 0…K−1 (for labels such as 3 and 7). Default "0", "1", ….
+        test: images and labels of the test part; default a fixed 20 % of every class.
+        name: how messages and artefacts call the set.
+        zca: see `load_source`.
+        resize: see `load_source`.
+        classes: see `load_source`.
+        per_class: see `load_source`.
+
+    Raises:
+        BadRequest: see `LabelledImages` and `Splits`.
+    """
+    check_zca(zca)
+    size, subset = wanted_size(resize), wanted_subset(classes, per_class)
+    parts = parts_from_arrays(
+        images, labels, test, class_names, name=name, size=size, subset=subset
+    )
+    return assemble(parts, name=name, source=name, zca=zca)
+
+
+def from_dataset(
+    dataset: Dataset[Any],
+    test: Dataset[Any] | None = None,
+    class_names: ClassNames = None,
+    name: str = "data",
+    zca: str = "none",
+    resize: Resize = None,
+    classes: Classes = None,
+    per_class: int | None = None,
+) -> Splits:
+    """Return splits of map-style data sets of (image, label), read once into memory.
+
+    Args:
+        dataset: gives pairs of a Pillow image, C×H×W or H×W tensor, or array, and a whole
+            number. A ``classes`` attribute gives the class names.
+        test: the test part; default a fixed 20 % of every class of ``dataset``.
+        class_names: see `from_tensors`.
+        name: how messages and artefacts call the set.
+        zca: see `load_source`.
+        resize: see `load_source`.
+        classes: see `load_source`.
+        per_class: see `load_source`.
+
+    Raises:
+        BadRequest: an item is no such pair, or images of several sizes without ``resize``.
+    """
+    check_zca(zca)
+    size, subset = wanted_size(resize), wanted_subset(classes, per_class)
+    found = getattr(dataset, "classes", None)
+    if class_names is None and isinstance(found, Sequence) and not isinstance(found, str):
+        class_names = [str(one) for one in found]
+    images, labels = collect(dataset, name, size)
+    pair = None if test is None else collect(test, f"{name} test", size)
+    parts = parts_from_arrays(images, labels, pair, class_names, name=name, subset=subset)
+    return assemble(parts, name=name, source=name, zca=zca)
+
+
+def as_splits(
+    data: Any,
+    *,
+    data_dir: Path | None = None,
+    resize: Resize = None,
+    zca: str = "none",
+    classes: Classes = None,
+    per_class: int | None = None,
+    watch: Watch | None = None,
+) -> Splits:
+    """Return splits of anything that says what to read.
+
+    Args:
+        data: `Splits`; a source name; the path of a folder, .csv or .npz file; a
+            `LabelledImages`; a map-style data set; a pair (images, labels) of tensors or
+            arrays; or a pair (train, test) of two of one of the last three. Without a test part
+            a fixed 20 % of every class is held out.
+        data_dir: see `load_source`.
+        resize: see `load_source`; only for what is not made yet.
+        zca: see `load_source`; only for what is not made yet.
+        classes: see `load_source`; only for what is not made yet.
+        per_class: see `load_source`; only for what is not made yet.
+        watch: see `load_source`.
+
+    Raises:
+        BadRequest: none of these, or an option that comes too late.
+    """
+    options: dict[str, Any] = {
+        "resize": resize,
+        "zca": zca,
+        "classes": classes,
+        "per_class": per_class,
+    }
+    if isinstance(data, Path):
+        data = f"{kind_of(data)}:{data}"
+    if isinstance(data, str):
+        return load_source(data, data_dir=data_dir, watch=watch, **options)
+    made = finished(data)
+    if made is not None:
+        if any(value not in (None, "none") for value in options.values()):
+            raise BadRequest(
+                f"{made.source} already has its size and preprocessing; give resize, zca, classes "
+                "and per_class to load_source, from_tensors or from_dataset instead"
+            )
+        return made
+    train: Any
+    test: Any
+    train, test = data if is_pair(data) else (data, None)
+    if isinstance(train, Dataset):
+        return from_dataset(train, test, **options)
+    if is_pair(train) and is_pair(test):
+        return from_tensors(train[0], train[1], test=tuple(test), **options)
+    if isinstance(train, Tensor | np.ndarray) and test is not None:
+        return from_tensors(train, test, **options)
+    raise BadRequest(
+        f"{type(data).__name__} is no data; give a source name, a map-style Dataset, a pair of "
+        "images and labels (tensors or arrays), LabelledImages or Splits"
+    )
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of source that a path is."""
+    if path.is_dir():
+        return "folder"
+    return "csv" if path.suffix.lower() in (".csv", ".tsv") else "npz"
+
+
+def is_pair(data: Any) -> bool:
+    """Tell whether this is a tuple or list of two."""
+    return isinstance(data, tuple | list) and len(data) == 2
+
+
+def finished(data: Any) -> Splits | None:
+    """Return splits of what has its preprocessing already, or None."""
+    if isinstance(data, Splits):
+        return data
+    if isinstance(data, LabelledImages):
+        kept, held = hold_out(data.labels.cpu(), data.class_names, data.name)
+        note = "a fixed 20 % of every class is held out as test"
+        return Splits(data.subset(kept), data.subset(held), note, data.name)
+    if is_pair(data) and all(isinstance(one, LabelledImages) for one in data):
+        return Splits(data[0], data[1], "", data[0].name)
+    return None
