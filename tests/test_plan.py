@@ -178,20 +178,23 @@ def test_zero_iterations_are_a_wish_too() -> None:
         ),
         ({"rank": 9}, "--rank 9: images of 8×8 have ranks 1 to 8"),
         ({"rank": 0}, "--rank 0: images of 8×8 have ranks 1 to 8"),
-        ({"storage": "int8"}, "--storage 'int8': one of float32, float16, bfloat16"),
-        ({"init": "herding"}, "--init 'herding': real or noise"),
+        (
+            {"storage": "int8"},
+            "unknown value of --storage 'int8'. There is: bfloat16, float16, float32.",
+        ),
+        ({"init": "herding"}, "unknown value of --init 'herding'. There is: noise, real."),
         (
             {"card": "dsa-100"},
-            "unknown card 'dsa-100' (did you mean 'dsa-1000' or 'dc-300'?). "
-            "There is: dc-300, dsa-1000, lodm-tiny-5000.",
+            "unknown card 'dsa-100' (did you mean 'dsa-1000' or 'dc-1000' or 'dc-300'?). "
+            "There is: dc-1000, dc-300, dsa-1000, lodm-tiny-5000.",
         ),
         ({"lr": -1.0}, "--lr -1.0: a positive number is needed"),
         ({"lr": float("nan")}, "--lr nan: a positive number is needed"),
-        ({"network": "convnet4"}, "convnet4 halves a 8×8 image to nothing; convnet3 is"),
+        ({"network": "convnet4"}, "network convnet4 halves images of 8×8 to nothing; convnet3 is"),
         ({"network": "covnet3"}, "unknown network 'covnet3' (did you mean 'convnet3'?)"),
         (
             {"set": ("batchreal=3",)},
-            "unknown setting of distribution 'batchreal' (did you mean 'batch_real'?). "
+            "unknown setting (--set) of distribution 'batchreal' (did you mean 'batch_real'?). "
             "There is: augment, batch_real.",
         ),
         ({"set": ("batch_real=many",)}, "--set batch_real=many: a whole number is needed"),
@@ -199,8 +202,8 @@ def test_zero_iterations_are_a_wish_too() -> None:
         ({"set": ("batch_real=0",)}, "batch_real 0: at least one real image is needed"),
         ({"set": ("augment=colour",)}, "unknown augmentation 'colour' (did you mean 'color'"),
         ({"device": "tpu"}, "--device 'tpu': auto, cpu, cuda or cuda:N"),
-        ({"precision": "float16"}, "--precision 'float16': auto, float32 or bfloat16"),
-        ({"compile": "yes"}, "--compile 'yes': auto, on or off"),
+        ({"precision": "float16"}, "unknown value of --precision 'float16' (did you mean"),
+        ({"compile": "yes"}, "unknown value of --compile 'yes'. There is: auto, off, on."),
         ({"chunk": 0}, "--chunk 0: at least one image per call is needed"),
         (
             {"bytes": 300},

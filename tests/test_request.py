@@ -180,6 +180,8 @@ def test_all_options_at_once() -> None:
         "lr": 0.5,
         "momentum": 0.25,
         "optimiser": "adam",
+        "schedule": "cosine",
+        "average": 0.5,
         "network": "convnet2",
         "card": "dc-300",
         "zca": "mtt",

@@ -17,11 +17,11 @@ from attar import compute as computing
 from attar.artefact import whitening_tensors
 from attar.budget import FLOAT32_BYTES, Ledger
 from attar.compute import Compute
-from attar.data import SOURCES, LabelledImages, Splits
+from attar.data import SOURCES, LabelledImages, Splits, classes_text
 from attar.engine import Run
 from attar.errors import BadRequest, unknown
 from attar.evaluation import CARDS
-from attar.networks import Network, build
+from attar.networks import Network, make
 from attar.objectives import Objective, Problem
 from attar.recipes import METHODS, Recipe, Task
 from attar.request import Request
@@ -48,7 +48,8 @@ class Plan:
         limit: the allowance in bytes; None for a plain count.
         network: to match in.
         compute: device, precision, compilation.
-        reading: how the source was read: ``resize`` and ``data_dir``, where given.
+        reading: how the source was read: ``resize``, ``classes``, ``per_class`` and
+            ``data_dir``, where given.
     """
 
     request: Request
@@ -66,9 +67,18 @@ class Plan:
     @property
     def command(self) -> str:
         """What asks for the same result: a command line, or a call for data from Python."""
+        reading = self.repeated_reading
         if self.source.partition(":")[0] not in SOURCES:
-            return self.request.call()
-        return self.request.command(self.source, resize=self.reading.get("resize"))
+            return self.request.call(**reading)
+        if "classes" in reading:
+            reading["classes"] = classes_text(reading["classes"])
+        return self.request.command(self.source, **reading)
+
+    @property
+    def repeated_reading(self) -> dict[str, Any]:
+        """The options of reading that bear on the result, where given."""
+        said = {name: self.reading.get(name) for name in ("resize", "classes", "per_class")}
+        return {name: value for name, value in said.items() if value is not None}
 
     def run(self) -> Run:
         """Return the run at its beginning."""
@@ -80,7 +90,20 @@ class Plan:
             synthetic.images.start_from_noise(key.fold("start"))
         synthetic.to(self.compute.device)
         problem = Problem(self.train, self.network, self.layout, self.compute)
-        return Run(synthetic, self.recipe.objective, problem, self.recipe.optimisers, key)
+        return Run(
+            synthetic,
+            self.recipe.objective,
+            problem,
+            self.recipe.optimisers,
+            key,
+            self.steps,
+            self.request.average,
+        )
+
+    @property
+    def steps(self) -> int | None:
+        """Updates of the whole run; None where time ends it."""
+        return self.recipe.iterations if self.request.minutes is None else None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -92,6 +115,8 @@ class Plan:
             "objective": {"name": recipe.objective.name, **_settings(recipe.objective)},
             "parametrization": recipe.parametrization.describe(),
             "optimisers": {role: opt.describe() for role, opt in recipe.optimisers.items()},
+            "scheduled_steps": self.steps if self._is_scheduled() else None,
+            "average": self.request.average,
             "init": recipe.init,
             "network": self.network.name,
             "images_per_class": self.layout.per_class,
@@ -102,6 +127,9 @@ class Plan:
             "data": fingerprint(self.train),
             "compute": self.compute.describe(),
         }
+
+    def _is_scheduled(self) -> bool:
+        return any(opt.schedule != "constant" for opt in self.recipe.optimisers.values())
 
     def _real_start(self, key: Key) -> Tensor:
         """Return network inputs of distinct real images, class by class.
@@ -141,7 +169,8 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
         form = published(1).parametrization
         recipe = published(planned_ledger(rows, form, "float32").paper // full)
     channels, height, width = train.shape
-    network = build(recipe.network, channels, (height, width), train.classes)
+    network = make(recipe.network, channels, (height, width), train.classes)
+    recipe = dataclasses.replace(recipe, network=network.name)
     extras = whitening_tensors(train.preprocessing)
 
     def cost(images: int) -> Ledger:
@@ -184,9 +213,8 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
             changes[name] = getattr(request, name)
     if request.card is not None and request.card not in CARDS:
         raise unknown("card", request.card, CARDS)
-    if changes.get("init") not in (None, "real", "noise"):
-        raise BadRequest(f"--init {request.init!r}: real or noise")
     chosen = {"lr": request.lr, "momentum": request.momentum, "kind": request.optimiser}
+    chosen["schedule"] = request.schedule
     chosen = {name: value for name, value in chosen.items() if value is not None}
     images = dataclasses.replace(recipe.optimisers["images"], **chosen)
     changes["optimisers"] = {**recipe.optimisers, "images": images}
@@ -204,7 +232,7 @@ def with_settings(objective: Objective, given: Mapping[str, str]) -> Objective:
     values: dict[str, Any] = {}
     for name, text in given.items():
         if name not in known:
-            raise unknown(f"setting of {objective.name}", name, known)
+            raise unknown(f"setting (--set) of {objective.name}", name, known)
         kind = type(getattr(objective, name))
         try:
             values[name] = _TRUTH[text.lower()] if kind is bool else kind(text)
@@ -278,9 +306,7 @@ def _pixels(
     """Estimate the pixels that a run sends through networks, to judge whether compiling pays."""
     if iterations is None:
         return float("inf") if (minutes or 0) >= 3 else 0.0
-    batch = int(getattr(objective, "batch_real", 256))
-    real = sum(min(batch, len(index)) for index in train.indices_of_class)
-    return float(iterations) * (real + 3 * len(layout)) * math.prod(layout.shape[1:])
+    return float(iterations) * objective.passes(layout, train) * math.prod(layout.shape[1:])
 
 
 def fingerprint(data: LabelledImages) -> str:

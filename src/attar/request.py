@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from attar.budget import Budget, Count, parse_bytes
-from attar.errors import BadRequest
+from attar.errors import BadRequest, unknown
 
 Auto = Literal["auto", "on", "off"]
 
@@ -27,18 +27,39 @@ _WHOLE = (
 )
 
 
+# refused here and not by the parser, so that a near name is told
+_CHOICES = {
+    "storage": ("float32", "float16", "bfloat16"),
+    "init": ("real", "noise"),
+    "optimiser": ("sgd", "adam"),
+    "schedule": ("constant", "linear", "cosine"),
+    "zca": ("none", "mtt", "frepo", "rtp", "kip"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "compile": ("auto", "on", "off"),
+}
+
+
 def _hint(default: str) -> str:
     """Say nothing of a default that is only 'left out'."""
+    default = default.removeprefix("['").removesuffix("']")
     return "" if default == "None" else f"(default: {default})"
 
 
-def option(metavar: str, *aliases: str) -> object:
-    """Return how an option that may be left out appears in help."""
-    return tyro.conf.arg(metavar=metavar, aliases=list(aliases), help_behavior_hint=_hint)
+def option(metavar: str, *aliases: str, kind: type | None = None) -> object:
+    """Return how an option that may be left out appears in help.
+
+    Args:
+        metavar: stands for its value.
+        *aliases: other names.
+        kind: what its text is read as; by default what the annotation says.
+    """
+    return tyro.conf.arg(
+        metavar=metavar, aliases=list(aliases), help_behavior_hint=_hint, constructor=kind
+    )
 
 
-Whole = Annotated[int | None, option("N")]
-Number = Annotated[float | None, option("X")]
+Whole = Annotated[int | None, option("N", kind=int)]
+Number = Annotated[float | None, option("X", kind=float)]
 Name = Annotated[str | None, option("NAME")]
 Folder = Annotated[Path | None, option("DIR")]
 File = Annotated[Path | None, option("FILE")]
@@ -56,13 +77,13 @@ class Request:
     """Memory as a size for the whole set, such as 120kB or 1.5MiB."""
     images_per_class: Whole = None
     """A plain number of synthetic images per class."""
-    count: Annotated[Count | None, option("{paper,all}")] = None
+    count: Annotated[Count | None, option("{paper,all}", kind=str)] = None
     """What the limit applies to: 'paper' (images or factors) or 'all' that must be kept."""
     storage: str = "float32"
     """Type of the stored values: float32, float16 or bfloat16."""
     rank: Whole = None
     """Rank of the factors, for low-rank methods."""
-    init: Annotated[Literal["real", "noise"] | None, option("{real,noise}")] = None
+    init: Annotated[Literal["real", "noise"] | None, option("{real,noise}", kind=str)] = None
     """Start from real images or from noise."""
     iterations: Whole = None
     """Updates of the synthetic set."""
@@ -72,14 +93,22 @@ class Request:
     """Learning rate of the images or factors."""
     momentum: Number = None
     """Momentum of their SGD, from 0 to below 1."""
-    optimiser: Annotated[Literal["sgd", "adam"] | None, option("{sgd,adam}")] = None
+    optimiser: Annotated[Literal["sgd", "adam"] | None, option("{sgd,adam}", kind=str)] = None
     """Optimiser of the images or factors."""
-    network: Name = None
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
+    ] = None
+    """How their learning rate falls over --iterations."""
+    average: float = 0.0
+    """Keep a running average of the images or factors in place of the last; the weight of the
+    past, such as 0.98; 0 for none."""
+    network: Annotated[Any, option("NAME", kind=str)] = None
     """Network to match in, such as convnet3 or convnet3:norm=batch,width=64."""
     card: Name = None
     """Evaluation card that the artefact names as its own."""
     zca: Annotated[
-        Literal["none", "mtt", "frepo", "rtp", "kip"] | None, option("{none,mtt,frepo,rtp,kip}")
+        Literal["none", "mtt", "frepo", "rtp", "kip"] | None,
+        option("{none,mtt,frepo,rtp,kip}", kind=str),
     ] = None
     """Form of ZCA whitening."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
@@ -93,9 +122,11 @@ class Request:
     """Everything random follows from it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
+    ] = "auto"
     """Precision of the networks; images, labels and losses are float32."""
-    compile: Auto = "auto"
+    compile: Annotated[Auto, option("{auto,on,off}", kind=str)] = "auto"
     """Compile the networks; auto: where the run is long enough to gain from it."""
     chunk: Whole = None
     """The most images per network call; lower it when memory is short."""
@@ -112,14 +143,11 @@ class Request:
 
     def __post_init__(self) -> None:
         self._check_types()
-        if self.iterations is not None and self.iterations < 0:
-            raise BadRequest(f"--iterations {self.iterations}: 0 or more")
-        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
-            raise BadRequest(f"--minutes {self.minutes:g}: more than 0 is needed")
-        if self.iterations is not None and self.minutes is not None:
-            raise BadRequest("give --iterations or --minutes, not both")
+        self._check_length()
         if self.validation is not None and not 0 <= self.validation <= 0.5:
             raise BadRequest(f"--validation {self.validation:g}: from 0 to 0.5")
+        if not 0 <= self.average < 1:
+            raise BadRequest(f"--average {self.average:g}: from 0 to below 1")
         if self.validations < 1:
             raise BadRequest(
                 f"--validations {self.validations}: at least 1; --validation 0 for none"
@@ -146,6 +174,29 @@ class Request:
             value = getattr(self, name)
             if value is not None and type(value) is not int:
                 raise BadRequest(f"--{name.replace('_', '-')} {value!r}: a whole number is needed")
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                raise unknown(f"value of --{name}", str(value), allowed)
+        if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
+            raise BadRequest(
+                f"network={self.network!r}: a name such as 'convnet3', an nn.Module, or a "
+                "function that returns a new one"
+            )
+
+    def _check_length(self) -> None:
+        """Refuse a length that no run can have."""
+        if self.iterations is not None and self.iterations < 0:
+            raise BadRequest(f"--iterations {self.iterations}: 0 or more")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise BadRequest(f"--minutes {self.minutes:g}: more than 0 is needed")
+        if self.iterations is not None and self.minutes is not None:
+            raise BadRequest("give --iterations or --minutes, not both")
+        if self.minutes is not None and self.schedule not in (None, "constant"):
+            raise BadRequest(
+                f"--schedule {self.schedule}: falls over a length given by --iterations; with "
+                "--minutes use --average"
+            )
 
     def budget(self) -> Budget:
         """Return the allowance; one image per class's memory where nothing is said."""
@@ -166,10 +217,21 @@ class Request:
             pairs[name.strip()] = value.strip()
         return pairs
 
-    def call(self) -> str:
-        """Return the Python call that asks for the same result of data given as objects."""
-        options = [f"{name}={value!r}" for name, value in self._changed().items()]
-        return f"attar.condense({', '.join(['data', *options])})"
+    def call(self, **reading: object) -> str:
+        """Return the Python call that asks for the same result of data given as objects.
+
+        Args:
+            **reading: how the data were read, such as ``resize``; None where nothing was said.
+        """
+        return self._call("data", reading)
+
+    def _call(self, data: str, reading: Mapping[str, object]) -> str:
+        said = {name: value for name, value in reading.items() if value is not None}
+        options = [
+            f"{name}={described(value) if name == 'network' else repr(value)}"
+            for name, value in (self._changed() | said).items()
+        ]
+        return f"attar.condense({', '.join([data, *options])})"
 
     def _changed(self) -> dict[str, object]:
         """Return the options that bear on the result and are not left at their default."""
@@ -182,24 +244,40 @@ class Request:
             if name not in skipped and value != defaults[name].default
         }
 
-    def command(self, source: str, resize: object = None) -> str:
+    def command(self, source: str, **reading: object) -> str:
         """Return the command line that asks for the same result.
+
+        For a module as the network, which a command line cannot name, it is a Python call.
 
         Args:
             source: of the images.
-            resize: the side in pixels that they were brought to, if any.
+            **reading: how it was read: ``resize`` (the side in pixels that images were brought
+                to), ``classes`` and ``per_class``; None where nothing was said.
         """
+        if not isinstance(self.network, str | None):
+            return self._call(repr(source), reading)
         parts = ["attar condense", _quoted(source)]
         for name, value in self._changed().items():
             if name != "set":
                 parts.append(f"--{name.replace('_', '-')} {_quoted(str(value))}")
-        if resize is not None:
-            parts.append(f"--resize {_quoted(str(resize))}")
+        for name, value in reading.items():
+            if value is not None:
+                parts.append(f"--{name.replace('_', '-')} {_quoted(str(value))}")
         if self.set:
             parts.append("--set " + " ".join(_quoted(text) for text in self.set))
         return " ".join(
             [*parts, f"-o {_quoted(self.output.name if self.output else 'OUT.safetensors')}"]
         )
+
+
+def described(network: object) -> str:
+    """Return how a call gives this network: a name in quotes, a class, ``MyNet(...)``."""
+    if isinstance(network, str):
+        return repr(network)
+    name = getattr(network, "__name__", "")
+    if isinstance(name, str) and name:
+        return "lambda: ..." if name == "<lambda>" else name
+    return f"{type(network).__name__}(...)"
 
 
 def _quoted(text: str) -> str:

@@ -21,6 +21,7 @@ from attar.evaluation import EvaluationCard, Result, evaluate_images
 from attar.evaluation import card as find_card
 from attar.evaluation.results import training_pixels
 from attar.evaluation.training import Images
+from attar.networks import OWN, Network, Own, make
 from attar.rng import Key
 
 # the whole training set sees at least this many epochs, so that it is a fair ceiling
@@ -49,6 +50,13 @@ class Row:
     note: str = ""
     kind: Literal["condensed", "random", "whole"] = "condensed"
 
+    @property
+    def count(self) -> str:
+        """Images per class, in words where classes differ."""
+        if self.images_per_class is not None:
+            return str(self.images_per_class)
+        return "all" if self.kind == "whole" else "unequal"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the row as a plain dictionary."""
         return {
@@ -66,7 +74,7 @@ def evaluate(
     artefact: Artefact | str | Path,
     data: Any = None,
     *,
-    networks: Sequence[str] | None = None,
+    networks: Sequence[str | Own] | str | Own | None = None,
     repeats: int = 5,
     card: str | None = None,
     epochs: int | None = None,
@@ -85,7 +93,8 @@ def evaluate(
         artefact: or the path of one.
         data: the real images, as `attar.condense` takes them; by default the source that the
             artefact was made from.
-        networks: names of networks; by default the one it was made with.
+        networks: names of networks, or own modules as `attar.condense` takes them; by default
+            the one it was made with.
         repeats: how many of each.
         card: name of the evaluation card; by default the artefact's own.
         epochs: another number of epochs than the card's.
@@ -98,7 +107,9 @@ def evaluate(
         vectorized: networks that train in one step; None takes what is faster.
         progress: called with row, network, number of the repeat and its accuracy; with None
             when its training begins.
-        **reading: ``data_dir`` and ``resize`` for sources by name.
+        **reading: ``resize``, ``classes``, ``per_class``, ``data_dir`` and ``watch``, as
+            `attar.load_source` takes them. Without ``data``, the first three are by default
+            those of the artefact.
 
     Returns:
         A row for the artefact, one for the last iterate where the file of another one lies
@@ -114,16 +125,18 @@ def evaluate(
     """
     artefact, last = _with_last(artefact)
     chosen = find_card(card or artefact.card.settings.get("card", "dsa-1000"), epochs)
-    names = list(dict.fromkeys(networks or [artefact.card.settings.get("network", "convnet3")]))
+    given = asked_networks(artefact, networks)
     splits = read_splits(artefact, data, **reading)
     test = with_preprocessing(splits.test, artefact)
+    channels, height, width = test.shape
+    built = told_apart([make(each, channels, (height, width), test.classes) for each in given])
     dataset = artefact.card.provenance.get("dataset", splits.train.name)
     # one choice for all rows, so that they differ in nothing but the images
     compute = computing.choose(
         device,
         precision,
         compile,
-        pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(names)),
+        pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(built)),
     )
 
     def measure(name: str, images: Images, labels: Tensor, recipe: EvaluationCard):
@@ -138,7 +151,7 @@ def evaluate(
                 test,
                 recipe,
                 dataset=dataset,
-                networks=names,
+                networks=built,
                 repeats=repeats,
                 key=Key(seed).fold("evaluate"),
                 compute=compute,
@@ -157,6 +170,43 @@ def evaluate(
         train = with_preprocessing(splits.train, artefact)
         rows += _baselines(train, artefact.totals.paper, chosen, measure, seed)
     return rows
+
+
+def asked_networks(
+    artefact: Artefact, networks: Sequence[str | Own] | str | Own | None
+) -> list[str | Own]:
+    """Return the networks asked for, each once, or the one that an artefact was made with.
+
+    Raises:
+        BadRequest: none is asked for, and the artefact was made with a user's own module.
+    """
+    if isinstance(networks, str) or callable(networks):
+        return [networks]
+    if networks:
+        return list(dict.fromkeys(networks))
+    name = artefact.card.settings.get("network", "convnet3")
+    if name.partition(":")[0] == OWN:
+        raise BadRequest(
+            f"the artefact was made with own network {name!r}, which it does not hold; give "
+            "networks=[your_module] from Python, or --networks convnet3"
+        )
+    return [name]
+
+
+def told_apart(networks: list[Network]) -> list[Network]:
+    """Return the networks.
+
+    Raises:
+        BadRequest: two have one name, so that their results could not be told apart.
+    """
+    names = [network.name for network in networks]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise BadRequest(
+            f"two of the networks are {twice[0]!r}: they have the same class name, repr and "
+            "parameter shapes; give one of them, or name their classes differently"
+        )
+    return networks
 
 
 def _with_last(given: Artefact | str | Path) -> tuple[Artefact, Artefact | None]:
@@ -218,6 +268,10 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
         if reading.get("resize") is None and ":" in data:
             # images of the artefact's size are left as they are
             reading["resize"] = artefact.card.shape[1:]
+        before = artefact.card.provenance.get("reading")
+        for name in ("classes", "per_class"):
+            if reading.get(name) is None and isinstance(before, dict):
+                reading[name] = before.get(name)
     splits = as_splits(data, **reading)
     if splits.test.shape != artefact.card.shape:
         raise BadRequest(
@@ -228,7 +282,7 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
     if ours != theirs:
         raise BadRequest(
             f"the artefact's classes ({_few(ours)}) are not those of {splits.source} "
-            f"({_few(theirs)})"
+            f"({_few(theirs)}); give the data it was made from, or --classes"
         )
     return splits
 

@@ -17,7 +17,7 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.training import Images, Trainer
-from attar.networks import build
+from attar.networks import Network, Own, make
 from attar.rng import Key
 
 
@@ -61,7 +61,7 @@ def evaluate_images(
     card: EvaluationCard,
     *,
     dataset: str,
-    networks: Sequence[str] = ("convnet3",),
+    networks: Sequence[str | Network | Own] = ("convnet3",),
     repeats: int = 5,
     key: Key | None = None,
     compute: Compute | None = None,
@@ -76,7 +76,7 @@ def evaluate_images(
         test: real images, with the preprocessing under which ``images`` were made.
         card: the training recipe.
         dataset: the name that decides whether images may be mirrored.
-        networks: names of networks.
+        networks: names of networks, or a user's own modules (see `attar.networks.from_module`).
         repeats: how many of each.
         key: of initialisation, order and augmentation.
         compute: device, precision and compilation; None chooses what pays for this set.
@@ -97,7 +97,7 @@ def evaluate_images(
             "evaluate on the data it was made from, or give --resize"
         )
     channels, height, width = test.shape
-    built = [build(name, channels, (height, width), test.classes) for name in networks]
+    built = [make(given, channels, (height, width), test.classes) for given in networks]
     key = key or Key(0).fold("evaluate")
     if vectorized is not None and vectorized < 1:
         raise BadRequest(f"--vectorized {vectorized}: at least one network per step")
@@ -107,7 +107,8 @@ def evaluate_images(
     results = []
     for network in built:
         start = time.perf_counter()
-        trainer = Trainer(network, chosen, vectorized or default_vectorized(chosen, repeats))
+        together = default_vectorized(chosen, repeats) if network.vectorizes else 1
+        trainer = Trainer(network, chosen, vectorized or together)
         strategy = card.strategy(dataset)
         accuracies: list[float] = []
         keys = [key.fold(network.name, repeat) for repeat in range(repeats)]

@@ -1,6 +1,7 @@
-"""Networks to condense with and to evaluate on, by name."""
+"""Networks to condense with and to evaluate on: by name, or a user's own module."""
 
 from attar.networks.convnet import ConvNet
-from attar.networks.registry import Embedder, Network, build
+from attar.networks.own import Own, from_module, make
+from attar.networks.registry import OWN, Embedder, Network, build
 
-__all__ = ["ConvNet", "Embedder", "Network", "build"]
+__all__ = ["OWN", "ConvNet", "Embedder", "Network", "Own", "build", "from_module", "make"]

@@ -82,7 +82,8 @@ class ConvNet(nn.Module):
         pooling: average, max or none.
 
     Raises:
-        BadRequest: the map would vanish at this size (names the greatest depth that works), or
+        BadRequest: the map would vanish at this size (names the greatest depth that works, and the
+            smallest size for this one), or
             the width does not divide into groups.
     """
 
@@ -134,15 +135,18 @@ def check_depth(depth: int, size: tuple[int, int], padding: int, pooling: str) -
         raise BadRequest(f"a ConvNet of depth {depth} has no blocks; 1 is the least")
     if pooling == "none":
         return
-    smallest = min(size) + 2 * padding - 2
-    greatest = smallest.bit_length() - 1
+    border = 2 * padding - 2
+    greatest = (min(size) + border).bit_length() - 1
+    if depth <= greatest:
+        return
+    least = max(1, 2**depth - border)
+    works = f"convnet{depth} works on {least}×{least} or more"
     if greatest < 1:
         raise BadRequest(
             f"images of {size[0]}×{size[1]} are too small for a ConvNet with pooling; "
-            "use pooling=none"
+            f"use pooling=none ({works})"
         )
-    if depth > greatest:
-        raise BadRequest(
-            f"convnet{depth} halves a {size[0]}×{size[1]} image to nothing; "
-            f"convnet{greatest} is the deepest that works at this size"
-        )
+    raise BadRequest(
+        f"network convnet{depth} halves images of {size[0]}×{size[1]} to nothing; "
+        f"convnet{greatest} is the deepest that works at this size ({works})"
+    )

@@ -40,6 +40,9 @@ class Network:
         channels: of the images.
         size: height and width in pixels.
         classes: number of classes.
+        mixes: whether images of a batch affect each other in training; None to look for batch
+            normalization.
+        vectorizes: whether several can be trained in one step.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Network:
     channels: int
     size: tuple[int, int]
     classes: int
+    mixes: bool | None = field(default=None, repr=False, compare=False)
+    vectorizes: bool = field(default=True, repr=False, compare=False)
 
     def draw(self, key: Key, device: str | torch.device = "cpu") -> nn.Module:
         """Return a module initialised from ``key``; the same key gives the same weights."""
@@ -56,6 +61,8 @@ class Network:
 
     def mixes_samples(self) -> bool:
         """Whether a module in training mode lets images of a batch affect each other."""
+        if self.mixes is not None:
+            return self.mixes
         with torch.device("meta"):
             module = self.factory(self.channels, self.size, self.classes)
         kinds = nn.modules.batchnorm._BatchNorm
@@ -87,6 +94,8 @@ def _convnet(depth: int, options: Mapping[str, str]) -> Factory:
     return factory
 
 
+# how the name of a user's own module begins, before a colon
+OWN = "own"
 # A family's name is followed by a number that says its depth.
 FAMILIES: dict[str, Callable[[int, Mapping[str, str]], Factory]] = {"convnet": _convnet}
 
@@ -104,6 +113,11 @@ def build(name: str, channels: int, size: tuple[int, int], classes: int) -> Netw
         BadRequest: an unknown name or option, or a network that this size is too small for.
     """
     head, _, tail = name.partition(":")
+    if head == OWN:
+        raise BadRequest(
+            f"network {name!r} is a module given from Python; give the module itself there, or a "
+            "name such as convnet3"
+        )
     found = re.fullmatch(r"([a-z]+?)(\d+)", head)
     if found is None or found[1] not in FAMILIES:
         raise unknown("network", head, [f"{family}3" for family in FAMILIES])
