@@ -14,7 +14,7 @@ from PIL import Image
 from attar.artefact import Artefact, Card
 from attar.data.preprocessing import Preprocessing
 from attar.report import Row, write_report
-from attar.report.charts import linear_axis, logarithmic_axis, number, spans_decades, thin
+from attar.report.axes import linear_axis, logarithmic_axis, number, spans_decades, thin
 from attar.report.pictures import choose
 from attar.rng import Key
 from attar.synthetic import Synthetic, from_description

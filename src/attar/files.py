@@ -46,13 +46,20 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def check_writable(path: Path, option: str = "-o") -> None:
-    """Refuse, before any work starts, an output path that could not be written at the end."""
+def check_writable(path: Path, option: str = "-o", example: str = "set.safetensors") -> None:
+    """Refuse, before any work starts, an output path that could not be written at the end.
+
+    Args:
+        path: where.
+        option: that names it.
+        example: of a file name, for one that names a folder.
+
+    Raises:
+        BadRequest: the path is a folder, or lies in one that cannot be written to.
+    """
     path = Path(path)
     if path.is_dir():
-        raise BadRequest(
-            f"{option} {path} is a directory; name a file, such as {path / 'set.safetensors'}"
-        )
+        raise BadRequest(f"{option} {path} is a directory; name a file, such as {path / example}")
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

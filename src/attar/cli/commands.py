@@ -30,8 +30,9 @@ def condense(options: Condense) -> None:
     if options.request.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o set.safetensors")
     if options.report is not None:
-        check_writable(options.report, "--report")
+        check_writable(options.report, "--report", "report.html")
     keep_memory()
+    from attar.cli import reporting
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
 
@@ -43,11 +44,13 @@ def condense(options: Condense) -> None:
             bar,
             data_dir=options.data_dir,
             resize=options.resize,
+            classes=options.classes,
+            per_class=options.per_class,
         )
     finally:
         bar.stop()
     if options.report is not None:
-        report(options.report, options.request.output, artefact, [])
+        reporting.write_one(options.report, options.request.output, artefact, [])
     if options.json:
         print_json({"path": str(options.request.output), **card_facts(artefact)})
     else:
@@ -57,12 +60,15 @@ def condense(options: Condense) -> None:
 def evaluate(options: Evaluate) -> None:
     """Run `attar evaluate`."""
     if options.report is not None:
-        check_writable(options.report, "--report")
+        check_writable(options.report, "--report", "report.html")
     keep_memory()
     from attar.artefact import load
+    from attar.cli import reporting
     from attar.evaluation.comparison import evaluate as measure
+    from attar.evaluation.record import digest
 
     artefact = load(options.artefact)
+    sha256 = digest(options.artefact)
     networks = [name for name in _split_networks(options.networks) if name]
     with err.status("reading the data") as status:
         rows = measure(
@@ -81,13 +87,28 @@ def evaluate(options: Evaluate) -> None:
             progress=teller(status, options.repeats),
             data_dir=options.data_dir,
             resize=options.resize,
+            classes=options.classes,
+            per_class=options.per_class,
+            watch=watcher(status),
         )
+    data = options.data or str(artefact.card.provenance.get("source"))
+    evaluation = reporting.keep(options.artefact, sha256, data, rows)
     if options.report is not None:
-        report(options.report, options.artefact, artefact, rows)
+        reporting.write_one(options.report, options.artefact, artefact, rows)
     if options.json:
-        print_json({"path": str(options.artefact), "rows": [row.as_dict() for row in rows]})
+        path = str(options.artefact)
+        print_json({"path": path, "sha256": sha256, **evaluation.as_dict()})
     else:
         print_rows(rows)
+
+
+def watcher(status: Status) -> Callable[[str, int, int], None]:
+    """Return what shows how far the reading of images is."""
+
+    def watch(what: str, done: int, total: int) -> None:
+        status.update(f"{escape(what)}: {done} of {total}")
+
+    return watch
 
 
 def teller(status: Status, repeats: int) -> Callable[[str, str, int, float | None], None]:
@@ -130,7 +151,7 @@ def export(options: Export) -> None:
     if (options.png is None) == (options.npz is None):
         raise BadRequest("give one of --png DIR and --npz FILE")
     if options.npz is not None:
-        check_writable(options.npz, "--npz")
+        check_writable(options.npz, "--npz", "images.npz")
     from attar.artefact import load
     from attar.exporting import export_npz, export_png
 
@@ -241,47 +262,9 @@ def print_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         name = f"{row.name} ({row.note})" if row.note else row.name
         cells = [
-            _per_class(row),
+            row.count,
             *("" if size is None else str(size) for size in (row.paper_bytes, row.bytes)),
         ]
         figures = [f"{result.mean:.2f} ± {result.std:.2f}" for result in row.results]
         table.add_row(escape(name), *cells, *figures)
     out.print(table, highlight=False)
-
-
-def _per_class(row: Row) -> str:
-    if row.images_per_class is not None:
-        return str(row.images_per_class)
-    return "all" if row.kind == "whole" else "unequal"
-
-
-def report(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:
-    """Write the HTML report of an artefact and say where it is."""
-    from attar.condensing import Paths
-    from attar.log import read_log
-    from attar.report import Row as ReportRow
-    from attar.report import write_report
-
-    lines = [
-        ReportRow(
-            row.name,
-            _per_class(row),
-            row.bytes,
-            row.paper_bytes,
-            {r.network: (r.mean, r.std, len(r.accuracies)) for r in row.results},
-            row.note,
-            row.kind,
-        )
-        for row in rows
-    ]
-    command = str(artefact.card.provenance.get("command", ""))
-    protocol = [f"Evaluation card: {rows[0].results[0].card}."] if rows else []
-    write_report(
-        path,
-        artefact,
-        rows=lines,
-        log=read_log(Paths(artefact_path).log),
-        notes=protocol,
-        command=command or None,
-    )
-    err.print(f"report: {path}", highlight=False, soft_wrap=True)

@@ -19,9 +19,11 @@ REPEATS = 3
 def run(folder: Path, seed: int) -> None:
     """Condense the digits, evaluate beside the baselines, and write artefact and report."""
     keep_memory()
+    from attar.cli import reporting
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
     from attar.evaluation.comparison import evaluate
+    from attar.evaluation.record import digest
 
     path = folder / "digits.safetensors"
     request = Request(
@@ -45,6 +47,7 @@ def run(folder: Path, seed: int) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    sha256 = digest(path)
     with commands.err.status("training") as status:
         rows = evaluate(
             path,
@@ -56,6 +59,6 @@ def run(folder: Path, seed: int) -> None:
             progress=commands.teller(status, REPEATS),
         )
     commands.print_rows(rows)
-    report = folder / "report.html"
-    commands.report(report, path, artefact, rows)
+    reporting.keep(path, sha256, "digits", rows)
+    reporting.write_one(folder / "report.html", path, artefact, rows)
     commands.err.print(f"artefact: {path}", highlight=False, soft_wrap=True)

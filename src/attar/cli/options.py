@@ -11,6 +11,8 @@ import tyro
 
 from attar.request import File, Folder, Name, Request, Whole, option
 
+Classes = Annotated[str | None, option("N or NAMES")]
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -33,12 +35,18 @@ class Condense:
     """Condense a labelled image set into one small file."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """digits, cifar10, …, folder:DIR or npz:FILE; 'attar sources' lists them."""
+    """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE or hf:NAME; 'attar sources' lists
+    them."""
     request: Annotated[Request, tyro.conf.arg(name="")]
     data_dir: Folder = None
-    """Where named data sets lie or are downloaded to (else $ATTAR_DATA or ~/.cache/attar)."""
+    """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
     resize: Whole = None
     """Bring all images to this height and width in pixels."""
+    classes: Classes = None
+    """Take these classes only, in this order: names with commas between, such as cat,dog, or
+    indices where no name is a number. A number alone takes the first N."""
+    per_class: Whole = None
+    """Take at most this many training images of a class: a fixed sample, whatever the seed."""
     report: File = None
     """Also write an HTML report of the run here (without evaluation)."""
     json: bool = False
@@ -83,9 +91,15 @@ class Evaluate:
     vectorized: Whole = None
     """Networks that train in one step; left out: what is faster on the device."""
     data_dir: Folder = None
-    """Where named data sets lie or are downloaded to."""
+    """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
     resize: Whole = None
     """Bring all real images to this height and width in pixels."""
+    classes: Classes = None
+    """Take these classes of the real images, as 'attar condense' does. Where this and --data
+    are left out: those of the artefact."""
+    per_class: Whole = None
+    """Take at most this many training images of a class, for --baselines. Where this and
+    --data are left out: as the artefact did."""
     json: bool = False
     """Print one JSON object with every accuracy."""
 
@@ -131,6 +145,33 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Write one HTML page that shows an artefact, or sets several side by side."""
+
+    artefacts: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="OUT.safetensors …", help_behavior_hint=""),
+    ] = ()
+    """One .safetensors file, or several to be compared. What 'attar evaluate' kept beside them
+    is shown."""
+    output: Annotated[Path | None, option("FILE.html", "-o")] = None
+    """The page to write, ending in .html; one that is there is replaced."""
+    evaluation: Annotated[
+        tuple[Path, ...], tyro.conf.arg(metavar="FILE.json …", help_behavior_hint="")
+    ] = ()
+    """Evaluations of these artefacts kept elsewhere, or printed by 'attar evaluate --json'."""
+    title: Annotated[str | None, option("TEXT")] = None
+    """Heading of the page."""
+
+    def run(self) -> None:
+        """Carry it out."""
+        from attar.cli import reporting
+
+        reporting.report(self)
+
+
+@dataclass(frozen=True)
 class Methods:
     """List the methods, one line each, with the paper."""
 
@@ -172,7 +213,7 @@ class Cards:
         commands.cards(self.json)
 
 
-Command = Demo | Condense | Evaluate | Show | Export | Methods | Sources | Cards
+Command = Demo | Condense | Evaluate | Show | Export | Report | Methods | Sources | Cards
 
 
 def parse(arguments: Sequence[str]) -> Command:

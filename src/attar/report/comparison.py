@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attar.budget import format_bytes
+from attar.evaluation import Result
+from attar.evaluation import comparison as evaluation
 from attar.report.markup import Markup, join, table, tag
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -37,6 +39,12 @@ class Row:
     note: str = ""
     kind: Kind | None = None
 
+    @classmethod
+    def of(cls, row: evaluation.Row) -> Row:
+        """Return the line for what `attar.evaluate` measured."""
+        accuracies = {result.network: accuracy(result) for result in row.results}
+        return cls(row.name, row.count, row.bytes, row.paper_bytes, accuracies, row.note, row.kind)
+
     @property
     def role(self) -> Kind:
         """What the line stands for."""
@@ -46,6 +54,11 @@ class Row:
         if name.startswith("random"):
             return "random"
         return "whole" if name.startswith(("whole", "full", "all ")) else "condensed"
+
+
+def accuracy(result: Result) -> Accuracy:
+    """Return the mean and standard deviation in percent and the number of networks."""
+    return result.mean, result.std, len(result.accuracies)
 
 
 def percent(accuracy: Accuracy) -> str:
@@ -79,7 +92,7 @@ def comparison(rows: Sequence[Row]) -> Markup:
                 _name(row),
                 row.images_per_class,
                 _size(row),
-                *(_accuracy(row.accuracies.get(name), shared is None) for name in networks),
+                *(bar(row.accuracies.get(name), shared is None) for name in networks),
             ]
             for row in rows
         ],
@@ -99,37 +112,46 @@ def _caption(shared: int | None) -> str:
 
 
 def _name(row: Row) -> Markup:
-    return join(tag("bdi", row.name), _small(row.note))
+    return join(tag("bdi", row.name), small(row.note))
 
 
 def _size(row: Row) -> Markup:
     size = row.paper_bytes if row.bytes is None else row.bytes
     if size is None:
-        return _missing("no size given")
+        return missing("no size given")
     differs = row.paper_bytes is not None and row.paper_bytes != size
     return join(
         format_bytes(size),
-        _small(f"papers’ count {format_bytes(row.paper_bytes or 0)}" if differs else ""),
+        small(f"papers’ count {format_bytes(row.paper_bytes or 0)}" if differs else ""),
     )
 
 
-def _accuracy(accuracy: Accuracy | None, counted: bool) -> Markup:
+def bar(accuracy: Accuracy | None, counted: bool, mark: str = "") -> Markup:
+    """Return an accuracy with a bar of its length.
+
+    Args:
+        accuracy: None where it was not measured.
+        counted: whether the number of networks is said.
+        mark: a word beside the figure, which is then set bold.
+    """
     if accuracy is None:
-        return _missing("not measured")
+        return missing("not measured")
     mean, _, count = accuracy
     width = min(100.0, max(0.0, mean))
+    number = f" n = {count}".replace(" = ", f"{NO_BREAK}={NO_BREAK}")
     return join(
-        tag("span", percent(accuracy), class_="figure"),
-        tag("span", f" n = {count}".replace(" = ", f"{NO_BREAK}={NO_BREAK}"), class_="small")
-        if counted
-        else "",
+        tag("span", percent(accuracy), class_="figure top" if mark else "figure"),
+        tag("span", f" {mark}", class_="mark") if mark else "",
+        tag("span", number, class_="small") if counted else "",
         tag("span", tag("span", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true"),
     )
 
 
-def _small(text: str) -> Markup:
+def small(text: str) -> Markup:
+    """Return a line below, in small print; nothing for no text."""
     return tag("span", text, class_="small below") if text else Markup("")
 
 
-def _missing(why: str) -> Markup:
+def missing(why: str) -> Markup:
+    """Return a dash that says why there is nothing."""
     return tag("span", "–", title=why, aria_label=why, role="img")

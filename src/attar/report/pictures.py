@@ -19,7 +19,7 @@ from attar.report.markup import Markup, join, tag
 MOST_PER_CLASS = 12
 MOST_CLASSES = 200
 # Bytes of all encoded images together, before base64 adds a third.
-_ALLOWANCE = 1_200_000
+ALLOWANCE = 1_200_000
 # PNG container, element and alternative text of one image.
 _OVERHEAD = 200
 # Images with a longer side are averaged down to it by a whole factor.
@@ -45,19 +45,36 @@ class Choice:
     scale: int
 
 
-def choose(classes: int, per_class: int, shape: tuple[int, int, int]) -> Choice:
-    """Return what fits on a page for a set of this size; ``shape`` is C, H, W."""
+def choose(
+    classes: int,
+    per_class: int,
+    shape: tuple[int, int, int],
+    *,
+    most_per_class: int = MOST_PER_CLASS,
+    allowance: int = ALLOWANCE,
+    side: int = _SHOWN,
+) -> Choice:
+    """Return what fits on a page for a set of this size.
+
+    Args:
+        classes: of the set.
+        per_class: images of each.
+        shape: C, H, W of an image.
+        most_per_class: images of a class that are shown at most.
+        allowance: bytes of all encoded images together, before base64 adds a third.
+        side: about what the longer side of an image is shown at, in CSS pixels.
+    """
     channels, height, width = shape
     reduction = math.ceil(max(height, width) / _LONGEST)
     longest = max(height, width) // reduction
     item = channels * (height // reduction or 1) * (width // reduction or 1) + _OVERHEAD
-    room = max(1, _ALLOWANCE // item)
+    room = max(1, allowance // item)
     shown = min(classes, MOST_CLASSES, room)
     return Choice(
         classes=shown,
-        per_class=min(per_class, MOST_PER_CLASS, room // shown),
+        per_class=min(per_class, most_per_class, room // shown),
         reduction=reduction,
-        scale=max(1, round(_SHOWN / longest)),
+        scale=max(1, round(side / longest)),
     )
 
 
@@ -95,6 +112,12 @@ def gallery(artefact: Artefact) -> Markup:
 
 
 def _one_class(artefact: Artefact, index: int, choice: Choice) -> Markup:
+    name = artefact.card.class_names[index]
+    return tag("div", tag("dt", tag("bdi", name)), tag("dd", class_images(artefact, index, choice)))
+
+
+def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
+    """Return the chosen images of one class, and how many more there are."""
     card = artefact.card
     name = card.class_names[index]
     first = index * card.images_per_class
@@ -114,8 +137,7 @@ def _one_class(artefact: Artefact, index: int, choice: Choice) -> Markup:
         for number, image in enumerate(pixels, start=1)
     ]
     hidden = card.images_per_class - choice.per_class
-    more = tag("span", f"{hidden:,} more", class_="more") if hidden else ""
-    return tag("div", tag("dt", tag("bdi", name)), tag("dd", *images, more))
+    return join(*images, tag("span", f"{hidden:,} more", class_="more") if hidden else "")
 
 
 def _explanation(artefact: Artefact, choice: Choice) -> str:

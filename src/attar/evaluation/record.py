@@ -1,0 +1,180 @@
+"""What `attar evaluate` measured, kept as one JSON file beside the artefact.
+
+The file names the artefact by the digest of its bytes, so that accuracies of an artefact that
+was replaced since are recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from attar.errors import ArtefactError, BadRequest
+from attar.evaluation.comparison import Row
+from attar.files import write_text
+
+FORMAT = "attar.evaluation"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured under one card on one set of real images.
+
+    Args:
+        card: name of the card asked for; baselines may have been trained for fewer epochs.
+        data: the source of the real images.
+        rows: the artefact's own first, then what it was compared with.
+    """
+
+    card: str
+    data: str
+    rows: tuple[Row, ...]
+
+    @property
+    def own(self) -> Row | None:
+        """The row of the artefact itself."""
+        return next((row for row in self.rows if row.kind == "condensed"), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the evaluation as a plain dictionary."""
+        rows = [row.as_dict() for row in self.rows]
+        return {"card": self.card, "data": self.data, "rows": rows}
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything measured of one artefact.
+
+    Args:
+        sha256: digest of the artefact's file.
+        evaluations: one for each card and source of real images.
+        format: what the file is.
+        version: of its format.
+    """
+
+    sha256: str
+    evaluations: tuple[Evaluation, ...]
+    format: Literal["attar.evaluation"] = FORMAT
+    version: Literal[1] = FORMAT_VERSION
+
+
+_READER = TypeAdapter(Record)
+
+
+def evaluation_path(artefact: Path) -> Path:
+    """Return where `attar evaluate` keeps what it measured of an artefact."""
+    return Path(artefact).with_suffix(".evaluation.json")
+
+
+def digest(artefact: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        ArtefactError: the file cannot be read.
+    """
+    try:
+        with Path(artefact).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtefactError(f"{artefact}: {(error.strerror or str(error)).lower()}") from error
+
+
+def keep(artefact: Path, sha256: str, evaluation: Evaluation) -> Path:
+    """Write an evaluation beside its artefact, together with earlier ones of the same file.
+
+    Args:
+        artefact: its path.
+        sha256: digest of the file that was evaluated.
+        evaluation: what was measured; it replaces what was measured before under the same card
+            with the same networks.
+
+    Returns:
+        The file written.
+
+    Raises:
+        BadRequest: a file that is no such record is in the way; it is left as it is.
+        RunFailed: the file cannot be written.
+    """
+    path = evaluation_path(artefact)
+    known: tuple[Evaluation, ...] = ()
+    if path.exists():
+        before = read_record(path)
+        known = before.evaluations if before.sha256 == sha256 else ()
+    merged = [one.as_dict() for one in merge([*known, evaluation])]
+    document = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "sha256": sha256,
+        "evaluations": merged,
+    }
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read a kept file, or what ``attar evaluate --json`` printed.
+
+    Raises:
+        BadRequest: no such file, or something else.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadRequest(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except (ValueError, RecursionError):
+        raise _foreign(path, "it is not JSON") from None
+    if isinstance(found, dict) and "rows" in found:
+        found = {"sha256": found.get("sha256"), "evaluations": [found]}
+    version = found.get("version") if isinstance(found, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BadRequest(
+            f"{path} has format version {version}; this Attar reads up to {FORMAT_VERSION}. "
+            "Install a newer one."
+        )
+    try:
+        record = _READER.validate_python(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise _foreign(path, f"{where}: {first['msg']}") from None
+    for evaluation in record.evaluations:
+        for row in evaluation.rows:
+            for result in row.results:
+                sound = result.accuracies and all(0 <= one <= 100 for one in result.accuracies)
+                if not sound:
+                    raise _foreign(path, f"accuracies of {row.name!r} are not percentages")
+    return record
+
+
+def _foreign(path: Path, why: str) -> BadRequest:
+    return BadRequest(
+        f"{path} is not what 'attar evaluate' keeps or prints with --json ({why}); move it away, "
+        "or evaluate again"
+    )
+
+
+def merge(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
+    """Return one evaluation for each card and source; later results replace earlier ones."""
+    found: dict[tuple[str, str], Evaluation] = {}
+    for one in evaluations:
+        key = (one.card, one.data)
+        rows = _merge_rows(found[key].rows, one.rows) if key in found else one.rows
+        found[key] = replace(one, rows=rows)
+    return tuple(found.values())
+
+
+def _merge_rows(earlier: Iterable[Row], later: Iterable[Row]) -> tuple[Row, ...]:
+    found = {(row.kind, row.name): row for row in earlier}
+    for row in later:
+        key = (row.kind, row.name)
+        results = {} if key not in found else {r.network: r for r in found[key].results}
+        results |= {result.network: result for result in row.results}
+        found[key] = replace(row, results=tuple(results.values()))
+    return tuple(found.values())

@@ -1,0 +1,74 @@
+"""The shell of a page: one HTML file that needs nothing else and runs nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from attar.files import write_text
+from attar.report.markup import Markup, join, tag
+
+# Nothing is fetched and nothing is run, whatever a name or a note may contain.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+
+
+def write_page(
+    path: Path,
+    title: str,
+    *,
+    kicker: str,
+    lead: Markup,
+    notes: Iterable[object] = (),
+    sections: Sequence[tuple[str, Markup]],
+) -> None:
+    """Write a page, atomically.
+
+    Args:
+        path: where.
+        title: its heading.
+        kicker: what kind of page it is, above the heading.
+        lead: what it says, in one or two sentences.
+        notes: paragraphs below the lead.
+        sections: headings and what is below them; sections without content are left out.
+
+    Raises:
+        RunFailed: the file could not be written.
+    """
+    body = join(
+        tag(
+            "header",
+            tag("p", f"Attar · {kicker}", class_="kicker"),
+            tag("h1", title),
+            tag("p", lead, class_="lead"),
+            *(tag("p", note, class_="note") for note in notes),
+        ),
+        tag("main", *(_section(name, content) for name, content in sections if content)),
+    )
+    write_text(path, _document(title, body))
+
+
+def _document(title: str, body: Markup) -> str:
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    head = join(
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Markup(style)),
+    )
+    page = tag("html", tag("head", head), tag("body", body), lang="en")
+    return f"<!doctype html>\n{page}\n"
+
+
+def _section(name: str, content: Markup) -> Markup:
+    anchor = name.lower().replace(" ", "-")
+    return tag("section", tag("h2", name, id=anchor), content, aria_labelledby=anchor)
+
+
+def command_block(command: str) -> Markup:
+    """Return a command to be copied; lines do not break within its options."""
+    words = re.split(r"(\s+)", command)
+    parts = [tag("span", word) if word.startswith("-") else word for word in words]
+    return tag("pre", tag("code", *parts))

@@ -1,0 +1,109 @@
+"""What an artefact's card says, as lists of names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attar.artefact import Artefact
+from attar.evaluation import CARDS
+from attar.report.markup import Markup, breakable, pairs, tag
+
+
+def dataset(artefact: Artefact) -> str:
+    """Return the name of the data that a set was made from."""
+    return str(artefact.card.provenance.get("dataset", "a dataset"))
+
+
+def recipe(card: str, of: str) -> list[tuple[str, str]]:
+    """Return how networks are trained under a card; nothing for an unknown one.
+
+    Args:
+        card: its name.
+        of: the dataset, which decides whether images may be mirrored.
+    """
+    if card not in CARDS:
+        return []
+    found = CARDS[card]
+    return [
+        ("Recipe", found.summary),
+        ("Epochs", f"{found.epochs:,}, batches of {found.batch}"),
+        ("Optimiser", f"SGD, learning rate {found.lr:g}, momentum {found.momentum:g}"),
+        ("Weight decay", f"{found.weight_decay:g}"),
+        ("Augmentation", found.strategy(of).replace("_", ", ")),
+    ]
+
+
+def protocol(artefact: Artefact) -> Markup:
+    """Return the card an artefact names as its own, and which iterate it is."""
+    card = artefact.card
+    name = str(card.settings.get("card", ""))
+    items = [("Evaluation card", name or "not recorded"), *recipe(name, dataset(artefact))]
+    items.append(("Iterate", iterate(artefact)))
+    if card.validation is not None:
+        items.append(("Validation accuracy", f"{card.validation:.1f} % on held-out images"))
+    return pairs(items, class_="pairs")
+
+
+def iterate(artefact: Artefact) -> str:
+    """Say which iterate of its run an artefact is."""
+    card = artefact.card
+    if card.iterate == "selected":
+        return f"step {card.step:,}, selected on held-out training images"
+    return f"step {card.step:,}, the last one"
+
+
+def settings(artefact: Artefact) -> Markup:
+    """Return every setting that the set depends on."""
+    items = [
+        (tag("code", breakable(name)), breakable(written(value)))
+        for name, value in flatten(artefact.card.settings)
+    ]
+    return pairs(items, class_="pairs columns") if items else Markup("")
+
+
+def flatten(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every setting with its dotted name, nested ones after their parents."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def written(value: object) -> str:
+    """Write a value for people."""
+    match value:
+        case None | {}:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case list() | tuple():
+            return ", ".join(map(written, value))
+        case _:
+            return str(value)
+
+
+def origin(artefact: Artefact) -> list[tuple[str, str]]:
+    """Return where the set comes from and how it is stored, by name."""
+    card = artefact.card
+    kept = [(name, written(v)) for name, v in flatten(card.provenance) if name != "command"]
+    whitening = [] if card.zca == "none" else [("whitening", card.zca)]
+    return [
+        *kept,
+        ("seed", str(card.seed)),
+        ("image shape", " × ".join(map(str, card.shape))),
+        ("mean of pixels", ", ".join(f"{value:.4f}" for value in card.mean)),
+        ("deviation of pixels", ", ".join(f"{value:.4f}" for value in card.std)),
+        *whitening,
+        ("storage", card.storage),
+        ("labels", "learnt" if card.learned_labels else "the class of each image"),
+    ]
+
+
+def provenance(artefact: Artefact) -> Markup:
+    """Return where the set comes from and how it is stored."""
+    items = [(name, breakable(value)) for name, value in origin(artefact)]
+    return pairs(items, class_="pairs columns")

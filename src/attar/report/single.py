@@ -1,0 +1,211 @@
+"""The page of one set: a summary, the comparison, the images, the course and the terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from attar.artefact import Artefact
+from attar.budget import FLOAT32_BYTES, format_bytes
+from attar.report.axes import Point
+from attar.report.charts import line_chart
+from attar.report.comparison import NO_BREAK, Row, best, comparison, percent
+from attar.report.course import series
+from attar.report.document import command_block, write_page
+from attar.report.entries import Entry
+from attar.report.facts import dataset, protocol, provenance, settings
+from attar.report.markup import Markup, join, pairs, table, tag
+from attar.report.pictures import gallery
+from attar.report.protocols import by_protocol, phrases, protocols_of
+
+
+def write_report(
+    path: Path,
+    artefact: Artefact,
+    *,
+    rows: Sequence[Row],
+    log: Sequence[Mapping[str, Any]],
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    command: str | None = None,
+) -> None:
+    """Write one HTML file that shows a set, what it costs and how good it is.
+
+    The file needs nothing else: no network, no script, no other file.
+
+    Args:
+        path: where; replaced atomically.
+        artefact: the set.
+        rows: of the comparison; none leaves the table out. The first condensed one is this set.
+        log: as `attar.log.read_log` returns it; none leaves the charts out.
+        title: of the page; the method and the dataset by default.
+        notes: paragraphs below the summary, such as how the accuracies were measured.
+        command: makes the set again; None takes the one in the artefact's provenance.
+
+    Raises:
+        RunFailed: the file could not be written.
+    """
+    command = command or artefact.card.provenance.get("command")
+    write_page(
+        path,
+        title or f"{artefact.card.method} on {dataset(artefact)}",
+        kicker="condensed set",
+        lead=_summary(artefact, rows),
+        notes=notes,
+        sections=[
+            ("Comparison", comparison(rows) if rows else Markup("")),
+            ("Images", gallery(artefact)),
+            ("Course of the run", _course(artefact, log)),
+            ("Budget", _budget(artefact)),
+            ("Protocol", protocol(artefact)),
+            ("Settings", settings(artefact)),
+            ("Provenance", provenance(artefact)),
+            ("Make it again", command_block(command) if command else Markup("")),
+        ],
+    )
+
+
+def write_entry(path: Path, entry: Entry, *, title: str | None = None) -> None:
+    """Write the page of one artefact with everything that was measured of it.
+
+    Raises:
+        RunFailed: the file could not be written.
+    """
+    protocols = protocols_of([entry])
+    words = phrases(protocols)
+    found: dict[tuple[str, str], Row] = {}
+    for evaluation in entry.evaluations:
+        for row in evaluation.rows:
+            line = Row.of(row)
+            accuracies = {
+                words[protocol]: value
+                for protocol, value in by_protocol(entry, evaluation, row).items()
+            }
+            before = found.get((row.kind, row.name), line)
+            merged = accuracies if before is line else {**before.accuracies, **accuracies}
+            notes = dict.fromkeys(filter(None, (before.note, line.note)))
+            found[row.kind, row.name] = replace(line, accuracies=merged, note=", ".join(notes))
+    cards = dict.fromkeys(evaluation.card for evaluation in entry.evaluations)
+    many = "s" if len(cards) > 1 else ""
+    notes = [f"Evaluation card{many}: {', '.join(cards)}."] if cards else []
+    if entry.remark:
+        notes = [f"{entry.remark[0].upper()}{entry.remark[1:]}. This does it: {entry.command}"]
+    write_report(
+        path, entry.artefact, rows=list(found.values()), log=entry.log, title=title, notes=notes
+    )
+
+
+def _summary(artefact: Artefact, rows: Sequence[Row]) -> Markup:
+    """Say in one sentence what the set is and what it is worth."""
+    card = artefact.card
+    images = "image" if card.images_per_class == 1 else "images"
+    text = join(
+        f"{dataset(artefact)} in ",
+        tag("strong", f"{card.images_per_class:,} {images} per class".replace(" ", NO_BREAK)),
+        f" for {len(card.class_names):,} classes and ",
+        tag("strong", format_bytes(artefact.totals.all).replace(" ", NO_BREAK)),
+        ", drawn at random" if card.method == "random" else f", condensed by {card.method}",
+    )
+    measured = [row for row in rows if row.accuracies]
+    own = next((row for row in measured if row.role == "condensed"), None)
+    if own is None and card.method == "random":
+        own = next((row for row in measured if row.role == "random"), None)
+    return join(text, "." if own is None else _worth(own, rows))
+
+
+def _worth(own: Row, rows: Sequence[Row]) -> Markup:
+    network = next(iter(own.accuracies))
+    against = [
+        f"{percent(row.accuracies[network])} {what}"
+        for row, what in (
+            (best(rows, "random", network), "for random real images"),
+            (best(rows, "whole", network), "for the whole training set"),
+        )
+        if row is not None and row is not own
+    ]
+    return join(
+        f": a {network} trained on it reaches ",
+        tag("strong", percent(own.accuracies[network])),
+        f" on the test images, against {' and '.join(against)}." if against else " on test images.",
+    )
+
+
+def _course(artefact: Artefact, log: Sequence[Mapping[str, Any]]) -> Markup:
+    card = artefact.card
+    charts = []
+    losses, validations = series(log, "loss"), series(log, "validation")
+    if losses:
+        charts.append(line_chart(losses, name="Loss", label="loss", kind="loss"))
+    if validations:
+        chosen = card.step if card.iterate == "selected" else None
+        charts.append(
+            line_chart(
+                validations,
+                name="Validation accuracy",
+                label="accuracy in %",
+                kind="validation",
+                caption=_validation_caption(validations, chosen),
+                marked=chosen,
+            )
+        )
+    return tag("div", *charts, class_="charts") if charts else Markup("")
+
+
+def _validation_caption(points: Sequence[Point], chosen: int | None) -> str:
+    step, value = max(points, key=lambda point: point[1])
+    text = f"on held-out training images: at best {value:.1f} % at step {step:,.0f}."
+    return text if chosen is None else f"{text} The set is that of step {chosen:,} (ringed)."
+
+
+def _budget(artefact: Artefact) -> Markup:
+    card, totals, ledger = artefact.card, artefact.totals, artefact.ledger
+    full = math.prod(card.shape) * FLOAT32_BYTES * len(card.class_names)
+    three = [
+        ("images per class", f"{totals.images_per_class:,}"),
+        ("stored values", f"{totals.values:,}"),
+        ("bytes in all", f"{totals.all:,}"),
+    ]
+    counts = [
+        ("The papers’ count", f"{_exact(totals.paper)}: images or their factors"),
+        ("Everything stored", f"{_exact(totals.all)}: all that is needed to use the set"),
+        ("In full images", f"{totals.paper / full:,.2f} float32 images per class"),
+        ("Limit", _limit(totals.limit, totals.count)),
+    ]
+    if totals.unused is not None:
+        counts.append(("Unused", _exact(totals.unused)))
+    entries = [
+        [
+            tag("code", entry.name),
+            " × ".join(map(str, entry.shape)),
+            entry.dtype,
+            f"{entry.bytes:,}",
+            "yes" if entry.paper else "no",
+            entry.why,
+        ]
+        for entry in ledger.entries
+    ]
+    return join(
+        pairs(three, class_="three"),
+        pairs(counts, class_="pairs"),
+        table(
+            ["Tensor", "Shape", "Type", "Bytes", "In the papers’ count", "What for"],
+            entries,
+            caption="The ledger: every stored tensor.",
+            numeric=(3,),
+        ),
+    )
+
+
+def _exact(size: int) -> str:
+    rounded = f" ({format_bytes(size)})" if size >= 10_000 else ""
+    return f"{size:,} bytes{rounded}"
+
+
+def _limit(limit: int | None, count: str) -> str:
+    if limit is None:
+        return "none in bytes; a number of images was asked for"
+    counted = "everything stored" if count == "all" else "the papers’ count"
+    return f"{_exact(limit)} for {counted}"

@@ -1,0 +1,137 @@
+"""The table that sets several sets side by side: what they are, cost and are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attar.artefact import Artefact
+from attar.budget import format_bytes
+from attar.report.comparison import NO_BREAK, bar, missing, small
+from attar.report.course import last_step, minutes
+from attar.report.entries import Entry
+from attar.report.facts import written
+from attar.report.markup import Markup, breakable, join, table, tag
+from attar.report.protocols import (
+    Baseline,
+    baselines_of,
+    best_of,
+    letter,
+    own_accuracies,
+    phrases,
+    protocols_of,
+)
+
+
+def title(index: int, entry: Entry) -> str:
+    """Return the sign and the name of an artefact."""
+    return f"{letter(index)} · {entry.name}"
+
+
+def heading(index: int, entry: Entry) -> Markup:
+    """Return the same, with the sign set bold."""
+    return join(tag("b", letter(index)), " ", tag("bdi", breakable(entry.name)))
+
+
+def stored_as(artefact: Artefact) -> str:
+    """Say how a set is stored, such as ``low rank (rank 2)``."""
+    form = {k: v for k, v in artefact.card.parametrization.items() if k != "base"}
+    name = str(form.pop("name", "?")).replace("_", " ")
+    details = ", ".join(f"{key} {written(value)}" for key, value in form.items())
+    return f"{name} ({details})" if details else name
+
+
+def standings(entries: Sequence[Entry]) -> Markup:
+    """Return the table, with the real images that were compared with below the artefacts."""
+    protocols = protocols_of(entries)
+    words = phrases(protocols)
+    best = {protocol: best_of(entries, protocol) for protocol in protocols}
+    owns = [own_accuracies(entry) for entry in entries]
+    others = baselines_of(entries)
+    measured = [acc for own in owns for acc in own.values()]
+    measured += [acc for one in others for acc in one.accuracies.values()]
+    counts = {count for _, _, count in measured}
+    shared = counts.pop() if len(counts) == 1 else None
+    rows: list[list[object]] = []
+    for index, (entry, own) in enumerate(zip(entries, owns, strict=True)):
+        totals = entry.artefact.totals
+        # without any evaluation one column still says so
+        cells: list[object] = [_unmeasured()] * max(1, len(protocols))
+        if own:
+            marks = ["best" if best[protocol] == index else "" for protocol in protocols]
+            cells = [
+                bar(own.get(protocol), shared is None, mark)
+                for protocol, mark in zip(protocols, marks, strict=True)
+            ]
+        rows.append(
+            [
+                join(heading(index, entry), small(entry.artefact.card.method)),
+                join(f"{totals.images_per_class:,}", small(stored_as(entry.artefact))),
+                format_bytes(totals.paper),
+                format_bytes(totals.all),
+                *cells,
+                _run(entry),
+            ]
+        )
+    for one in others:
+        accuracies = [bar(one.accuracies.get(protocol), shared is None) for protocol in protocols]
+        rows.append([*_baseline(one, len(entries)), *accuracies, missing("no updates")])
+    heads = ["Trained on", "Images per class", "Papers’ count", "Everything stored"]
+    heads += [words[protocol] for protocol in protocols] or ["Accuracy"]
+    heads.append("Updates")
+    return tag(
+        "div",
+        table(heads, rows, caption=_caption(shared, bool(protocols)), numeric=(2, 3)),
+        class_="scroll standings",
+        tabindex=0,
+        role="region",
+        aria_label="Summary table",
+    )
+
+
+def _baseline(one: Baseline, artefacts: int) -> list[object]:
+    row, beside = one.row, ", ".join(letter(index) for index in one.beside)
+    note = row.note if len(one.beside) == artefacts else f"beside {beside}"
+    if row.note and len(one.beside) < artefacts:
+        note = f"{row.note}, {note}"
+    sizes = [missing("no size") if b is None else format_bytes(b) for b in _sizes(one)]
+    return [join(tag("bdi", row.name), small(note)), row.count, *sizes]
+
+
+def _sizes(one: Baseline) -> tuple[int | None, int | None]:
+    return one.row.paper_bytes, one.row.bytes
+
+
+def _run(entry: Entry) -> Markup:
+    steps, time = last_step(entry.log), minutes(entry.log)
+    card = entry.artefact.card
+    if not max(steps, card.step):
+        return missing("no updates")
+    below = "time not logged" if time is None else duration(time)
+    chosen = f", step {card.step:,} selected" if card.iterate == "selected" else ""
+    return join(f"{max(steps, card.step):,}", small(below + chosen))
+
+
+def duration(minutes: float) -> str:
+    """Write a time in minutes for people."""
+    if minutes < 1:
+        return f"{minutes * 60:.0f}{NO_BREAK}s"
+    return f"{minutes:,.1f}{NO_BREAK}min" if minutes < 10 else f"{minutes:,.0f}{NO_BREAK}min"
+
+
+def _unmeasured() -> Markup:
+    return tag("span", "not evaluated", class_="small")
+
+
+def _caption(shared: int | None, measured: bool) -> str:
+    times = (
+        "Times are those of the updates, without validation, on the machine that made each set; "
+        "a random set takes none."
+    )
+    if not measured:
+        return times
+    over = "n networks" if shared is None else f"{shared} networks"
+    spread = "of one network" if shared == 1 else f"mean ± standard deviation over {over}"
+    return (
+        f"Accuracy on real test images in percent, {spread} trained from scratch. “best” marks the "
+        "highest mean of each column; it may be within the deviation of others. " + times
+    )
