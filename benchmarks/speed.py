@@ -1,14 +1,16 @@
-"""Seconds per iteration of distribution matching, beside the authors' own code.
+"""Seconds per update of the synthetic set, beside the authors' own code.
 
-    uv run python benchmarks/speed.py --dm DIR --plugin DIR --source npz:cifar10.npz
+    uv run python benchmarks/speed.py --dm DIR --plugin DIR --source npz:cifar10.npz --method dc
 
-``--dm`` is a clone of VICO-UoE/DatasetCondensation (whose augmentation current PyTorch refuses at
-one image per class) or of the plugin, which holds the same script with that mended;
-``--plugin`` is a clone of EnnengYang/An-Efficient-Dataset-Condensation-Plugin. Their scripts are
-run as they are, on data kept in memory, and an iteration is the time between two networks that
-they draw. Every variant runs in a process of its own, in turn, several rounds; the table gives
-medians over all iterations but the first of each process, ratios to the authors' code, and peak
-memory.
+``--dm`` is a clone of VICO-UoE/DatasetCondensation, which has DM and DC; ``--plugin`` is a clone of
+EnnengYang/An-Efficient-Dataset-Condensation-Plugin, which has the low-rank forms, and DM and DSA
+with an augmentation mended for current PyTorch. Their scripts are run as they are, on data kept
+in memory; the time between two networks that they draw is divided by the updates made with one.
+Every variant runs in a process of its own, in turn, several rounds; the table gives medians over
+all networks but the first of each process, ratios to the authors' code, and peak memory. The
+first process of a compiled variant starts with an empty compiler cache, which the later ones
+find filled. The last rows are a bound: the step's multiplications at the speed that this machine
+multiplies the matrices of the middle convolution.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import runpy
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from dataclasses import dataclass
@@ -37,6 +40,16 @@ LEVERS: dict[str, tuple[dict[str, str], str, str]] = {
     "+ compiled": ({}, "float32", "on"),
     "+ bfloat16 (default)": ({}, "bfloat16", "on"),
 }
+# method → whose clone, script, further arguments
+SCRIPTS: dict[str, tuple[str, str, list[str]]] = {
+    "dc": ("dm", "main.py", ["--method", "DC"]),
+    "dsa": ("plugin", "main_DC.py", ["--method", "DSA"]),
+    "lodc": ("plugin", "main_LoDC.py", ["--method", "DC"]),
+    "lodsa": ("plugin", "main_LoDC.py", ["--method", "DSA"]),
+    "dm": ("dm", "main_DM.py", []),
+    "lodm": ("plugin", "main_LoDM.py", []),
+}
+MATCHING = ("dc", "dsa", "lodc", "lodsa")
 
 
 @dataclass(frozen=True)
@@ -44,17 +57,27 @@ class Options:
     """What is run."""
 
     source: str
-    """CIFAR-10, as attar condense takes it."""
+    """Real images, as attar condense takes them."""
     dm: Path | None = None
-    """Clone of the DM authors' repository."""
+    """Clone of the DC, DSA and DM authors' repository."""
     plugin: Path | None = None
     """Clone of the plugin authors' repository."""
+    method: tuple[str, ...] = ("dm", "lodm")
+    """Methods: dc, dsa, lodc, lodsa, dm or lodm."""
     ipc: tuple[int, ...] = (1, 10)
     """Images per class."""
     batch: tuple[int, ...] = (64, 256)
     """Real images per class."""
+    outer: int = 1
+    """Updates of the set with one network, for gradient matching."""
+    inner: int = 1
+    """Epochs of network training between two of them."""
+    classes: tuple[int, ...] = ()
+    """Take the first so many classes; all where left out."""
+    variants: tuple[str, ...] = ("authors' code", *LEVERS)
+    """Rows of the table."""
     iterations: int = 6
-    """Per process; the first is not counted."""
+    """Networks per process; the first is not counted."""
     rounds: int = 2
     """Processes per variant."""
     output: Path = Path("results/speed.json")
@@ -63,62 +86,79 @@ class Options:
     """For internal use: the variant that this process measures, as JSON."""
 
 
-def measure_ours(options: Options, job: dict[str, Any]) -> list[float]:
-    """Return seconds per iteration of our engine."""
+def splits_of(options: Options, job: dict[str, Any]) -> Any:
+    """Return the real images, of all or of the first classes."""
+    from attar.data import load_source
+
+    classes = job["classes"]
+    return load_source(options.source, classes=classes) if classes else load_source(options.source)
+
+
+def run_of(options: Options, job: dict[str, Any], precision: str, compile: str) -> Any:
+    """Return our run at its beginning."""
     from attar.memory import keep_memory
 
     keep_memory()
-    from attar.data import load_source
     from attar.plan import make_plan
     from attar.request import Request
 
+    settings = [f"batch_real={job['batch']}"]
+    if job["method"] in MATCHING:
+        settings += [f"outer={job['outer']}", f"inner={job['inner']}"]
     request = Request(
         method=job["method"],
         ipc=job["ipc"],
-        set=(f"batch_real={job['batch']}",),
-        precision=job["precision"],
-        compile=job["compile"],
+        set=tuple(settings),
+        precision=precision,  # pyright: ignore[reportArgumentType]
+        compile=compile,  # pyright: ignore[reportArgumentType]
         validation=0,
     )
-    run = make_plan(request, load_source(options.source)).run()
+    return make_plan(request, splits_of(options, job)).run()
+
+
+def measure_ours(options: Options, job: dict[str, Any]) -> list[float]:
+    """Return seconds per update, one figure per network."""
+    run = run_of(options, job, job["precision"], job["compile"])
     times = []
     for _ in range(options.iterations):
         start = time.perf_counter()
-        run.advance()
-        times.append(time.perf_counter() - start)
+        for _ in range(job["outer"]):
+            run.advance()
+        times.append((time.perf_counter() - start) / job["outer"])
     return times
 
 
 def measure_theirs(options: Options, job: dict[str, Any]) -> list[float]:
-    """Return seconds per iteration of the authors' script, run as it is."""
+    """Return seconds per update of the authors' script, run as it is, one figure per network."""
     import scipy.ndimage
     import torch
-    import torchvision
-
-    from attar.data import load_source
 
     folder, script = Path(job["folder"]), job["script"]
     # a module that SciPy has since removed, which the script only imports
     old = types.ModuleType("scipy.ndimage.interpolation")
     old.rotate = scipy.ndimage.rotate  # pyright: ignore[reportAttributeAccessIssue]
     sys.modules[old.__name__] = old
-    splits = load_source(options.source)
+    train = splits_of(options, job).train
 
     class InMemory(torch.utils.data.Dataset[Any]):
-        def __init__(self, root: str, train: bool = True, **others: Any) -> None:
-            self.data = splits.train if train else splits.test
-            self.classes = list(self.data.class_names)
+        def __init__(self) -> None:
             # as many images per class as the largest batch needs
-            self.index = torch.cat([own[:300] for own in self.data.indices_of_class])
+            self.index = torch.cat([own[:300] for own in train.indices_of_class])
 
         def __len__(self) -> int:
             return len(self.index)
 
         def __getitem__(self, item: int) -> tuple[torch.Tensor, int]:
             row = self.index[item : item + 1]
-            return self.data.take(row)[0], int(self.data.labels[row])
+            return train.take(row)[0], int(train.labels[row])
 
-    torchvision.datasets.CIFAR10 = InMemory  # pyright: ignore[reportAttributeAccessIssue]
+    def get_dataset(name: str, path: str) -> tuple[Any, ...]:
+        data, (channels, *size) = InMemory(), train.shape
+        constants = (train.preprocessing.mean, train.preprocessing.std)
+        loader = torch.utils.data.DataLoader(data, batch_size=256)
+        names = list(train.class_names)
+        return channels, tuple(size), len(names), names, *constants, data, data, loader
+
     sys.path.insert(0, str(folder))
     os.chdir(job["scratch"])
     utils = __import__("utils")
@@ -135,40 +175,66 @@ def measure_theirs(options: Options, job: dict[str, Any]) -> list[float]:
         return drawn(*arguments)
 
     utils.get_network = stamped
-    sys.argv = [script, "--dataset", "CIFAR10", "--model", "ConvNet", "--ipc", str(job["ipc"])]
+    utils.get_dataset = get_dataset
+    utils.get_loops = lambda ipc: (job["outer"], job["inner"])
+    sys.argv = [script, *job["arguments"], "--model", "ConvNet", "--ipc", str(job["ipc"])]
     sys.argv += ["--batch_real", str(job["batch"]), "--num_exp", "1", "--num_eval", "0"]
-    sys.argv += ["--dsa_strategy", "color_crop_cutout_flip_scale_rotate"]
+    if job["method"] not in ("dc", "lodc"):
+        sys.argv += ["--dsa_strategy", "color_crop_cutout_flip_scale_rotate"]
     sys.argv += ["--data_path", job["scratch"] + "/", "--save_path", job["scratch"] + "/"]
     with contextlib.suppress(Enough):
         runpy.run_path(str(folder / script), run_name="__main__")
-    return [after - before for before, after in itertools.pairwise(stamps)]
+    return [(after - before) / job["outer"] for before, after in itertools.pairwise(stamps)]
+
+
+def measure_bound(options: Options, job: dict[str, Any]) -> list[float]:
+    """Return the seconds that the multiplications of one step take as matrix products."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    run = run_of(options, {**job, "outer": 1}, "float32", "off")
+    with FlopCounterMode(display=False) as counted:
+        run.probe()
+    # the second convolution of ConvNet-3, on 32 maps of 16×16
+    kind = getattr(torch, job["precision"])
+    left, right = torch.randn(8192, 1152).to(kind), torch.randn(1152, 128).to(kind)
+    seconds = []
+    for _ in range(30):
+        start = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - start)
+    speed = 2 * 8192 * 1152 * 128 / statistics.median(seconds)
+    return [counted.get_total_flops() / speed] * 2
 
 
 def work(options: Options) -> None:
     """Measure one variant and print its times and peak memory as JSON."""
     job = json.loads(options.worker)
-    times = measure_theirs(options, job) if "script" in job else measure_ours(options, job)
+    measure = {"theirs": measure_theirs, "bound": measure_bound}.get(job["what"], measure_ours)
+    times = measure(options, job)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print("\nRESULT " + json.dumps({"seconds": times[1:], "first": times[0], "peak": peak}))
 
 
-def variants(options: Options, method: str, ipc: int, batch: int) -> dict[str, dict[str, Any]]:
-    """Return the jobs to compare, by name; the authors' own first."""
-    import tempfile
-
-    shape = {"method": method, "ipc": ipc, "batch": batch}
-    folder, script = (
-        (options.dm, "main_DM.py") if method == "dm" else (options.plugin, "main_LoDM.py")
-    )
+def jobs_of(options: Options, shape: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the variants to compare, by name; the authors' own first."""
+    whose, script, arguments = SCRIPTS[shape["method"]]
+    folder = options.dm if whose == "dm" else options.plugin
     jobs: dict[str, dict[str, Any]] = {}
     if folder is not None:
-        scratch = tempfile.mkdtemp()
-        theirs = {"folder": str(folder.resolve()), "script": script, "scratch": scratch}
-        jobs["authors' code"] = {**shape, **theirs}
+        theirs = {"folder": str(folder.resolve()), "script": script, "arguments": arguments}
+        jobs["authors' code"] = {**shape, **theirs, "what": "theirs"}
+        jobs["authors' code"]["scratch"] = tempfile.mkdtemp()
     for name, (environment, precision, compile) in LEVERS.items():
-        settings = {"precision": precision, "compile": compile, "environment": environment}
+        cache = {"TORCHINDUCTOR_CACHE_DIR": tempfile.mkdtemp()}
+        settings = {"precision": precision, "compile": compile}
+        settings |= {"environment": {**environment, **cache}, "what": "ours"}
         jobs[name] = {**shape, **settings}
-    return jobs
+    chosen = {name: job for name, job in jobs.items() if name in options.variants}
+    for precision in ("float32", "bfloat16"):
+        name = f"bound: matrix products, {precision}"
+        chosen[name] = {**shape, "precision": precision, "what": "bound"}
+    return chosen
 
 
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
@@ -191,32 +257,37 @@ def main() -> None:
         return
     options.output.parent.mkdir(parents=True, exist_ok=True)
     everything = []
-    methods = [m for m, folder in (("dm", options.dm), ("lodm", options.plugin)) if folder]
-    for method in methods or ["dm"]:
-        for ipc in options.ipc:
-            for batch in options.batch:
-                jobs = variants(options, method, ipc, batch)
-                found: dict[str, list[dict[str, Any]]] = {name: [] for name in jobs}
-                for _ in range(options.rounds):
-                    for name, job in jobs.items():
-                        found[name].append(run_worker(options, job))
-                everything.append({"method": method, "ipc": ipc, "batch": batch, "runs": found})
-                options.output.write_text(json.dumps(everything, indent=1), encoding="utf-8")
-                show(method, ipc, batch, found)
+    shapes = itertools.product(options.method, options.ipc, options.batch, options.classes or (0,))
+    for method, ipc, batch, classes in shapes:
+        shape: dict[str, Any] = {"method": method, "ipc": ipc, "batch": batch, "classes": classes}
+        loops = (options.outer, options.inner) if method in MATCHING else (1, 1)
+        shape["outer"], shape["inner"] = loops
+        jobs = jobs_of(options, shape)
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in jobs}
+        for _ in range(options.rounds):
+            for name, job in jobs.items():
+                found[name].append(run_worker(options, job))
+        everything.append({**shape, "runs": found})
+        options.output.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+        show(shape, found)
 
 
-def show(method: str, ipc: int, batch: int, found: dict[str, list[dict[str, Any]]]) -> None:
+def show(shape: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> None:
     """Print one table."""
-    print(f"\n{method}, ipc {ipc}, {batch} real images per class\n")
-    print("| variant | s / iteration | times as fast | first step s | peak GB |")
-    print("|---|---|---|---|---|")
+    print("\n" + ", ".join(f"{name} {value}" for name, value in shape.items() if value) + "\n")
+    print("| variant | s / update | times as fast | first, empty cache | first, later | peak GB |")
+    print("|---|---|---|---|---|---|")
     base = None
     for name, runs in found.items():
         seconds = statistics.median(s for run in runs for s in run["seconds"])
         base = base or seconds
-        first = statistics.median(run["first"] for run in runs)
+        row = f"| {name} | {seconds:.3f} | {base / seconds:.2f} |"
+        if name.startswith("bound"):
+            print(f"{row} | | |")
+            continue
+        later = f"{runs[-1]['first']:.1f}" if len(runs) > 1 else ""
         peak = max(run["peak"] for run in runs) / 1e9
-        print(f"| {name} | {seconds:.3f} | {base / seconds:.2f} | {first:.1f} | {peak:.2f} |")
+        print(f"{row} {runs[0]['first']:.1f} | {later} | {peak:.2f} |")
     sys.stdout.flush()
 
 

@@ -172,6 +172,9 @@ class Run:
         with torch.no_grad():
             images, labels = self.synthetic(index.to(self.problem.compute.device))
         self.objective.match(images, labels, self.problem, self._seen_state(), key)
+        self.objective.advance(
+            self.synthetic, self.problem, self._seen_state(), key.fold("advance")
+        )
 
     @property
     def iterate(self) -> Synthetic:

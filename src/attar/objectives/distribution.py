@@ -16,9 +16,11 @@ from torch import Tensor
 
 from attar.compute import Functional
 from attar.data.augment import augment, parse_strategy
+from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import Match, Objective, Problem, State
 from attar.rng import Key
+from attar.synthetic import Layout
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ class DistributionMatching(Objective):
                 (gradient[rows],) = torch.autograd.grad(loss, leaf)
             total += loss.detach()
         return Match(total, gradient)
+
+    def passes(self, layout: Layout, data: LabelledImages) -> float:
+        """Return the images sent forward: real ones once, synthetic ones there and back."""
+        return data.drawn(self.batch_real) + super().passes(layout, data)
 
     @torch.no_grad()
     def _real_means(

@@ -16,11 +16,12 @@ from torch.nn import functional
 
 from attar.compute import Functional
 from attar.data.augment import augment, parse_strategy
+from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.objectives.base import Match, Objective, Problem, State
 from attar.objectives.derivatives import Distance, Gradients, LossGradients, Tensors
 from attar.rng import Key
-from attar.synthetic import Synthetic
+from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
 
 # real images of every class whose statistics batch normalization uses while matching
@@ -98,6 +99,12 @@ class GradientMatching(Objective):
             )
             total += loss
         return Match(total, image, label)
+
+    def passes(self, layout: Layout, data: LabelledImages) -> float:
+        """Return the images sent forward: real ones there and back, synthetic ones twice."""
+        once = super().passes(layout, data)
+        training = once * self.inner * (self.outer - 1) / self.outer
+        return 3 * data.drawn(self.batch_real) + 2 * once + training
 
     def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
         """Return the state with the network trained on the set, or with the next network."""
