@@ -6,7 +6,7 @@ all classes and all networks. Shape letters: B images, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.compute import Compute, Functional, compiled
+from attar.objectives.distances import Counted, Distance, Gradients
 
 Tensors = dict[str, Tensor]
-# gradients for the counted parameters, in their order
-Gradients = tuple[Tensor, ...]
-Distance = Callable[[Gradients, Gradients], Tensor]
 
 
 class LossGradients:
@@ -38,7 +36,7 @@ class LossGradients:
         self,
         module: nn.Module,
         distance: Distance,
-        counted: Callable[[Tensor], bool],
+        counted: Counted,
         compute: Compute,
     ) -> None:
         self._network = Functional(module.eval(), "forward", compute)

@@ -19,14 +19,14 @@ from attar.data.augment import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.objectives.base import Match, Objective, Problem, State
-from attar.objectives.derivatives import Distance, Gradients, LossGradients, Tensors
+from attar.objectives.derivatives import LossGradients, Tensors
+from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
 
 # real images of every class whose statistics batch normalization uses while matching
 CALIBRATION_IMAGES = 16
-_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,7 @@ class GradientMatching(Objective):
         if "derivatives" not in problem.cache:
             problem.cache["derivatives"] = LossGradients(
                 problem.network.draw(Key(0), problem.compute.device),
-                DISTANCES[self.distance],
-                _is_matrix if self.distance == "layerwise" else _always,
+                *DISTANCES[self.distance],
                 problem.compute,
             )
         return problem.cache["derivatives"]
@@ -194,37 +193,3 @@ class GradientMatching(Objective):
 def network_tensors(state: dict[str, Any]) -> Tensors:
     """Return the tensors of the inner network, by name."""
     return dotted(state["network"])
-
-
-def layerwise(found: Gradients, target: Gradients) -> Tensor:
-    """Return the sum over layers and output channels of one minus the cosine."""
-    total = found[0].new_zeros(())
-    for one, other in zip(found, target, strict=True):
-        a, b = one.flatten(1), other.flatten(1)
-        norms = a.norm(dim=1) * b.norm(dim=1)
-        total = total + (1 - (a * b).sum(dim=1) / (norms + _EPSILON)).sum()
-    return total
-
-
-def squared(found: Gradients, target: Gradients) -> Tensor:
-    """Return the squared distance of all gradients as one vector."""
-    pairs = zip(found, target, strict=True)
-    return torch.stack([(a - b).square().sum() for a, b in pairs]).sum()
-
-
-def cosine(found: Gradients, target: Gradients) -> Tensor:
-    """Return one minus the cosine of all gradients as one vector."""
-    a, b = (torch.cat([g.flatten() for g in gradients]) for gradients in (found, target))
-    return 1 - a @ b / (a.norm() * b.norm() + _EPSILON)
-
-
-DISTANCES: dict[str, Distance] = {"layerwise": layerwise, "mse": squared, "cosine": cosine}
-
-
-def _is_matrix(parameter: Tensor) -> bool:
-    return parameter.ndim > 1
-
-
-def _always(parameter: Tensor) -> bool:
-    del parameter
-    return True
