@@ -72,6 +72,7 @@ def test_cards_have_the_constants_of_the_field() -> None:
     assert {name: one.epochs for name, one in CARDS.items()} == {
         "dc-300": 300,
         "dc-1000": 1000,
+        "plain-1000": 1000,
         "dsa-1000": 1000,
         "lodm-tiny-5000": 5000,
     }

@@ -186,7 +186,7 @@ def test_zero_iterations_are_a_wish_too() -> None:
         (
             {"card": "dsa-100"},
             "unknown card 'dsa-100' (did you mean 'dsa-1000' or 'dc-1000' or 'dc-300'?). "
-            "There is: dc-1000, dc-300, dsa-1000, lodm-tiny-5000.",
+            "There is: dc-1000, dc-300, dsa-1000, lodm-tiny-5000, plain-1000.",
         ),
         ({"lr": -1.0}, "--lr -1.0: a positive number is needed"),
         ({"lr": float("nan")}, "--lr nan: a positive number is needed"),

@@ -89,8 +89,8 @@ def test_dm_learns_faster_on_large_sets_of_cifar10(dataset: str, ipc: int, lr: f
 # FACTS 4: rank, lr, augmentation, card, and images per class within the budget
 LODM = [
     ("mnist", 1, 2, 1.0, FLIPPED, "dsa-1000", 7),
-    ("mnist", 10, 8, 1.0, "none", "dsa-1000", 17),
-    ("mnist", 50, 8, 1.0, "none", "dsa-1000", 87),
+    ("mnist", 10, 8, 1.0, "none", "dc-1000", 17),
+    ("mnist", 50, 8, 1.0, "none", "dc-1000", 87),
     ("cifar10", 1, 2, 1.0, FLIPPED, "dsa-1000", 8),
     ("cifar10", 10, 2, 1.0, FLIPPED, "dsa-1000", 80),
     ("cifar10", 50, 4, 1000.0, FLIPPED, "dsa-1000", 200),
@@ -169,7 +169,7 @@ GRADIENT = [
     ("lodc", "cifar100", 10, 2, "none", "noise", "dc-300", 80),
     ("lodc", "tiny_imagenet", 1, 4, "none", "noise", "dc-300", 8),
     ("lodsa", "mnist", 1, 2, FLIPPED, "noise", "dsa-1000", 7),
-    ("lodsa", "mnist", 50, 8, "none", "noise", "dsa-1000", 87),
+    ("lodsa", "mnist", 50, 8, "none", "noise", "plain-1000", 87),
     ("lodsa", "svhn", 1, 2, UNFLIPPED, "noise", "dsa-1000", 8),
     ("lodsa", "cifar10", 1, 2, FLIPPED, "noise", "dsa-1000", 8),
     ("lodsa", "cifar100", 1, 2, FLIPPED, "noise", "dsa-1000", 8),

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -193,14 +193,20 @@ class Functional:
         self._compute = compute
         self._function = compiled(self.plain, compute)
         self.parameter_names = tuple(name for name, _ in self._structure.named_parameters())
+        buffers = tuple(name for name, _ in self._structure.named_buffers())
+        self._names = (*self.parameter_names, *buffers)
 
     def tensors(self, module: nn.Module) -> dict[str, Tensor]:
         """Return the parameters and buffers of a drawn network, detached, as `__call__` takes."""
         named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        return {
-            f"module.{name}": self._compute.lay_out(tensor.detach())
-            for name, tensor in named.items()
-        }
+        return self.arranged({f"module.{name}": tensor.detach() for name, tensor in named.items()})
+
+    def arranged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors in the order and memory layout of `tensors`, which a file may have lost.
+
+        A compiled function is made for one order and layout.
+        """
+        return {name: self._compute.lay_out(tensors[name]) for name in self._names}
 
     def __call__(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         """Return the method's float32 result (B×D) for ``images`` (B×C×H×W)."""

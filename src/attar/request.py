@@ -129,7 +129,7 @@ class Request:
     compile: Annotated[Auto, option("{auto,on,off}", kind=str)] = "auto"
     """Compile the networks; auto: where the run is long enough to gain from it."""
     chunk: Whole = None
-    """The most images per network call; lower it when memory is short."""
+    """The most images per network call while matching; lower it when memory is short."""
     output: Annotated[Path | None, option("OUT.safetensors", "-o")] = None
     """The artefact to write, ending in .safetensors."""
     resume: bool = False

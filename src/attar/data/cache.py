@@ -3,7 +3,7 @@
 A file is safetensors, written and read in one pass between the disk and the one tensor that
 holds the images. Its name is ``<place>-<key>.safetensors``: the place says which source was
 read and how, the key what its files were. So an outdated file is found by its place and
-removed, and no source fills the disk.
+removed; each size and each slice of a source is a file of its own.
 """
 
 from __future__ import annotations

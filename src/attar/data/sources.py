@@ -125,7 +125,8 @@ def load_source(
     """
     check_zca(zca)
     subset = wanted_subset(classes, per_class)
-    reading = Reading(data_dir or default_data_dir(), wanted_size(resize), subset, watch)
+    folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    reading = Reading(folder, wanted_size(resize), subset, watch)
     name, colon, argument = source.partition(":")
     if name not in SOURCES:
         raise unknown_source(source, name)

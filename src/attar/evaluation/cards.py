@@ -67,6 +67,7 @@ CARDS = {
     for card in (
         EvaluationCard("dc-300", "DC: 300 epochs, no augmentation but on digits", 300, "dc"),
         EvaluationCard("dc-1000", "DC on digits; LoDC as its paper says: 1000 epochs", 1000, "dc"),
+        EvaluationCard("plain-1000", "LoDSA on MNIST at 50: no augmentation", 1000, "none"),
         EvaluationCard("dsa-1000", "DSA, DM, LoDM: 1000 epochs with DSA augmentation", 1000, DSA),
         EvaluationCard("lodm-tiny-5000", "LoDM on Tiny-ImageNet at 10: 5000 epochs", 5000, DSA),
     )

@@ -265,13 +265,13 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
             raise BadRequest(
                 "the artefact does not say which data it was made from; give them with --data"
             )
+        before = artefact.card.provenance.get("reading")
+        for name in ("resize", "classes", "per_class"):
+            if reading.get(name) is None and isinstance(before, dict):
+                reading[name] = before.get(name)
         if reading.get("resize") is None and ":" in data:
             # images of the artefact's size are left as they are
             reading["resize"] = artefact.card.shape[1:]
-        before = artefact.card.provenance.get("reading")
-        for name in ("classes", "per_class"):
-            if reading.get(name) is None and isinstance(before, dict):
-                reading[name] = before.get(name)
     splits = as_splits(data, **reading)
     if splits.test.shape != artefact.card.shape:
         raise BadRequest(

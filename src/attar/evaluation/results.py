@@ -108,7 +108,7 @@ def evaluate_images(
     for network in built:
         start = time.perf_counter()
         together = default_vectorized(chosen, repeats) if network.vectorizes else 1
-        trainer = Trainer(network, chosen, vectorized or together)
+        trainer = Trainer(network, chosen, (vectorized or together) if network.vectorizes else 1)
         strategy = card.strategy(dataset)
         accuracies: list[float] = []
         keys = [key.fold(network.name, repeat) for repeat in range(repeats)]

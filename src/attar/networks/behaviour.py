@@ -47,7 +47,12 @@ def check_parts(draw: Draw, parted: Draw, images: Tensor, said: str) -> Facts:
 
     def scores(module: nn.Module, mode: bool, images: Tensor = images, seed: int = 0) -> Tensor:
         with Key(seed).seeding_global():
-            return scores_of(copy.deepcopy(module).train(mode), images, said)
+            found = scores_of(copy.deepcopy(module).train(mode), images, said)
+        if not isinstance(found, Tensor) or not bool(found.isfinite().all()):
+            what = "NaN or Inf" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            name = "training" if mode else "evaluation"
+            raise BadRequest(f"{said} gives {what} in {name} mode; return finite scores alone")
+        return found
 
     if not _close(scores(whole, True), scores(whole, True, seed=1)):
         raise BadRequest(

@@ -7,6 +7,7 @@ paper.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -73,6 +74,23 @@ class GradientMatching(Objective):
         if not 0 < self.lr_network < float("inf"):
             raise BadRequest(f"lr_network {self.lr_network:g}: a positive number is needed")
 
+    def check(self, problem: Problem) -> None:
+        """Refuse a network that cannot be differentiated twice, which the way back needs."""
+        plain = dataclasses.replace(problem.compute, compile=False)
+        module = problem.network.draw(Key(0), plain.device)
+        derivatives = LossGradients(module, *DISTANCES[self.distance], plain)
+        tensors = Functional(module, "forward", plain).tensors(module)
+        image = torch.zeros(1, *problem.layout.shape, device=plain.device)
+        label = torch.zeros(1, problem.layout.classes, device=plain.device)
+        try:
+            target = derivatives.gradient(tensors, image, label, 1)
+            derivatives.match(tensors, image, label, target)
+        except (RuntimeError, NotImplementedError) as error:
+            raise BadRequest(
+                f"network {problem.network.name}: gradient matching needs second derivatives, "
+                f"which it does not have ({error}); take another network, or a method such as lodm"
+            ) from error
+
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state with the first network."""
         return self._with_network(0, problem, key)
@@ -82,7 +100,7 @@ class GradientMatching(Objective):
     ) -> Match:
         """Return the loss of this step and its gradients for images and labels."""
         derivatives = self._derivatives(problem)
-        tensors = network_tensors(state)
+        tensors = self._training(problem).arranged(network_tensors(state))
         n = problem.layout.per_class
         image, label = torch.empty_like(images), torch.empty_like(labels)
         total = torch.zeros((), device=images.device)
@@ -113,7 +131,8 @@ class GradientMatching(Objective):
             return self._with_network(state["drawn"] + 1, problem, key)
         with torch.no_grad():
             images, labels = synthetic(torch.arange(len(synthetic), device=problem.compute.device))
-        tensors = {name: tensor.clone() for name, tensor in network_tensors(state).items()}
+        before = self._training(problem).arranged(network_tensors(state))
+        tensors = {name: tensor.clone() for name, tensor in before.items()}
         self._train(tensors, images, labels, problem, key)
         self._calibrate(tensors, problem, key)
         return {"network": nested(tensors), "outer": outer, "drawn": state["drawn"]}

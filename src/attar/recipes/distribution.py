@@ -41,7 +41,7 @@ def lodm(task: Task) -> Recipe:
     rank, lr, augmentation, card = 2, 1.0, _augmentation(task), "dsa-1000"
     if task.dataset == "mnist":
         if task.ipc >= 10:
-            rank, augmentation = 8, "none"
+            rank, augmentation, card = 8, "none", "dc-1000"
         else:
             augmentation = DSA
     elif task.dataset == "tiny_imagenet":

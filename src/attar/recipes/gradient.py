@@ -2,8 +2,9 @@
 
 Source: the DC and DSA authors' commands and loop table; the low-rank plugin authors' recorded
 settings per dataset and budget. A dataset that they did not use gets those of CIFAR-10; a budget
-that they did not use gets the settings of the nearest one below it. One iteration of the
-papers is one network, that is `GradientMatching.outer` updates of the set.
+that they did not use gets loops between those of its neighbours, and otherwise the settings of the
+nearest one below it. One iteration of the papers is one network, that is
+`GradientMatching.outer` updates of the set.
 """
 
 from __future__ import annotations
@@ -76,23 +77,26 @@ def dsa(task: Task) -> Recipe:
 
 
 def lodc(task: Task) -> Recipe:
-    """Return LoDC: factors started from noise."""
+    """Return LoDC: factors started from noise.
+
+    The card is that of the authors' code; their paper speaks of 1,000 updates (``dc-1000``).
+    """
     return _recipe(task, "none", LowRank(_rank(task)), "noise", _card(task))
 
 
 def lodsa(task: Task) -> Recipe:
     """Return LoDSA: factors started from noise, with the authors' exceptions.
 
-    They mirror MNIST's digits, and at 50 images per class they match them unaugmented.
+    They mirror MNIST's digits, and at 50 images per class they use them unaugmented.
     """
-    rank, augment = _rank(task), DSA
+    rank, augment, card = _rank(task), DSA, "dsa-1000"
     if task.dataset == "mnist" and task.ipc >= 50:
-        rank, augment = 8, "none"
+        rank, augment, card = 8, "none", "plain-1000"
     elif task.dataset in NOT_MIRRORED and task.dataset != "mnist":
         augment = DSA.replace("_flip", "")
     elif task.dataset == "cifar100" and task.ipc >= 10:
         rank = 8
-    return _recipe(task, augment, LowRank(rank), "noise", "dsa-1000")
+    return _recipe(task, augment, LowRank(rank), "noise", card)
 
 
 METHODS = (

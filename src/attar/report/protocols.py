@@ -136,7 +136,7 @@ def by_protocol(entry: Entry, evaluation: Evaluation, row: Row) -> dict[Protocol
 
 def _same(one: Baseline, row: Row, measured: Mapping[Protocol, Accuracy]) -> bool:
     def identity(of: Row) -> tuple[object, ...]:
-        return of.kind, of.name, of.images_per_class, of.bytes
+        return of.kind, of.name, of.images_per_class, of.bytes, of.note
 
     agree = all(one.accuracies.get(p, value) == value for p, value in measured.items())
     # classes differ between artefacts of one size, and the same note may stand for other data

@@ -74,7 +74,14 @@ def write_entry(path: Path, entry: Entry, *, title: str | None = None) -> None:
     Raises:
         RunFailed: the file could not be written.
     """
-    protocols = protocols_of([entry])
+    own = protocols_of([entry])
+    measured = [
+        protocol
+        for evaluation in entry.evaluations
+        for row in evaluation.rows
+        for protocol in by_protocol(entry, evaluation, row)
+    ]
+    protocols = list(dict.fromkeys([*own, *measured]))
     words = phrases(protocols)
     found: dict[tuple[str, str], Row] = {}
     for evaluation in entry.evaluations:
