@@ -167,9 +167,9 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
         # a plain count says what memory it takes only once the form is known
         rows = Layout(train.classes, budget.images_per_class or 1, train.shape)
         form = published(1).parametrization
-        for _ in range(2):  # a larger memory may have another form
-            recipe = published(planned_ledger(rows, form, "float32").paper // full)
-            form = recipe.parametrization
+        recipe = published(planned_ledger(rows, form, "float32").paper // full)
+        # a larger memory may have another form, and then takes more still
+        recipe = published(planned_ledger(rows, recipe.parametrization, "float32").paper // full)
     channels, height, width = train.shape
     network = make(recipe.network, channels, (height, width), train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
