@@ -664,6 +664,22 @@ def test_a_new_network_after_every_step_is_not_trained() -> None:
         assert not torch.allclose(a, b, atol=1e-2)
 
 
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_advance_leaves_the_state_it_was_given(norm: str) -> None:
+    problem = tiny_problem(tiny_data(3), 2, NETWORKS[norm])
+    objective = GradientMatching(BATCH, DSA, outer=2, inner=2)
+    run = tiny_run(objective, problem)
+    state = started(objective, problem)
+    kept = {name: tensor.clone() for name, tensor in weights_in(state).items()}
+    first = objective.advance(run.synthetic, problem, state, KEY)
+    second = objective.advance(run.synthetic, problem, state, KEY)
+    assert (state["outer"], first["outer"], second["outer"]) == (0, 1, 1)
+    for name, tensor in weights_in(state).items():
+        assert torch.equal(tensor, kept[name]) and not tensor.requires_grad
+        assert torch.equal(weights_in(first)[name], weights_in(second)[name])
+    assert not torch.equal(weights_in(first)["classifier.weight"], kept["classifier.weight"])
+
+
 # what carries the gradients on
 
 

@@ -200,13 +200,11 @@ class GradientMatching(Objective):
         return problem.cache["training"]
 
     def _derivatives(self, problem: Problem) -> LossGradients:
-        if "derivatives" not in problem.cache:
-            problem.cache["derivatives"] = LossGradients(
-                problem.network.draw(Key(0), problem.compute.device),
-                *DISTANCES[self.distance],
-                problem.compute,
-            )
-        return problem.cache["derivatives"]
+        name = f"derivatives of {self.distance}"
+        if name not in problem.cache:
+            module = problem.network.draw(Key(0), problem.compute.device)
+            problem.cache[name] = LossGradients(module, *DISTANCES[self.distance], problem.compute)
+        return problem.cache[name]
 
 
 def network_tensors(state: dict[str, Any]) -> Tensors:
