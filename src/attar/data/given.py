@@ -16,7 +16,7 @@ from attar.data.images import LabelledImages
 from attar.data.pairs import parts_from_arrays
 from attar.data.reading import Watch
 from attar.data.resizing import Resize, wanted_size
-from attar.data.sources import load_source
+from attar.data.sources import kind_of, load_source
 from attar.data.splits import Splits, assemble, check_zca, hold_out
 from attar.data.subsets import Classes, wanted_subset
 from attar.errors import BadRequest
@@ -154,13 +154,6 @@ def as_splits(
         f"{type(data).__name__} is no data; give a source name, a map-style Dataset, a pair of "
         "images and labels (tensors or arrays), LabelledImages or Splits"
     )
-
-
-def kind_of(path: Path) -> str:
-    """Return the kind of source that a path is."""
-    if path.is_dir():
-        return "folder"
-    return "csv" if path.suffix.lower() in (".csv", ".tsv") else "npz"
 
 
 def is_pair(data: Any) -> bool:

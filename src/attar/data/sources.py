@@ -141,14 +141,20 @@ def load_source(
     return assemble(parts, name=parts.name or label, source=source, zca=zca)
 
 
+def kind_of(path: Path) -> str:
+    """Return the kind of source that a path is."""
+    if path.is_dir():
+        return "folder"
+    return "csv" if path.suffix.lower() in (".csv", ".tsv") else "npz"
+
+
 def unknown_source(source: str, name: str) -> BadRequest:
     """Return the refusal of a source, with the prefix that an existing path lacks."""
     path = Path(source).expanduser()
     if path.is_dir():
         return BadRequest(f"source {source!r} is a folder; write folder:{source}")
     if path.is_file():
-        kind = (
-            "a table write csv" if path.suffix.lower() in (".csv", ".tsv") else "arrays write npz"
-        )
-        return BadRequest(f"source {source!r} is a file; for {kind}:{source}")
+        kind = kind_of(path)
+        what = "a table" if kind == "csv" else "arrays"
+        return BadRequest(f"source {source!r} is a file; for {what} write {kind}:{source}")
     return unknown("source", name, [row for row, _ in source_rows()])

@@ -12,6 +12,7 @@ from attar.data.decoding import Files
 from attar.data.indexed import Index, Listing, listing, load_index
 from attar.data.reading import Reading
 from attar.data.splits import Parts
+from attar.data.subsets import is_whole
 from attar.errors import BadRequest
 
 PATH_COLUMNS = ("path", "file", "image", "filename")
@@ -69,7 +70,7 @@ def index_csv(argument: str) -> Index:
     train = [row for row in rows if row.part == "train"]
     if not train:
         raise BadRequest(f"{table} has no rows of the training part; add some")
-    numbers = all(is_whole(row.label) for row in rows)
+    numbers = all(is_whole(row.label.removeprefix("-")) for row in rows)
     # 07 and 7 are one class
     names = {row.label: str(int(row.label)) if numbers else row.label for row in rows}
     classes = sorted({names[row.label] for row in train}, key=int if numbers else None)
@@ -150,8 +151,3 @@ def find_column(columns: list[str], names: tuple[str, ...], table: Path) -> int:
         f"{table}, line 1: there is no column {names[0]} (or {' or '.join(names[1:])}); the "
         f"columns are {', '.join(columns) or '(none)'}"
     )
-
-
-def is_whole(text: str) -> bool:
-    """Tell whether a label is a whole number."""
-    return text.isascii() and text.removeprefix("-").isdigit()

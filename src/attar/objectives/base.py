@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -42,6 +43,11 @@ class Problem:
     layout: Layout
     compute: Compute
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def mixes_samples(self) -> bool:
+        """Whether the network in training mode lets images of a batch affect each other."""
+        return self.network.mixes_samples()
 
 
 @dataclass(frozen=True)

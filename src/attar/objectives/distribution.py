@@ -54,7 +54,7 @@ class DistributionMatching(Objective):
         drawn = problem.network.draw(key.fold("network"), problem.compute.device)
         embedding = _embedding(problem)
         tensors = embedding.tensors(drawn)
-        mixed = _mixes_samples(problem)
+        mixed = problem.mixes_samples
         real = self._real_means(
             embedding, tensors, problem, key, None if mixed else problem.compute.chunk
         )
@@ -127,12 +127,6 @@ def _embedding(problem: Problem) -> Functional:
         module = problem.network.draw(Key(0), problem.compute.device)
         problem.cache["embedding"] = Functional(module.train(), "embed", problem.compute)
     return problem.cache["embedding"]
-
-
-def _mixes_samples(problem: Problem) -> bool:
-    if "mixes_samples" not in problem.cache:
-        problem.cache["mixes_samples"] = problem.network.mixes_samples()
-    return problem.cache["mixes_samples"]
 
 
 def _groups(problem: Problem, chunk: int | None) -> Iterator[range]:

@@ -100,7 +100,7 @@ class GradientMatching(Objective):
     ) -> Match:
         """Return the loss of this step and its gradients for images and labels."""
         derivatives = self._derivatives(problem)
-        tensors = self._training(problem).arranged(network_tensors(state))
+        tensors = self._tensors(problem, state)
         n = problem.layout.per_class
         image, label = torch.empty_like(images), torch.empty_like(labels)
         total = torch.zeros((), device=images.device)
@@ -131,7 +131,7 @@ class GradientMatching(Objective):
             return self._with_network(state["drawn"] + 1, problem, key)
         with torch.no_grad():
             images, labels = synthetic(torch.arange(len(synthetic), device=problem.compute.device))
-        before = self._training(problem).arranged(network_tensors(state))
+        before = self._tensors(problem, state)
         tensors = {name: tensor.clone() for name, tensor in before.items()}
         self._train(tensors, images, labels, problem, key)
         self._calibrate(tensors, problem, key)
@@ -183,7 +183,7 @@ class GradientMatching(Objective):
     @torch.no_grad()
     def _calibrate(self, tensors: Tensors, problem: Problem, key: Key) -> None:
         """Let batch normalization see real images of all classes, in place."""
-        if not problem.network.mixes_samples():
+        if not problem.mixes_samples:
             return
         data = problem.data
         index = [
@@ -192,6 +192,10 @@ class GradientMatching(Objective):
         ]
         batch = data.take(torch.cat(index)).to(problem.compute.device)
         self._training(problem).plain(tensors, batch)
+
+    def _tensors(self, problem: Problem, state: State) -> Tensors:
+        """Return the tensors of the inner network as compiled functions take them."""
+        return self._training(problem).arranged(network_tensors(state))
 
     def _training(self, problem: Problem) -> Functional:
         if "training" not in problem.cache:
