@@ -12,12 +12,21 @@ from attar.engine import Optimiser, Run
 from attar.networks import build
 from attar.objectives import DistributionMatching, GradientMatching, Objective, Problem
 from attar.rng import Key
-from attar.synthetic import Layout, LowRank, Parametrization, Pixels, Synthetic, Tiled
+from attar.synthetic import (
+    Layout,
+    LowRank,
+    OrderedSVD,
+    Parametrization,
+    Pixels,
+    Synthetic,
+    Tiled,
+)
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {
     "pixels": Pixels(),
     "low_rank": LowRank(2),
     "tiled": Tiled(2),
+    "ordered_svd": OrderedSVD(),
 }
 OBJECTIVES: dict[str, Objective] = {
     "distribution": DistributionMatching(batch_real=5),

@@ -270,5 +270,5 @@ def test_every_recipe_can_be_built(method: str, channels: int, size: tuple[int, 
     shape = (channels, *size)
     found = METHODS[method].recipe(Task("own", 1, shape, 3))
     build(found.network, channels, size, 3)
-    found.parametrization.values(1, shape)
+    found.parametrization.values(Layout(1, 1, shape))
     assert found.card in CARDS

@@ -26,7 +26,7 @@ from references.tiling import decoded
 def test_tiles_are_those_of_the_paper(
     shape: tuple[int, int, int], factor: int, padding: list[float]
 ) -> None:
-    store = Tiled(factor, tuple(padding)).build(2 * factor**2, shape)
+    store = Tiled(factor, tuple(padding)).build(Layout(1, 2 * factor**2, shape))
     store.start_from_noise(Key(0))
     assert isinstance(store, Tiles)
     stored = store.stored(torch.arange(2)).detach()
@@ -39,8 +39,8 @@ def test_tiles_are_those_of_the_paper(
 
 def test_bytes_are_those_of_the_stored_images() -> None:
     form = Tiled(2)
-    assert form.values(40, (3, 32, 32)) == 10 * 3072
-    assert form.values(41, (3, 32, 32)) == 11 * 3072
+    assert form.values(Layout(1, 40, (3, 32, 32))) == 10 * 3072
+    assert form.values(Layout(1, 41, (3, 32, 32))) == 11 * 3072
     # the papers' memory of 10 images per class holds 40
     layout = (10, (3, 32, 32))
 
@@ -53,7 +53,10 @@ def test_bytes_are_those_of_the_stored_images() -> None:
 @pytest.mark.parametrize("size", [8, 7])
 def test_fit_finds_what_can_be_represented(size: int) -> None:
     form = Tiled(2, (0.4,))
-    source, target = form.build(8, (1, size, size)), form.build(8, (1, size, size))
+    source, target = (
+        form.build(Layout(1, 8, (1, size, size))),
+        form.build(Layout(1, 8, (1, size, size))),
+    )
     source.start_from_noise(Key(1))
     rows = source(torch.arange(8)).detach()
     target.fit(rows)
@@ -61,7 +64,7 @@ def test_fit_finds_what_can_be_represented(size: int) -> None:
 
 
 def test_fit_is_the_nearest() -> None:
-    store = Tiled(2).build(4, (1, 6, 6))
+    store = Tiled(2).build(Layout(1, 4, (1, 6, 6)))
     assert isinstance(store, Tiles)
     rows = torch.randn(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     store.fit(rows)
@@ -81,7 +84,7 @@ def test_fit_is_the_nearest() -> None:
 
 def test_factors_of_tiled_images(tmp_path: Path) -> None:
     form = LowRank(2, Tiled(2))
-    assert form.values(8, (1, 8, 8)) == 2 * 2 * (8 + 8)
+    assert form.values(Layout(1, 8, (1, 8, 8))) == 2 * 2 * (8 + 8)
     synthetic = Synthetic(Layout(2, 4, (1, 8, 8)), form)
     synthetic.images.start_from_noise(Key(3))
     assert [tuple(t.shape) for t in synthetic.state_dict().values()] == [(2, 1, 8, 2), (2, 1, 2, 8)]
@@ -115,4 +118,4 @@ def test_factors_that_do_not_cut(factor: int, text: str) -> None:
 
 def test_padding_of_other_channels() -> None:
     with pytest.raises(BadRequest, match="2 padding values for 3 channel"):
-        Tiled(2, (0.0, 1.0)).build(1, (3, 8, 8))
+        Tiled(2, (0.0, 1.0)).build(Layout(1, 1, (3, 8, 8)))

@@ -365,10 +365,12 @@ class Session:
             }
         )
         synthetic = Synthetic(plan.layout, plan.recipe.parametrization, card.learned_labels)
+        synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
+        synthetic.settle()
         # rounded as it will be stored, so that what is returned equals what is loaded again
         dtype = getattr(torch, card.storage)
         synthetic.load_state_dict(
-            {name: tensor.detach().cpu().to(dtype).float() for name, tensor in tensors.items()}
+            {name: tensor.to(dtype).float() for name, tensor in synthetic.state_dict().items()}
         )
         return Artefact(card, synthetic.requires_grad_(False), plan.train.preprocessing)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import BadRequest, RunFailed, unknown
-from attar.objectives import Match, Objective, Problem
+from attar.objectives import Match, Objective, Penalty, Problem
 from attar.rng import Key
 from attar.synthetic import Synthetic
 from attar.tensors import all_finite, dotted, nested
@@ -83,6 +83,7 @@ class Run:
             constant.
         average: weight of the past in a running average of the set, from 0 to below 1; over the
             first steps it is lower. 0 for none.
+        penalty: on what is stored, added to the loss.
 
     Raises:
         BadRequest: a learnt tensor has no optimiser, or the objective refuses the problem.
@@ -97,12 +98,16 @@ class Run:
         key: Key,
         steps: int | None = None,
         average: float = 0.0,
+        penalty: Penalty | None = None,
     ) -> None:
         objective.check(problem)
+        if penalty is not None:
+            penalty.check(synthetic)
         if not 0 <= average < 1:
             raise BadRequest(f"--average {average:g}: from 0 to below 1")
         self.synthetic = synthetic
         self.objective = objective
+        self.penalty = penalty
         self.problem = problem
         self.key = key
         self.step = 0
@@ -142,12 +147,15 @@ class Run:
         match = self.objective.match(
             images.detach(), labels.detach(), self.problem, self._seen_state(), key
         )
-        loss = match.loss.item()
+        penalty = None if self.penalty is None else self.penalty(self.synthetic)
+        loss = match.loss.item() + (0.0 if penalty is None else penalty.item())
         if not math.isfinite(loss):
             raise self._diverged(loss)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         self._pull_back(images, labels, match)
+        if penalty is not None:
+            penalty.backward()
         for role, params in self.roles.items():
             limit = self.settings[role].clip
             if limit is not None:

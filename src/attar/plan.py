@@ -24,13 +24,13 @@ from attar.engine import Run
 from attar.errors import BadRequest, unknown
 from attar.evaluation import CARDS
 from attar.networks import Network, make
-from attar.objectives import Objective, Problem
+from attar.objectives import Objective, Penalty, Problem
 from attar.recipes import METHODS, Recipe, Task
 from attar.request import Request
 from attar.rng import Key
 from attar.synthetic import Layout, LowRank, Parametrization, Synthetic, planned_ledger
 
-Part = TypeVar("Part", Objective, Selector)
+Part = TypeVar("Part", Objective, Selector, Penalty)
 
 # the smallest class must have this many images before some are held out unasked
 _HELD_OUT_FROM = 20
@@ -96,24 +96,28 @@ class Plan:
             RunFailed: the training of a network to choose with diverged.
         """
         key = Key(self.request.seed)
-        synthetic = Synthetic(self.layout, self.recipe.parametrization, self.recipe.learned_labels)
+        recipe = self.recipe
+        synthetic = Synthetic(self.layout, recipe.parametrization, recipe.learned_labels)
         problem = Problem(self.train, self.network, self.layout, self.compute)
         # refused before a network is trained for the start
-        self.recipe.objective.check(problem)
-        selector = self.recipe.start
+        recipe.objective.check(problem)
+        selector = recipe.start
         if selector is None:
             synthetic.images.start_from_noise(key.fold("start"))
         elif not blank:
             synthetic.images.fit(self._real_start(selector, key.fold("start"), watch))
+        if synthetic.labels is not None:
+            synthetic.labels.fit(recipe.first_labels(self.layout))
         synthetic.to(self.compute.device)
         return Run(
             synthetic,
-            self.recipe.objective,
+            recipe.objective,
             problem,
-            self.recipe.optimisers,
+            recipe.optimisers,
             key,
             self.steps,
             self.request.average,
+            recipe.penalty,
         )
 
     @property
@@ -125,7 +129,7 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What two runs must share to have the same result, step by step."""
         recipe = self.recipe
-        return {
+        identity = {
             "method": self.request.method,
             "seed": self.request.seed,
             "objective": {"name": recipe.objective.name, **_settings(recipe.objective)},
@@ -143,6 +147,9 @@ class Plan:
             "data": fingerprint(self.train),
             "compute": self.compute.describe(),
         }
+        if recipe.penalty is not None:
+            identity["penalty"] = {"name": recipe.penalty.name, **_settings(recipe.penalty)}
+        return identity
 
     def _is_scheduled(self) -> bool:
         return any(opt.schedule != "constant" for opt in self.recipe.optimisers.values())
@@ -254,11 +261,14 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
     images = dataclasses.replace(recipe.optimisers["images"], **chosen)
     changes["optimisers"] = {**recipe.optimisers, "images": images}
     start = dataclasses.replace(recipe, **changes).start
-    settable = [start] if start is not None and _settings(start) else []
-    *selector, changes["objective"] = _each_with_its_settings(
-        [*settable, recipe.objective], request.settings()
-    )
-    changes["selector"] = selector[0] if selector else None
+    parts: dict[str, Any] = {
+        "selector": start if start is not None and _settings(start) else None,
+        "penalty": recipe.penalty,
+        "objective": recipe.objective,
+    }
+    given = {name: part for name, part in parts.items() if part is not None}
+    settled = _each_with_its_settings(list(given.values()), request.settings())
+    changes |= dict(parts) | dict(zip(given, settled, strict=True))
     return dataclasses.replace(recipe, **changes)
 
 
@@ -276,7 +286,7 @@ def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, str]) -> l
 
 
 def with_settings(objective: Part, given: Mapping[str, str]) -> Part:
-    """Return an objective or a selector with settings read from text.
+    """Return an objective, a penalty or a selector with settings read from text.
 
     Raises:
         BadRequest: an unknown setting, or a value of the wrong kind.
@@ -374,13 +384,17 @@ def fingerprint(data: LabelledImages) -> str:
     for part in data.images.split(4096):
         digest.update(part.cpu().contiguous().numpy().data)
     digest.update(data.labels.cpu().contiguous().numpy().data)
+    if data.targets is not None:
+        digest.update(data.targets.cpu().contiguous().numpy().data)
+    if data.prepared:
+        digest.update(b"prepared")
     digest.update(getattr(data.preprocessing.whitening, "kind", "none").encode())
     for tensor in whitening_tensors(data.preprocessing).values():
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
 
 
-def _settings(part: Objective | Selector) -> dict[str, Any]:
+def _settings(part: Objective | Selector | Penalty) -> dict[str, Any]:
     return dataclasses.asdict(part)  # pyright: ignore[reportArgumentType]
 
 

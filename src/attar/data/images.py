@@ -26,6 +26,9 @@ class LabelledImages:
         preprocessing: what turns pixels into network inputs.
         name: how messages and artefacts call this set.
         may_lack_classes: allow classes without images, as a test set may have.
+        prepared: whether ``images`` are network inputs already, in any range, as those of an
+            artefact are.
+        targets: N×K label values, float32, where there are more than class indices.
 
     Raises:
         BadRequest: fewer than two classes, an empty class, a label out of range, NaN or Inf,
@@ -38,6 +41,8 @@ class LabelledImages:
     preprocessing: Preprocessing
     name: str = "data"
     may_lack_classes: bool = False
+    prepared: bool = False
+    targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_images(
@@ -46,7 +51,13 @@ class LabelledImages:
             len(self.class_names),
             self.name,
             may_lack_classes=self.may_lack_classes,
+            any_range=self.prepared,
         )
+        if self.targets is not None and self.targets.shape != (len(self.labels), self.classes):
+            raise BadRequest(
+                f"{self.name}: label values of shape {tuple(self.targets.shape)}; "
+                f"{len(self.labels)}×{self.classes} are needed"
+            )
         if len(self.preprocessing.mean) != self.images.shape[1]:
             raise BadRequest(
                 f"{self.name}: images have {self.images.shape[1]} channel(s), but the "
@@ -81,8 +92,17 @@ class LabelledImages:
     def take(self, index: Tensor) -> Tensor:
         """Return network inputs (B×C×H×W float32) of the images at ``index``."""
         picked = self.images[index.to(self.images.device)]
+        if self.prepared:
+            return picked.float()
         pixels = picked.float().div_(255) if picked.dtype == torch.uint8 else picked.float()
         return self.preprocessing.apply(pixels)
+
+    def target(self, index: Tensor) -> Tensor:
+        """Return the label values (B×K float32) at ``index``: one-hot where there are none."""
+        if self.targets is not None:
+            return self.targets[index.to(self.targets.device)]
+        labels = self.labels[index.to(self.labels.device)]
+        return torch.nn.functional.one_hot(labels, self.classes).float()
 
     def draw(self, label: int, count: int, key: Key) -> Tensor:
         """Return ``count`` distinct indices of one class; all of them where it has fewer."""
@@ -104,8 +124,12 @@ class LabelledImages:
     def subset(self, index: Tensor) -> LabelledImages:
         """Return the set of the images at ``index``, with the same preprocessing."""
         index = index.to(self.images.device)
+        targets = None if self.targets is None else self.targets[index.to(self.targets.device)]
         return dataclasses.replace(
-            self, images=self.images[index], labels=self.labels[index.to(self.labels.device)]
+            self,
+            images=self.images[index],
+            labels=self.labels[index.to(self.labels.device)],
+            targets=targets,
         )
 
     def split(self, fraction: float, key: Key) -> tuple[LabelledImages, LabelledImages]:
@@ -130,16 +154,23 @@ class LabelledImages:
         # two views of one tensor, so that the images are there once
         parts = both.images.split([len(kept), len(held)])
         labels = both.labels.split([len(kept), len(held)])
+        targets = [None, None]
+        if both.targets is not None:
+            targets = both.targets.split([len(kept), len(held)])
         train, validation = (
-            dataclasses.replace(self, images=images, labels=own)
-            for images, own in zip(parts, labels, strict=True)
+            dataclasses.replace(self, images=images, labels=own, targets=values)
+            for images, own, values in zip(parts, labels, targets, strict=True)
         )
         return train, validation
 
     def to(self, device: str | torch.device) -> LabelledImages:
         """Return the set with its images and labels on ``device``."""
+        targets = None if self.targets is None else self.targets.to(device)
         return dataclasses.replace(
-            self, images=self.images.to(device), labels=self.labels.to(device)
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            targets=targets,
         )
 
 
@@ -160,7 +191,13 @@ def stratified(
 
 
 def check_images(
-    images: Tensor, labels: Tensor, classes: int, name: str, *, may_lack_classes: bool = False
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    name: str,
+    *,
+    may_lack_classes: bool = False,
+    any_range: bool = False,
 ) -> None:
     """Refuse tensors that are no labelled image set; see `LabelledImages`."""
     if images.ndim != 4:
@@ -179,7 +216,7 @@ def check_images(
         )
     check_labels(labels, classes, name, may_lack_classes=may_lack_classes)
     if images.is_floating_point():
-        check_float_range(images, name)
+        check_float_range(images, name, any_range=any_range)
 
 
 def check_labels(
@@ -204,13 +241,13 @@ def check_labels(
         )
 
 
-def check_float_range(images: Tensor, name: str) -> None:
-    """Refuse floating images with NaN, Inf or values outside [0, 1]."""
+def check_float_range(images: Tensor, name: str, *, any_range: bool = False) -> None:
+    """Refuse floating images with NaN, Inf or, but for ``any_range``, values outside [0, 1]."""
     finite = torch.isfinite(images).flatten(1).all(dim=1)
     if not bool(finite.all()):
         raise BadRequest(f"{name}: image {int((~finite).nonzero()[0])} holds NaN or Inf")
     low, high = float(images.min()), float(images.max())
-    if low < 0 or high > 1:
+    if not any_range and (low < 0 or high > 1):
         raise BadRequest(
             f"{name}: floating images run from {low:g} to {high:g}; scale them to [0, 1], "
             "or give uint8 images"

@@ -1,6 +1,6 @@
 """Objectives: each turns images and labels into a loss and gradients."""
 
-from attar.objectives.base import Match, Objective, Problem, State, gradients
+from attar.objectives.base import Match, Objective, Penalty, Problem, State, gradients
 from attar.objectives.distribution import DistributionMatching
 from attar.objectives.gradient import GradientMatching
 
@@ -14,6 +14,7 @@ __all__ = [
     "GradientMatching",
     "Match",
     "Objective",
+    "Penalty",
     "Problem",
     "State",
     "gradients",

@@ -126,6 +126,23 @@ class Objective(ABC):
         del problem
 
 
+class Penalty(ABC):
+    """A term of the loss on what is stored, whatever it is compared with.
+
+    Subclasses are frozen dataclasses: their fields are its settings, weights among them.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, synthetic: Synthetic) -> Tensor:
+        """Return the term, a scalar that reaches the stored tensors."""
+
+    def check(self, synthetic: Synthetic) -> None:
+        """Refuse, before any work, a set that has nothing to penalize."""
+        del synthetic
+
+
 def gradients(loss: Tensor, images: Tensor, labels: Tensor | None = None) -> Match:
     """Return the match of a plain scalar loss; for objectives without a reverse pass of their own.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+from torch.nn import functional
+
 from attar.coresets import SELECTORS, Selector
 from attar.engine import Optimiser
-from attar.objectives import Objective
-from attar.synthetic import Parametrization
+from attar.objectives import Objective, Penalty
+from attar.synthetic import Layout, Parametrization
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Recipe:
         network: name of the network to match in.
         card: name of the evaluation card.
         learned_labels: whether labels are stored and learnt.
+        centred_labels: start them at one-hot minus 1/K, divided by √(K/10), in place of
+            one-hot (Zhou et al. 2022).
+        penalty: on what is stored, added to the loss; None for none.
         selector: the settings of ``init``; None for its defaults.
     """
 
@@ -52,6 +59,8 @@ class Recipe:
     network: str
     card: str
     learned_labels: bool = False
+    centred_labels: bool = False
+    penalty: Penalty | None = None
     selector: Selector | None = None
 
     @property
@@ -60,6 +69,13 @@ class Recipe:
         if self.init == "noise":
             return None
         return self.selector or SELECTORS[self.init]()
+
+    def first_labels(self, layout: Layout) -> Tensor:
+        """Return the N×K label values that learnt labels start from."""
+        labels = functional.one_hot(layout.class_of_row(), layout.classes).float()
+        if not self.centred_labels:
+            return labels
+        return (labels - 1 / layout.classes) / math.sqrt(layout.classes / 10)
 
 
 @dataclass(frozen=True)

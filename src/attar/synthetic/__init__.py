@@ -1,21 +1,24 @@
 """Synthetic sets: what is stored, and how it becomes images and labels."""
 
+from attar.synthetic.layout import Layout
 from attar.synthetic.parametrization import (
     PARAMETRIZATIONS,
     LowRank,
+    OrderedSVD,
     Parametrization,
     Pixels,
     Tiled,
     from_description,
 )
 from attar.synthetic.stores import Store
-from attar.synthetic.synthetic_set import STORAGE_TYPES, Layout, Synthetic, planned_ledger
+from attar.synthetic.synthetic_set import STORAGE_TYPES, Synthetic, planned_ledger
 
 __all__ = [
     "PARAMETRIZATIONS",
     "STORAGE_TYPES",
     "Layout",
     "LowRank",
+    "OrderedSVD",
     "Parametrization",
     "Pixels",
     "Store",

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from attar.errors import BadRequest, unknown
-from attar.synthetic import stores, tiles
+from attar.synthetic import ordered, stores, tiles
+from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
 
 
@@ -40,12 +41,31 @@ class Parametrization(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def build(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> Store:
-        """Return an empty store of ``count`` images of ``shape`` (C, H, W)."""
+    def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
+        """Return an empty store of the images of ``layout``."""
 
     @abstractmethod
-    def values(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> int:
-        """Return how many values that store keeps, without building it."""
+    def values(self, layout: Layout, leaf: Leaf = DENSE) -> int:
+        """Return how many values that store keeps and the papers count, without building it."""
+
+    def beside(self, layout: Layout) -> int:
+        """Return how many values it keeps that the papers do not count."""
+        del layout
+        return 0
+
+    def build_labels(self, layout: Layout, images: Store) -> Store:
+        """Return an empty store of learnt labels, K values for each row.
+
+        Args:
+            layout: the rows.
+            images: what `build` returned, for forms whose labels are made as images are.
+        """
+        del images
+        return stores.Dense(layout.rows, (layout.classes,))
+
+    def label_values(self, layout: Layout) -> int:
+        """Return how many values the store of learnt labels keeps."""
+        return layout.rows * layout.classes
 
     def describe(self) -> dict[str, Any]:
         """Return the settings with the name, as `from_description` reads them."""
@@ -58,13 +78,13 @@ class Pixels(Parametrization):
 
     name: ClassVar[str] = "pixels"
 
-    def build(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> Store:
-        """Return one array of ``count`` images."""
-        return leaf.make(count, shape)
+    def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
+        """Return one array of all images."""
+        return leaf.make(layout.rows, layout.shape)
 
-    def values(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> int:
+    def values(self, layout: Layout, leaf: Leaf = DENSE) -> int:
         """Return C·H·W values per image, or what the leaf keeps of them."""
-        return count * leaf.values(shape)
+        return layout.rows * leaf.values(layout.shape)
 
 
 @dataclass(frozen=True)
@@ -78,7 +98,7 @@ class LowRank(Parametrization):
         base: what is factored.
 
     Example:
-        >>> LowRank(2).values(10, (3, 32, 32)) == 10 * 3 * 2 * (32 + 32)
+        >>> LowRank(2).values(Layout(10, 1, (3, 32, 32))) == 10 * 3 * 2 * (32 + 32)
         True
     """
 
@@ -93,13 +113,25 @@ class LowRank(Parametrization):
         if isinstance(self.base, LowRank):
             raise BadRequest("low-rank factors of low-rank factors are one lower rank: set --rank")
 
-    def build(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> Store:
+    def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
         """Return what the base builds, its arrays factored; ``leaf`` is replaced."""
-        return self.base.build(count, shape, self._leaf(shape))
+        return self.base.build(layout, self._leaf(layout.shape))
 
-    def values(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> int:
+    def values(self, layout: Layout, leaf: Leaf = DENSE) -> int:
         """Return the values that the factors keep."""
-        return self.base.values(count, shape, self._leaf(shape))
+        return self.base.values(layout, self._leaf(layout.shape))
+
+    def beside(self, layout: Layout) -> int:
+        """Return what the base keeps beside its images."""
+        return self.base.beside(layout)
+
+    def build_labels(self, layout: Layout, images: Store) -> Store:
+        """Return the label store of the base."""
+        return self.base.build_labels(layout, images)
+
+    def label_values(self, layout: Layout) -> int:
+        """Return the label values of the base."""
+        return self.base.label_values(layout)
 
     def describe(self) -> dict[str, Any]:
         """Return rank and base with the name."""
@@ -127,7 +159,7 @@ class Tiled(Parametrization):
             for zeros, which is the mean of standardised pixels.
 
     Example:
-        >>> Tiled(2).values(8, (3, 32, 32)) == 2 * 3 * 32 * 32
+        >>> Tiled(2).values(Layout(8, 1, (3, 32, 32))) == 2 * 3 * 32 * 32
         True
     """
 
@@ -140,27 +172,90 @@ class Tiled(Parametrization):
         # a description that was JSON has a list
         object.__setattr__(self, "padding", tuple(map(float, self.padding)))
 
-    def build(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> Store:
-        """Return the tiles of as many stored images as ``count`` rows need."""
-        tiles.check_factor(self.factor, shape)
-        stored = leaf.make(self._stored(count), shape)
-        return tiles.Tiles(count, shape, self.factor, self.padding, stored)
+    def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
+        """Return the tiles of as many stored images as the rows need."""
+        tiles.check_factor(self.factor, layout.shape)
+        stored = leaf.make(self._stored(layout), layout.shape)
+        return tiles.Tiles(layout.rows, layout.shape, self.factor, self.padding, stored)
 
-    def values(self, count: int, shape: tuple[int, int, int], leaf: Leaf = DENSE) -> int:
+    def values(self, layout: Layout, leaf: Leaf = DENSE) -> int:
         """Return the values of the stored images."""
-        tiles.check_factor(self.factor, shape)
-        return self._stored(count) * leaf.values(shape)
+        tiles.check_factor(self.factor, layout.shape)
+        return self._stored(layout) * leaf.values(layout.shape)
 
     def describe(self) -> dict[str, Any]:
         """Return factor and padding with the name."""
         return {"name": self.name, "factor": self.factor, "padding": list(self.padding)}
 
-    def _stored(self, count: int) -> int:
-        return -(-count // self.factor**2)
+    def _stored(self, layout: Layout) -> int:
+        return -(-layout.rows // self.factor**2)
+
+
+@dataclass(frozen=True)
+class OrderedSVD(Parametrization):
+    """The n images of a class are U·Σ·V of b components, ordered by significance.
+
+    Learnt labels are made of the same U and Σ, so a component is a piece of an image together
+    with a piece of a label, and a smaller set is what is left without the least significant
+    ones. The papers' count is that of the components, one image's values each.
+
+    Source: Slimmable Dataset Condensation, section 3.4, equation 8.
+
+    Args:
+        components: b, from 1 to n; 0 for n.
+        share: ``all`` for one U and Σ of all classes, ``class`` for one of each.
+
+    Example:
+        >>> OrderedSVD().values(Layout(10, 5, (3, 32, 32))) == 10 * 5 * 3 * 32 * 32
+        True
+    """
+
+    name: ClassVar[str] = "ordered_svd"
+
+    components: int = 0
+    share: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.share not in ("all", "class"):
+            raise unknown("share", self.share, ("all", "class"))
+        if type(self.components) is not int or self.components < 0:
+            raise BadRequest(f"components {self.components!r}: a whole number, 0 or more")
+
+    def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
+        """Return the components and what mixes them."""
+        count = self._count(layout)
+        kept = leaf.make(count * layout.classes, layout.shape)
+        return ordered.OrderedImages(layout, count, self.share == "class", kept)
+
+    def values(self, layout: Layout, leaf: Leaf = DENSE) -> int:
+        """Return the values of the components."""
+        return self._count(layout) * layout.classes * leaf.values(layout.shape)
+
+    def beside(self, layout: Layout) -> int:
+        """Return the values of U and Σ."""
+        groups = layout.classes if self.share == "class" else 1
+        return groups * self._count(layout) * (layout.per_class + 1)
+
+    def build_labels(self, layout: Layout, images: Store) -> Store:
+        """Return the components of the labels, mixed as those of ``images``."""
+        assert isinstance(images, ordered.OrderedImages)
+        return ordered.OrderedLabels(images)
+
+    def label_values(self, layout: Layout) -> int:
+        """Return the values of the components of the labels."""
+        return self._count(layout) * layout.classes**2
+
+    def _count(self, layout: Layout) -> int:
+        if self.components > layout.per_class:
+            raise BadRequest(
+                f"{self.components} components for {layout.per_class} images per class: at most "
+                "as many components as images"
+            )
+        return self.components or layout.per_class
 
 
 PARAMETRIZATIONS: dict[str, type[Parametrization]] = {
-    kind.name: kind for kind in (Pixels, LowRank, Tiled)
+    kind.name: kind for kind in (Pixels, LowRank, Tiled, OrderedSVD)
 }
 
 

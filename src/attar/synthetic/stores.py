@@ -39,6 +39,14 @@ class Store(nn.Module, ABC):
     def fit(self, rows: Tensor) -> None:
         """Set the stored values so that the rows come nearest to ``rows`` (N×*item)."""
 
+    def settle(self, labels: Store | None) -> None:
+        """Bring what is stored into the order in which it is kept; the rows stay as they are.
+
+        Args:
+            labels: the store of learnt labels that goes with it.
+        """
+        del labels
+
     def roles(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the learnt tensors by the role that an optimiser is chosen for."""
         return {"images": list(self.parameters())}

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from attar.budget import Entry, Ledger
 from attar.errors import BadRequest
+from attar.synthetic.layout import Layout
+from attar.synthetic.ordered import BESIDE
 from attar.synthetic.parametrization import Parametrization
-from attar.synthetic.stores import Dense, Store
+from attar.synthetic.stores import Store
 
 STORAGE_TYPES = {
     "float32": torch.float32,
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which rows there are: what an objective may know of a synthetic set.
-
-    Args:
-        classes: K.
-        per_class: images per class n; row i belongs to class i // n.
-        shape: C, H, W of one image.
-    """
-
-    classes: int
-    per_class: int
-    shape: tuple[int, int, int]
-
-    def __len__(self) -> int:
-        return self.classes * self.per_class
-
-    def class_of_row(self) -> Tensor:
-        """Return the class of every row, int64."""
-        return torch.arange(self.classes).repeat_interleave(self.per_class)
 
 
 class Synthetic(nn.Module):
@@ -61,11 +41,11 @@ class Synthetic(nn.Module):
         super().__init__()
         self.layout = layout
         self.parametrization = parametrization
-        self.images: Store = parametrization.build(len(layout), layout.shape)
+        self.images: Store = parametrization.build(layout)
         self.labels: Store | None = None
         self.register_buffer("class_of_row", layout.class_of_row(), persistent=False)
         if learned_labels:
-            self.labels = Dense(len(layout), (layout.classes,))
+            self.labels = parametrization.build_labels(layout, self.images)
             self.labels.fit(self._one_hot(torch.arange(len(layout))))
 
     def __len__(self) -> int:
@@ -75,6 +55,10 @@ class Synthetic(nn.Module):
         """Return images (B×C×H×W, network inputs) and labels (B×K) of the rows at ``index``."""
         labels = self._one_hot(index) if self.labels is None else self.labels(index)
         return self.images(index), labels
+
+    def settle(self) -> None:
+        """Bring what is stored into the order in which it is kept; the rows stay as they are."""
+        self.images.settle(self.labels)
 
     def roles(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the learnt tensors by role; each role has an optimiser of its own."""
@@ -103,14 +87,15 @@ class Synthetic(nn.Module):
 
 def stored_entry(name: str, shape: tuple[int, ...], dtype: str) -> Entry:
     """Return the ledger's line of one tensor of a set."""
-    images = name.startswith("images.")
+    paper = name.startswith("images.") and name not in BESIDE
+    why = "images or their factors" if paper else BESIDE.get(name, "learned labels")
     return Entry(
         name=name,
         shape=shape,
         dtype=dtype,
         bytes=math.prod(shape) * STORAGE_TYPES[dtype].itemsize,
-        paper=images,
-        why="images or their factors" if images else "learned labels",
+        paper=paper,
+        why=why,
     )
 
 
@@ -143,10 +128,11 @@ def planned_ledger(
     """
     if dtype not in STORAGE_TYPES:
         raise BadRequest(f"--storage {dtype!r}: one of {', '.join(STORAGE_TYPES)}")
-    # not len(): a request or a header may speak of more rows than an index can count
-    rows = layout.classes * layout.per_class
-    values = parametrization.values(rows, layout.shape)
-    entries = [stored_entry("images.*", (values,), dtype)]
+    entries = [stored_entry("images.*", (parametrization.values(layout),), dtype)]
+    if beside := parametrization.beside(layout):
+        whole = stored_entry(next(iter(BESIDE)), (beside,), dtype)
+        entries.append(replace(whole, name="images.beside"))
     if learned_labels:
-        entries.append(stored_entry("labels.values", (rows, layout.classes), dtype))
+        values = parametrization.label_values(layout)
+        entries.append(stored_entry("labels.*", (values,), dtype))
     return Ledger((*entries, *extra_entries(extras)))

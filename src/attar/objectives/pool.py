@@ -1,0 +1,132 @@
+"""A pool of networks that are trained on the synthetic set while it is learnt.
+
+Source: Zhou et al., Dataset Distillation using Neural Feature Regression (FRePo), algorithm 1
+and its authors' code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attar.compute import Functional
+from attar.objectives.base import Problem, State
+from attar.objectives.derivatives import Tensors
+from attar.rng import Key
+from attar.synthetic import Synthetic
+from attar.tensors import dotted, nested
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Networks of different ages; each use makes one of them a step older.
+
+    At the beginning network i counts as i·age/size steps old without having been trained, so
+    that they do not all end together. A network older than ``age`` is drawn anew.
+
+    Args:
+        size: number of networks.
+        age: updates of a network before it is drawn anew.
+        lr: learning rate of these updates, by Adam.
+        batch: synthetic images per update, drawn at random; all where there are no more.
+    """
+
+    size: int = 10
+    age: int = 100
+    lr: float = 3e-4
+    batch: int = 1000
+
+    def init(self, problem: Problem, key: Key) -> State:
+        """Return the pool before the first step."""
+        return {
+            str(i): self._drawn(problem, key.fold("pool", i), i * self.age // self.size)
+            for i in range(self.size)
+        }
+
+    def chosen(self, key: Key) -> str:
+        """Return the name of the network that this step uses."""
+        return str(int(torch.randint(self.size, (), generator=key.fold("chosen").generator())))
+
+    def tensors(self, problem: Problem, pool: State, name: str) -> Tensors:
+        """Return the tensors of a network as `embedding` and `scores` take them."""
+        return self.embedding(problem).arranged(_network(pool[name]))
+
+    def embedding(self, problem: Problem) -> Functional:
+        """Return the features of a network as a function, with running statistics."""
+        return _cached(problem, "pool: embedding", "embed", training=False)
+
+    def advance(
+        self, synthetic: Synthetic, problem: Problem, pool: State, name: str, key: Key
+    ) -> State:
+        """Return the pool with one network trained for a step on the set, or drawn anew."""
+        member = pool[name]
+        if member["age"] > self.age:
+            return {**pool, name: self._drawn(problem, key.fold("drawn"), 0)}
+        return {**pool, name: self._trained(synthetic, problem, member, key)}
+
+    def _drawn(self, problem: Problem, key: Key, age: int) -> State:
+        module = problem.network.draw(key.fold("network"), problem.compute.device)
+        tensors = _training(problem).tensors(module)
+        return {"network": nested(tensors), "adam": {}, "age": age}
+
+    def _trained(self, synthetic: Synthetic, problem: Problem, member: State, key: Key) -> State:
+        rows = torch.arange(len(synthetic), device=problem.compute.device)
+        if len(rows) > self.batch:
+            order = torch.randperm(len(rows), generator=key.fold("rows").generator())
+            rows = rows[order[: self.batch].to(rows.device)]
+        with torch.no_grad():
+            images, labels = synthetic(rows)
+        if synthetic.labels is None:
+            labels = labels - 1 / problem.layout.classes
+        network = _training(problem)
+        found = network.arranged(_network(member))
+        tensors = {name: tensor.clone() for name, tensor in found.items()}
+        learnt = [tensors[name].requires_grad_() for name in network.parameter_names]
+        optimiser = torch.optim.Adam(learnt, lr=self.lr)
+        _restore(optimiser, member["adam"])
+        error = network(tensors, images) - labels
+        (error.square().sum(dim=1).mean() / 2).backward()
+        optimiser.step()
+        return {
+            "network": nested({name: tensor.detach() for name, tensor in tensors.items()}),
+            "adam": {str(i): dict(state) for i, state in optimiser.state_dict()["state"].items()},
+            "age": member["age"] + 1,
+        }
+
+
+def centred_targets(problem: Problem, index: Tensor) -> Tensor:
+    """Return what a regression on the data aims at, B×K: one-hot minus 1/K, or its own values."""
+    found = problem.data.target(index).to(problem.compute.device)
+    return found if problem.data.targets is not None else found - 1 / problem.data.classes
+
+
+def mirrored(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the images followed by their mirror images, and their labels twice."""
+    return torch.cat([images, images.flip(-1)]), torch.cat([labels, labels])
+
+
+def _restore(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    entries = {
+        int(i): {n: v.clone() if isinstance(v, Tensor) else v for n, v in entry.items()}
+        for i, entry in saved.items()
+    }
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _network(member: State) -> dict[str, Tensor]:
+    return dotted(member["network"])
+
+
+def _training(problem: Problem) -> Functional:
+    return _cached(problem, "pool: training", "forward", training=True)
+
+
+def _cached(problem: Problem, name: str, method: str, *, training: bool) -> Functional:
+    if name not in problem.cache:
+        module = problem.network.draw(Key(0), problem.compute.device).train(training)
+        problem.cache[name] = Functional(module, method, problem.compute)
+    return problem.cache[name]
