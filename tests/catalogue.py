@@ -4,13 +4,23 @@ Whoever registers a parametrization or an objective adds a row here; `test_compo
 it with everything else.
 """
 
+import dataclasses
+
 import torch
 
 from attar.compute import Compute
 from attar.data import LabelledImages, Preprocessing
 from attar.engine import Optimiser, Run
 from attar.networks import build
-from attar.objectives import DistributionMatching, GradientMatching, Objective, Problem
+from attar.objectives import (
+    DistributionMatching,
+    GradientMatching,
+    KernelRegression,
+    Nested,
+    Objective,
+    ParameterMatching,
+    Problem,
+)
 from attar.rng import Key
 from attar.synthetic import (
     Layout,
@@ -31,7 +41,12 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
 OBJECTIVES: dict[str, Objective] = {
     "distribution": DistributionMatching(batch_real=5),
     "gradient": GradientMatching(batch_real=5, augment="crop_flip", outer=2, inner=2),
+    "kernel": KernelRegression(batch_real=20, pool=2, age=2, mirror=True),
+    "nested": Nested(DistributionMatching(batch_real=5), every=1, networks=2, batch_check=4),
+    "parameters": ParameterMatching(pool=2, age=3),
 }
+# those whose data are a synthetic set in place of real images
+SLIMMERS = {"parameters"}
 
 COUNTS = (9, 14, 3)
 NETWORK = "convnet2:width=8"
@@ -59,6 +74,12 @@ def tiny_data(
         Preprocessing((0.4,) * channels, (0.25,) * channels),
         name,
     )
+
+
+def prepared_data(data: LabelledImages | None = None) -> LabelledImages:
+    """Return data whose images are network inputs already, as those of a synthetic set are."""
+    data = tiny_data() if data is None else data
+    return dataclasses.replace(data, images=data.take(torch.arange(len(data))), prepared=True)
 
 
 def tiny_problem(

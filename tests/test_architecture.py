@@ -11,14 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
-    ("errors", "rng", "memory"),
+    ("errors", "rng", "memory", "lamb"),
     ("files", "budget", "published"),
     ("request", "tensors", "log"),
     ("compute",),
     ("data",),
     ("networks",),
     ("synthetic", "coresets"),
-    ("objectives",),
+    ("objectives", "partial"),
     ("engine",),
     ("artefact",),
     ("evaluation",),
@@ -26,6 +26,8 @@ ORDER = (
     ("plan", "exporting", "importing"),
     ("checkpoint", "listening", "snapshots"),
     ("condensing",),
+    ("slimming",),
+    ("slimming",),
     ("comparing",),
     ("report",),
     ("pictures", "benching"),

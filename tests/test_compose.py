@@ -13,7 +13,14 @@ from attar.objectives import OBJECTIVES as REGISTERED_OBJECTIVES
 from attar.synthetic import PARAMETRIZATIONS as REGISTERED_PARAMETRIZATIONS
 from attar.synthetic import from_description
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
-from catalogue import OBJECTIVES, PARAMETRIZATIONS, tiny_problem, tiny_run
+from catalogue import (
+    OBJECTIVES,
+    PARAMETRIZATIONS,
+    SLIMMERS,
+    prepared_data,
+    tiny_problem,
+    tiny_run,
+)
 
 
 def test_the_catalogue_holds_everything_that_is_registered() -> None:
@@ -51,7 +58,7 @@ def artefact(run: Run) -> Artefact:
 def test_three_steps_an_artefact_and_a_resume(
     parametrization: str, objective: str, tmp_path: Path
 ) -> None:
-    problem = tiny_problem()
+    problem = tiny_problem(prepared_data() if objective in SLIMMERS else None)
 
     def fresh() -> Run:
         return tiny_run(OBJECTIVES[objective], problem, PARAMETRIZATIONS[parametrization])

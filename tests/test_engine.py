@@ -251,7 +251,7 @@ def test_a_role_without_an_optimiser_is_refused() -> None:
         ({"lr": float("inf")}, "--lr inf"),
         ({"lr": 1.0, "momentum": 1.0}, "momentum 1"),
         ({"lr": 1.0, "momentum": -0.1}, "momentum -0.1"),
-        ({"lr": 1.0, "kind": "sdg"}, "'sdg': sgd or adam"),
+        ({"lr": 1.0, "kind": "sdg"}, "unknown optimiser 'sdg' (did you mean 'sgd'?)"),
         ({"lr": 1.0, "schedule": "cosin"}, "did you mean 'cosine'"),
     ],
 )
@@ -320,7 +320,7 @@ def same(one: Any, other: Any) -> bool:
     return one == other
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "lamb"])
 @pytest.mark.parametrize("rank", [0, 2])
 def test_a_run_goes_on_bit_for_bit(rank: int, kind: str, tmp_path: Path) -> None:
     def fresh() -> Run:

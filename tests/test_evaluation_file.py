@@ -102,7 +102,7 @@ def changed(**parts: Any) -> str:
         ("[1]", "the whole"),
         ("{}", "sha256"),
         (changed(format="other"), "format"),
-        (changed(version=3), "format version 3"),
+        (changed(version=4), "format version 4"),
         (changed(evaluations=[{"card": "x"}]), "evaluations.0.data"),
         (changed(evaluations=[evaluation(row("condensed", 101.0)).as_dict()]), "percentages"),
         (changed(evaluations=[evaluation().as_dict()]).replace("72.0", "NaN"), "percentages"),

@@ -75,7 +75,10 @@ def test_every_form_is_listed_under_its_name() -> None:
         ({"name": None}, "unknown parametrization 'None'"),
         ({"name": "pixel"}, "unknown parametrization 'pixel' (did you mean 'pixels'?)"),
         ({"name": "low-rank"}, "unknown parametrization 'low-rank' (did you mean 'low_rank'?)"),
-        ({"name": "zzz"}, "unknown parametrization 'zzz'. There is: low_rank, pixels, tiled."),
+        (
+            {"name": "zzz"},
+            "unknown parametrization 'zzz'. There is: low_rank, ordered_svd, pixels, tiled.",
+        ),
         (
             {"name": "low_rank", "ranks": 2},
             "unknown setting of parametrization 'low_rank' 'ranks' (did you mean 'rank'?). "

@@ -160,6 +160,16 @@ def test_wishes_replace_what_they_name_and_nothing_else() -> None:
     assert settle(recipe, Request()) == recipe
 
 
+def test_labels_that_are_updated_as_the_images_follow_their_wishes() -> None:
+    recipe = METHODS["frepo"].recipe(Task("zoo", 1, SHAPE, 3))
+    wishes = Request(method="frepo", lr=2.0, optimiser="adam", schedule="constant")
+    wanted = Optimiser(2.0, kind="adam", floor=0.1)
+    assert settle(recipe, wishes).optimisers == {"images": wanted, "labels": wanted}
+    own = Optimiser(0.5)
+    apart = dataclasses.replace(recipe, optimisers={**recipe.optimisers, "labels": own})
+    assert settle(apart, wishes).optimisers == {"images": wanted, "labels": own}
+
+
 def test_zero_iterations_are_a_wish_too() -> None:
     assert plan(iterations=0).recipe.iterations == 0
 
@@ -170,7 +180,8 @@ def test_zero_iterations_are_a_wish_too() -> None:
         (
             {"method": "lodn"},
             "unknown method 'lodn' (did you mean 'lodm' or 'lodc' or 'lodsa'?). "
-            "There is: dc, dm, dsa, forgetting, herding, kcenter, lodc, lodm, lodsa, random.",
+            "There is: dc, dm, dsa, forgetting, frepo, herding, kcenter, lodc, lodm, lodsa, "
+            "lofrepo, random, slimmable.",
         ),
         (
             {"method": "dm", "rank": 2},

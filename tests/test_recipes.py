@@ -3,12 +3,14 @@ import dataclasses
 import pytest
 
 from attar.budget import Budget, Ledger
+from attar.engine import Optimiser
 from attar.evaluation import CARDS
 from attar.networks import build
+from attar.objectives import SignificancePenalty
 from attar.recipes import METHODS, Recipe, Task
 from attar.recipes.base import published_network
 from attar.recipes.gradient import loops
-from attar.synthetic import Layout, LowRank, Pixels, planned_ledger
+from attar.synthetic import Layout, LowRank, OrderedSVD, Pixels, planned_ledger
 
 SHAPES = {
     "mnist": (1, 28, 28),
@@ -46,12 +48,13 @@ def images_per_class(found: Recipe, dataset: str, ipc: int) -> int:
 
 def test_methods() -> None:
     coresets = {"random", "herding", "forgetting", "kcenter"}
-    assert METHODS.keys() == {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", *coresets}
+    kernels = {"frepo", "lofrepo", "slimmable"}
+    assert METHODS.keys() == {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", *kernels, *coresets}
     for name, method in METHODS.items():
         assert method.name == name
         assert method.summary
         assert method.paper
-        assert method.zca("cifar10", 1) == "none"
+        assert method.zca("cifar10", 1) == ("frepo" if name in kernels else "none")
 
 
 # FACTS 3.1
@@ -261,6 +264,77 @@ def test_the_published_network_deepens_with_the_image(
     shape: tuple[int, int, int], name: str
 ) -> None:
     assert published_network(Task("own", 1, shape, 3)) == name
+
+
+# FACTS 9.1: network by image size, mirror images by data set and budget
+FREPO = [
+    ("mnist", 1, "frepo3", False),
+    ("fashion_mnist", 10, "frepo3", False),
+    ("digits", 1, "frepo3", False),
+    ("svhn", 1, "frepo3", False),
+    ("cifar10", 1, "frepo3", True),
+    ("cifar10", 50, "frepo3", True),
+    ("cifar100", 1, "frepo3", True),
+    ("cifar100", 10, "frepo3", False),
+    ("tiny_imagenet", 1, "frepo4", True),
+    ("tiny_imagenet", 10, "frepo4", False),
+    ("own", 10, "frepo3", True),
+]
+
+
+@pytest.mark.parametrize(("dataset", "ipc", "network", "mirror"), FREPO)
+def test_frepo_is_that_of_its_authors(dataset: str, ipc: int, network: str, mirror: bool) -> None:
+    found = recipe("frepo", dataset, ipc)
+    assert found.parametrization == Pixels()
+    assert found.iterations == 500_000
+    assert (found.init, found.card, found.network) == ("real", "frepo", network)
+    assert found.learned_labels and found.centred_labels and found.penalty is None
+    lamb = Optimiser(3e-4, kind="lamb", schedule="cosine", floor=0.1)
+    assert found.optimisers == {"images": lamb, "labels": lamb}
+    assert dataclasses.asdict(found.objective) == {  # type: ignore[call-overload]
+        "batch_real": 1024,
+        "pool": 10,
+        "age": 100,
+        "lr_network": 3e-4,
+        "ridge": 1e-6,
+        "mirror": mirror,
+        "margin": True,
+    }
+
+
+def test_frepo_on_large_images_and_many_classes() -> None:
+    large = METHODS["frepo"].recipe(Task("imagenette", 1, (3, 128, 128), 10))
+    assert large.network == "frepo5"
+    many = METHODS["frepo"].recipe(Task("imagenet", 1, (3, 64, 64), 1000))
+    assert many.network == "frepo4"
+    assert dataclasses.asdict(many.objective)["mirror"] is False  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("dataset", SHAPES)
+def test_forms_of_frepo_differ_in_what_is_stored(dataset: str) -> None:
+    found = recipe("frepo", dataset, 10)
+    low_rank, ordered = recipe("lofrepo", dataset, 10), recipe("slimmable", dataset, 10)
+    assert low_rank == dataclasses.replace(found, parametrization=LowRank(2))
+    penalty = SignificancePenalty(skew=1e-2, ortho=1e-4)
+    assert ordered == dataclasses.replace(found, parametrization=OrderedSVD(), penalty=penalty)
+
+
+@pytest.mark.parametrize(
+    ("name", "zca"),
+    [
+        ("mnist", "none"),
+        ("fashion_mnist", "none"),
+        ("digits", "none"),
+        ("npz:some/fashion_mnist.npz", "none"),
+        ("npz:fashion.npz", "frepo"),
+        ("svhn", "frepo"),
+        ("cifar100", "frepo"),
+        ("folder:cifar10", "frepo"),
+    ],
+)
+def test_frepo_whitens_all_but_grey_images(name: str, zca: str) -> None:
+    for method in ("frepo", "lofrepo", "slimmable"):
+        assert METHODS[method].zca(name, 10) == zca
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attar.importing.importer import import_artefact
     from attar.listening import Listener
     from attar.request import Request
+    from attar.slimming.slimming import slim
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOMES = {
     "import_artefact": "attar.importing.importer",
     "load": "attar.artefact",
     "load_source": "attar.data",
+    "slim": "attar.slimming.slimming",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "import_artefact",
     "load",
     "load_source",
+    "slim",
 ]
 
 

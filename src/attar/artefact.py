@@ -6,8 +6,9 @@ and labels again; its JSON header says how.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from attar.budget import Ledger
+from attar.budget import Budget, Ledger
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
 from attar.errors import ArtefactError, BadRequest
+from attar.partial import Held, Part, Stored, open_stored
 from attar.synthetic import STORAGE_TYPES, Layout, Synthetic, from_description, planned_ledger
 from attar.tensors import all_finite, read_header, read_tensors, save_tensors
 
@@ -29,6 +31,8 @@ FORMAT = "attar.artefact"
 FORMAT_VERSION = 1
 # what the names of whitening tensors begin with
 WHITENING = "whitening."
+# where the provenance says that a set is a part of a larger one's file
+READ_FROM = "part_of"
 
 
 class Card(BaseModel):
@@ -40,6 +44,7 @@ class Card(BaseModel):
         images_per_class: n; images are stored class after class.
         parametrization: as `attar.synthetic.from_description` reads it.
         learned_labels: whether labels are stored, K values per image.
+        nested: whether the first images of every class were made to be a set by themselves.
         storage: the type that values are stored in.
         mean: per-channel mean of pixels in [0, 1].
         std: per-channel standard deviation.
@@ -63,6 +68,7 @@ class Card(BaseModel):
     images_per_class: int = Field(ge=1)
     parametrization: dict[str, Any]
     learned_labels: bool = False
+    nested: bool = False
     storage: Literal["float32", "float16", "bfloat16"] = "float32"
     mean: list[float]
     std: list[float]
@@ -197,19 +203,82 @@ def last_iterate_path(path: Path) -> Path:
     return path.with_suffix(".last.safetensors")
 
 
-def load(path: str | Path) -> Artefact:
-    """Read an artefact. Nothing in the file is executed.
+def load(path: str | Path, ipc: int | None = None) -> Artefact:
+    """Read an artefact, or the smaller one that its beginning is. Nothing in it is executed.
+
+    Args:
+        path: of the file.
+        ipc: memory in full float32 images per class, at most the artefact's own; None for the
+            whole. A set of components ordered by significance is read without the least
+            significant ones (`attar.synthetic.ordered.smaller`), a nested one by the first images
+            of every class. Of these, no more than their own bytes are read, beside the header,
+            U and Σ, and the tensors of a whitening, which are needed whole.
 
     Raises:
         ArtefactError: the file is missing, truncated, foreign, tampered with, or of a newer
             format version.
+        BadRequest: ``ipc`` is no positive whole number or more than the artefact has, or the
+            artefact is neither ordered nor nested.
 
     Example:
         >>> attar.load("digits.safetensors").images.shape  # doctest: +SKIP
         torch.Size([40, 1, 8, 8])
+        >>> attar.load("ordered.safetensors", ipc=1).images.shape  # doctest: +SKIP
+        torch.Size([10, 1, 8, 8])
     """
     path = Path(path)
-    return from_tensors(path, read_card(path), read_tensors(path))
+    if ipc is None:
+        return from_tensors(path, read_card(path), read_tensors(path))
+    with open_stored(path) as stored:
+        card, part = part_of(stored, ipc)
+        if part is None:
+            tensors = {name: stored.whole(name) for name in stored.places}
+            return from_tensors(path, card, tensors)
+        return from_tensors(path, _card_of_part(path, card, ipc, part), part.read(stored))
+
+
+def ipc_of_part(path: str | Path, ipc: int | None) -> int | None:
+    """Return ``ipc``, or None where the set of that memory is the whole file.
+
+    Raises:
+        ArtefactError: the file is no artefact.
+        BadRequest: there is no such set in it.
+    """
+    if ipc is None:
+        return None
+    with open_stored(Path(path)) as stored:
+        return None if part_of(stored, ipc)[1] is None else ipc
+
+
+def part_of(stored: Stored, ipc: int) -> tuple[Card, Part | None]:
+    """Return the card of an open file, and the part of it at a budget; None for the whole.
+
+    Raises:
+        ArtefactError: the header is not that of an artefact.
+        BadRequest: there is no such part (`attar.partial.Held.part`).
+    """
+    path = stored.path
+    card = _card(path, stored.header)
+    with _describing(path):
+        form = from_description(card.parametrization)
+        check_size(card, path)
+    held = Held(path, card.layout, form, card.storage, card.nested, card.budget.get("ipc"))
+    return card, held.part(ipc)
+
+
+def _card_of_part(path: Path, card: Card, ipc: int, part: Part) -> Card:
+    """Return the card of a smaller set; what was measured of the whole does not hold of it."""
+    budget = {**Budget(ipc=ipc).as_dict(), "limit": part.limit}
+    held = f"{card.images_per_class} images per class of {path.name}"
+    return card.model_copy(
+        update={
+            "images_per_class": part.layout.per_class,
+            "parametrization": part.parametrization.describe(),
+            "budget": budget,
+            "validation": None,
+            "provenance": {**card.provenance, READ_FROM: f"{held}, at ipc {ipc}"},
+        }
+    )
 
 
 def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor]) -> Artefact:
@@ -224,7 +293,7 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor]) -> Artefact
     Raises:
         ArtefactError: card and tensors do not fit together, or a value is not finite.
     """
-    try:
+    with _describing(path):
         parametrization = from_description(card.parametrization)
         check_size(card, path)
         synthetic = Synthetic(card.layout, parametrization, card.learned_labels)
@@ -239,18 +308,28 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor]) -> Artefact
             tuple(card.std),
             None if card.zca == "none" else Whitening.from_tensors(card.zca, whitening),
         )
-    except ArtefactError:
-        raise
-    except (BadRequest, TypeError, KeyError, ValueError, RuntimeError) as error:
-        raise ArtefactError(f"{path}: its header does not describe a set ({error})") from error
     synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     synthetic.requires_grad_(False)
     return Artefact(card, synthetic, preprocessing)
 
 
+@contextlib.contextmanager
+def _describing(path: Path) -> Iterator[None]:
+    """Tell whatever a header of a wrong content comes to as one kind of error."""
+    try:
+        yield
+    except ArtefactError:
+        raise
+    except (BadRequest, TypeError, KeyError, ValueError, RuntimeError) as error:
+        raise ArtefactError(f"{path}: its header does not describe a set ({error})") from error
+
+
 def read_card(path: Path) -> Card:
     """Return the header of an artefact without reading its tensors."""
-    header = read_header(path)
+    return _card(path, read_header(path))
+
+
+def _card(path: Path, header: Mapping[str, Any]) -> Card:
     if header.get("format") != FORMAT:
         raise ArtefactError(
             f"{path} was written by Attar but is no artefact (format {header.get('format')!r}); "

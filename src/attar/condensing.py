@@ -29,6 +29,7 @@ from attar.evaluation import card as find_card
 from attar.files import check_writable
 from attar.listening import Estimate, Listener
 from attar.log import Log
+from attar.objectives import Nested
 from attar.plan import Plan, make_plan
 from attar.recipes import METHODS
 from attar.request import Request
@@ -117,6 +118,18 @@ def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -
     zca = request.zca or METHODS[request.method].zca(name, request.ipc or 1)
     # the test part is not needed, and the plan holds the training images: keep no other
     plan = make_plan(request, as_splits(data, zca=zca, watch=listener.reading, **reading), reading)
+    return complete(plan, listener)
+
+
+def complete(plan: Plan, listener: Listener) -> Artefact:
+    """Carry out a plan, or return what it has made already where it is to be resumed.
+
+    Raises:
+        BadRequest: what is there was made otherwise.
+        RunFailed: the run diverged, was interrupted, or a file could not be written.
+    """
+    request = plan.request
+    paths = Paths(request.output) if request.output is not None else None
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         checkpoint.compare_identity(done.card.settings, settings(plan), paths.output)
@@ -342,6 +355,7 @@ class Session:
                 "images_per_class": plan.layout.per_class,
                 "parametrization": plan.recipe.parametrization.describe(),
                 "learned_labels": plan.recipe.learned_labels,
+                "nested": isinstance(plan.recipe.objective, Nested),
                 "storage": plan.request.storage,
                 "mean": list(plan.train.preprocessing.mean),
                 "std": list(plan.train.preprocessing.std),
@@ -361,6 +375,7 @@ class Session:
                     "attar": attar.__version__,
                     "torch": torch.__version__,
                     "command": plan.command,
+                    **plan.provenance,
                 },
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import BadRequest, RunFailed, unknown
+from attar.lamb import Lamb
 from attar.objectives import Match, Objective, Penalty, Problem
 from attar.rng import Key
 from attar.synthetic import Synthetic
@@ -25,17 +27,21 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
+OPTIMISERS = ("sgd", "adam", "lamb")
+
+
 @dataclass(frozen=True)
 class Optimiser:
     """How the learnt tensors of one role are updated.
 
     Args:
         lr: learning rate.
-        momentum: of SGD; Adam's first moment uses 0.9 whatever this says.
-        kind: ``sgd`` or ``adam``.
+        momentum: of SGD; the first moment of Adam and LAMB uses 0.9 whatever this says.
+        kind: ``sgd``, ``adam`` or ``lamb``.
         clip: the greatest norm of the role's gradient; None for no limit.
         schedule: ``constant``; or ``linear`` or ``cosine``, from ``lr`` at the first step down
-            to 0 after the last.
+            to ``floor`` times that after the last.
+        floor: share of ``lr`` that is left after the last step of a schedule, from 0 to 1.
     """
 
     lr: float
@@ -43,31 +49,36 @@ class Optimiser:
     kind: str = "sgd"
     clip: float | None = None
     schedule: str = "constant"
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("sgd", "adam"):
-            raise BadRequest(f"optimiser {self.kind!r}: sgd or adam")
+        if self.kind not in OPTIMISERS:
+            raise unknown("optimiser", self.kind, OPTIMISERS)
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise BadRequest(f"--lr {self.lr}: a positive number is needed")
         if not 0 <= self.momentum < 1:
             raise BadRequest(f"momentum {self.momentum}: from 0 to below 1")
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", self.schedule, SCHEDULES)
+        if not 0 <= self.floor <= 1:
+            raise BadRequest(f"floor {self.floor}: a share of the learning rate, from 0 to 1")
 
     def rate(self, step: int, steps: int | None) -> float:
         """Return the learning rate of a step, counted from 0, of a run of ``steps``."""
         share = 0.0 if steps is None else min(1.0, step / max(1, steps))
-        return self.lr * SCHEDULES[self.schedule](share)
+        return self.lr * (self.floor + (1 - self.floor) * SCHEDULES[self.schedule](share))
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimiser of these parameters."""
         if self.kind == "adam":
             return torch.optim.Adam(parameters, lr=self.lr)
+        if self.kind == "lamb":
+            return Lamb(parameters, lr=self.lr)
         return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum)
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings as a plain dictionary."""
-        return asdict(self)
+        """Return the settings as a plain dictionary, without a floor of 0."""
+        return {name: value for name, value in asdict(self).items() if name != "floor" or value}
 
 
 class Run:
@@ -100,6 +111,7 @@ class Run:
         average: float = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
+        problem = dataclasses.replace(problem, learned_labels=synthetic.labels is not None)
         objective.check(problem)
         if penalty is not None:
             penalty.check(synthetic)

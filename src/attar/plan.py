@@ -24,17 +24,26 @@ from attar.engine import Run
 from attar.errors import BadRequest, unknown
 from attar.evaluation import CARDS
 from attar.networks import Network, make
-from attar.objectives import Objective, Penalty, Problem
+from attar.objectives import Nested, Objective, Penalty, Problem
 from attar.recipes import METHODS, Recipe, Task
 from attar.request import Request
 from attar.rng import Key
-from attar.synthetic import Layout, LowRank, Parametrization, Synthetic, planned_ledger
+from attar.synthetic import (
+    Layout,
+    LowRank,
+    Parametrization,
+    Pixels,
+    Synthetic,
+    planned_ledger,
+)
 
 Part = TypeVar("Part", Objective, Selector, Penalty)
 
 # the smallest class must have this many images before some are held out unasked
 _HELD_OUT_FROM = 20
 _HELD_OUT = 0.1
+# checks of a nested run: the authors' 2,000 iterations with one every 100
+_CHECKS = 20
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,9 @@ class Plan:
         compute: device, precision, compilation.
         reading: how the source was read: ``resize``, ``classes``, ``per_class`` and
             ``data_dir``, where given.
+        start: the set that the run starts from, where the recipe says ``given``.
+        made_by: the command that asks for the same result; None for that of the request.
+        provenance: more to tell in the artefact about where it comes from.
     """
 
     request: Request
@@ -67,10 +79,15 @@ class Plan:
     network: Network
     compute: Compute
     reading: Mapping[str, Any] = field(default_factory=dict)
+    start: Synthetic | None = None
+    made_by: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
         """What asks for the same result: a command line, or a call for data from Python."""
+        if self.made_by is not None:
+            return self.made_by
         reading = self.repeated_reading
         if self.source.partition(":")[0] not in SOURCES:
             return self.request.call(**reading)
@@ -101,13 +118,10 @@ class Plan:
         problem = Problem(self.train, self.network, self.layout, self.compute)
         # refused before a network is trained for the start
         recipe.objective.check(problem)
-        selector = recipe.start
-        if selector is None:
-            synthetic.images.start_from_noise(key.fold("start"))
-        elif not blank:
-            synthetic.images.fit(self._real_start(selector, key.fold("start"), watch))
-        if synthetic.labels is not None:
-            synthetic.labels.fit(recipe.first_labels(self.layout))
+        if self.start is not None:
+            synthetic.load_state_dict(self.start.state_dict())
+        else:
+            self._begin(synthetic, key.fold("start"), watch, blank=blank)
         synthetic.to(self.compute.device)
         return Run(
             synthetic,
@@ -119,6 +133,16 @@ class Plan:
             self.request.average,
             recipe.penalty,
         )
+
+    def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
+        """Fill the set as the recipe says."""
+        selector = self.recipe.start
+        if selector is None:
+            synthetic.images.start_from_noise(key)
+        elif not blank:
+            synthetic.images.fit(self._real_start(selector, key, watch))
+        if synthetic.labels is not None:
+            synthetic.labels.fit(self.recipe.first_labels(self.layout))
 
     @property
     def steps(self) -> int | None:
@@ -132,7 +156,7 @@ class Plan:
         identity = {
             "method": self.request.method,
             "seed": self.request.seed,
-            "objective": {"name": recipe.objective.name, **_settings(recipe.objective)},
+            "objective": _of_objective(recipe.objective),
             "parametrization": recipe.parametrization.describe(),
             "optimisers": {role: opt.describe() for role, opt in recipe.optimisers.items()},
             "scheduled_steps": self.steps if self._is_scheduled() else None,
@@ -206,12 +230,11 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
     layout = Layout(train.classes, budget.images(train.classes, train.shape, cost), train.shape)
     kept, held_out = hold_out(request, train)
     check_against_data(limit, layout, kept)
-    iterations = recipe.iterations if request.minutes is None else None
     compute = computing.choose(
         request.device,
         request.precision,
         request.compile,
-        pixels=_pixels(recipe, layout, kept, iterations, request.minutes),
+        pixels=sent_pixels(recipe, layout, kept, request),
         chunk=request.chunk,
     )
     return Plan(
@@ -243,6 +266,11 @@ def refuse_updates(request: Request) -> None:
                 "them; leave it out, or choose a method that updates such images, such as "
                 f"--method dm --init {own}"
             )
+    if request.nested:
+        raise BadRequest(
+            f"--nested: method {method.name!r} chooses real images and never updates them; choose "
+            "a method that does, such as --method dm"
+        )
 
 
 def settle(recipe: Recipe, request: Request) -> Recipe:
@@ -258,18 +286,49 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
     chosen = {"lr": request.lr, "momentum": request.momentum, "kind": request.optimiser}
     chosen["schedule"] = request.schedule
     chosen = {name: value for name, value in chosen.items() if value is not None}
-    images = dataclasses.replace(recipe.optimisers["images"], **chosen)
-    changes["optimisers"] = {**recipe.optimisers, "images": images}
+    # what the method updates as it does the images, such as learnt labels, stays so
+    images = recipe.optimisers["images"]
+    changes["optimisers"] = {
+        role: dataclasses.replace(optimiser, **chosen) if optimiser == images else optimiser
+        for role, optimiser in recipe.optimisers.items()
+    }
     start = dataclasses.replace(recipe, **changes).start
     parts: dict[str, Any] = {
         "selector": start if start is not None and _settings(start) else None,
         "penalty": recipe.penalty,
         "objective": recipe.objective,
+        # an objective that cannot is refused there
+        "nested": Nested(recipe.objective) if request.nested else None,  # pyright: ignore[reportArgumentType]
     }
     given = {name: part for name, part in parts.items() if part is not None}
     settled = _each_with_its_settings(list(given.values()), request.settings())
     changes |= dict(parts) | dict(zip(given, settled, strict=True))
-    return dataclasses.replace(recipe, **changes)
+    nested = changes.pop("nested")
+    recipe = dataclasses.replace(recipe, **changes)
+    return recipe if nested is None else _with_subsets(recipe, nested, request)
+
+
+def _with_subsets(recipe: Recipe, nested: Nested, request: Request) -> Recipe:
+    """Return the recipe whose objective also matches subsets of the set.
+
+    Left out, the time from one check to the next is a twentieth of the run.
+    """
+    form = recipe.parametrization
+    inner = form.base if isinstance(form, LowRank) else form
+    if not isinstance(inner, Pixels):
+        raise BadRequest(
+            f"--nested: in the form {inner.name!r} the first images cannot be stored without the "
+            "others; choose a method that stores each image by itself, such as --method dm"
+        )
+    if recipe.learned_labels:
+        raise BadRequest(
+            f"--nested: method {request.method!r} learns labels, and these would have to serve "
+            "every size; choose a method that does not, such as --method dm"
+        )
+    changes: dict[str, Any] = {"base": recipe.objective}
+    if "every" not in request.settings() and request.minutes is None:
+        changes["every"] = max(1, recipe.iterations // _CHECKS)
+    return dataclasses.replace(recipe, objective=dataclasses.replace(nested, **changes))
 
 
 def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, str]) -> list[Any]:
@@ -359,17 +418,13 @@ def place(train: LabelledImages, compute: Compute) -> LabelledImages:
     return train.to(compute.device) if size * 2 < free else train
 
 
-def _pixels(
-    recipe: Recipe,
-    layout: Layout,
-    train: LabelledImages,
-    iterations: int | None,
-    minutes: float | None,
+def sent_pixels(
+    recipe: Recipe, layout: Layout, train: LabelledImages, request: Request
 ) -> float:
     """Estimate the pixels that a run sends through networks, to judge whether compiling pays."""
-    if iterations is None:
-        return float("inf") if (minutes or 0) >= 3 else 0.0
-    passes = float(iterations) * recipe.objective.passes(layout, train)
+    if request.minutes is not None:
+        return float("inf") if request.minutes >= 3 else 0.0
+    passes = float(recipe.iterations) * recipe.objective.passes(layout, train)
     if recipe.start is not None:
         passes += recipe.start.passes(train)
     return passes * math.prod(layout.shape[1:])
@@ -395,7 +450,16 @@ def fingerprint(data: LabelledImages) -> str:
 
 
 def _settings(part: Objective | Selector | Penalty) -> dict[str, Any]:
-    return dataclasses.asdict(part)  # pyright: ignore[reportArgumentType]
+    """Return the settings of a part, without those of an objective inside it."""
+    own = dataclasses.asdict(part)  # pyright: ignore[reportArgumentType]
+    return {name: own[name] for name in own if not isinstance(getattr(part, name), Objective)}
+
+
+def _of_objective(objective: Objective) -> dict[str, Any]:
+    """Return name and settings; those of subsets are told beside those of what matches them."""
+    if isinstance(objective, Nested):
+        return {**_of_objective(objective.base), objective.name: _settings(objective)}
+    return {"name": objective.name, **_settings(objective)}
 
 
 def _described(init: str, selector: Selector | None) -> str | dict[str, Any]:

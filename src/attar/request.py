@@ -33,7 +33,7 @@ INITS = ("real", "noise", "herding", "forgetting", "kcenter")
 _CHOICES = {
     "storage": ("float32", "float16", "bfloat16"),
     "init": INITS,
-    "optimiser": ("sgd", "adam"),
+    "optimiser": ("sgd", "adam", "lamb"),
     "schedule": ("constant", "linear", "cosine"),
     "zca": ("none", "mtt", "frepo", "rtp", "kip"),
     "precision": ("auto", "float32", "bfloat16"),
@@ -95,11 +95,16 @@ class Request:
     """Updates of the synthetic set."""
     minutes: Number = None
     """Stop after this many minutes of updates (validation not counted)."""
+    nested: bool = False
+    """Make a set whose first 1, 2, … images of every class are good sets, too."""
     lr: Number = None
-    """Learning rate of the images or factors."""
+    """Learning rate of the images or factors. This, --momentum, --optimiser and --schedule hold for
+    learnt labels, too, where the method updates both in the same way."""
     momentum: Number = None
     """Momentum of their SGD, from 0 to below 1."""
-    optimiser: Annotated[Literal["sgd", "adam"] | None, option("{sgd,adam}", kind=str)] = None
+    optimiser: Annotated[
+        Literal["sgd", "adam", "lamb"] | None, option("{sgd,adam,lamb}", kind=str)
+    ] = None
     """Optimiser of the images or factors."""
     schedule: Annotated[
         Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
@@ -301,7 +306,9 @@ class Request:
             return self._call(repr(source), reading)
         parts = ["attar condense", _quoted(source)]
         for name, value in self._changed().items():
-            if name != "set":
+            if name == "nested":
+                parts.append("--nested")
+            elif name != "set":
                 parts.append(f"--{name.replace('_', '-')} {_quoted(str(value))}")
         for name, value in reading.items():
             if value is not None:

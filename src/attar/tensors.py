@@ -6,10 +6,12 @@ Nothing in it is ever executed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +51,58 @@ def read_header(path: Path) -> dict[str, Any]:
         ArtefactError: no such file, not a safetensors file, or one that Attar did not write.
     """
     path = Path(path)
+    with opened(path) as file:
+        text = header_text(path, file)
+    return header_of(path, text)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[RawIOBase]:
+    """Open a file to be read byte by byte as asked, nothing ahead.
+
+    Raises:
+        ArtefactError: it cannot be opened, or not be read inside the block.
+    """
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= size <= _LARGEST_HEADER:
-                raise ArtefactError(f"{path} is not a safetensors file, so no artefact")
-            text = file.read(size)
+        with path.open("rb", buffering=0) as file:
+            yield file
     except FileNotFoundError:
         raise ArtefactError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ArtefactError(f"{path} is a directory, not an artefact") from None
     except OSError as error:
         raise ArtefactError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_into(file: RawIOBase, buffer: memoryview) -> int:
+    """Fill a buffer of bytes from a file; return how many there were before it ended."""
+    done = 0
+    while done < len(buffer) and (found := file.readinto(buffer[done:])):
+        done += found
+    return done
+
+
+def header_text(path: Path, file: RawIOBase) -> bytes:
+    """Return the JSON that a safetensors file begins with, from the start of the file.
+
+    Raises:
+        ArtefactError: it is no safetensors file.
+    """
+    start = bytearray(8)
+    whole = read_into(file, memoryview(start)) == 8
+    size = struct.unpack("<Q", start)[0] if whole else 0
+    if not 2 <= size <= _LARGEST_HEADER:
+        raise ArtefactError(f"{path} is not a safetensors file, so no artefact")
+    text = bytearray(size)
+    return bytes(text[: read_into(file, memoryview(text))])
+
+
+def header_of(path: Path, text: bytes) -> dict[str, Any]:
+    """Return Attar's own header from the JSON that a file begins with.
+
+    Raises:
+        ArtefactError: there is none.
+    """
     try:
         metadata = json.loads(text)["__metadata__"]
     except _NO_HEADER:

@@ -2,84 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+from attar.benching.chains import chains, makes_updates, usual, ways_of
+from attar.benching.making import (
+    Making,
+    making_from,
+    slug,
+    source_identity,
+)
 from attar.benching.options import KINDS, for_method
 from attar.benching.suite import BudgetEntry, DatasetEntry, MethodEntry, Suite
 from attar.errors import BadRequest
 from attar.networks.families import FAMILIES, options_of
 from attar.networks.paper_names import in_our_words
-from attar.recipes import METHODS, Task
-from attar.request import Request
 
 WHOLE = "whole"
-_PATHS = ("folder", "csv", "npz")
 _ARITHMETIC = ("device", "precision", "compile")
-
-
-@dataclass(frozen=True)
-class Making:
-    """A set to be condensed.
-
-    Args:
-        dataset: its name in the suite.
-        method: the name of the row.
-        budget: the name of the column.
-        seed: of the set.
-        source: what the dataset is read from.
-        reading: the part that is taken: ``classes``, ``per_class``, ``resize``.
-        options: of `attar.Request`, method, budget and seed included.
-    """
-
-    dataset: str
-    method: str
-    budget: str
-    seed: int
-    source: str
-    reading: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        """A name that no other piece of work of the suite has; also the path of its files."""
-        return "/".join(map(slug, (self.dataset, self.method, self.budget, f"seed {self.seed}")))
-
-    @property
-    def words(self) -> str:
-        """The same for people."""
-        return f"{self.dataset}, {self.method}, {self.budget}, seed {self.seed}"
-
-    def request(self, **files: Any) -> Request:
-        """Return the request for `attar.condense`.
-
-        Args:
-            **files: ``output``, ``resume``, ``checkpoint_seconds``.
-
-        Raises:
-            BadRequest: an option cannot be what it is.
-        """
-        given = dict(self.options)
-        if "set" in given:
-            given["set"] = tuple(given["set"])
-        return Request(**{**given, **files})
-
-    def identity(self) -> dict[str, Any]:
-        """Return what the set depends on, to tell whether one that is there is this one."""
-        options = {k: v for k, v in self.options.items() if k != "checkpoint_seconds"}
-        return {
-            "data": source_identity(self.source),
-            "reading": dict(self.reading),
-            "options": {name: options[name] for name in sorted(options)},
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the work as plain values; `work_from` reads them."""
-        return {"kind": "making", **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -124,7 +66,7 @@ class Measuring:
     @property
     def compute(self) -> dict[str, Any]:
         """How the arithmetic is done, where the set's options say it."""
-        options = self.making.options
+        options = self.making.first.options
         return {name: options[name] for name in _ARITHMETIC if name in options}
 
     def identity(self) -> dict[str, Any]:
@@ -151,41 +93,10 @@ Work = Making | Measuring
 
 def work_from(given: Mapping[str, Any]) -> Work:
     """Return the work that `as_dict` wrote."""
+    if given["kind"] != "measuring":
+        return making_from(given)
     rest = {name: value for name, value in given.items() if name != "kind"}
-    if given["kind"] == "making":
-        return Making(**rest)
-    making = work_from(rest.pop("making"))
-    assert isinstance(making, Making)
-    return Measuring(making=making, **rest)
-
-
-def slug(text: str) -> str:
-    """Return a text as a file name; what had to be changed is told apart by a digest."""
-    plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", text).strip(".-")
-    if plain == text.replace(" ", "-"):
-        return plain
-    return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"
-
-
-def source_identity(source: str) -> str:
-    """Return a source without its folder, so that data may lie elsewhere on another machine.
-
-    A file is known by its name and size, a folder by its name.
-    """
-    kind, colon, argument = source.partition(":")
-    if kind not in _PATHS or not colon:
-        return source
-    path = Path(argument).expanduser()
-    size = f", {path.stat().st_size} bytes" if path.is_file() else ""
-    return f"{kind}:{path.name}{size}"
-
-
-def absolute_source(source: str) -> str:
-    """Return a source whose path, if it has one, does not depend on the current folder."""
-    kind, colon, argument = source.partition(":")
-    if kind not in _PATHS or not colon:
-        return source
-    return f"{kind}:{Path(argument).expanduser().absolute()}"
+    return Measuring(**{**rest, "making": making_from(rest["making"])})
 
 
 def expand(suite: Suite) -> tuple[list[Making], list[Measuring]]:
@@ -197,14 +108,7 @@ def expand(suite: Suite) -> tuple[list[Making], list[Measuring]]:
     makings: list[Making] = []
     measurings: list[Measuring] = []
     for name, entry in suite.datasets.items():
-        found = [
-            (making, networks)
-            for method in suite.methods
-            for budget in suite.budgets
-            for seed in suite.seeds
-            if (networks := _networks(suite, name, method.name, budget.label))
-            for making in [_making(suite, name, entry, method, budget, seed)]
-        ]
+        found = [pair for method in suite.methods for pair in _row(suite, name, entry, method)]
         makings += [making for making, _ in found]
         measurings += [
             _measuring(suite, making, network) for making, networks in found for network in networks
@@ -216,20 +120,43 @@ def expand(suite: Suite) -> tuple[list[Making], list[Measuring]]:
             ]
     if not makings:
         raise BadRequest(f"suite {suite.name}: 'skip' leaves no cell")
+    if suite.slimming is not None and not any(making.way for making in makings):
+        raise BadRequest(
+            f"suite {suite.name}: 'slimming' finds no set to slim: it takes a method that is "
+            "learnt and two budgets or more; leave it out, or add what is missing"
+        )
     _check_files(suite)
     return makings, measurings
+
+
+def _row(
+    suite: Suite, name: str, dataset: DatasetEntry, method: MethodEntry
+) -> list[tuple[Making, list[str]]]:
+    """Return the sets of a row on a dataset, and the networks to measure each with."""
+    found = [
+        (making, networks)
+        for budget in suite.budgets
+        for seed in suite.seeds
+        if (networks := _networks(suite, name, method.name, budget.label))
+        for making in [_making(suite, name, dataset, method, budget, seed)]
+    ]
+    networks_of = {making.budget: networks for making, networks in found}
+    slimmed = chains(suite, method, [making for making, _ in found])
+    return [*found, *((one, networks_of[one.budget]) for one in slimmed)]
 
 
 def _check_files(suite: Suite) -> None:
     """Refuse rows whose files would have the same names."""
     known: dict[str, str] = {}
-    for name in suite.method_names:
-        other = known.setdefault(slug(name), name)
-        if other != name:
-            raise BadRequest(
-                f"suite {suite.name}: the files of methods {other!r} and {name!r} would have the "
-                "same names; give one of them another 'name'"
-            )
+    for entry in suite.methods:
+        for way in ("", *ways_of(suite, entry)):
+            words = f"{entry.name!r} {way}".rstrip()
+            other = known.setdefault(slug(f"{entry.name} {way}".rstrip()), words)
+            if other != words:
+                raise BadRequest(
+                    f"suite {suite.name}: the files of methods {other} and {words} would have the "
+                    "same names; give one of them another 'name'"
+                )
 
 
 def _networks(suite: Suite, dataset: str, method: str, budget: str) -> list[str]:
@@ -251,7 +178,8 @@ def _making(
 ) -> Making:
     options = for_method(suite.options, makes_updates(method.method)) | method.options
     if suite.width is not None:
-        options["network"] = widened(options.get("network") or "convnet3", suite.width)
+        network = options.get("network") or usual(method.method).network
+        options["network"] = widened(network, suite.width)
     options = {name: value for name, value in options.items() if value is not None}
     options |= {"method": method.method, "seed": seed, **budget.options}
     assert options.keys() <= KINDS.keys() | {"method", "seed", *BudgetEntry.model_fields}
@@ -269,12 +197,6 @@ def _measuring(suite: Suite, making: Making, network: str, whole: bool = False) 
     asked = suite.evaluation
     name = widened(network, suite.width) if suite.width is not None else network
     return Measuring(making, name, asked.card, asked.epochs, suite.repeats, whole)
-
-
-def makes_updates(method: str) -> bool:
-    """Tell whether a method updates its images, by its settings for CIFAR-10."""
-    task = Task("cifar10", 10, (3, 32, 32), 10)
-    return method not in METHODS or METHODS[method].recipe(task).iterations > 0
 
 
 def widened(network: str, width: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attar.benching.results import Cell
+from attar.benching.cell import Cell
 from attar.benching.tables import Table
 from attar.report.axes import byte_axis, linear_axis
 from attar.report.axes import size as written

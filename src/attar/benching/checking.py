@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attar.benching.cells import Making, Measuring
+from attar.benching.making import Slimming
 from attar.benching.suite import DatasetEntry, Suite
 from attar.data import SOURCES, Splits, as_splits
 from attar.errors import BadRequest, unknown
 from attar.evaluation import card as find_card
 from attar.networks import make
-from attar.plan import make_plan
-from attar.recipes import METHODS
+from attar.plan import make_plan, settle
+from attar.recipes import METHODS, Method, Task
+from attar.recipes.slimming import SLIMMER
+from attar.slimming.plans import slimmable_methods
 
 # names that published settings are known by
 _NAMED = tuple(name for name, source in SOURCES.items() if not source.argument)
@@ -80,9 +83,9 @@ def check_against_data(
     for dataset in dict.fromkeys(one.dataset for one in makings):
         own = [one for one in makings if one.dataset == dataset]
         splits = _read(own[0], data_dir, by_name)
-        for making in {(one.method, one.budget): one for one in own}.values():
+        for making in {(one.row, one.budget): one for one in own}.values():
             try:
-                make_plan(making.request(), splits, making.reading)
+                _check(making, splits)
             except BadRequest as error:
                 raise BadRequest(f"{making.words}: {error}") from None
         channels, height, width = splits.train.shape
@@ -91,6 +94,28 @@ def check_against_data(
                 make(name, channels, (height, width), splits.train.classes)
             except BadRequest as error:
                 raise BadRequest(f"{dataset}: {error}") from None
+
+
+def _check(making: Making, splits: Splits) -> None:
+    """Refuse what cannot be made of the data, or of the set before it."""
+    if not isinstance(making, Slimming):
+        make_plan(making.request(), splits, making.reading)
+    elif making.learns:
+        request = making.slim_request()
+        train, run = splits.train, request.run_of(request.sizes()[0], None)
+        task = Task(train.name, run.ipc or 1, train.shape, train.classes)
+        recipe = settle(_slimmer(run.method).recipe(task), run)
+        channels, height, width = train.shape
+        make(recipe.network, channels, (height, width), train.classes)
+
+
+def _slimmer(name: str) -> Method:
+    """Return the method that learns a smaller set."""
+    if name == SLIMMER.name:
+        return SLIMMER
+    if name not in slimmable_methods():
+        raise unknown("method (slim)", name, slimmable_methods())
+    return METHODS[name]
 
 
 def _read(making: Making, data_dir: Path | None, by_name: bool) -> Splits:

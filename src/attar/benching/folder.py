@@ -15,6 +15,7 @@ from typing import Any
 
 from attar.artefact import load
 from attar.benching.cells import Making, Measuring, Work
+from attar.benching.making import Slimming
 from attar.condensing import Paths
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.record import digest
@@ -58,10 +59,20 @@ class Folder:
         path = self.set_path(making)
         if not path.exists() or Paths(path).checkpoint.exists():
             return False
-        note = read_json(self.note_path(making))
-        if note is None or note.get("identity") != plain(making.identity()):
+        if isinstance(making, Slimming) and not self.is_made(making.before):
             return False
-        return is_sound(path)
+        note = read_json(self.note_path(making))
+        return note is not None and self._is_of(note, making) and is_sound(path)
+
+    def _facts(self, making: Making) -> dict[str, Any]:
+        """Return what a note has to say of the files of a set."""
+        facts = {"identity": plain(making.identity())}
+        if isinstance(making, Slimming):
+            facts["from"] = digest_of(self.set_path(making.before))
+        return facts
+
+    def _is_of(self, note: dict[str, Any], making: Making) -> bool:
+        return all(note.get(name) == value for name, value in self._facts(making).items())
 
     def is_measured(self, measuring: Measuring) -> bool:
         """Tell whether the accuracies are there, of these settings and of the set as it is."""
@@ -83,18 +94,20 @@ class Folder:
             leftover.unlink(missing_ok=True)
 
     def prepare(self, making: Making) -> None:
-        """Note what is about to be made, after removing what was made of other settings."""
+        """Note what is about to be made, after removing what was made of other settings.
+
+        A set that is slimmed is known by the file that it is made from, too.
+        """
         path = self.note_path(making)
         note = read_json(path)
-        identity = plain(making.identity())
         output = self.set_path(making)
-        if note is not None and note.get("identity") == identity:
+        if note is not None and self._is_of(note, making):
             if output.exists() and not is_sound(output):
                 output.unlink()
             return
         for stale in output.parent.glob(f"{glob.escape(output.stem)}.*"):
             stale.unlink(missing_ok=True)
-        write_json(path, {"identity": identity})
+        write_json(path, self._facts(making))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int | None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic_core import PydanticCustomError
 
 from attar.errors import unknown
 from attar.request import Request
+from attar.slimming.request import SlimRequest
 
 # what a suite says in other ways, or what does not bear on the result
 _OWN = frozenset(
@@ -37,6 +38,7 @@ OF_UPDATES = frozenset(
         "optimiser",
         "schedule",
         "average",
+        "nested",
         "set",
         "init",
         "validation",
@@ -47,18 +49,28 @@ OF_UPDATES = frozenset(
 
 
 def _kind(hint: Any) -> type:
-    """Return int, float, str or tuple for a type hint of `Request`."""
+    """Return int, float, bool, str or tuple for a type hint of `Request`."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         hint = next(one for one in typing.get_args(hint) if one is not type(None))
     if typing.get_origin(hint) is tuple:
         return tuple
-    return hint if hint in (int, float, str) else str
+    return hint if hint in (int, float, bool, str) else str
 
 
-KINDS: dict[str, type] = {
-    name: _kind(hint) for name, hint in typing.get_type_hints(Request).items() if name not in _OWN
-}
-_WORDS = {int: "a whole number", float: "a number", str: "a text"}
+def _kinds(request: type, own: Collection[str]) -> dict[str, type]:
+    hints = typing.get_type_hints(request)
+    return {name: _kind(hint) for name, hint in hints.items() if name not in own}
+
+
+KINDS = _kinds(Request, _OWN)
+# of `attar slim`, whose method is the row's own unless it says otherwise
+SLIM_KINDS = _kinds(SlimRequest, (_OWN - {"method"}) | {"learning_free", "random"})
+# what means something where nothing is trained
+_KEPT = frozenset({"card", "storage"})
+# the method whose sets are made of components, and the options that these alone know
+COMPONENTS = "slimmable"
+_OF_COMPONENTS = frozenset({"expand", "share"})
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def refusal(text: str, *place: str | int) -> PydanticCustomError:
@@ -74,22 +86,26 @@ def check_keys(given: Mapping[str, Any], allowed: Iterable[str], kind: str = "ke
             raise refusal(str(unknown(kind, str(name), allowed)), str(name))
 
 
-def checked_options(given: Mapping[str, Any], also: Iterable[str] = ()) -> dict[str, Any]:
+def checked_options(
+    given: Mapping[str, Any], also: Iterable[str] = (), kinds: Mapping[str, type] = KINDS
+) -> dict[str, Any]:
     """Return options of `attar.Request` with values of the right kind.
 
     Args:
         given: by name; ``set`` is a mapping, a list of ``name=value`` or one such text.
         also: other keys that are allowed beside them, for messages.
+        kinds: the options there are; `SLIM_KINDS` for those of `attar slim`.
 
     Raises:
         PydanticCustomError: an option that there is not, or a value of another kind.
     """
-    check_keys(given, [*also, *KINDS], "option")
-    return {name: _checked(name, value) for name, value in given.items() if name in KINDS}
+    check_keys(given, [*also, *kinds], "option")
+    return {
+        name: _checked(name, value, kinds[name]) for name, value in given.items() if name in kinds
+    }
 
 
-def _checked(name: str, value: Any) -> Any:
-    kind = KINDS[name]
+def _checked(name: str, value: Any, kind: type) -> Any:
     if value is None:
         return None
     if kind is tuple:
@@ -115,3 +131,17 @@ def for_method(options: dict[str, Any], makes_updates: bool) -> dict[str, Any]:
     if makes_updates:
         return options
     return {name: value for name, value in options.items() if name not in OF_UPDATES}
+
+
+def for_slimming(options: Mapping[str, Any], method: str, learns: bool) -> dict[str, Any]:
+    """Return options of `attar slim` that mean something for a method and a way.
+
+    Args:
+        options: by name.
+        method: that learns the smaller set, or whose set is cut down.
+        learns: whether the smaller set is trained.
+    """
+    names = set(SLIM_KINDS) if learns else set(_KEPT | _OF_COMPONENTS)
+    if method != COMPONENTS:
+        names -= _OF_COMPONENTS
+    return {name: value for name, value in options.items() if name in names}

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attar.benching.cell import Cell
 from attar.benching.chart import accuracy_chart
-from attar.benching.results import Cell
 from attar.benching.sizes import Sized
-from attar.benching.tables import Table, row_of, sizes, sources, tables
+from attar.benching.tables import Table, rows_of, sizes, sources, tables
 from attar.files import write_text
 from attar.report.document import command_block, write_page
 from attar.report.markup import Markup, join, table, tag
@@ -83,7 +83,7 @@ def write_markdown(path: Path, account: Account) -> None:
         lines += [f"- {_escaped(one)}" for one in account.sized.shrinks] + [""]
     for one in account.tables:
         lines += [f"## {_escaped(one.title)}", "", one.caption, ""]
-        lines += _grid(one.heads, [row_of(one, row) for row in one.rows])
+        lines += _grid(one.heads, rows_of(one))
     lines += ["## What the sets hold", ""]
     for dataset, heads, rows in sizes(account.cells):
         lines += [f"{_escaped(dataset)}:", "", *_grid(heads, rows)]
@@ -141,8 +141,7 @@ def _list(items: Sequence[str]) -> Markup:
 
 
 def _section(one: Table) -> Markup:
-    rows = [row_of(one, row) for row in one.rows]
-    drawn = table(one.heads, rows, caption=one.caption)
+    drawn = table(one.heads, rows_of(one), caption=one.caption)
     return join(tag("div", drawn, class_="scroll", tabindex="0"), accuracy_chart(one))
 
 

@@ -6,91 +6,19 @@ import csv
 import io
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attar.benching.cell import ANEW, Cell
 from attar.benching.cells import WHOLE, Making, Measuring
 from attar.benching.folder import Folder, read_json
+from attar.benching.gaps import with_gaps
+from attar.benching.making import FREE, LEARNED
 from attar.benching.suite import MethodEntry, Suite
-from attar.evaluation.intervals import half_width
 from attar.files import write_text
 from attar.published import Figure, published
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One figure of a table: all networks of one kind on all sets of one kind.
-
-    Args:
-        dataset: name in the suite.
-        method: name of the row.
-        variant: empty for the set itself; ``last iterate``, ``hard labels``.
-        budget: name of the column; empty for the whole training set.
-        network: trained on the sets.
-        card: that it was trained under; several where methods' cards differ.
-        accuracies: in percent, of every network of every set, in the order of the sets.
-        sets: how many sets were measured.
-        wanted: how many there are to be.
-        images_per_class: of a set; None where classes differ, or nothing was measured.
-        bytes: everything a set keeps; None likewise.
-        paper_bytes: the same as the papers count.
-        seconds: of wall time, to make one set on average; None for what is not made.
-        evaluation_seconds: to train and test one network on average.
-        note: what the evaluation says of itself.
-        failures: what went wrong, and the log that tells it.
-        published: what the papers printed for the same cell.
-    """
-
-    dataset: str
-    method: str
-    variant: str
-    budget: str
-    network: str
-    card: str
-    accuracies: tuple[float, ...]
-    sets: int
-    wanted: int
-    images_per_class: int | None = None
-    bytes: int | None = None
-    paper_bytes: int | None = None
-    seconds: float | None = None
-    evaluation_seconds: float | None = None
-    note: str = ""
-    failures: tuple[tuple[str, Path], ...] = ()
-    published: tuple[Figure, ...] = ()
-
-    @property
-    def row(self) -> str:
-        """The name of its row in a table."""
-        return f"{self.method}, {self.variant}" if self.variant else self.method
-
-    @property
-    def mean(self) -> float | None:
-        """Mean accuracy in percent over all networks of all sets."""
-        return statistics.fmean(self.accuracies) if self.accuracies else None
-
-    @property
-    def std(self) -> float | None:
-        """Population standard deviation over all networks of all sets, as in the papers."""
-        return statistics.pstdev(self.accuracies) if self.accuracies else None
-
-    @property
-    def interval(self) -> float | None:
-        """Half width of the 95 % confidence interval of the mean; None for one network.
-
-        Student's t over all networks of all sets, taken as independent.
-        """
-        return half_width(self.std, len(self.accuracies)) if self.std is not None else None
-
-    @property
-    def status(self) -> str:
-        """``done``, ``failed``, ``part`` where sets are missing, ``missing`` where all are."""
-        if self.failures:
-            return "failed"
-        if self.sets == self.wanted:
-            return "done"
-        return "part" if self.sets else "missing"
+_PRINTED = {LEARNED: ":slimmed by learning", FREE: ":slimmed without learning"}
 
 
 def gather(
@@ -110,14 +38,17 @@ def gather(
         failures: what went wrong, by key of the work.
     """
     made = {making.key: making for making in makings}
-    groups: dict[tuple[str, str, str, str], list[Measuring]] = {}
+    slimmed = {making.method for making in makings if making.way}
+    groups: dict[tuple[str, str, str, str, str], list[Measuring]] = {}
     for one in measurings:
         making = one.making
-        method, budget = (WHOLE, "") if one.whole else (making.method, making.budget)
-        groups.setdefault((making.dataset, method, budget, one.network), []).append(one)
+        anew = ANEW if making.method in slimmed else ""
+        own = (making.method, making.way or anew, making.budget)
+        method, way, budget = (WHOLE, "", "") if one.whole else own
+        groups.setdefault((making.dataset, method, way, budget, one.network), []).append(one)
     entries = {entry.name: entry for entry in suite.methods}
     cells: list[Cell] = []
-    for (dataset, method, budget, network), group in groups.items():
+    for (dataset, method, way, budget, network), group in groups.items():
         failed = [
             (failures[work.key], folder.log_path(work))
             for one in group
@@ -126,9 +57,9 @@ def gather(
         ]
         found = [(one, document) for one in group if (document := folder.result(one))]
         figures = _published(entries.get(method), group[0], network, suite.table)
-        base = Cell(dataset, method, "", budget, network, "", (), 0, len(group))
+        base = Cell(dataset, method, way, budget, network, "", (), 0, len(group))
         cells += _variants(base, found, folder, tuple(failed), figures)
-    return cells
+    return with_gaps(cells)
 
 
 def _variants(
@@ -185,7 +116,7 @@ def _cell(
     return Cell(
         base.dataset,
         base.method,
-        variant,
+        ", ".join(filter(None, (base.variant, variant))),
         base.budget,
         base.network,
         _joined(result["card"] for result in results),
@@ -215,16 +146,16 @@ def _published(
     There is nothing for a budget in bytes. A plain number of images is what the papers call the
     same images (SI), of methods that store less than pixels.
     """
-    options, dataset = measuring.making.options, measuring.making.dataset
-    ipc, images = options.get("ipc"), options.get("images_per_class")
+    options, dataset = measuring.making.first.options, measuring.making.dataset
+    ipc, images = measuring.making.options.get("ipc"), options.get("images_per_class")
     if measuring.whole:
         found = published(dataset, WHOLE, None, network)
     elif entry is None or (ipc is None and images is None):
         return ()
     else:
         method, learned_on = entry.published, options.get("network")
-        if ipc is None and ":" not in method:
-            method += ":same images"
+        if ":" not in method:
+            method += _PRINTED.get(measuring.making.way, "" if ipc else ":same images")
         found = published(dataset, method, ipc or images, network, learned_on=learned_on)
     return tuple(sorted(found, key=lambda figure: figure.table != table))
 
@@ -253,6 +184,8 @@ COLUMNS: tuple[str, ...] = (
     "published_mean",
     "published_std",
     "published_source",
+    "gap",
+    "published_gap",
     "failure",
     "log",
 )
@@ -289,6 +222,8 @@ def as_record(cell: Cell, root: Path) -> dict[str, Any]:
         "published_mean": figure.mean if figure else None,
         "published_std": figure.std if figure else None,
         "published_source": figure.source if figure else None,
+        "gap": cell.gap,
+        "published_gap": cell.published_gap,
         "failure": failure,
         "log": str(log.relative_to(root)) if log else None,
     }

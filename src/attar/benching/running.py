@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from attar.benching.cells import Making, Measuring, Work
 from attar.benching.executors import Executor
 from attar.benching.folder import Folder
+from attar.benching.making import Slimming
 from attar.benching.work import Order, Outcome
 from attar.errors import AttarError
 from attar.evaluation.record import Evaluation, keep
@@ -189,7 +190,10 @@ class Runner:
         for index, measuring in enumerate(self._networks):
             if measuring.making.key in self._made:
                 return self._networks.pop(index)
-        return self._sets.pop(0) if self._sets else None
+        for index, making in enumerate(self._sets):
+            if not isinstance(making, Slimming) or making.before.key in self._made:
+                return self._sets.pop(index)
+        return None
 
     def _ended(self, work: Work, outcome: Outcome, stop: Stop) -> None:
         if outcome.status == "done":
@@ -199,11 +203,26 @@ class Runner:
             else:
                 self._keep(work)
         elif outcome.status == "failed":
-            self.progress.failures[work.key] = outcome.message
+            self._fail(work, outcome)
+            return
         elif not stop.asked():
             # work in this process has seen the interrupt in place of `stop`
             stop.why = "it was interrupted"
         self.told(self.progress, work, outcome)
+
+    def _fail(self, work: Work, outcome: Outcome) -> None:
+        """Note a failure, and that of every set that would be made from what failed."""
+        self.progress.failures[work.key] = outcome.message
+        self.told(self.progress, work, outcome)
+        for one in list(self._sets):
+            if isinstance(one, Slimming) and one.before.key == work.key:
+                self._sets.remove(one)
+                message = f"not tried: it is made from {work.words}, which failed"
+                log = self._folder.log_path(one)
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(f"{message}\n")
+                self._fail(one, Outcome(one.key, "failed", 0.0, message))
 
     def _keep(self, measuring: Measuring) -> None:
         """Keep accuracies beside their set too, where `attar report` finds them."""

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 import attar
-from attar.benching.cells import Making, Measuring, Work, absolute_source, expand
+from attar.benching.cells import Making, Measuring, Work, expand
 from attar.benching.checking import check_against_data, check_names, with_sources
 from attar.benching.executors import Executor, InProcess, Processes, cores
 from attar.benching.folder import Folder, read_json, write_json
+from attar.benching.making import absolute_source
 from attar.benching.pages import Account, write_html, write_markdown
 from attar.benching.results import gather, write_csv
 from attar.benching.running import Progress, Runner, Stop

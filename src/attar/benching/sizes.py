@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attar.benching.cells import WHOLE, widened
+from attar.benching.slimming import LENGTHS
 from attar.benching.suite import (
     BudgetEntry,
     DatasetEntry,
@@ -22,8 +23,6 @@ DEFAULT = "laptop"
 SMALLEST = "smallest"
 _WIDTH = 8
 _NARROW = "convnet3"
-# what a size sets directly wins over what a method says of its own, so that rows stay equal
-_LENGTHS = ("iterations", "minutes")
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,10 @@ def at_size(suite: Suite, size: str | None) -> Sized:
 def smallest(suite: Suite) -> Sized:
     """Return a suite with every method and network on two digits, at its shortest.
 
-    For trying a suite out: one dataset, one budget, one set, one update, one network of width 8
-    trained for one epoch. Networks after the first, and those that have no width, are tried on the
-    first method alone, and no set is made on them. The digits are brought to the papers' 32×32, so
-    that every network and rank of theirs fits.
+    For trying a suite out: one dataset, one budget (two where sets are slimmed), one set, one
+    update, one network of width 8 trained for one epoch. Networks after the first, and those that
+    have no width, are tried on the first method alone, and no set is made on them. The digits are
+    brought to the papers' 32×32, so that every network and rank of theirs fits.
     """
     name = next(iter(suite.datasets))
     entry = DatasetEntry(source="digits", classes=2, per_class=60, resize=32)
@@ -90,8 +89,10 @@ def smallest(suite: Suite) -> Sized:
             "skip": [Filter(method=others, network=[network]) for network in networks[1:]],
         }
     )
+    # to slim, there has to be a larger set
+    count = 1 if suite.slimming is None else 2
     change = Size(
-        budgets=[min(suite.budgets, key=_amount)],
+        budgets=sorted(suite.budgets, key=_amount)[:count],
         seeds=[suite.seeds[0]],
         repeats=1,
         width=_WIDTH,
@@ -131,14 +132,17 @@ def _changed(suite: Suite, change: Size) -> Suite:
         for name, entry in suite.datasets.items()
         if change.datasets is None or name in change.datasets
     }
-    length = change.model_dump(include=set(_LENGTHS), exclude_none=True)
+    length = change.model_dump(include=set(LENGTHS), exclude_none=True)
+    slimming = suite.slimming and suite.slimming.changed(change.slimming, length)
+    shorter = length or (change.slimming and change.slimming.length)
     methods = [
-        entry.without(_LENGTHS if length else ())
+        _without_lengths(entry, own=bool(length), slim=bool(shorter))
         for entry in suite.methods
         if change.methods is None or entry.name in change.methods
     ]
-    options = {k: v for k, v in suite.options.items() if not (length and k in _LENGTHS)}
+    options = {k: v for k, v in suite.options.items() if not (length and k in LENGTHS)}
     new: dict[str, Any] = {
+        "slimming": slimming,
         "datasets": datasets,
         "methods": methods,
         "options": options | change.options | length,
@@ -151,6 +155,15 @@ def _changed(suite: Suite, change: Size) -> Suite:
     return suite.model_copy(update=new)
 
 
+def _without_lengths(entry: MethodEntry, *, own: bool, slim: bool) -> MethodEntry:
+    """Return an entry without lengths of its own, so that a size holds for all rows alike."""
+    entry = entry.without(LENGTHS if own else ())
+    if not slim or not isinstance(entry.slim, dict):
+        return entry
+    kept = {name: value for name, value in entry.slim.items() if name not in LENGTHS}
+    return entry.model_copy(update={"slim": kept})
+
+
 def _is_whole(suite: Suite) -> bool:
     """Tell whether a suite takes whole datasets, and networks of their own width."""
     return suite.width is None and not any(one.reading() for one in suite.datasets.values())
@@ -159,7 +172,7 @@ def _is_whole(suite: Suite) -> bool:
 def _bears(change: Size) -> bool:
     """Tell whether a size changes how a set or network is made."""
     names = ("classes", "per_class", "resize", "width", "iterations", "minutes", "epochs")
-    return bool(change.options or change.shrinks) or any(
+    return bool(change.options or change.shrinks or change.slimming) or any(
         getattr(change, name) is not None for name in names
     )
 
@@ -183,6 +196,8 @@ def _told(suite: Suite, change: Size) -> list[str]:
     ]
     lines = [text for name, text in said if getattr(change, name) is not None and text]
     lines += [f"{name}: {value}" for name, value in change.options.items()]
+    if change.slimming is not None and suite.slimming is not None:
+        lines += change.slimming.told(suite.slimming)
     return [*lines, *([change.shrinks] if change.shrinks else [])]
 
 

@@ -17,6 +17,7 @@
     repeats: 5                        # networks per set
     evaluation: {card: dsa-1000, epochs: 1000}       # left out: every method's own card
     options: {validation: 0}          # for every method
+    slimming: {ways: [learning-based, learning-free], iterations: 2000, options: {lr: 0.01}}
     whole: true                       # also the networks trained on all real images
     skip:                             # cells that the table does not have
       - {dataset: tiny_imagenet, budget: 50}
@@ -35,9 +36,14 @@
         resize: 32
         width: 32                     # of every network that has one, in both
         minutes: 2                    # or iterations; for every method that makes updates
+        slimming: {minutes: 1}        # or iterations; left out: as long as the sets above
         epochs: 100
         options: {average: 0.95}
         shrinks: anything else to be told beside the table
+
+With ``slimming``, or a list of its ways alone, every row that is learnt is also slimmed from its
+largest set along the falling budgets, each set from the one before. A method's ``slim`` holds
+options of `attar slim` of its own; ``slim: false`` leaves it out.
 
 The dataset's name says which published settings apply, so a file is named like its dataset
 (``npz:cifar10.npz``). A published figure is looked up under a method's ``published`` name, by
@@ -54,6 +60,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from attar.benching.options import check_keys, checked_options, refusal
 from attar.benching.reading import Document, read_document
+from attar.benching.slimming import Minutes, SlimmingEntry, Updates, row_options
 from attar.budget import Budget
 from attar.errors import BadRequest, unknown
 
@@ -83,6 +90,13 @@ def _by_name(value: Any) -> Any:
     return value
 
 
+def _ways(value: Any) -> Any:
+    """Let a list of ways, or ``true`` for both, stand for how sets are slimmed."""
+    if value is True:
+        return {}
+    return {"ways": value} if isinstance(value, list) else value
+
+
 def _seeds(value: Any) -> Any:
     if type(value) is int:
         if value < 1:
@@ -107,6 +121,7 @@ class _Strict(BaseModel):
 Whole = Annotated[int, Field(strict=True, ge=1)]
 Names = Annotated[list[str], BeforeValidator(_as_list)]
 Seeds = Annotated[list[Annotated[int, Field(strict=True, ge=0)]], BeforeValidator(_seeds)]
+Ways = Annotated[SlimmingEntry | None, BeforeValidator(_ways)]
 Options = Annotated[dict[str, Any], BeforeValidator(lambda value: _options(value))]
 
 
@@ -135,6 +150,7 @@ class MethodEntry(_Strict):
     method: str
     name: str = ""
     published: str = ""
+    slim: Annotated[bool | dict[str, Any] | None, BeforeValidator(row_options)] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -155,7 +171,8 @@ class MethodEntry(_Strict):
     def without(self, options: Collection[str]) -> MethodEntry:
         """Return the entry without some of its options."""
         kept = {name: value for name, value in self.options.items() if name not in options}
-        return MethodEntry(method=self.method, name=self.name, published=self.published, **kept)
+        own = self.model_dump(include={"method", "name", "published", "slim"})
+        return MethodEntry(**own, **kept)
 
 
 class BudgetEntry(_Strict):
@@ -251,8 +268,9 @@ class Size(_Strict):
     per_class: Whole | None = None
     resize: Whole | None = None
     width: Whole | None = None
-    iterations: Annotated[int, Field(strict=True, ge=0)] | None = None
-    minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    iterations: Updates | None = None
+    minutes: Minutes | None = None
+    slimming: Ways = None
     epochs: Whole | None = None
     options: Options = {}
     shrinks: str = ""
@@ -291,6 +309,7 @@ class Suite(_Strict):
     width: Whole | None = None
     evaluation: EvaluationEntry = EvaluationEntry()
     options: Options = {}
+    slimming: Ways = None
     whole: bool = False
     skip: list[Filter] = []
     sizes: dict[str, Size] = {}
@@ -312,7 +331,19 @@ class Suite(_Strict):
             self._among(one.datasets, self.datasets, "dataset", "sizes", size, "datasets")
             self._among(one.methods, self.method_names, "method", "sizes", size, "methods")
         self._check_skip()
+        self._check_slimming()
         return self
+
+    def _check_slimming(self) -> None:
+        """Refuse words on slimming in a suite that slims nothing."""
+        if self.slimming is not None:
+            return
+        places: list[tuple[str | int, ...]] = [
+            ("methods", index, "slim") for index, one in enumerate(self.methods) if one.slim
+        ]
+        places += [("sizes", name, "slimming") for name, one in self.sizes.items() if one.slimming]
+        for place in places:
+            raise refusal("the suite slims no sets; write 'slimming: true' in it", *place)
 
     def _check_skip(self) -> None:
         """Refuse names in ``skip`` that neither the suite nor one of its sizes has."""

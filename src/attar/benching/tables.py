@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attar.benching.results import Cell
+from attar.benching.cell import Cell
+from attar.benching.gaps import gap_head, points, rows_with_gaps
 from attar.budget import format_bytes
 from attar.report.comparison import NO_BREAK
 
@@ -91,6 +92,12 @@ class Table:
             text += f" Card {self.cards[0]} for every row."
         elif self.cards:
             text += " Cards differ between rows, as the last column says."
+        if any(cell.slimmed for cell in self.cells):
+            text += (
+                " RT: condensed from the real images; LBS: slimmed by learning, LFS: slimmed "
+                "without learning, each from the set at the next larger budget; gap: the mean of "
+                "RT less that of the slimmed sets, in percentage points."
+            )
         if self.has_published and not self.full:
             text += (
                 " The published figures are of the full size; ours are not, so the two are not to "
@@ -176,6 +183,25 @@ def row_of(table: Table, row: str) -> list[str]:
         cards = dict.fromkeys(cell.card for cell in table.cells if cell.row == row and cell.card)
         texts.append(", ".join(cards) or DASH)
     return texts
+
+
+def rows_of(table: Table) -> list[list[str]]:
+    """Return the texts of every row, those of gaps included."""
+    return [
+        _gaps_of(table, row) if gap else row_of(table, row)
+        for row, gap in rows_with_gaps(table.cells)
+    ]
+
+
+def _gaps_of(table: Table, row: str) -> list[str]:
+    """Return the texts of the gaps of one row of slimmed sets."""
+    texts = [gap_head(next(cell for cell in table.cells if cell.row == row))]
+    for budget in table.budgets:
+        cell = table.cell(row, budget)
+        texts.append(points(cell and cell.gap))
+        if table.has_published:
+            texts.append(points(cell and cell.published_gap))
+    return [*texts, DASH] if len(table.cards) > 1 else texts
 
 
 def sources(cells: Sequence[Cell]) -> list[str]:

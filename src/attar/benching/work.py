@@ -16,12 +16,14 @@ from typing import Any, Literal
 from attar.artefact import Artefact
 from attar.benching.cells import Making, Measuring, Work, work_from
 from attar.benching.folder import Folder, plain, read_json, write_json
+from attar.benching.making import Slimming
 from attar.condensing import carry_out
 from attar.errors import AttarError, Interrupted
 from attar.evaluation.comparison import evaluate
 from attar.evaluation.record import digest
 from attar.listening import Estimate, Listener
 from attar.plan import Plan
+from attar.slimming import slimming
 
 Status = Literal["done", "failed", "stopped"]
 # how often a log says how far a run is
@@ -124,13 +126,18 @@ def _say(text: str) -> None:
 def _make(making: Making, folder: Folder, order: Order) -> None:
     folder.prepare(making)
     start = time.perf_counter()
-    request = making.request(
-        output=folder.set_path(making),
-        resume=True,
-        checkpoint_seconds=order.checkpoint_seconds,
-    )
+    files: dict[str, Any] = {
+        "output": folder.set_path(making),
+        "resume": True,
+        "checkpoint_seconds": order.checkpoint_seconds,
+    }
     try:
-        carry_out(request, making.source, _Lines(), data_dir=order.data_dir, **making.reading)
+        if isinstance(making, Slimming):
+            before = folder.set_path(making.before)
+            slimming.carry_out(before, making.slim_request(**files), lambda size: _Lines())
+        else:
+            request, reading = making.request(**files), making.reading
+            carry_out(request, making.source, _Lines(), data_dir=order.data_dir, **reading)
     finally:
         note = read_json(folder.note_path(making)) or {}
         note["seconds"] = note.get("seconds", 0.0) + time.perf_counter() - start

@@ -109,15 +109,15 @@ def _print(account: Account) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from attar.benching.tables import row_of
+    from attar.benching.tables import rows_of
     from attar.cli.console import out
 
     for one in account.tables:
         table = Table(title=one.title, caption=one.caption)
         for index, head in enumerate(one.heads):
             table.add_column(escape(head), justify="right" if index else "left")
-        for row in one.rows:
-            table.add_row(*map(escape, row_of(one, row)))
+        for row in rows_of(one):
+            table.add_row(*map(escape, row))
         out.print(table, highlight=False)
     for name in ("results.csv", "results.md", "results.html"):
         out.print(str(account.root / name), highlight=False, soft_wrap=True, markup=False)

@@ -16,10 +16,12 @@ from attar.cli.pictures import Pictures
 from attar.cli.published import Published
 from attar.cli.reporting import Report
 from attar.cli.showing import Export, Show
+from attar.cli.slimming import Slim
 
 Command = (
     Demo
     | Condense
+    | Slim
     | Evaluate
     | Show
     | Export

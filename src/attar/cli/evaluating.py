@@ -28,6 +28,9 @@ class Evaluate:
 
     artefact: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")]
     """The .safetensors file."""
+    ipc: Whole = None
+    """Evaluate the smaller set of this many full images' memory per class that is read out of
+    the file, where its components are ordered by significance or its images nested."""
     data: Annotated[str | None, option("SOURCE")] = None
     """Source of the real images; the one it was made from where left out."""
     networks: str = ""
@@ -91,17 +94,19 @@ def evaluate(options: Evaluate) -> None:
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
     keep_memory()
-    from attar.artefact import load
+    from attar.artefact import ipc_of_part, load
     from attar.evaluation.comparison import evaluate as measure
     from attar.evaluation.record import digest
 
-    artefact = load(options.artefact)
-    sha256 = digest(options.artefact)
+    ipc = ipc_of_part(options.artefact, options.ipc)
+    artefact = load(options.artefact, ipc)
+    sha256 = digest(options.artefact, ipc)
     networks = [name for name in split_networks(options.networks) if name]
     with err.status("reading the data") as status:
         rows = measure(
             options.artefact,
             options.data,
+            ipc=ipc,
             networks=networks or None,
             repeats=options.repeats,
             card=options.card,
@@ -126,12 +131,13 @@ def evaluate(options: Evaluate) -> None:
             watch=watcher(status),
         )
     data = options.data or str(artefact.card.provenance.get("source"))
-    evaluation = reporting.keep(options.artefact, sha256, data, rows)
+    evaluation = reporting.keep(options.artefact, sha256, data, rows, ipc)
     if options.report is not None:
         reporting.write_one(options.report, options.artefact, artefact, rows)
     if options.json:
+        own = {} if ipc is None else {"ipc": ipc}
         path = str(options.artefact)
-        print_json({"path": path, "sha256": sha256, **evaluation.as_dict()})
+        print_json({"path": path, "sha256": sha256, **own, **evaluation.as_dict()})
     else:
         print_rows(rows)
 

@@ -23,6 +23,9 @@ class Pictures:
     ] = ()
     """One .safetensors file or several. What lies beside them (log, evaluations, snapshots) is
     used."""
+    ipc: Whole = None
+    """Read every artefact at this many full images' memory per class, where its components are
+    ordered by significance or its images nested."""
     output: Annotated[Path | None, option("DIR", "-o")] = None
     """Folder for the pictures; those of the same names are replaced."""
     kind: Annotated[str | None, option("KINDS")] = None
@@ -144,6 +147,7 @@ def options(wanted: Pictures) -> Any:
     from attar.pictures import Options
 
     return Options(
+        ipc=wanted.ipc,
         shown=wanted.per_class_shown,
         real_per_class=wanted.real_per_class,
         network=wanted.network,

@@ -12,7 +12,7 @@ import tyro
 from attar.cli.console import err
 from attar.errors import AttarError, BadRequest
 from attar.files import check_writable
-from attar.request import option
+from attar.request import Whole, option
 
 if TYPE_CHECKING:
     from attar.artefact import Artefact
@@ -35,6 +35,9 @@ class Report:
     ] = ()
     """One .safetensors file, or several to be compared. What 'attar evaluate' kept beside them
     is shown."""
+    ipc: Whole = None
+    """Read every artefact at this many full images' memory per class, where its components are
+    ordered by significance or its images nested."""
     output: Annotated[Path | None, option("FILE.html", "-o")] = None
     """The page to write, ending in .html; one that is there is replaced."""
     evaluation: Annotated[
@@ -72,7 +75,7 @@ def report(options: Report) -> None:
     from attar.report import read_entries, write_comparison
     from attar.report.single import write_entry
 
-    entries = read_entries(options.artefacts, options.evaluation)
+    entries = read_entries(options.artefacts, options.evaluation, options.ipc)
     more = [("Pictures", _pictures(options))]
     if len(entries) == 1:
         write_entry(path, entries[0], title=options.title, more=more)
@@ -87,7 +90,7 @@ def _pictures(options: Report) -> Markup:
     from attar.cli.pictures import names, teller
 
     # a page of many classes should still be sent and opened with ease
-    how = pictures.Options(most_classes=_MOST_CLASSES)
+    how = pictures.Options(ipc=options.ipc, most_classes=_MOST_CLASSES)
     made = pictures.draw_if_at_hand(options.artefacts, options.evaluation, how)
     if options.pictures is not None:
         kinds = names(options.pictures, "--pictures", "spectrum,tsne")
@@ -109,13 +112,16 @@ def _pictures(options: Report) -> Markup:
 
 def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:
     """Write the page of an artefact just made or evaluated, and say where it is."""
+    from attar.artefact import READ_FROM
     from attar.condensing import Paths
     from attar.log import read_log
     from attar.report import Row as Line
     from attar.report import write_report
 
     notes = [f"Evaluation card: {rows[0].results[0].card}."] if rows else []
-    log = read_log(Paths(artefact_path).log)
+    # a part of a file has no run of its own
+    part = READ_FROM in artefact.card.provenance
+    log = [] if part else read_log(Paths(artefact_path).log)
     write_report(path, artefact, rows=[Line.of(row) for row in rows], log=log, notes=notes)
     told(path)
 
@@ -125,25 +131,28 @@ def told(path: Path) -> None:
     err.print(f"report: {path}", highlight=False, soft_wrap=True)
 
 
-def keep(artefact: Path, sha256: str, data: str, rows: Sequence[Row]) -> Evaluation:
+def keep(
+    artefact: Path, sha256: str, data: str, rows: Sequence[Row], ipc: int | None = None
+) -> Evaluation:
     """Keep what was measured beside the artefact, or say why that cannot be.
 
     Args:
         artefact: its path.
-        sha256: digest of the file that was evaluated.
+        sha256: digest of what was evaluated.
         data: source of the real images.
         rows: what was measured.
+        ipc: memory of the smaller set read out of the file; None for the whole.
     """
     from attar.evaluation.record import Evaluation, evaluation_path
     from attar.evaluation.record import keep as write
 
     evaluation = Evaluation(rows[0].results[0].card, data, tuple(rows))
     try:
-        write(artefact, sha256, evaluation)
+        write(artefact, sha256, evaluation, ipc)
     except AttarError as error:
         why = str(error.__cause__) if isinstance(error.__cause__, OSError) else str(error)
         err.print(
-            f"warning: the accuracies are not kept in {evaluation_path(artefact)} ({why}); "
+            f"warning: the accuracies are not kept in {evaluation_path(artefact, ipc)} ({why}); "
             "with --json they can be kept elsewhere, for 'attar report … --evaluation FILE'",
             highlight=False,
             markup=False,

@@ -13,7 +13,7 @@ from rich.table import Table
 from attar.cli.console import out, print_json
 from attar.errors import BadRequest
 from attar.files import check_writable
-from attar.request import File, Folder
+from attar.request import File, Folder, Whole
 
 if TYPE_CHECKING:
     from attar.artefact import Artefact
@@ -25,6 +25,8 @@ class Show:
 
     artefact: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")]
     """The .safetensors file."""
+    ipc: Whole = None
+    """Show the smaller set of this many full images' memory per class that is read out of it."""
     json: bool = False
     """Print one JSON object."""
 
@@ -39,6 +41,8 @@ class Export:
 
     artefact: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")]
     """The .safetensors file."""
+    ipc: Whole = None
+    """Export the smaller set of this many full images' memory per class that is read out of it."""
     png: Folder = None
     """Folder for one PNG per image, in a subfolder per class."""
     npz: File = None
@@ -53,7 +57,7 @@ def show(options: Show) -> None:
     """Run `attar show`."""
     from attar.artefact import load
 
-    artefact = load(options.artefact)
+    artefact = load(options.artefact, options.ipc)
     if options.json:
         print_json({"path": str(options.artefact), **card_facts(artefact)})
     else:
@@ -69,7 +73,7 @@ def export(options: Export) -> None:
     from attar.artefact import load
     from attar.exporting import export_npz, export_png
 
-    artefact = load(options.artefact)
+    artefact = load(options.artefact, options.ipc)
     if options.png is not None:
         count = export_png(artefact, options.png)
         out.print(f"{count} images in {options.png}", highlight=False)
@@ -95,12 +99,16 @@ def card_facts(artefact: Artefact) -> dict[str, Any]:
 
 def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
+    from attar.artefact import READ_FROM
+
     card, totals = artefact.card, artefact.totals
     table = Table(box=None, show_header=False, pad_edge=False)
     shape = "×".join(map(str, card.shape))
     unused = "" if totals.unused is None else f"; {totals.unused} B of {totals.limit} B unused"
     held = "" if card.validation is None else f", {card.validation:.1f} % on held-out images"
     made = "imported" not in card.provenance
+    whole = card.provenance.get(READ_FROM)
+    part = f"; read out of {whole}" if isinstance(whole, str) else ""
     storage = ", ".join(
         f"{key} {value}"
         for key, value in card.parametrization.items()
@@ -110,7 +118,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
         ("method", f"{card.method} (seed {card.seed})" if made else card.method),
         ("data", f"{card.provenance.get('source', '?')}, zca {card.zca}"),
         ("classes", f"{len(card.class_names)}: {', '.join(card.class_names[:10])}"),
-        ("images", f"{totals.images_per_class} per class of {shape}"),
+        ("images", f"{totals.images_per_class} per class of {shape}{part}"),
         ("stored", f"{storage}, {card.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
         ("file", f"{path.stat().st_size} B with its header"),

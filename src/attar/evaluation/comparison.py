@@ -34,6 +34,7 @@ def evaluate(
     artefact: Artefact | str | Path,
     data: Any = None,
     *,
+    ipc: int | None = None,
     networks: Sequence[str | Own] | str | Own | None = None,
     repeats: int = 5,
     card: str | None = None,
@@ -59,6 +60,7 @@ def evaluate(
         artefact: or the path of one.
         data: the real images, as `attar.condense` takes them; by default the source that the
             artefact was made from.
+        ipc: read the path at this smaller memory in images per class, as `attar.load` does.
         networks: names of networks, or own modules as `attar.condense` takes them; by default
             the one it was made with.
         repeats: how many of each.
@@ -108,7 +110,7 @@ def evaluate(
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
     if vectorized is not None and vectorized < 1:
         raise BadRequest(f"--vectorized {vectorized}: at least one network per step")
-    artefact, last = with_last(artefact)
+    artefact, last = with_last(artefact, ipc)
     chosen = find_card(card or artefact.card.settings.get("card", "dsa-1000"), epochs)
     given = asked_networks(artefact, networks or chosen.network_for(artefact.card.shape[1:]))
     channels, height, width = artefact.card.shape

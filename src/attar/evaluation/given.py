@@ -52,13 +52,25 @@ def told_apart(networks: list[Network]) -> list[Network]:
     return networks
 
 
-def with_last(given: Artefact | str | Path) -> tuple[Artefact, Artefact | None]:
-    """Return an artefact and, where another iterate was selected, the last one beside it."""
+def with_last(
+    given: Artefact | str | Path, ipc: int | None = None
+) -> tuple[Artefact, Artefact | None]:
+    """Return an artefact and, where another iterate was selected, the last one beside it.
+
+    Args:
+        given: an artefact, or the path of one.
+        ipc: memory at which both are read, as `attar.load` takes it.
+
+    Raises:
+        BadRequest: an artefact that is read already is to be read at another memory.
+    """
     if isinstance(given, Artefact):
+        if ipc is not None:
+            raise BadRequest(f"ipc={ipc}: goes with a path; give attar.load(path, ipc={ipc})")
         return given, None
-    artefact, beside = load(given), last_iterate_path(Path(given))
+    artefact, beside = load(given, ipc), last_iterate_path(Path(given))
     if artefact.card.iterate == "selected" and beside.exists():
-        return artefact, load(beside)
+        return artefact, load(beside, ipc)
     return artefact, None
 
 

@@ -15,14 +15,18 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from attar.artefact import ipc_of_part, part_of
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.ranking import SCORED
 from attar.evaluation.rows import Row, with_ceilings
 from attar.files import locked, write_text
+from attar.partial import open_stored
 
 FORMAT = "attar.evaluation"
-# 2 knows coresets, hard labels, ceilings and scores; what 1 wrote is read as it is
-FORMAT_VERSION = 2
+# 2 knows coresets, hard labels, ceilings and scores, 3 sets read out of larger ones; what was
+# written before is read as it is, and 3 is written only where there is something to say
+FORMAT_VERSION = 3
+_WITHOUT_IPC = 2
 
 
 @dataclass(frozen=True)
@@ -60,32 +64,53 @@ class Record:
     """Everything measured of one artefact.
 
     Args:
-        sha256: digest of the artefact's file.
+        sha256: digest of what was evaluated (`digest`).
         evaluations: one for each card and source of real images.
         format: what the file is.
         version: of its format.
+        ipc: memory, in images per class, of the smaller set that was read out of the file and
+            evaluated; None where it was the whole.
     """
 
     sha256: str
     evaluations: tuple[Evaluation, ...]
     format: Literal["attar.evaluation"] = FORMAT
-    version: Literal[1, 2] = FORMAT_VERSION
+    version: Literal[1, 2, 3] = FORMAT_VERSION
+    ipc: int | None = None
 
 
 _READER = TypeAdapter(Record)
 
 
-def evaluation_path(artefact: Path) -> Path:
-    """Return where `attar evaluate` keeps what it measured of an artefact."""
-    return Path(artefact).with_suffix(".evaluation.json")
+def evaluation_path(artefact: Path, ipc: int | None = None) -> Path:
+    """Return where `attar evaluate` keeps what it measured of an artefact.
+
+    Args:
+        artefact: its path.
+        ipc: memory of the smaller set read out of it; None for the whole.
+    """
+    # the ending differs, so that no name of another artefact leads to the same file
+    ending = ".evaluation.json" if ipc is None else f".evaluation.ipc{ipc}.json"
+    return Path(artefact).with_suffix(ending)
 
 
-def digest(artefact: Path) -> str:
-    """Return the SHA-256 of a file.
+def digest(artefact: Path, ipc: int | None = None) -> str:
+    """Return the SHA-256 of a file; of a smaller set, that of the bytes which it is read from.
+
+    Args:
+        artefact: its path.
+        ipc: memory of the smaller set read out of it; None for the whole.
 
     Raises:
         ArtefactError: the file cannot be read.
+        BadRequest: it has no part of that size.
     """
+    if ipc is not None and ipc_of_part(artefact, ipc) is not None:
+        with open_stored(Path(artefact)) as stored:
+            _, part = part_of(stored, ipc)
+            assert part is not None
+            part.read(stored)
+            return stored.sha256
     try:
         with Path(artefact).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -93,14 +118,15 @@ def digest(artefact: Path) -> str:
         raise ArtefactError(f"{artefact}: {(error.strerror or str(error)).lower()}") from error
 
 
-def keep(artefact: Path, sha256: str, evaluation: Evaluation) -> Path:
-    """Write an evaluation beside its artefact, together with earlier ones of the same file.
+def keep(artefact: Path, sha256: str, evaluation: Evaluation, ipc: int | None = None) -> Path:
+    """Write an evaluation beside its artefact, together with earlier ones of the same set.
 
     Args:
         artefact: its path.
-        sha256: digest of the file that was evaluated.
+        sha256: digest of what was evaluated (`digest`).
         evaluation: what was measured; it replaces what was measured before under the same card
             with the same networks.
+        ipc: memory of the smaller set read out of the file; it has a record of its own.
 
     Returns:
         The file written.
@@ -109,7 +135,7 @@ def keep(artefact: Path, sha256: str, evaluation: Evaluation) -> Path:
         BadRequest: a file that is no such record is in the way; it is left as it is.
         RunFailed: the file cannot be written.
     """
-    path = evaluation_path(artefact)
+    path = evaluation_path(artefact, ipc)
     # evaluations that end at the same time would each write without the other's rows
     with locked(artefact):
         known: tuple[Evaluation, ...] = ()
@@ -119,8 +145,9 @@ def keep(artefact: Path, sha256: str, evaluation: Evaluation) -> Path:
         merged = [one.as_dict() for one in merge([*known, evaluation])]
         document = {
             "format": FORMAT,
-            "version": FORMAT_VERSION,
+            "version": _WITHOUT_IPC if ipc is None else FORMAT_VERSION,
             "sha256": sha256,
+            **({} if ipc is None else {"ipc": ipc}),
             "evaluations": merged,
         }
         write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -140,7 +167,8 @@ def read_record(path: Path) -> Record:
     except (ValueError, RecursionError):
         raise _foreign(path, "it is not JSON") from None
     if isinstance(found, dict) and "rows" in found:
-        found = {"sha256": found.get("sha256"), "evaluations": [found]}
+        own = {name: found.get(name) for name in ("sha256", "ipc")}
+        found = {**own, "evaluations": [found]}
     version = found.get("version") if isinstance(found, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BadRequest(

@@ -1,21 +1,45 @@
 """Objectives: each turns images and labels into a loss and gradients."""
 
-from attar.objectives.base import Match, Objective, Penalty, Problem, State, gradients
+from attar.objectives.base import (
+    Match,
+    Objective,
+    Penalty,
+    Problem,
+    State,
+    SubsetObjective,
+    gradients,
+)
 from attar.objectives.distribution import DistributionMatching
 from attar.objectives.gradient import GradientMatching
+from attar.objectives.kernel import KernelRegression
+from attar.objectives.nested import Nested
+from attar.objectives.parameters import ParameterMatching
+from attar.objectives.significance import SignificancePenalty
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    kind.name: kind for kind in (DistributionMatching, GradientMatching)
+    kind.name: kind
+    for kind in (
+        DistributionMatching,
+        GradientMatching,
+        KernelRegression,
+        Nested,
+        ParameterMatching,
+    )
 }
 
 __all__ = [
     "OBJECTIVES",
     "DistributionMatching",
     "GradientMatching",
+    "KernelRegression",
     "Match",
+    "Nested",
     "Objective",
+    "ParameterMatching",
     "Penalty",
     "Problem",
+    "SignificancePenalty",
     "State",
+    "SubsetObjective",
     "gradients",
 ]

@@ -7,7 +7,7 @@ parametrization; the engine carries the gradients back into whatever is stored.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -35,6 +35,7 @@ class Problem:
         network: the network that is drawn and trained.
         layout: the rows of the synthetic set.
         compute: device, precision, compilation, chunk size.
+        learned_labels: whether the labels of the synthetic set are learnt; a run sets it.
         cache: for functions compiled once per run; never checkpointed.
     """
 
@@ -42,6 +43,7 @@ class Problem:
     network: Network
     layout: Layout
     compute: Compute
+    learned_labels: bool = False
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -124,6 +126,33 @@ class Objective(ABC):
     def check(self, problem: Problem) -> None:
         """Refuse, before any work, a problem this objective cannot take."""
         del problem
+
+
+class SubsetObjective(Objective):
+    """An objective that also compares the first images of every class with the same real data."""
+
+    @abstractmethod
+    def match_each(
+        self,
+        sizes: Sequence[int],
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+    ) -> list[Match]:
+        """Compare the first m images of every class, for each m of ``sizes``, with real data.
+
+        Each outcome is what `match` gives for these images alone under the same key; its
+        gradients have the shape of ``images`` and ``labels``, and are zero in other rows.
+        """
+
+    def match(
+        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+    ) -> Match:
+        """Return the loss of this step and its gradients."""
+        (found,) = self.match_each([problem.layout.per_class], images, labels, problem, state, key)
+        return found
 
 
 class Penalty(ABC):

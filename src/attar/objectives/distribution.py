@@ -7,8 +7,8 @@ the low-rank plugin paper.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -18,13 +18,13 @@ from attar.compute import Functional
 from attar.data.augment import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.objectives.base import Match, Objective, Problem, State
+from attar.objectives.base import Match, Problem, State, SubsetObjective
 from attar.rng import Key
 from attar.synthetic import Layout
 
 
 @dataclass(frozen=True)
-class DistributionMatching(Objective):
+class DistributionMatching(SubsetObjective):
     """Sum over classes of the squared distance between mean real and mean synthetic features.
 
     Each step draws a new network and leaves it untrained, in training mode. Features are
@@ -46,24 +46,51 @@ class DistributionMatching(Objective):
         if self.batch_real < 1:
             raise BadRequest(f"batch_real {self.batch_real}: at least one real image is needed")
 
-    def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
-    ) -> Match:
-        """Return the loss of this step and its gradient for the images."""
+    def match_each(
+        self,
+        sizes: Sequence[int],
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+    ) -> list[Match]:
+        """Return losses of this step and their gradients for the images."""
         del labels, state
         drawn = problem.network.draw(key.fold("network"), problem.compute.device)
-        embedding = _embedding(problem)
+        embedding = training_embedding(problem)
         tensors = embedding.tensors(drawn)
         mixed = problem.mixes_samples
-        real = self._real_means(
+        real = self.real_means(
             embedding, tensors, problem, key, None if mixed else problem.compute.chunk
         )
         chunk = None if mixed else problem.compute.graph_chunk
 
+        found = []
+        for size in sizes:
+            layout = replace(problem.layout, per_class=size)
+            rows = problem.layout.first(size).to(images.device)
+            total, gradient = self._towards(
+                real, embedding, tensors, images[rows], layout, key, chunk
+            )
+            found.append(Match(total, torch.zeros_like(images).index_copy(0, rows, gradient)))
+        return found
+
+    def _towards(
+        self,
+        real: Tensor,
+        embedding: Functional,
+        tensors: dict[str, Tensor],
+        images: Tensor,
+        layout: Layout,
+        key: Key,
+        chunk: int | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the distance of the images of ``layout`` from real means, and its gradient."""
+        n = layout.per_class
         gradient = torch.empty_like(images)
         total = torch.zeros((), device=images.device)
-        for classes in _groups(problem, chunk):
-            n = problem.layout.per_class
+        for classes in _groups(layout, chunk):
             rows = slice(classes.start * n, classes.stop * n)
             leaf = images[rows].detach().requires_grad_()
             seen = self._augmented(leaf.split(n), classes, key)
@@ -74,14 +101,14 @@ class DistributionMatching(Objective):
                 loss = _distance(embedding(tensors, seen), target)
                 (gradient[rows],) = torch.autograd.grad(loss, leaf)
             total += loss.detach()
-        return Match(total, gradient)
+        return total, gradient
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: real ones once, synthetic ones there and back."""
         return data.drawn(self.batch_real) + super().passes(layout, data)
 
     @torch.no_grad()
-    def _real_means(
+    def real_means(
         self,
         embedding: Functional,
         tensors: dict[str, Tensor],
@@ -89,7 +116,15 @@ class DistributionMatching(Objective):
         key: Key,
         chunk: int | None,
     ) -> Tensor:
-        """Return K×D mean features of a real batch of each class."""
+        """Return K×D mean features of a real batch of each class, without gradients.
+
+        Args:
+            embedding: from tensors and images to features.
+            tensors: of the network.
+            problem: holds the data.
+            key: decides which images, and their augmentation.
+            chunk: the most images per call; None for all at once.
+        """
         classes = problem.layout.classes
         sums = counts = None
         for images, owner in _rechunked(self._real_batches(problem, key), chunk):
@@ -122,19 +157,20 @@ class DistributionMatching(Objective):
         )
 
 
-def _embedding(problem: Problem) -> Functional:
+def training_embedding(problem: Problem) -> Functional:
+    """Return the features of a network in training mode as a function, made once per run."""
     if "embedding" not in problem.cache:
         module = problem.network.draw(Key(0), problem.compute.device)
         problem.cache["embedding"] = Functional(module.train(), "embed", problem.compute)
     return problem.cache["embedding"]
 
 
-def _groups(problem: Problem, chunk: int | None) -> Iterator[range]:
+def _groups(layout: Layout, chunk: int | None) -> Iterator[range]:
     """Yield consecutive classes whose images go through the network in one call.
 
     Groups are of equal size, so that a compiled function meets one shape.
     """
-    classes, n = problem.layout.classes, problem.layout.per_class
+    classes, n = layout.classes, layout.per_class
     together = classes if chunk is None else max(1, min(classes, chunk // n))
     while classes % together:
         together -= 1
@@ -173,7 +209,7 @@ def _filled(images: Tensor, size: int) -> Tensor:
     return torch.cat([images, images.new_zeros(size - len(images), *images.shape[1:])])
 
 
-def _in_chunks(
+def in_chunks(
     embedding: Functional, tensors: dict[str, Tensor], images: Tensor, chunk: int | None
 ) -> Tensor:
     """Return the features of ``images``, at most ``chunk`` images per call.
@@ -199,7 +235,7 @@ def _in_two_passes(
     The gradient for a feature needs only the class mean, which a first pass finds.
     """
     with torch.no_grad():
-        features = _in_chunks(embedding, tensors, seen.detach(), chunk)
+        features = in_chunks(embedding, tensors, seen.detach(), chunk)
     features.requires_grad_()
     loss = _distance(features, target)
     (slope,) = torch.autograd.grad(loss, features)

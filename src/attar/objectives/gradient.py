@@ -8,6 +8,7 @@ paper.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from attar.compute import Functional
 from attar.data.augment import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
-from attar.objectives.base import Match, Objective, Problem, State
+from attar.objectives.base import Match, Problem, State, SubsetObjective
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
@@ -31,7 +32,7 @@ CALIBRATION_IMAGES = 16
 
 
 @dataclass(frozen=True)
-class GradientMatching(Objective):
+class GradientMatching(SubsetObjective):
     """Sum over classes of the distance between real and synthetic loss gradients.
 
     A network is drawn, and the set is updated ``outer`` times; between two updates the network
@@ -95,28 +96,34 @@ class GradientMatching(Objective):
         """Return the state with the first network."""
         return self._with_network(0, problem, key)
 
-    def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
-    ) -> Match:
-        """Return the loss of this step and its gradients for images and labels."""
+    def match_each(
+        self,
+        sizes: Sequence[int],
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+    ) -> list[Match]:
+        """Return losses of this step and their gradients for images and labels."""
         derivatives = self._derivatives(problem)
         tensors = self._tensors(problem, state)
         n = problem.layout.per_class
-        image, label = torch.empty_like(images), torch.empty_like(labels)
-        total = torch.zeros((), device=images.device)
+        zero = torch.zeros((), device=images.device)
+        found = [(zero.clone(), torch.zeros_like(images), torch.zeros_like(labels)) for _ in sizes]
         for own in range(problem.layout.classes):
             target = self._real_gradient(derivatives, tensors, own, problem, key)
             rows = slice(own * n, (own + 1) * n)
             leaf = images[rows].detach().requires_grad_()
             seen = self._augmented(leaf, key.fold("augment", own), shared=True)
-            loss, slope, label[rows] = derivatives.match(
-                tensors, seen.detach(), labels[rows], target
-            )
-            (image[rows],) = (
-                torch.autograd.grad(seen, leaf, slope) if seen is not leaf else (slope,)
-            )
-            total += loss
-        return Match(total, image, label)
+            for size, (total, image, label) in zip(sizes, found, strict=True):
+                part = slice(own * n, own * n + size)
+                loss, slope, label[part] = derivatives.match(
+                    tensors, seen[:size].detach(), labels[part], target
+                )
+                image[part] = _pulled(slope, seen, leaf)
+                total += loss
+        return [Match(*each) for each in found]
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: real ones there and back, synthetic ones twice."""
@@ -209,6 +216,15 @@ class GradientMatching(Objective):
             module = problem.network.draw(Key(0), problem.compute.device)
             problem.cache[name] = LossGradients(module, *DISTANCES[self.distance], problem.compute)
         return problem.cache[name]
+
+
+def _pulled(slope: Tensor, seen: Tensor, leaf: Tensor) -> Tensor:
+    """Return the gradient for the first images of a class, from that for what was made of them."""
+    size = len(slope)
+    if seen is leaf:
+        return slope
+    (found,) = torch.autograd.grad(seen[:size], leaf, slope, retain_graph=True)
+    return found[:size]
 
 
 def network_tensors(state: dict[str, Any]) -> Tensors:

@@ -103,6 +103,11 @@ def centred_targets(problem: Problem, index: Tensor) -> Tensor:
     return found if problem.data.targets is not None else found - 1 / problem.data.classes
 
 
+def seen_labels(labels: Tensor, problem: Problem) -> Tensor:
+    """Return the labels of the set, N×K, as a regression takes them: one-hot ones minus 1/K."""
+    return labels if problem.learned_labels else labels - 1 / labels.shape[1]
+
+
 def mirrored(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the images followed by their mirror images, and their labels twice."""
     return torch.cat([images, images.flip(-1)]), torch.cat([labels, labels])

@@ -21,6 +21,8 @@ class Options:
     """How pictures are drawn.
 
     Args:
+        ipc: memory in images per class at which artefacts are read (`attar.load`); None for
+            the whole.
         shown: images of each class in a grid; None for 10, and 1 over the iterations.
         most_classes: shown in grids, from the first; None for as many as there is room for.
         real_per_class: real images of each class in t-SNE and spectrum: a sample.
@@ -40,6 +42,7 @@ class Options:
         BadRequest: a number below 1.
     """
 
+    ipc: int | None = None
     shown: int | None = None
     most_classes: int | None = None
     real_per_class: int = 100
@@ -106,7 +109,7 @@ class Job:
         Raises:
             BadRequest: see `attar.report.read_entries`.
         """
-        entries = read_entries(paths, evaluations)
+        entries = read_entries(paths, evaluations, options.ipc)
         subjects = [Subject(path, entry) for path, entry in zip(paths, entries, strict=True)]
         return cls(subjects, source, options, tell)
 

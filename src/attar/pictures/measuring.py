@@ -37,6 +37,8 @@ def measured(subjects: Sequence[Subject]) -> dict[Protocol, list[Curve]]:
     """Return what was measured of snapshots on test images, by the way of measuring."""
     found: dict[Protocol, list[Curve]] = {}
     for subject in subjects:
+        if subject.entry.ipc is not None:
+            continue
         classes = tuple(subject.artefact.card.class_names)
         for evaluation in _kept(subject.path):
             curves: dict[str, dict[float, Sequence[float]]] = {}

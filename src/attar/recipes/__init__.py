@@ -1,10 +1,16 @@
 """Published methods by name, with their settings per dataset and budget."""
 
-from attar.recipes import coresets, distribution, gradient
+from attar.recipes import coresets, distribution, gradient, kernel
 from attar.recipes.base import Method, Recipe, Task
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (*gradient.METHODS, *distribution.METHODS, *coresets.METHODS)
+    method.name: method
+    for method in (
+        *gradient.METHODS,
+        *distribution.METHODS,
+        *kernel.METHODS,
+        *coresets.METHODS,
+    )
 }
 
 __all__ = ["METHODS", "Method", "Recipe", "Task"]

@@ -41,7 +41,8 @@ class Recipe:
         parametrization: how images are stored.
         optimisers: by role of the learnt tensors.
         iterations: updates of the set.
-        init: how the set starts: ``noise``, or a name in `attar.coresets.SELECTORS`.
+        init: how the set starts: ``noise``, a name in `attar.coresets.SELECTORS`, or ``given``
+            where the plan has a set to start from.
         network: name of the network to match in.
         card: name of the evaluation card.
         learned_labels: whether labels are stored and learnt.
@@ -65,8 +66,8 @@ class Recipe:
 
     @property
     def start(self) -> Selector | None:
-        """What chooses the real images that the set starts from; None for noise."""
-        if self.init == "noise":
+        """What chooses the real images that the set starts from; None for noise or a given set."""
+        if self.init in ("noise", "given"):
             return None
         return self.selector or SELECTORS[self.init]()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attar.artefact import Artefact, load
+from attar.artefact import Artefact, ipc_of_part, load
 from attar.condensing import Paths
 from attar.errors import BadRequest
 from attar.evaluation.record import (
@@ -33,6 +33,8 @@ class Entry:
         log: of its run, as `attar.log.read_log` returns it.
         remark: why nothing was measured of it, where that is so.
         command: evaluates it.
+        ipc: memory of the smaller set read out of a file; None for the whole. Its log and
+            snapshots are those of the whole, and left out.
     """
 
     name: str
@@ -41,41 +43,53 @@ class Entry:
     log: Log = ()
     remark: str = ""
     command: str | None = None
+    ipc: int | None = None
 
 
-def read_entries(artefacts: Sequence[Path], evaluations: Sequence[Path] = ()) -> list[Entry]:
+def read_entries(
+    artefacts: Sequence[Path], evaluations: Sequence[Path] = (), ipc: int | None = None
+) -> list[Entry]:
     """Read artefacts, their logs and the evaluations beside them.
 
     Args:
         artefacts: paths, each once.
         evaluations: further files of evaluations, kept elsewhere; each finds its artefact by the
             digest in it.
+        ipc: memory in images per class at which every artefact is read (`attar.load`); what was
+            measured of the whole is left out then.
 
     Raises:
         BadRequest: a file is missing, given twice, or not what it should be; or an evaluation
             is of none of these artefacts.
     """
     _refuse_twice(artefacts)
-    sets = [(path, load(path), digest(path)) for path in artefacts]
+    sizes = [ipc_of_part(path, ipc) for path in artefacts]
+    sets = [
+        (path, load(path, size), digest(path, size), size)
+        for path, size in zip(artefacts, sizes, strict=True)
+    ]
     records = [(path, read_record(path)) for path in evaluations]
     for path, record in records:
-        if record.sha256 not in [own for _, _, own in sets]:
+        if record.sha256 not in [own for _, _, own, _ in sets]:
             raise BadRequest(
                 f"--evaluation {path} is of another artefact than those given, or of one that was "
                 "replaced since; evaluate again, or give the artefact that it is of"
+                + ("" if record.ipc == ipc else f" (it was read at --ipc {record.ipc})")
             )
     entries = []
-    for name, (path, artefact, own) in zip(names(artefacts), sets, strict=True):
-        beside, remark = _beside(path, own)
+    for name, (path, artefact, own, size) in zip(names(artefacts), sets, strict=True):
+        beside, remark = _beside(path, own, size)
+        at = [] if size is None else ["--ipc", str(size)]
         found = merge([*beside, *_of(own, [record for _, record in records])])
         entries.append(
             Entry(
-                name,
+                " ".join([name, *at]),
                 artefact,
                 found,
-                read_log(Paths(path).log),
+                read_log(Paths(path).log) if size is None else (),
                 "" if found else remark,
-                shlex.join(["attar", "evaluate", str(path)]),
+                shlex.join(["attar", "evaluate", str(path), *at]),
+                size,
             )
         )
     return entries
@@ -94,9 +108,9 @@ def names(paths: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _beside(path: Path, own: str) -> tuple[Sequence[Evaluation], str]:
+def _beside(path: Path, own: str, ipc: int | None) -> tuple[Sequence[Evaluation], str]:
     """Return what is kept beside an artefact, or why it cannot be used."""
-    kept = evaluation_path(path)
+    kept = evaluation_path(path, ipc)
     if not kept.exists():
         return (), "not evaluated"
     try:

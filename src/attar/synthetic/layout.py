@@ -30,6 +30,11 @@ class Layout:
         """Number of rows; unlike ``len``, it may be more than an index can count."""
         return self.classes * self.per_class
 
+    def first(self, size: int) -> Tensor:
+        """Return the rows of the first ``size`` images of every class, int64."""
+        starts = torch.arange(self.classes).view(-1, 1) * self.per_class
+        return (starts + torch.arange(size)).flatten()
+
     def class_of_row(self) -> Tensor:
         """Return the class of every row, int64."""
         return torch.arange(self.classes).repeat_interleave(self.per_class)

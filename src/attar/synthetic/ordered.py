@@ -8,7 +8,7 @@ Shape letters: K classes, n images per class, b components per class, G groups t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -61,21 +61,31 @@ class OrderedImages(Store):
         """Return U, G×n×b float32, with orthonormal columns."""
         return orthogonal_factor(self.coefficients)
 
-    def mixed(self, values: Tensor, index: Tensor) -> Tensor:
-        """Return the rows at ``index`` (B) of U·Σ·values, where values are (b·K)×D, as B×D."""
+    def mixed(self, components: Callable[[Tensor], Tensor], index: Tensor) -> Tensor:
+        """Return the rows at ``index`` (B) of U·Σ·V as B×D.
+
+        Args:
+            components: gives the rows of V (b·K rows, float32) at an index; those of classes
+                that ``index`` does not touch are not asked for.
+            index: rows wanted.
+        """
         classes, n = self.layout.classes, self.layout.per_class
         wanted, position = torch.unique(index // n, return_inverse=True)
         weights = self.orthogonal() * self.significance.float().unsqueeze(1)
         if len(weights) > 1:
             weights = weights[wanted]
-        of_class = values.view(self.kept, classes, -1)[:, wanted].transpose(0, 1)
-        return (weights @ of_class)[position, index % n]
+        # classes that share weights lie side by side, so that one product serves them all
+        together = len(wanted) // len(weights)
+        first = torch.arange(self.kept, device=index.device).view(1, -1, 1) * classes
+        rows = (first + wanted.view(-1, 1, together)).flatten()
+        values = components(rows).view(len(weights), self.kept, -1)
+        made = torch.bmm(weights, values).view(len(wanted) * n, -1)
+        row = (position // together * n + index % n) * together + position % together
+        return made.index_select(0, row)
 
     def forward(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``."""
-        rows = torch.arange(self.components.count, device=index.device)
-        values = self.components(rows).flatten(1)
-        return self.mixed(values, index).view(len(index), *self.item)
+        return self.mixed(self.components, index).view(len(index), *self.item)
 
     @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:
@@ -116,7 +126,8 @@ class OrderedImages(Store):
         joint = values
         if labels is not None:
             beside = _of_class(labels, self.layout)
-            ratio = values.norm() / beside.norm().clamp_min(torch.finfo(torch.float64).tiny)
+            size = beside.norm()
+            ratio = torch.where(size > 0, values.norm() / size, 0.0)
             joint = torch.cat([values, beside * ratio], dim=2)
         gram = joint @ joint.mT
         if len(self.significance) == 1:
@@ -130,7 +141,8 @@ class OrderedImages(Store):
     def solve(self, values: Tensor) -> Tensor:
         """Return V (b×K×D, float64) for which U·Σ·V comes nearest to ``values`` (K×n×D)."""
         scale = self.significance.double().cpu().unsqueeze(2)
-        inverse = torch.where(scale > scale.amax() * _NEGLIGIBLE, 1 / scale, 0.0)
+        size = scale.abs()
+        inverse = torch.where(size > size.amax() * _NEGLIGIBLE, 1 / scale, 0.0)
         mixing = orthogonal_factor(self.coefficients.cpu().double())
         return (inverse * (mixing.mT @ values)).transpose(0, 1)
 
@@ -178,7 +190,7 @@ class OrderedLabels(Store):
 
     def forward(self, index: Tensor) -> Tensor:
         """Return the labels at ``index``, B×K."""
-        return self._images[0].mixed(self.components.float(), index)
+        return self._images[0].mixed(lambda rows: self.components[rows].float(), index)
 
     @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:
@@ -200,6 +212,48 @@ def _of_class(rows: Tensor, layout: Layout) -> Tensor:
     return rows.detach().double().cpu().reshape(layout.classes, layout.per_class, -1)
 
 
+@torch.no_grad()
+def smaller(coefficients: Tensor, significance: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return U and Σ of ``count`` images per class made of the first ``count`` components.
+
+    The components stay as they are, so their first ``count``·K rows are the smaller set. Its
+    images stand for those with the most energy Σ_j (U[i, j]·s[j])² in what is kept (of equals,
+    the first): U' is the orthonormal matrix nearest to their rows of U, and Σ' is Σ times the one
+    factor that keeps their energy. With U the identity, these are the first images themselves.
+
+    Any orthonormal U' and any Σ' > 0 leave the least squares solution alone: for X = U·Σ·V_x and
+    Y = U·Σ·V_y with independent rows of V_x, pinv(X)·Y = pinv(V_x)·V_y. So the choice decides how
+    the images look and weigh, not what linear regression on them finds.
+
+    Args:
+        coefficients: G×n×b, the learnt matrix or its orthogonal factor U.
+        significance: G×b, not negative, each row falling, as `OrderedImages.settle` leaves it.
+        count: k, from 1 to b.
+
+    Returns:
+        U' (G×k×k, orthonormal columns) and Σ' (G×k), in the types given.
+
+    Raises:
+        BadRequest: a count outside 1 to b.
+    """
+    most = significance.shape[1]
+    if not 1 <= count <= most:
+        raise BadRequest(f"{count} components of {most}: from 1 to {most} can be kept")
+    kept = significance[:, :count].double()
+    mixing = orthogonal_factor(coefficients.double())[..., :count]
+    energy = (mixing * kept.unsqueeze(1)).square().sum(dim=2)
+    share = energy / energy.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    # in float32, so that rounding does not choose among equals
+    order = share.float().argsort(dim=1, descending=True, stable=True)
+    rows = order[:, :count].sort(dim=1).values
+    chosen = mixing.gather(1, rows.unsqueeze(2).expand(-1, -1, count))
+    before = kept.square().sum(dim=1)
+    ratio = energy.gather(1, rows).sum(dim=1) / before.where(before > 0, 1.0)
+    scale = ratio.where(before > 0, 1.0).sqrt().unsqueeze(1)
+    mixed = orthogonal_factor(chosen)
+    return mixed.to(coefficients.dtype), (kept * scale).to(significance.dtype)
+
+
 def orthogonal_factor(matrix: Tensor) -> Tensor:
     """Return P·Qᵀ of the singular value decomposition P·S·Qᵀ: the nearest orthonormal columns.
 
@@ -214,18 +268,19 @@ def orthogonal_factor(matrix: Tensor) -> Tensor:
 class _OrthogonalFactor(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        left, scale, right = torch.linalg.svd(matrix.double(), full_matrices=False)
+        # on the CPU: the matrices are small, and every device gives the same U
+        left, scale, right = torch.linalg.svd(matrix.double().cpu(), full_matrices=False)
         ctx.save_for_backward(left, scale, right)
-        return (left @ right).to(matrix.dtype)
+        return (left @ right).to(matrix)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         left, scale, right = ctx.saved_tensors
-        slope = gradients[0].double()
+        slope = gradients[0].double().cpu()
         tiny = torch.finfo(torch.float64).eps * scale.amax(dim=-1)[..., None, None]
         inside = left.mT @ slope @ right.mT
         sums = (scale.unsqueeze(-1) + scale.unsqueeze(-2)).clamp_min(tiny)
         found = left @ ((inside - inside.mT) / sums) @ right
         outside = slope @ right.mT - left @ inside
         found = found + (outside / scale.unsqueeze(-2).clamp_min(tiny)) @ right
-        return found.to(gradients[0].dtype)
+        return found.to(gradients[0])

@@ -1,0 +1,180 @@
+"""Sets to be made: condensed from real images, or slimmed from another set."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from attar.request import Request
+from attar.slimming.request import SlimRequest
+
+# how a set is slimmed, in the paper's letters: by learning, or without
+LEARNED, FREE = "LBS", "LFS"
+_PATHS = ("folder", "csv", "npz")
+
+
+@dataclass(frozen=True)
+class Making:
+    """A set to be condensed.
+
+    Args:
+        dataset: its name in the suite.
+        method: the name of the row.
+        budget: the name of the column.
+        seed: of the set.
+        source: what the dataset is read from.
+        reading: the part that is taken: ``classes``, ``per_class``, ``resize``.
+        options: of `attar.Request`, method, budget and seed included.
+    """
+
+    dataset: str
+    method: str
+    budget: str
+    seed: int
+    source: str
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def way(self) -> str:
+        """How it is reached, in the paper's letters; empty for a set condensed from real images."""
+        return ""
+
+    @property
+    def first(self) -> Making:
+        """The set condensed from real images that it comes from, which may be itself."""
+        return self
+
+    @property
+    def row(self) -> str:
+        """The name of the row, with the way in which its sets are reached."""
+        return f"{self.method} {self.way}" if self.way else self.method
+
+    @property
+    def key(self) -> str:
+        """A name that no other piece of work of the suite has; also the path of its files."""
+        return "/".join(map(slug, (self.dataset, self.row, self.budget, f"seed {self.seed}")))
+
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        return f"{self.dataset}, {self.row}, {self.budget}, seed {self.seed}"
+
+    def request(self, **files: Any) -> Request:
+        """Return the request for `attar.condense`.
+
+        Args:
+            **files: ``output``, ``resume``, ``checkpoint_seconds``.
+
+        Raises:
+            BadRequest: an option cannot be what it is.
+        """
+        given = dict(self.options)
+        if "set" in given:
+            given["set"] = tuple(given["set"])
+        return Request(**{**given, **files})
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the set depends on, to tell whether one that is there is this one."""
+        options = {k: v for k, v in self.options.items() if k != "checkpoint_seconds"}
+        return {
+            "data": source_identity(self.source),
+            "reading": dict(self.reading),
+            "options": {name: options[name] for name in sorted(options)},
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the work as plain values; `making_from` reads them."""
+        return {"kind": "making", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Slimming(Making):
+    """A set to be slimmed from another, without the real images.
+
+    The options are those of `attar.slimming.request.SlimRequest`, size and seed included.
+
+    Args:
+        before: the set that it is made from.
+        learns: whether it is trained.
+    """
+
+    before: Making = field(kw_only=True)
+    learns: bool = field(kw_only=True)
+
+    @property
+    def way(self) -> str:
+        """``LBS`` where it is trained, else ``LFS``."""
+        return LEARNED if self.learns else FREE
+
+    @property
+    def first(self) -> Making:
+        """The set condensed from real images that the sets before it begin with."""
+        return self.before.first
+
+    def slim_request(self, **files: Any) -> SlimRequest:
+        """Return the request for `attar.slim`.
+
+        Args:
+            **files: ``output``, ``resume``, ``checkpoint_seconds``.
+
+        Raises:
+            BadRequest: an option cannot be what it is.
+        """
+        given = dict(self.options)
+        if "set" in given:
+            given["set"] = tuple(given["set"])
+        return SlimRequest(**{**given, **files})
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the set depends on, the set before it included."""
+        return {
+            "options": {name: self.options[name] for name in sorted(self.options)},
+            "from": self.before.identity(),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the work as plain values; `making_from` reads them."""
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "before"}
+        return {"kind": "slimming", **own, "before": self.before.as_dict()}
+
+
+def making_from(given: Mapping[str, Any]) -> Making:
+    """Return the set to be made that `as_dict` wrote."""
+    rest = {name: value for name, value in given.items() if name != "kind"}
+    if given["kind"] == "making":
+        return Making(**rest)
+    return Slimming(**{**rest, "before": making_from(rest["before"])})
+
+
+def slug(text: str) -> str:
+    """Return a text as a file name; what had to be changed is told apart by a digest."""
+    plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", text).strip(".-")
+    if plain == text.replace(" ", "-"):
+        return plain
+    return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"
+
+
+def source_identity(source: str) -> str:
+    """Return a source without its folder, so that data may lie elsewhere on another machine.
+
+    A file is known by its name and size, a folder by its name.
+    """
+    kind, colon, argument = source.partition(":")
+    if kind not in _PATHS or not colon:
+        return source
+    path = Path(argument).expanduser()
+    size = f", {path.stat().st_size} bytes" if path.is_file() else ""
+    return f"{kind}:{path.name}{size}"
+
+
+def absolute_source(source: str) -> str:
+    """Return a source whose path, if it has one, does not depend on the current folder."""
+    kind, colon, argument = source.partition(":")
+    if kind not in _PATHS or not colon:
+        return source
+    return f"{kind}:{Path(argument).expanduser().absolute()}"

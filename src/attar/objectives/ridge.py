@@ -1,0 +1,91 @@
+"""Ridge regression in closed form, with a way back to features and labels.
+
+Source: the Slimmable Dataset Condensation paper, equation 1, with the regularization of FRePo
+(Zhou et al. 2022).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# where even the given ridge leaves the system singular, the next one tried is at least this
+_LEAST_RIDGE = 1e-12
+
+
+def ridge_solution(features: Tensor, labels: Tensor, ridge: float = 1e-6) -> Tensor:
+    """Return the weights w = Xᵀ(XXᵀ + λ·tr(XXᵀ)/N·I)⁻¹Y of the regression of Y on X.
+
+    Computed in float64: the rounding of a float32 Gram matrix is as large as the usual λ. The
+    smaller of the Gram matrices of rows and of columns is factored. Where it is singular in
+    spite of λ, λ is raised tenfold until it is not; features that are all zero give w = 0.
+    Features or labels that are NaN or Inf give weights that are NaN; nothing is raised.
+
+    Args:
+        features: X, N×f.
+        labels: Y, N×K.
+        ridge: λ, relative to the mean square norm of a row; 0 or more.
+
+    Returns:
+        f×K, of the type of the features. It can be differentiated once, for both.
+    """
+    return _Ridge.apply(features, labels, ridge)  # pyright: ignore[reportReturnType]
+
+
+class _Ridge(torch.autograd.Function):
+    """The way back needs the factor found on the way forward, and products of N·K·f at most."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+        x, y = features.double(), labels.double()
+        ctx.by_rows = len(x) <= x.shape[1]
+        scale = x.square().sum() / len(x)
+        if ctx.by_rows:
+            factor, ctx.ridge = _factored(x @ x.mT, scale, ridge)
+            dual = torch.cholesky_solve(y, factor)
+            found = x.mT @ dual
+        else:
+            factor, ctx.ridge = _factored(x.mT @ x, scale, ridge)
+            found = torch.cholesky_solve(x.mT @ y, factor)
+            dual = y - x @ found
+        ctx.save_for_backward(features, labels, factor, dual, found)
+        return found.to(features.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *slopes: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        features, labels, factor, dual, found = ctx.saved_tensors
+        x, slope = features.double(), slopes[0].double()
+        # with A the regularized XXᵀ and B the regularized XᵀX:
+        # A⁻¹X·slope, and what is left of the slope, r·B⁻¹·slope by rows and B⁻¹·slope by columns
+        if ctx.by_rows:
+            back = torch.cholesky_solve(x @ slope, factor)
+            left = slope - x.mT @ back
+            trace = (dual * back).sum()
+        else:
+            left = torch.cholesky_solve(slope, factor)
+            back = x @ left
+            trace = (left * found).sum()
+        change = dual @ left.mT - back @ found.mT - x * (trace * (2 * ctx.ridge / len(x)))
+        return change.to(features.dtype), back.to(labels.dtype), None
+
+
+def _factored(gram: Tensor, scale: Tensor, ridge: float) -> tuple[Tensor, float]:
+    """Return the Cholesky factor of ``gram + ridge·scale·I``, and the ridge that it took.
+
+    The factor is NaN where there is none, which takes a matrix that is not finite.
+    """
+    scale = torch.where(scale > 0, scale, 1.0)
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(gram + identity * (ridge * scale))
+        if not failed:
+            return factor, ridge
+        if ridge >= 1:
+            return torch.full_like(factor, torch.nan), ridge
+        ridge = max(10 * ridge, _LEAST_RIDGE)

@@ -1,0 +1,38 @@
+"""Slimming by parameter matching, with the settings of its paper.
+
+Source: Slimmable Dataset Condensation, algorithm 1 and section 4.1. Size and age of the pool,
+and the optimisers, are not published: those of FRePo are taken, on whose code it is built.
+"""
+
+from __future__ import annotations
+
+from attar.objectives import ParameterMatching, SignificancePenalty
+from attar.recipes.base import Method, Recipe, Task
+from attar.recipes.kernel import frepo_network, lamb
+from attar.synthetic import OrderedSVD
+
+ITERATIONS = 30_000
+
+
+def matched(task: Task) -> Recipe:
+    """Return the matching of first-order and infinity-order parameters on ordered components."""
+    return Recipe(
+        objective=ParameterMatching(),
+        parametrization=OrderedSVD(),
+        optimisers={"images": lamb(), "labels": lamb()},
+        iterations=ITERATIONS,
+        init="given",
+        network=frepo_network(task),
+        card="frepo",
+        learned_labels=True,
+        centred_labels=True,
+        penalty=SignificancePenalty(),
+    )
+
+
+SLIMMER = Method(
+    "slimmable",
+    "parameters matched with those that the larger set gives",
+    "Liu et al. 2023",
+    matched,
+)

@@ -1,0 +1,1 @@
+"""Slimming: a smaller artefact from an artefact alone, without the real data."""

@@ -1,0 +1,91 @@
+"""An artefact as components in order of significance, and a set of the first of them.
+
+Source: Slimmable Dataset Condensation, section 3.4.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attar.artefact import Artefact
+from attar.data.images import LabelledImages
+from attar.slimming.form import with_components
+from attar.synthetic import Layout, OrderedSVD, Synthetic
+from attar.synthetic.ordered import OrderedImages, OrderedLabels, smaller
+
+
+def as_data(artefact: Artefact) -> LabelledImages:
+    """Return an artefact as data: prepared images, with their learnt labels where it has any."""
+    return LabelledImages(
+        artefact.images,
+        artefact.synthetic.class_of_row,
+        tuple(artefact.card.class_names),
+        artefact.preprocessing,
+        str(artefact.card.provenance.get("dataset", "artefact")),
+        prepared=True,
+        targets=artefact.labels if artefact.synthetic.labels is not None else None,
+    )
+
+
+@torch.no_grad()
+def ordered(artefact: Artefact, share: str = "all") -> Synthetic:
+    """Return an artefact as components ordered by significance, with its labels.
+
+    One that has no such form is factored (`OrderedImages.factor`), which keeps its images and
+    labels as they are. Labels that are classes become one-hot minus 1/K.
+
+    Args:
+        artefact: any.
+        share: ``all`` for one U and Σ of all classes, ``class`` for one of each; an artefact
+            that has components keeps its own.
+    """
+    given = artefact.synthetic
+    if isinstance(given.images, OrderedImages) and isinstance(given.labels, OrderedLabels):
+        return given
+    labels = (
+        artefact.labels
+        if given.labels is not None
+        else torch.nn.functional.one_hot(given.class_of_row, given.layout.classes).float()
+        - 1 / given.layout.classes
+    )
+    found = Synthetic(given.layout, OrderedSVD(share=share), learned_labels=True)
+    assert isinstance(found.images, OrderedImages) and found.labels is not None
+    found.images.factor(artefact.images, labels)
+    found.labels.fit(labels)
+    return found.requires_grad_(False)
+
+
+@torch.no_grad()
+def beginning(synthetic: Synthetic, count: int, *, expand: bool = False) -> Synthetic:
+    """Return the set that is left without the least significant components.
+
+    Args:
+        synthetic: made of components, the most significant first.
+        count: components of a class to keep, from 1 to b.
+        expand: keep all n images of a class, each made of the components that are left, at the
+            cost of n coefficients per component; by default there are as many images as
+            components (`attar.synthetic.ordered.smaller`).
+    """
+    images, labels = synthetic.images, synthetic.labels
+    assert isinstance(images, OrderedImages) and isinstance(labels, OrderedLabels)
+    before = synthetic.layout
+    if expand:
+        mixing, significance = images.orthogonal()[..., :count], images.significance[:, :count]
+    else:
+        mixing, significance = smaller(images.orthogonal(), images.significance, count)
+    layout = Layout(before.classes, mixing.shape[1], before.shape)
+    form = with_components(synthetic.parametrization, count if expand else 0)
+    found = Synthetic(layout, form, learned_labels=True)
+    own, own_labels = found.images, found.labels
+    assert isinstance(own, OrderedImages) and isinstance(own_labels, OrderedLabels)
+    own.coefficients.copy_(mixing)
+    own.significance.copy_(significance)
+    for target, source in ((own.components, images.components), (own_labels, labels)):
+        _copy_first_rows(target.state_dict(), source.state_dict())
+    return found.requires_grad_(False)
+
+
+def _copy_first_rows(target: dict[str, Tensor], source: dict[str, Tensor]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name][: len(tensor)])

@@ -1,0 +1,86 @@
+"""The plan of a run that learns a smaller set, with an artefact as its only data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from attar import compute as computing
+from attar.artefact import Artefact, whitening_tensors
+from attar.data import Splits
+from attar.networks import make
+from attar.plan import Plan, make_plan, place, sent_pixels, settle
+from attar.recipes import METHODS, Task
+from attar.recipes.slimming import SLIMMER
+from attar.request import Request
+from attar.slimming.components import as_data, beginning, ordered
+from attar.slimming.sizes import components_for
+from attar.synthetic import planned_ledger
+
+
+def plan_for(artefact: Artefact, request: Request, *, expand: bool, share: str) -> Plan:
+    """Return the plan of one slimming that trains.
+
+    Args:
+        artefact: what is slimmed.
+        request: of the run; its budget is that of the smaller set.
+        expand: keep the number of images, see `attar.slimming.components.beginning`.
+        share: see `attar.slimming.components.ordered`.
+
+    Raises:
+        BadRequest: anything about the request that cannot be carried out.
+    """
+    data = as_data(artefact)
+    if request.method != SLIMMER.name:
+        plan = make_plan(request, Splits(data, data, source=_source(artefact)))
+        return dataclasses.replace(plan, reading=_reading(artefact))
+    task = Task(data.name, request.ipc or 1, data.shape, data.classes)
+    recipe = settle(SLIMMER.recipe(task), request)
+    whole = ordered(artefact, share)
+    start = beginning(
+        whole, components_for(whole, request.ipc or 1, request.storage), expand=expand
+    )
+    channels, height, width = data.shape
+    network = make(recipe.network, channels, (height, width), data.classes)
+    recipe = dataclasses.replace(
+        recipe, network=network.name, parametrization=start.parametrization
+    )
+    compute = computing.choose(
+        request.device,
+        request.precision,
+        request.compile,
+        pixels=sent_pixels(recipe, start.layout, data, request),
+        chunk=request.chunk,
+    )
+    extras = whitening_tensors(data.preprocessing)
+    form, labels = start.parametrization, recipe.learned_labels
+    return Plan(
+        request,
+        _source(artefact),
+        recipe,
+        place(data, compute),
+        None,
+        start.layout,
+        planned_ledger(start.layout, form, request.storage, labels, extras),
+        request.budget().limit(data.classes, data.shape),
+        network,
+        compute,
+        _reading(artefact),
+        start=start,
+    )
+
+
+def _source(artefact: Artefact) -> str:
+    return str(artefact.card.provenance.get("source", "artefact"))
+
+
+def _reading(artefact: Artefact) -> dict[str, object]:
+    reading = artefact.card.provenance.get("reading")
+    return dict(reading) if isinstance(reading, dict) else {}
+
+
+def slimmable_methods() -> list[str]:
+    """Return the names of the methods that can learn a smaller set."""
+    return [
+        SLIMMER.name,
+        *(m.name for m in METHODS.values() if not m.coreset and m.name != SLIMMER.name),
+    ]

@@ -1,0 +1,183 @@
+"""What a user can ask of `attar slim`; free of torch, so that help appears at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from attar.errors import BadRequest
+from attar.request import Auto, Name, Number, Request, Whole, option
+
+# the options that a slimming hands on to the run that carries it out
+_HANDED_ON = (
+    "iterations",
+    "minutes",
+    "lr",
+    "optimiser",
+    "schedule",
+    "average",
+    "network",
+    "card",
+    "set",
+    "seed",
+    "device",
+    "precision",
+    "compile",
+    "chunk",
+    "resume",
+    "overwrite",
+    "checkpoint_seconds",
+)
+
+
+@dataclass(frozen=True)
+class SlimRequest:
+    """The options of one slimming. What is left out is the method's own setting."""
+
+    ipc: Annotated[Any, option("N,…", kind=str)] = None
+    """Memory of this many full float32 images per class, less than the artefact has; several,
+    such as 20,10,5,2,1, are made one after another, each from the one before."""
+    learning_free: bool = False
+    """Drop the least significant components and train nothing."""
+    random: bool = False
+    """Keep images drawn at random and train nothing."""
+    expand: bool = False
+    """Keep the number of images: each is made of the components that are left, whose
+    coefficients are stored beside them. Left out: as many images as components."""
+    share: Annotated[Literal["all", "class"], option("{all,class}", kind=str)] = "all"
+    """Whether all classes share the coefficients and significances of an artefact that has to be
+    factored first, or each class has its own."""
+    method: str = "slimmable"
+    """Method that learns the smaller set, with the artefact as its only data: slimmable (matching
+    of parameters), or a method of 'attar methods' such as dm, dc, dsa or frepo."""
+    iterations: Whole = None
+    """Updates of the smaller set."""
+    minutes: Number = None
+    """Stop after this many minutes of updates."""
+    lr: Number = None
+    """Learning rate of images or components."""
+    optimiser: Annotated[
+        Literal["sgd", "adam", "lamb"] | None, option("{sgd,adam,lamb}", kind=str)
+    ] = None
+    """Their optimiser."""
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
+    ] = None
+    """How their learning rate falls over --iterations."""
+    average: float = 0.0
+    """Keep a running average of what is stored; the weight of the past; 0 for none."""
+    network: Annotated[Any, option("NAME", kind=str)] = None
+    """Network to match in; 'attar networks' lists them."""
+    card: Name = None
+    """Evaluation card that the artefact names as its own."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Settings of the objective or of its penalties, such as first=0, skew=0 or pool=5."""
+    storage: Name = None
+    """Type of the stored values: float32, float16 or bfloat16; the artefact's own left out."""
+    seed: int = 0
+    """Everything random follows from it."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
+    ] = "auto"
+    """Precision of the networks."""
+    compile: Annotated[Auto, option("{auto,on,off}", kind=str)] = "auto"
+    """Compile the networks; auto: where the run is long enough to gain from it."""
+    chunk: Whole = None
+    """The most images per network call."""
+    output: Annotated[Path | None, option("OUT.safetensors", "-o")] = None
+    """The artefact to write; with several sizes, OUT-ipc5.safetensors and so on."""
+    resume: bool = False
+    """Continue from the checkpoint beside the output, if there is one."""
+    overwrite: bool = False
+    """Replace an existing output or checkpoint."""
+    checkpoint_seconds: float = 60.0
+    """The longest time between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.output, str):
+            object.__setattr__(self, "output", Path(self.output))
+        if self.learning_free and self.random:
+            raise BadRequest("give --learning-free or --random, not both")
+        trained = {"--iterations": self.iterations, "--minutes": self.minutes}
+        for name, value in trained.items():
+            if value is not None and not self.trains:
+                raise BadRequest(f"{name} {value}: nothing is trained here; leave it out")
+        if not self.trains and self.method != "slimmable":
+            raise BadRequest(
+                f"--method {self.method}: it trains; leave out --learning-free and --random"
+            )
+        if self.expand and (self.random or self.method != "slimmable"):
+            raise BadRequest(
+                "--expand: only the components of --method slimmable can make more images"
+            )
+        self.sizes()
+        self.run_of(self.sizes()[0], None)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the smaller set is learnt."""
+        return not (self.learning_free or self.random)
+
+    def sizes(self) -> tuple[int, ...]:
+        """Return the memories asked for, in images per class, falling."""
+        given = self.ipc
+        if isinstance(given, str):
+            given = [int(part) if part.strip().isdecimal() else part for part in given.split(",")]
+        sizes = tuple(given) if isinstance(given, Sequence) else (given,)
+        if sizes == (None,):
+            raise BadRequest("--ipc is missing: say how small, such as --ipc 5 or --ipc 20,10,5")
+        for size in sizes:
+            if type(size) is not int or size < 1:
+                raise BadRequest(f"--ipc {size}: a whole number of images per class, 1 or more")
+        if any(later >= earlier for earlier, later in itertools.pairwise(sizes)):
+            listed = ",".join(map(str, sizes))
+            raise BadRequest(f"--ipc {listed}: each must be smaller than the one before")
+        return sizes
+
+    def output_of(self, size: int) -> Path | None:
+        """Return the file of one size; with a single size, the output itself."""
+        if self.output is None or len(self.sizes()) == 1:
+            return self.output
+        return self.output.with_name(f"{self.output.stem}-ipc{size}{self.output.suffix}")
+
+    def run_of(self, size: int, storage: str | None) -> Request:
+        """Return the request of the run that makes one size.
+
+        Args:
+            size: its memory in images per class.
+            storage: the type of the stored values where the user named none.
+        """
+        handed = {name: getattr(self, name) for name in _HANDED_ON}
+        return Request(
+            method=self.method,
+            ipc=size,
+            storage=self.storage or storage or "float32",
+            output=self.output_of(size),
+            validation=0,
+            **handed,
+        )
+
+    def command(self, source: str, size: int) -> str:
+        """Return the command line that slims ``source`` to one size in the same way."""
+        import shlex
+
+        parts = ["attar slim", shlex.quote(source), f"--ipc {size}"]
+        skipped = {"ipc", "output", "resume", "overwrite", "checkpoint_seconds"}
+        for name, item in type(self).__dataclass_fields__.items():
+            value = getattr(self, name)
+            if name in skipped or value == item.default:
+                continue
+            flag = f"--{name.replace('_', '-')}"
+            if name == "set":
+                parts.append(" ".join([flag, *map(shlex.quote, value)]))
+            else:
+                parts.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+        output = self.output_of(size)
+        return " ".join([*parts, f"-o {shlex.quote(output.name if output else 'OUT.safetensors')}"])
