@@ -1,6 +1,7 @@
 """Suites whose sets are slimmed one from another: what is made of what, when, and the tables."""
 
 import csv
+import dataclasses
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,10 +13,12 @@ import yaml
 import attar
 from attar.benching import Asked, bench, read_suite
 from attar.benching import work as working
+from attar.benching.cell import Cell
 from attar.benching.cells import expand, slug, work_from
 from attar.benching.checking import check_against_data
 from attar.benching.executors import Executor
 from attar.benching.folder import Folder
+from attar.benching.gaps import with_gaps
 from attar.benching.making import Making, Slimming
 from attar.benching.pages import Account
 from attar.benching.results import gather
@@ -122,7 +125,8 @@ def test_the_options_of_a_slimming_are_those_that_mean_something_for_its_way() -
         {"method": "slimmable", "name": "ours", "network": "frepo1:width=4"},
         {"method": "lodm", "slim": False},
     ]
-    slimming = {"iterations": 3, "options": {"share": "class", "storage": "float16", "lr": 0.1}}
+    options = {"share": "class", "storage": "float16", "lr": 0.1, "init": "random"}
+    slimming = {"iterations": 3, "options": options}
     makings, _ = expand(suite(methods=methods, slimming=slimming, budgets=[2, 1], width=6))
     own = {one.row: one for one in slimmed(makings)}
     assert own.keys() == {f"{name} {way}" for name in ("dm", "matched", "ours") for way in WAYS}
@@ -138,7 +142,8 @@ def test_the_options_of_a_slimming_are_those_that_mean_something_for_its_way() -
     assert own["matched LFS"].slim_request().random
     ours = own["ours LFS"].slim_request()
     assert ours.learning_free and ours.share == "class" and ours.iterations is None
-    assert own["ours LBS"].slim_request().method == "slimmable"
+    begun = own["ours LBS"].slim_request()
+    assert (begun.method, begun.init, dm.init) == ("slimmable", "random", "significance")
     assert own["ours LBS"].options["network"] == "frepo1:width=6"
 
 
@@ -156,6 +161,8 @@ def test_a_method_is_narrowed_on_its_own_network() -> None:
     ("changes", "parts"),
     [
         ({"slimming": ["learning"]}, ("slimming.ways[0]", "learning-based")),
+        ({"slimming": ["learning-free"] * 2}, ("slimming.ways[1]", "is there twice")),
+        ({"slimming": "learning-free"}, ("slimming", "a list of learning-based")),
         ({"slimming": {"iteration": 3}}, ("slimming.iteration", "did you mean 'iterations'")),
         ({"slimming": {"iterations": 3, "minutes": 1}}, ("slimming", "not both")),
         ({"slimming": {"options": {"minutes": 1}}}, ("slimming.options", "beside options")),
@@ -223,6 +230,21 @@ def test_options_that_do_not_fit_a_slimmer_are_refused_before_any_work(
     with pytest.raises(BadRequest, match=part) as caught:
         check_against_data(makings, measurings, None)
     assert "digits, dm LBS, ipc" in str(caught.value)
+
+
+def test_a_card_is_looked_up_where_nothing_is_learnt_too() -> None:
+    methods = [{"method": "dm", "slim": {"card": "frepp"}}]
+    makings, measurings = expand(suite(methods=methods, slimming=["learning-free"]))
+    with pytest.raises(BadRequest, match=r"dm LFS, ipc 2, seed 0: .*'frepo'"):
+        check_against_data(makings, measurings, None)
+
+
+def test_how_often_a_checkpoint_is_written_bears_on_no_set() -> None:
+    def identities(slim: dict[str, Any]) -> list[Any]:
+        makings, _ = expand(suite(methods=[{"method": "dm", "slim": slim}]))
+        return [one.identity() for one in slimmed(makings)]
+
+    assert identities({"checkpoint_seconds": 3}) == identities({}) != identities({"lr": 3})
 
 
 def test_a_size_sets_the_length_of_every_slimming_and_tells_it() -> None:
@@ -503,6 +525,30 @@ def test_published_figures_stand_beside_each_way_and_the_gap(tmp_path: Path) -> 
     of_frepo = next(one for one in tables(cells, True) if one.network == "frepo3:norm=none")
     rows = {row[0]: row[1:] for row in rows_of(of_frepo)}
     assert rows["ours, gap RT − LBS"][-1] == "−4.21"
+
+
+def test_nothing_was_printed_of_other_slimmers_and_of_variants(tmp_path: Path) -> None:
+    methods: list[Any] = [
+        {"method": "dm", "name": "matched", "slim": {"method": "slimmable"}},
+        {"method": "dm", "name": "narrow", "published": "dm:other"},
+    ]
+    given = suite(
+        datasets=["cifar10"], methods=methods, budgets=[10, 1], networks=["convnet3"], options={}
+    )
+    cells = gather(given, Folder(tmp_path), *expand(given), {})
+    printed = {(one.row, one.budget) for one in cells if one.published}
+    assert printed == {
+        ("matched, RT", "ipc 10"),
+        ("matched, RT", "ipc 1"),
+        ("matched, LFS", "ipc 1"),
+    }
+
+
+def test_there_is_no_gap_between_unlike_cards() -> None:
+    anew = Cell("d", "m", "RT", "ipc 1", "n", "dsa-1000", (50.0,), 1, 1)
+    slim = dataclasses.replace(anew, variant="LBS", accuracies=(40.0,))
+    other = dataclasses.replace(slim, variant="LFS", card="frepo")
+    assert [cell.gap for cell in with_gaps([anew, slim, other])] == [None, 10.0, None]
 
 
 def test_a_set_that_is_gone_in_the_midst_fails_alone(finished: Path, tmp_path: Path) -> None:

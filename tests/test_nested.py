@@ -390,7 +390,7 @@ def test_a_recipe_that_cannot_be_nested_is_refused(changes: dict[str, Any], text
 # the option
 
 
-@pytest.mark.parametrize("method", ["dm", "lodm", "dc", "lodsa"])
+@pytest.mark.parametrize("method", ["dm", "lodm", "dc"])
 def test_an_artefact_says_that_it_is_nested(method: str, out: Path) -> None:
     artefact = made(method=method, output=out)
     assert artefact.card.nested and attar.load(out).card.nested

@@ -448,6 +448,10 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "shape no number": (lambda t: t[V].update(shape=["18", *SHAPE]), "no whole number"),
     "a bool": (lambda t: t[V].update(shape=[18, *SHAPE, True]), "no whole number"),
     "many dimensions": (lambda t: t[V].update(shape=[1] * 99), "99 dimensions"),
+    "endless, of nothing": (
+        lambda t: t.update(odd={"dtype": "F32", "shape": [0, 10**30], "data_offsets": [0, 0]}),
+        "that no tensor has",
+    ),
     "no shape": (lambda t: t[V].pop("shape"), "damaged"),
     "no table": (lambda t: t.update({V: 3}), "damaged"),
     "three offsets": (lambda t: t[V]["data_offsets"].append(3), "damaged"),
@@ -654,6 +658,11 @@ def test_reports_show_what_was_measured_of_the_part(
         assert run(words) == 2
         assert "it was read at --ipc 1" in " ".join(capsys.readouterr().err.split())
         assert run([*words, "--ipc", "1"]) == 0
+    assert run(["evaluate", str(path), *QUICK]) == 0
+    beside = ["--evaluation", str(evaluation_path(path))]
+    capsys.readouterr()
+    assert run(["report", str(path), "-o", str(html), "--ipc", "1", *beside]) == 2
+    assert "(it is of the whole)" in " ".join(capsys.readouterr().err.split())
     assert run(["report", str(path), "--ipc", "9", "-o", str(html)]) == 2
 
 
@@ -686,6 +695,8 @@ def test_parts_are_shown_exported_and_drawn(path: Path, capsys: pytest.CaptureFi
     words = ["pictures", str(path), "--ipc", "1", "-o", str(folder), "--kind", "grid"]
     assert run(words) == 0 and list(folder.glob("*.png"))
     capsys.readouterr()
+    words = ["pictures", str(path), "--ipc", "1", "-o", str(folder), "--kind", "iterations"]
+    assert run(words) == 2 and "are of the whole set" in capsys.readouterr().err
     for command in ("show", "evaluate"):
         assert run([command, str(path), "--ipc", "0"]) == 2
         assert "--ipc 0: a whole number" in capsys.readouterr().err

@@ -142,6 +142,34 @@ def test_slimming_twice_without_learning_is_slimming_once() -> None:
     assert torch.allclose(once.labels, twice[1].labels, atol=1e-5)
 
 
+def test_what_was_measured_of_the_whole_is_not_told_of_a_part() -> None:
+    given = condensed()
+    given.card = given.card.model_copy(update={"validation": 55.0, "nested": True})
+    made = attar.slim(given, 2, random=True)
+    assert isinstance(made, Artefact)
+    assert made.card.validation is None and not made.card.nested
+
+
+def test_the_artefact_itself_is_never_written_over(saved: Path) -> None:
+    before = saved.read_bytes()
+    with pytest.raises(BadRequest, match="that is the artefact to be slimmed"):
+        attar.slim(saved, 2, learning_free=True, output=saved, overwrite=True)
+    assert saved.read_bytes() == before
+
+
+def test_what_was_kept_without_learning_is_resumed_where_it_is_the_same(
+    saved: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "small.safetensors"
+    made = attar.slim(saved, 2, learning_free=True, output=output)
+    time_of = output.stat().st_mtime_ns
+    again = attar.slim(saved, 2, learning_free=True, output=output, resume=True)
+    assert isinstance(made, Artefact) and isinstance(again, Artefact)
+    assert torch.equal(made.images, again.images) and output.stat().st_mtime_ns == time_of
+    with pytest.raises(BadRequest, match=r"--resume: .* was made otherwise"):
+        attar.slim(saved, 2, random=True, output=output, resume=True)
+
+
 @pytest.mark.parametrize("form", [Pixels(), LowRank(2), OrderedSVD()], ids=str)
 def test_random_keeps_images_as_they_are(form: Parametrization) -> None:
     given = condensed(6, form, soft=isinstance(form, OrderedSVD))
@@ -157,6 +185,30 @@ def test_random_keeps_images_as_they_are(form: Parametrization) -> None:
     assert float(distances.min(dim=1).values.max()) < 1e-4
     assert len(set(nearest.tolist())) == len(made)
     assert torch.equal(nearest // 6, made.synthetic.class_of_row)
+
+
+def test_what_holds_of_the_larger_set_is_not_said_of_the_smaller() -> None:
+    given = condensed(6, OrderedSVD(), soft=True)
+    given.card.step, given.card.validation, given.card.iterate = 900, 50.0, "selected"
+    made = attar.slim(given, 2, learning_free=True)
+    assert isinstance(made, Artefact)
+    assert (made.card.step, made.card.validation, made.card.iterate) == (0, None, "last")
+    assert made.card.provenance["slimmed"]["method"] == "dm"
+
+
+def test_significances_that_do_not_fall_are_put_in_order_first() -> None:
+    given = condensed(4, OrderedSVD(), soft=True)
+    shuffled = condensed(4, OrderedSVD(), soft=True)
+    images, labels = shuffled.synthetic.images, shuffled.synthetic.labels
+    assert isinstance(images, OrderedImages) and labels is not None
+    with torch.no_grad():
+        images.coefficients.copy_(images.coefficients.flip(-1))
+        images.significance.copy_(images.significance.flip(-1))
+        for tensor in (*images.components.parameters(), *labels.parameters()):
+            tensor.copy_(tensor.view(4, 3, -1).flip(0).reshape(tensor.shape))
+    one, other = (attar.slim(each, 2, learning_free=True) for each in (given, shuffled))
+    assert isinstance(one, Artefact) and isinstance(other, Artefact)
+    assert torch.allclose(one.images, other.images, atol=1e-5)
 
 
 def test_half_precision_counts_as_it_is_stored() -> None:
@@ -214,6 +266,16 @@ def test_learning_begins_with_the_drop_and_lowers_the_loss() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_learning_can_begin_with_images_drawn_at_random() -> None:
+    given = condensed()
+    kept = attar.slim(given, 2, random=True)
+    made = attar.slim(given, 2, **(LEARNING | {"iterations": 0}), init="random")
+    assert isinstance(kept, Artefact) and isinstance(made, Artefact)
+    distances = torch.cdist(made.images.flatten(1), kept.images.flatten(1))
+    assert float(distances.min(dim=1).values.max()) < 1e-4
+    assert made.card.settings["init"] == "random"
+
+
 def test_sizes_one_after_another_are_each_made_from_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"
     made = attar.slim(condensed(), [4, 2], **LEARNING, output=path)
@@ -241,7 +303,7 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
     alone = os.environ | {"OMP_NUM_THREADS": "1"}
     child = subprocess.Popen([sys.executable, "-c", code], env=alone)
     checkpoint = tmp_path / "small.checkpoint.safetensors"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
@@ -258,7 +320,11 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
 @pytest.mark.parametrize(
     ("ipc", "options", "message"),
     [
-        (6, {}, "--ipc 6: the artefact takes the memory of 6 images per class already; 1 to 5"),
+        (
+            6,
+            {},
+            "--ipc 6: the artefact takes the memory of 6 images per class already; at most 5 is smaller",
+        ),
         (60, {"learning_free": True}, "--ipc 60: the artefact takes"),
         (0, {}, "--ipc 0: a whole number of images per class, 1 or more"),
         (-2, {}, "--ipc -2: a whole number"),
@@ -269,10 +335,16 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
         (2, {"learning_free": True, "random": True}, "not both"),
         (2, {"learning_free": True, "iterations": 5}, "--iterations 5: nothing is trained"),
         (2, {"random": True, "minutes": 5.0}, "--minutes 5.0: nothing is trained"),
+        (2, {"random": True, "lr": 0.1}, "--lr 0.1: nothing is trained"),
+        (2, {"learning_free": True, "set": "first=0"}, "--set first=0: nothing is trained"),
+        (2, {"learning_free": True, "card": "nonsense"}, "unknown card 'nonsense'"),
+        (2, {"share": "some"}, "unknown value of --share 'some'"),
         (2, {"random": True, "method": "dm"}, "--method dm: it trains"),
         (2, {"expand": True, "method": "dm"}, "--expand: only the components"),
+        (2, {"init": "noise"}, "unknown value of --init 'noise'"),
+        (2, {"init": "random", "method": "dm"}, "--init random: another start"),
         (2, {"method": "dn"}, "unknown method 'dn'"),
-        (2, {"method": "herding"}, "unknown method 'herding'"),
+        (2, {"method": "herding"}, "--method herding: it chooses real images"),
         (2, {"learning": True}, "unknown option 'learning'"),
         (2, {"set": ("skew=-1",)}, "skew -1"),
         (2, {"storage": "float8"}, "storage"),

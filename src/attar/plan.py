@@ -31,6 +31,7 @@ from attar.rng import Key
 from attar.synthetic import (
     Layout,
     LowRank,
+    OrderedSVD,
     Parametrization,
     Pixels,
     Synthetic,
@@ -228,6 +229,11 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
         )
 
     layout = Layout(train.classes, budget.images(train.classes, train.shape, cost), train.shape)
+    if request.nested and layout.per_class < 2:
+        raise BadRequest(
+            "--nested: with one image per class there is no smaller set to hold; ask for two or "
+            "more, or leave it out"
+        )
     kept, held_out = hold_out(request, train)
     check_against_data(limit, layout, kept)
     compute = computing.choose(
@@ -293,19 +299,31 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
         for role, optimiser in recipe.optimisers.items()
     }
     start = dataclasses.replace(recipe, **changes).start
+    form = changes["parametrization"]
     parts: dict[str, Any] = {
         "selector": start if start is not None and _settings(start) else None,
         "penalty": recipe.penalty,
+        "parametrization": form if isinstance(form, OrderedSVD) else None,
         "objective": recipe.objective,
         # an objective that cannot is refused there
         "nested": Nested(recipe.objective) if request.nested else None,  # pyright: ignore[reportArgumentType]
     }
     given = {name: part for name, part in parts.items() if part is not None}
     settled = _each_with_its_settings(list(given.values()), request.settings())
-    changes |= dict(parts) | dict(zip(given, settled, strict=True))
+    changes |= {**parts, "parametrization": form} | dict(zip(given, settled, strict=True))
+    _refuse_other_counts(form, changes["parametrization"])
     nested = changes.pop("nested")
     recipe = dataclasses.replace(recipe, **changes)
     return recipe if nested is None else _with_subsets(recipe, nested, request)
+
+
+def _refuse_other_counts(before: Parametrization, after: Parametrization) -> None:
+    """Refuse another number of components than the method's: the budget fixes it."""
+    if isinstance(after, OrderedSVD) and after.components != getattr(before, "components", 0):
+        raise BadRequest(
+            f"--set components={after.components}: a budget holds as many components as images; "
+            "to keep more images than components, use attar slim --expand"
+        )
 
 
 def _with_subsets(recipe: Recipe, nested: Nested, request: Request) -> Recipe:
@@ -418,9 +436,7 @@ def place(train: LabelledImages, compute: Compute) -> LabelledImages:
     return train.to(compute.device) if size * 2 < free else train
 
 
-def sent_pixels(
-    recipe: Recipe, layout: Layout, train: LabelledImages, request: Request
-) -> float:
+def sent_pixels(recipe: Recipe, layout: Layout, train: LabelledImages, request: Request) -> float:
     """Estimate the pixels that a run sends through networks, to judge whether compiling pays."""
     if request.minutes is not None:
         return float("inf") if request.minutes >= 3 else 0.0

@@ -38,7 +38,7 @@ class Cell:
         failures: what went wrong, and the log that tells it.
         published: what the papers printed for the same cell.
         gap: of a slimmed set, the mean of the set condensed anew at the same budget less its own,
-            in percentage points; None where one of them was not measured.
+            in percentage points; None where one of them was not measured, or their cards differ.
         published_gap: the same of what the papers printed.
     """
 

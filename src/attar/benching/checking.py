@@ -100,8 +100,11 @@ def _check(making: Making, splits: Splits) -> None:
     """Refuse what cannot be made of the data, or of the set before it."""
     if not isinstance(making, Slimming):
         make_plan(making.request(), splits, making.reading)
-    elif making.learns:
-        request = making.slim_request()
+        return
+    request = making.slim_request()
+    if request.card is not None:
+        find_card(request.card)
+    if making.learns:
         train, run = splits.train, request.run_of(request.sizes()[0], None)
         task = Task(train.name, run.ipc or 1, train.shape, train.classes)
         recipe = settle(_slimmer(run.method).recipe(task), run)

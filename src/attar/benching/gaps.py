@@ -42,8 +42,8 @@ def points(gap: float | None) -> str:
 def with_gaps(cells: Sequence[Cell]) -> list[Cell]:
     """Return the cells, those of slimmed sets with their gaps.
 
-    A gap is between means at the same dataset, method, budget and network. That of published
-    figures is the difference of the means shown beside the two cells.
+    A gap is between means at the same dataset, method, budget and network, under the same card.
+    That of published figures is the difference of the means shown beside the two cells.
     """
     anew = {_place(cell): cell for cell in cells if cell.variant == ANEW}
     return [cell if not cell.slimmed else _with_gap(cell, anew.get(_place(cell))) for cell in cells]
@@ -57,7 +57,7 @@ def _with_gap(cell: Cell, anew: Cell | None) -> Cell:
     if anew is None:
         return cell
     gap, printed = None, None
-    if anew.mean is not None and cell.mean is not None:
+    if anew.mean is not None and cell.mean is not None and anew.card == cell.card:
         gap = anew.mean - cell.mean
     if anew.published and cell.published:
         same = {figure.table: figure for figure in anew.published}

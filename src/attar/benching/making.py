@@ -80,12 +80,16 @@ class Making:
 
     def identity(self) -> dict[str, Any]:
         """Return what the set depends on, to tell whether one that is there is this one."""
-        options = {k: v for k, v in self.options.items() if k != "checkpoint_seconds"}
         return {
             "data": source_identity(self.source),
             "reading": dict(self.reading),
-            "options": {name: options[name] for name in sorted(options)},
+            "options": self._bearing(),
         }
+
+    def _bearing(self) -> dict[str, Any]:
+        """Return the options that bear on the result, by name in order."""
+        names = sorted(self.options.keys() - {"checkpoint_seconds"})
+        return {name: self.options[name] for name in names}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the work as plain values; `making_from` reads them."""
@@ -133,7 +137,7 @@ class Slimming(Making):
     def identity(self) -> dict[str, Any]:
         """Return what the set depends on, the set before it included."""
         return {
-            "options": {name: self.options[name] for name in sorted(self.options)},
+            "options": self._bearing(),
             "from": self.before.identity(),
         }
 

@@ -70,6 +70,8 @@ _KEPT = frozenset({"card", "storage"})
 # the method whose sets are made of components, and the options that these alone know
 COMPONENTS = "slimmable"
 _OF_COMPONENTS = frozenset({"expand", "share"})
+# what says how its learning begins
+_OF_MATCHING = frozenset({"init"})
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -143,5 +145,5 @@ def for_slimming(options: Mapping[str, Any], method: str, learns: bool) -> dict[
     """
     names = set(SLIM_KINDS) if learns else set(_KEPT | _OF_COMPONENTS)
     if method != COMPONENTS:
-        names -= _OF_COMPONENTS
+        names -= _OF_COMPONENTS | _OF_MATCHING
     return {name: value for name, value in options.items() if name in names}

@@ -13,7 +13,7 @@ from attar.benching.cell import ANEW, Cell
 from attar.benching.cells import WHOLE, Making, Measuring
 from attar.benching.folder import Folder, read_json
 from attar.benching.gaps import with_gaps
-from attar.benching.making import FREE, LEARNED
+from attar.benching.making import FREE, LEARNED, Slimming
 from attar.benching.suite import MethodEntry, Suite
 from attar.files import write_text
 from attar.published import Figure, published
@@ -153,11 +153,23 @@ def _published(
     elif entry is None or (ipc is None and images is None):
         return ()
     else:
-        method, learned_on = entry.published, options.get("network")
-        if ":" not in method:
-            method += _PRINTED.get(measuring.making.way, "" if ipc else ":same images")
+        method, learned_on = _printed(entry.published, measuring.making), options.get("network")
+        if method is None:
+            return ()
         found = published(dataset, method, ipc or images, network, learned_on=learned_on)
     return tuple(sorted(found, key=lambda figure: figure.table != table))
+
+
+def _printed(name: str, making: Making) -> str | None:
+    """Return the name of what was printed of a set, with its variant; None where nothing was.
+
+    The papers slim with the row's own method, and no variant of a method.
+    """
+    if isinstance(making, Slimming):
+        foreign = making.learns and making.options["method"] != making.first.options["method"]
+        return None if foreign or ":" in name else name + _PRINTED[making.way]
+    same_images = ":" not in name and making.options.get("ipc") is None
+    return f"{name}:same images" if same_images else name
 
 
 COLUMNS: tuple[str, ...] = (

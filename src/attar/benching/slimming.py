@@ -67,8 +67,11 @@ class SlimmingEntry(BaseModel):
         return given
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _one_length_and_each_way_once(self) -> Self:
         _check_lengths(self.length)
+        for index, way in enumerate(self.ways):
+            if way in self.ways[:index]:
+                raise refusal(f"{way!r} is there twice", "ways", index)
         return self
 
     @property

@@ -94,6 +94,11 @@ def _ways(value: Any) -> Any:
     """Let a list of ways, or ``true`` for both, stand for how sets are slimmed."""
     if value is True:
         return {}
+    if not isinstance(value, list | Mapping | SlimmingEntry | None):
+        raise refusal(
+            f"{value!r}: write true, a list of learning-based and learning-free, or a mapping; "
+            "leave it out to slim nothing"
+        )
     return {"ways": value} if isinstance(value, list) else value
 
 

@@ -145,6 +145,12 @@ class ProgressBar(Listener):
             self._bar.stop()
 
 
+def _data_of(plan: Plan) -> str:
+    """Return what the images are: a source, or the artefact that is slimmed."""
+    slimmed = plan.provenance.get("slimmed")
+    return str(slimmed["from"]) if slimmed else plan.source
+
+
 def describe_plan(plan: Plan) -> list[str]:
     """Return the plan in a few lines for people."""
     layout, compute = plan.layout, plan.compute
@@ -161,7 +167,7 @@ def describe_plan(plan: Plan) -> list[str]:
             "start from theirs more than once"
         ]
     return [
-        f"{plan.request.method} on {plan.source}: {len(plan.train)} images of "
+        f"{plan.request.method} on {_data_of(plan)}: {len(plan.train)} images of "
         f"{layout.classes} classes{held}",
         f"budget: {layout.per_class} images per class, {plan.ledger.values} values, "
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",

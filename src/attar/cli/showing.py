@@ -94,7 +94,18 @@ def card_facts(artefact: Artefact) -> dict[str, Any]:
         "unused_bytes": totals.unused,
         "tensors": artefact.ledger.as_rows(),
     }
-    return {"card": artefact.card.model_dump(mode="json"), "sizes": sizes}
+    facts = {"card": artefact.card.model_dump(mode="json"), "sizes": sizes}
+    return facts | _orthogonality(artefact)
+
+
+def _orthogonality(artefact: Artefact) -> dict[str, Any]:
+    """Return how far the factors of ordered components are from orthonormal; {} for other forms."""
+    from attar.objectives.significance import defect
+    from attar.synthetic.ordered import OrderedImages
+
+    if not isinstance(artefact.synthetic.images, OrderedImages):
+        return {}
+    return {"defect": defect(artefact.synthetic)}
 
 
 def print_card(artefact: Artefact, path: Path) -> None:
@@ -124,6 +135,10 @@ def print_card(artefact: Artefact, path: Path) -> None:
         ("file", f"{path.stat().st_size} B with its header"),
         ("iterate", f"{card.iterate}, step {card.step}{held}" if made else "as imported"),
         ("made by", str(card.provenance.get("command", "?"))),
+        *(
+            (title, ", ".join(f"{name} {size:.2g}" for name, size in sizes.items()))
+            for title, sizes in _orthogonality(artefact).items()
+        ),
     ):
         table.add_row(f"[bold]{name}[/bold]", escape(value))
     out.print(table, highlight=False)

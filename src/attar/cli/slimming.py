@@ -41,8 +41,6 @@ def slim(options: Slim) -> None:
     if request.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o smaller.safetensors")
     sizes = request.sizes()
-    if any(_same(options.artefact, request.output_of(size)) for size in sizes):
-        raise BadRequest(f"-o {request.output}: that is the artefact to be slimmed; choose another")
     keep_memory()
     from attar.cli.progress import ProgressBar
     from attar.listening import Listener
@@ -69,10 +67,6 @@ def slim(options: Slim) -> None:
         print_json({"slimmed": [_facts(one, request) for one in made]})
     else:
         out.print(_table(made, request), highlight=False)
-
-
-def _same(first: Path, second: Path | None) -> bool:
-    return second is not None and first.exists() and second.exists() and first.samefile(second)
 
 
 def _facts(one: Slimmed, request: SlimRequest) -> dict[str, object]:

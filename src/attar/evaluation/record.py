@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from attar.artefact import ipc_of_part, part_of
+from attar.artefact import part_of
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.ranking import SCORED
 from attar.evaluation.rows import Row, with_ceilings
@@ -105,12 +105,12 @@ def digest(artefact: Path, ipc: int | None = None) -> str:
         ArtefactError: the file cannot be read.
         BadRequest: it has no part of that size.
     """
-    if ipc is not None and ipc_of_part(artefact, ipc) is not None:
+    if ipc is not None:
         with open_stored(Path(artefact)) as stored:
             _, part = part_of(stored, ipc)
-            assert part is not None
-            part.read(stored)
-            return stored.sha256
+            if part is not None:
+                part.read(stored)
+                return stored.sha256
     try:
         with Path(artefact).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -31,6 +31,7 @@ _TYPES = {
 }
 # more than any set has; the size of what a longer shape speaks of could take long to work out
 _MOST_DIMENSIONS = 16
+_MOST_VALUES = 2**59
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,9 @@ def _place(name: str, row: Mapping[str, Any]) -> Place:
         raise ValueError(f"{name} has {len(shape)} dimensions")
     if any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
         raise ValueError(f"{name} has a size that is no whole number")
+    # without values, a shape may speak of any number of them
+    if math.prod(number or 1 for number in shape) > _MOST_VALUES:
+        raise ValueError(f"{name} has a shape that no tensor has")
     place = Place(_TYPES[kind], tuple(shape), begin)
     if end - begin != place.nbytes:
         raise ValueError(f"{name} takes {end - begin} bytes, its shape {place.nbytes}")

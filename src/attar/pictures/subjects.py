@@ -47,8 +47,13 @@ class Subject:
         """Iterates of its run, in order.
 
         Raises:
-            BadRequest: none were kept.
+            BadRequest: none were kept, or those that were are of the whole that it is a part of.
         """
+        if self.entry.ipc is not None:
+            raise BadRequest(
+                f"--ipc {self.entry.ipc}: the snapshots of {self.path} are of the whole set; "
+                "leave --ipc out to see them"
+            )
         return snapshots_of(self.path, self.artefact)
 
 

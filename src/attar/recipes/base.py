@@ -41,8 +41,8 @@ class Recipe:
         parametrization: how images are stored.
         optimisers: by role of the learnt tensors.
         iterations: updates of the set.
-        init: how the set starts: ``noise``, a name in `attar.coresets.SELECTORS`, or ``given``
-            where the plan has a set to start from.
+        init: how the set starts: ``noise``, or a name in `attar.coresets.SELECTORS`; any other
+            name where the plan has a set to start from.
         network: name of the network to match in.
         card: name of the evaluation card.
         learned_labels: whether labels are stored and learnt.
@@ -67,7 +67,7 @@ class Recipe:
     @property
     def start(self) -> Selector | None:
         """What chooses the real images that the set starts from; None for noise or a given set."""
-        if self.init in ("noise", "given"):
+        if self.init not in SELECTORS:
             return None
         return self.selector or SELECTORS[self.init]()
 

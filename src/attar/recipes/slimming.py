@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attar.objectives import ParameterMatching, SignificancePenalty
 from attar.recipes.base import Method, Recipe, Task
-from attar.recipes.kernel import frepo_network, lamb
+from attar.recipes.kernel import frepo_network, lamb, mirrors
 from attar.synthetic import OrderedSVD
 
 ITERATIONS = 30_000
@@ -17,11 +17,11 @@ ITERATIONS = 30_000
 def matched(task: Task) -> Recipe:
     """Return the matching of first-order and infinity-order parameters on ordered components."""
     return Recipe(
-        objective=ParameterMatching(),
+        objective=ParameterMatching(mirror=mirrors(task)),
         parametrization=OrderedSVD(),
         optimisers={"images": lamb(), "labels": lamb()},
         iterations=ITERATIONS,
-        init="given",
+        init="significance",
         network=frepo_network(task),
         card="frepo",
         learned_labels=True,

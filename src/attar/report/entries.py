@@ -74,7 +74,7 @@ def read_entries(
             raise BadRequest(
                 f"--evaluation {path} is of another artefact than those given, or of one that was "
                 "replaced since; evaluate again, or give the artefact that it is of"
-                + ("" if record.ipc == ipc else f" (it was read at --ipc {record.ipc})")
+                + _read_at(record.ipc, ipc)
             )
     entries = []
     for name, (path, artefact, own, size) in zip(names(artefacts), sets, strict=True):
@@ -93,6 +93,13 @@ def read_entries(
             )
         )
     return entries
+
+
+def _read_at(measured: int | None, asked: int | None) -> str:
+    """Say at which memory a set was measured, where it is another than asked for."""
+    if measured == asked:
+        return ""
+    return " (it is of the whole)" if measured is None else f" (it was read at --ipc {measured})"
 
 
 def names(paths: Sequence[Path]) -> list[str]:

@@ -5,13 +5,16 @@ Source: Slimmable Dataset Condensation, section 3.4.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
 from attar.artefact import Artefact
 from attar.data.images import LabelledImages
+from attar.rng import Key
 from attar.slimming.form import with_components
-from attar.synthetic import Layout, OrderedSVD, Synthetic
+from attar.synthetic import Layout, OrderedSVD, Parametrization, Synthetic
 from attar.synthetic.ordered import OrderedImages, OrderedLabels, smaller
 
 
@@ -42,17 +45,60 @@ def ordered(artefact: Artefact, share: str = "all") -> Synthetic:
     """
     given = artefact.synthetic
     if isinstance(given.images, OrderedImages) and isinstance(given.labels, OrderedLabels):
+        if bool((given.images.significance.diff(dim=1) <= 0).all()):
+            return given
+        given = copy.deepcopy(given)
+        given.settle()
         return given
-    labels = (
-        artefact.labels
-        if given.labels is not None
-        else torch.nn.functional.one_hot(given.class_of_row, given.layout.classes).float()
-        - 1 / given.layout.classes
-    )
+    labels = label_values(artefact)
     found = Synthetic(given.layout, OrderedSVD(share=share), learned_labels=True)
     assert isinstance(found.images, OrderedImages) and found.labels is not None
     found.images.factor(artefact.images, labels)
     found.labels.fit(labels)
+    return found.requires_grad_(False)
+
+
+def label_values(artefact: Artefact) -> Tensor:
+    """Return the learnt labels of an artefact, N×K; one-hot minus 1/K where they are classes."""
+    if artefact.synthetic.labels is not None:
+        return artefact.labels
+    classes = artefact.card.layout.classes
+    return torch.nn.functional.one_hot(artefact.labels, classes).float() - 1 / classes
+
+
+@torch.no_grad()
+def drawn(
+    artefact: Artefact,
+    count: int,
+    form: Parametrization,
+    key: Key,
+    *,
+    learned_labels: bool | None = None,
+) -> Synthetic:
+    """Return a set of images of an artefact, drawn at random from each class.
+
+    Args:
+        artefact: any.
+        count: images of each class; all where it has fewer.
+        form: how they are stored.
+        key: of the draw.
+        learned_labels: whether labels are stored; None for as in the artefact.
+    """
+    layout = artefact.card.layout
+    chosen = [
+        torch.randperm(layout.per_class, generator=key.fold(own).generator())[:count]
+        + own * layout.per_class
+        for own in range(layout.classes)
+    ]
+    rows = torch.cat(chosen)
+    if learned_labels is None:
+        learned_labels = artefact.synthetic.labels is not None
+    found = Synthetic(
+        Layout(layout.classes, len(chosen[0]), layout.shape), form, learned_labels=learned_labels
+    )
+    found.images.fit(artefact.images[rows])
+    if found.labels is not None:
+        found.labels.fit(label_values(artefact)[rows])
     return found.requires_grad_(False)
 
 

@@ -12,19 +12,21 @@ from attar.plan import Plan, make_plan, place, sent_pixels, settle
 from attar.recipes import METHODS, Task
 from attar.recipes.slimming import SLIMMER
 from attar.request import Request
-from attar.slimming.components import as_data, beginning, ordered
+from attar.rng import Key
+from attar.slimming.components import as_data, beginning, drawn, ordered
+from attar.slimming.form import with_components
+from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import components_for
 from attar.synthetic import planned_ledger
 
 
-def plan_for(artefact: Artefact, request: Request, *, expand: bool, share: str) -> Plan:
+def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
     """Return the plan of one slimming that trains.
 
     Args:
         artefact: what is slimmed.
         request: of the run; its budget is that of the smaller set.
-        expand: keep the number of images, see `attar.slimming.components.beginning`.
-        share: see `attar.slimming.components.ordered`.
+        slim: what was asked for.
 
     Raises:
         BadRequest: anything about the request that cannot be carried out.
@@ -35,10 +37,15 @@ def plan_for(artefact: Artefact, request: Request, *, expand: bool, share: str) 
         return dataclasses.replace(plan, reading=_reading(artefact))
     task = Task(data.name, request.ipc or 1, data.shape, data.classes)
     recipe = settle(SLIMMER.recipe(task), request)
-    whole = ordered(artefact, share)
-    start = beginning(
-        whole, components_for(whole, request.ipc or 1, request.storage), expand=expand
-    )
+    whole = ordered(artefact, slim.share)
+    count = components_for(whole, request.ipc or 1, request.storage)
+    if slim.init == "random":
+        form = with_components(whole.parametrization, 0)
+        key = Key(request.seed).fold("random")
+        start = drawn(artefact, count, form, key, learned_labels=True)
+    else:
+        start = beginning(whole, count, expand=slim.expand)
+    recipe = dataclasses.replace(recipe, init=slim.init)
     channels, height, width = data.shape
     network = make(recipe.network, channels, (height, width), data.classes)
     recipe = dataclasses.replace(

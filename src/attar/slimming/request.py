@@ -10,9 +10,21 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from attar.errors import BadRequest
+from attar.errors import BadRequest, unknown
 from attar.request import Auto, Name, Number, Request, Whole, option
 
+# the options that say how a set is trained, and mean nothing where none is
+_OF_TRAINING = (
+    "iterations",
+    "minutes",
+    "lr",
+    "optimiser",
+    "schedule",
+    "average",
+    "network",
+    "set",
+)
+_CHOICES = {"init": ("significance", "random"), "share": ("all", "class")}
 # the options that a slimming hands on to the run that carries it out
 _HANDED_ON = (
     "iterations",
@@ -52,15 +64,21 @@ class SlimRequest:
     share: Annotated[Literal["all", "class"], option("{all,class}", kind=str)] = "all"
     """Whether all classes share the coefficients and significances of an artefact that has to be
     factored first, or each class has its own."""
+    init: Annotated[
+        Literal["significance", "random"], option("{significance,random}", kind=str)
+    ] = "significance"
+    """What --method slimmable begins with: the most significant components, or images drawn at
+    random."""
     method: str = "slimmable"
     """Method that learns the smaller set, with the artefact as its only data: slimmable (matching
     of parameters), or a method of 'attar methods' such as dm, dc, dsa or frepo."""
     iterations: Whole = None
     """Updates of the smaller set."""
     minutes: Number = None
-    """Stop after this many minutes of updates."""
+    """Stop after this many minutes of updates of each size."""
     lr: Number = None
-    """Learning rate of images or components."""
+    """Learning rate of images or components. This, --optimiser and --schedule hold for learnt
+    labels, too, where the method updates both in the same way."""
     optimiser: Annotated[
         Literal["sgd", "adam", "lamb"] | None, option("{sgd,adam,lamb}", kind=str)
     ] = None
@@ -103,12 +121,23 @@ class SlimRequest:
     def __post_init__(self) -> None:
         if isinstance(self.output, str):
             object.__setattr__(self, "output", Path(self.output))
+        if isinstance(self.set, str):
+            object.__setattr__(self, "set", (self.set,))
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise unknown(f"value of --{name}", str(getattr(self, name)), allowed)
+        self._check_way()
+        self.run_of(self.sizes()[0], None)
+
+    def _check_way(self) -> None:
+        """Refuse options that mean nothing for how the set is made."""
         if self.learning_free and self.random:
             raise BadRequest("give --learning-free or --random, not both")
-        trained = {"--iterations": self.iterations, "--minutes": self.minutes}
-        for name, value in trained.items():
-            if value is not None and not self.trains:
-                raise BadRequest(f"{name} {value}: nothing is trained here; leave it out")
+        for name in () if self.trains else _OF_TRAINING:
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                said = " ".join(value) if name == "set" else value
+                raise BadRequest(f"--{name} {said}: nothing is trained here; leave it out")
         if not self.trains and self.method != "slimmable":
             raise BadRequest(
                 f"--method {self.method}: it trains; leave out --learning-free and --random"
@@ -117,8 +146,11 @@ class SlimRequest:
             raise BadRequest(
                 "--expand: only the components of --method slimmable can make more images"
             )
-        self.sizes()
-        self.run_of(self.sizes()[0], None)
+        if self.init == "random" and (self.expand or self.method != "slimmable" or not self.trains):
+            raise BadRequest(
+                "--init random: another start for what --method slimmable learns; leave out "
+                "--expand, --learning-free and --random, which draws images without learning"
+            )
 
     @property
     def trains(self) -> bool:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from attar.artefact import Artefact
-from attar.budget import FLOAT32_BYTES, Budget, Ledger
+from attar.budget import Budget, Ledger
 from attar.errors import BadRequest
 from attar.slimming.form import with_components
 from attar.synthetic import Layout, Parametrization, Synthetic, planned_ledger
 from attar.synthetic.ordered import OrderedImages
-
-
-def full_image(shape: tuple[int, int, int], classes: int) -> int:
-    """Return the bytes of one full float32 image of every class."""
-    return classes * math.prod(shape) * FLOAT32_BYTES
 
 
 def check_smaller(artefact: Artefact, sizes: tuple[int, ...]) -> None:
@@ -24,13 +17,14 @@ def check_smaller(artefact: Artefact, sizes: tuple[int, ...]) -> None:
         BadRequest: naming the largest memory that is.
     """
     layout = artefact.card.layout
-    stored = artefact.totals.paper
-    most = -(-stored // full_image(layout.shape, layout.classes)) - 1
+    stored, full = artefact.totals.paper, Budget(ipc=1).limit(layout.classes, layout.shape)
+    assert full is not None
+    most = -(-stored // full) - 1
     if sizes[0] > most:
-        now = stored / full_image(layout.shape, layout.classes)
+        now = stored / full
         raise BadRequest(
             f"--ipc {sizes[0]}: the artefact takes the memory of {now:g} images per class already; "
-            + (f"1 to {most} are smaller" if most else "nothing smaller holds a whole image")
+            + (f"at most {most} is smaller" if most else "nothing smaller holds a whole image")
         )
 
 

@@ -9,22 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from attar.artefact import Artefact, load
 from attar.condensing import Paths, check_outputs, complete
-from attar.data.preprocessing import Preprocessing
-from attar.errors import unknown
+from attar.errors import BadRequest, unknown
+from attar.evaluation import card as find_card
 from attar.listening import Listener
-from attar.plan import Plan
+from attar.recipes import METHODS
 from attar.request import Request
-from attar.rng import Key
-from attar.slimming.components import beginning, ordered
+from attar.slimming.keeping import keep
 from attar.slimming.plans import plan_for, slimmable_methods
 from attar.slimming.request import SlimRequest
-from attar.slimming.sizes import check_smaller, components_for, images_for
-from attar.synthetic import Layout, Pixels, Synthetic
-from attar.synthetic.ordered import OrderedImages
+from attar.slimming.sizes import check_smaller
 
 # as text where an artefact was given as an object
 _UNNAMED = "artefact"
@@ -98,19 +93,23 @@ def carry_out(
         done: told of every set when it is there.
     """
     if request.method not in slimmable_methods():
+        if getattr(METHODS.get(request.method), "coreset", False):
+            raise BadRequest(
+                f"--method {request.method}: it chooses real images; to keep images of the "
+                "artefact, use --random"
+            )
         raise unknown("method", request.method, slimmable_methods())
     artefact = source if isinstance(source, Artefact) else load(source)
     name = _UNNAMED if isinstance(source, Artefact) else Path(source).name
     check_smaller(artefact, request.sizes())
-    runs = [request.run_of(size, artefact.card.storage) for size in request.sizes()]
-    for run in runs:
-        if run.output is not None:
-            check_outputs(run, Paths(run.output))
+    if request.card is not None:
+        find_card(request.card)
+    for size in request.sizes():
+        _check_output(request.run_of(size, artefact.card.storage), source)
     made = []
     for size in request.sizes():
         begin = time.perf_counter()
-        step = _Step(artefact, name, request, size)
-        artefact = step.learn(listener(size)) if request.trains else step.keep()
+        artefact = _smaller(artefact, name, request, size, lambda size=size: listener(size))
         made.append(Slimmed(size, artefact, time.perf_counter() - begin))
         done(made[-1])
         output = request.output_of(size)
@@ -118,106 +117,43 @@ def carry_out(
     return made
 
 
-@dataclass(frozen=True)
-class _Step:
-    """From one set to the next smaller one."""
-
-    artefact: Artefact
-    name: str
-    request: SlimRequest
-    size: int
-
-    def learn(self, listener: Listener) -> Artefact:
-        """Train the smaller set."""
-        request = self.request
-        run = request.run_of(self.size, self.artefact.card.storage)
-        plan: Plan = plan_for(self.artefact, run, expand=request.expand, share=request.share)
-        plan = dataclasses.replace(
-            plan, made_by=self._command(), provenance={"slimmed": self._told()}
-        )
-        return complete(plan, listener)
-
-    @torch.no_grad()
-    def keep(self) -> Artefact:
-        """Keep a part of what is there."""
-        run = self.request.run_of(self.size, self.artefact.card.storage)
-        kept = self._random(run) if self.request.random else self._first(run)
-        made = self._with(kept.requires_grad_(False), run.storage)
-        if run.output is not None and not (run.resume and run.output.exists()):
-            made.save(run.output)
-        return made
-
-    def _first(self, run: Request) -> Synthetic:
-        whole = ordered(self.artefact, self.request.share)
-        count = components_for(whole, self.size, run.storage)
-        return beginning(whole, count, expand=self.request.expand)
-
-    def _random(self, run: Request) -> Synthetic:
-        given = self.artefact.synthetic
-        form = given.parametrization
-        if isinstance(given.images, OrderedImages):
-            form = Pixels()
-        learned = given.labels is not None
-        count = images_for(form, given.layout, self.size, run.storage)
-        n, key = given.layout.per_class, Key(run.seed).fold("random")
-        chosen = [
-            torch.randperm(n, generator=key.fold(own).generator())[:count] + own * n
-            for own in range(given.layout.classes)
-        ]
-        rows = torch.cat(chosen)
-        layout = Layout(given.layout.classes, len(chosen[0]), given.layout.shape)
-        found = Synthetic(layout, form, learned_labels=learned)
-        found.images.fit(self.artefact.images[rows])
-        if found.labels is not None:
-            found.labels.fit(self.artefact.labels[rows])
-        return found
-
-    def _with(self, synthetic: Synthetic, storage: str) -> Artefact:
-        card, request = self.artefact.card, self.request
-        # a set with new labels needs a card that takes label values as they are
-        new_labels = synthetic.labels is not None and not card.learned_labels
-        own = request.card or ("frepo" if new_labels else None)
-        changes: dict[str, Any] = {
-            "images_per_class": synthetic.layout.per_class,
-            "parametrization": synthetic.parametrization.describe(),
-            "learned_labels": synthetic.labels is not None,
-            "storage": storage,
-            "budget": {
-                "ipc": self.size,
-                "bytes": None,
-                "images_per_class": None,
-                "count": "paper",
-                "limit": request.run_of(self.size, storage)
-                .budget()
-                .limit(len(card.class_names), card.shape),
-            },
-            "settings": {**card.settings, **({"card": own} if own else {})},
-            "provenance": {
-                **card.provenance,
-                "command": self._command(),
-                "slimmed": self._told(),
-            },
-        }
-        changed = card.model_copy(update=changes)
-        return _stored(changed, synthetic, self.artefact.preprocessing)
-
-    def _command(self) -> str:
-        return self.request.command(self.name, self.size)
-
-    def _told(self) -> dict[str, Any]:
-        before = self.artefact.card.provenance.get("slimmed")
-        how = "random" if self.request.random else self.request.method
-        told: dict[str, Any] = {
-            "from": self.name,
-            "images_per_class": self.artefact.card.images_per_class,
-            "by": how if self.request.trains or self.request.random else "learning-free",
-        }
-        return {**told, "before": before} if before else told
+def _check_output(run: Request, source: str | Path | Artefact) -> None:
+    """Refuse to write over earlier work, and over the artefact that is slimmed in any case."""
+    path = run.output
+    if path is None:
+        return
+    if not isinstance(source, Artefact) and path.exists() and path.samefile(source):
+        raise BadRequest(f"-o {path}: that is the artefact to be slimmed; choose another")
+    check_outputs(run, Paths(path))
 
 
-def _stored(card: Any, synthetic: Synthetic, preprocessing: Preprocessing) -> Artefact:
-    """Return the artefact with its values rounded as they are stored."""
-    dtype = getattr(torch, card.storage)
-    values = {name: tensor.to(dtype).float() for name, tensor in synthetic.state_dict().items()}
-    synthetic.load_state_dict(values)
-    return Artefact(card, synthetic, preprocessing)
+def _smaller(
+    artefact: Artefact,
+    name: str,
+    request: SlimRequest,
+    size: int,
+    listener: Callable[[], Listener],
+) -> Artefact:
+    """Return the next smaller set of an artefact called ``name``."""
+    run = request.run_of(size, artefact.card.storage)
+    command, told = request.command(name, size), _told(artefact, name, request)
+    if not request.trains:
+        return keep(artefact, run, request, command, told)
+    plan = plan_for(artefact, run, request)
+    plan = dataclasses.replace(plan, made_by=command, provenance={"slimmed": told})
+    return complete(plan, listener())
+
+
+def _told(artefact: Artefact, name: str, request: SlimRequest) -> dict[str, Any]:
+    """Return what a smaller set tells of the one that it is made from."""
+    card = artefact.card
+    how = "random" if request.random else request.method
+    told: dict[str, Any] = {
+        "from": name,
+        "images_per_class": card.images_per_class,
+        "method": card.method,
+        "command": card.provenance.get("command"),
+        "by": how if request.trains or request.random else "learning-free",
+    }
+    before = card.provenance.get("slimmed")
+    return {**told, "before": before} if before else told

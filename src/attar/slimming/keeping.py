@@ -1,0 +1,120 @@
+"""A smaller artefact that is a part of a larger one: nothing is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from attar.artefact import READ_FROM, Artefact, Card, load
+from attar.condensing import Paths
+from attar.errors import BadRequest
+from attar.request import Request
+from attar.rng import Key
+from attar.slimming.components import beginning, drawn, ordered
+from attar.slimming.request import SlimRequest
+from attar.slimming.sizes import components_for, images_for
+from attar.synthetic import Pixels, Synthetic
+from attar.synthetic.ordered import OrderedImages
+
+
+@torch.no_grad()
+def keep(
+    artefact: Artefact, run: Request, slim: SlimRequest, command: str, told: dict[str, Any]
+) -> Artefact:
+    """Return the part that is kept, written where the request says.
+
+    Args:
+        artefact: the larger set.
+        run: the memory, storage, seed and output of the smaller one.
+        slim: what was asked for.
+        command: that makes it again.
+        told: about the slimming, for the provenance.
+
+    Raises:
+        BadRequest: to be resumed is a file that was made otherwise.
+    """
+    kept = _drawn(artefact, run) if slim.random else _first(artefact, run, slim)
+    made = _carded(artefact, kept.requires_grad_(False), run, slim, command, told)
+    if run.output is None:
+        return made
+    if run.resume and run.output.exists():
+        return _same_as(made, run)
+    made.save(run.output)
+    # what an earlier run left of another set
+    paths = Paths(run.output)
+    for path in (paths.checkpoint, paths.last, paths.log):
+        path.unlink(missing_ok=True)
+    return made
+
+
+def _first(artefact: Artefact, run: Request, slim: SlimRequest) -> Synthetic:
+    whole = ordered(artefact, slim.share)
+    count = components_for(whole, run.ipc or 1, run.storage)
+    return beginning(whole, count, expand=slim.expand)
+
+
+def _drawn(artefact: Artefact, run: Request) -> Synthetic:
+    form = artefact.synthetic.parametrization
+    if isinstance(artefact.synthetic.images, OrderedImages):
+        form = Pixels()
+    count = images_for(form, artefact.card.layout, run.ipc or 1, run.storage)
+    return drawn(artefact, count, form, Key(run.seed).fold("random"))
+
+
+def _carded(
+    artefact: Artefact,
+    synthetic: Synthetic,
+    run: Request,
+    slim: SlimRequest,
+    command: str,
+    told: dict[str, Any],
+) -> Artefact:
+    """Return the artefact with what its card says, its values rounded as they are stored."""
+    card, budget = artefact.card, run.budget()
+    # a set with new labels needs a card that takes label values as they are
+    new_labels = synthetic.labels is not None and not card.learned_labels
+    own = slim.card or ("frepo" if new_labels else None)
+    provenance = {name: said for name, said in card.provenance.items() if name != READ_FROM}
+    changed = card.model_copy(
+        update={
+            "images_per_class": synthetic.layout.per_class,
+            "parametrization": synthetic.parametrization.describe(),
+            "learned_labels": synthetic.labels is not None,
+            "storage": run.storage,
+            "budget": {
+                **budget.as_dict(),
+                "limit": budget.limit(len(card.class_names), card.shape),
+            },
+            "seed": run.seed if slim.random else card.seed,
+            # these hold of the larger set
+            "nested": False,
+            "validation": None,
+            "step": 0,
+            "iterate": "last",
+            "settings": {**card.settings, **({"card": own} if own else {})},
+            "provenance": {**provenance, "command": command, "slimmed": told},
+        }
+    )
+    dtype = getattr(torch, run.storage)
+    values = {name: tensor.to(dtype).float() for name, tensor in synthetic.state_dict().items()}
+    synthetic.load_state_dict(values)
+    return Artefact(changed, synthetic, artefact.preprocessing)
+
+
+def _same_as(made: Artefact, run: Request) -> Artefact:
+    """Return the artefact that is there already, if it was made alike."""
+    assert run.output is not None
+    found = load(run.output)
+
+    def asked(card: Card) -> dict[str, Any]:
+        said = card.model_dump(mode="json")
+        names = ("parametrization", "learned_labels", "storage", "budget", "settings", "seed")
+        return {name: said[name] for name in names} | {"by": said["provenance"].get("slimmed")}
+
+    if asked(found.card) != asked(made.card):
+        raise BadRequest(
+            f"--resume: {run.output} was made otherwise; --overwrite replaces it, or choose "
+            "another name"
+        )
+    return found
