@@ -323,6 +323,11 @@ def test_bad_settings_are_refused(changes: dict[str, Any], text: str) -> None:
     assert text in str(caught.value)
 
 
+def test_one_image_per_class_is_refused_before_the_run() -> None:
+    with pytest.raises(BadRequest, match="--nested: with one image per class"):
+        tiny_run(Nested(DM), tiny_problem(per_class=1))
+
+
 def test_learnt_labels_have_no_gradient() -> None:
     run = tiny_run(Nested(DSA), tiny_problem(per_class=2), learned_labels=True)
     with pytest.raises(BadRequest, match="'nested' gives no gradient to the learnt labels"):
@@ -353,7 +358,7 @@ def made(**changes: Any) -> attar.Artefact:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"ipc": 1}, "--nested: one image per class holds no smaller set; ask for two or more"),
+        ({"ipc": 1}, "--nested: with one image per class there is no smaller set to hold; ask"),
         (
             {"method": "herding", "iterations": None},
             "--nested: method 'herding' chooses real images and never updates them",

@@ -36,6 +36,11 @@ LEARNING: dict[str, Any] = {
 }
 
 
+def learning(**changes: Any) -> dict[str, Any]:
+    """Return the options of a short run with some of them changed."""
+    return {**LEARNING, **changes}
+
+
 def condensed(
     per_class: int = 6, form: Parametrization | None = None, *, soft: bool = False
 ) -> Artefact:
@@ -238,7 +243,7 @@ def test_learning_opens_no_source(
         monkeypatch.setattr(data, name, refuse)
         monkeypatch.setattr("attar.condensing.as_splits", refuse)
     settings = () if method == "dm" else LEARNING["set"]
-    options = LEARNING | {"method": method, "set": settings}
+    options = learning(method=method, set=settings)
     made = attar.slim(condensed(), 2, **options, output=tmp_path / "small.safetensors")
     assert isinstance(made, Artefact)
     assert made.card.step == 4 and made.card.images_per_class == 2
@@ -257,19 +262,19 @@ def test_learning_begins_with_the_drop_and_lowers_the_loss() -> None:
 
     given = condensed()
     dropped = attar.slim(given, 2, learning_free=True)
-    options = LEARNING | {"set": ("pool=1", "age=100000", "lr_network=1e-9"), "lr": 0.02}
-    unmoved = attar.slim(given, 2, **(options | {"iterations": 0}))
+    options = learning(set=("pool=1", "age=100000", "lr_network=1e-9"), lr=0.02, iterations=40)
+    unmoved = attar.slim(given, 2, **{**options, "iterations": 0})
     assert isinstance(dropped, Artefact) and isinstance(unmoved, Artefact)
     assert torch.allclose(unmoved.images, dropped.images, atol=1e-6)
     assert torch.allclose(unmoved.labels, dropped.labels, atol=1e-6)
-    attar.slim(given, 2, **(options | {"iterations": 40}), listener=Noting())
+    attar.slim(given, 2, **options, listener=Noting())
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_learning_can_begin_with_images_drawn_at_random() -> None:
     given = condensed()
     kept = attar.slim(given, 2, random=True)
-    made = attar.slim(given, 2, **(LEARNING | {"iterations": 0}), init="random")
+    made = attar.slim(given, 2, **learning(iterations=0, init="random"))
     assert isinstance(kept, Artefact) and isinstance(made, Artefact)
     distances = torch.cdist(made.images.flatten(1), kept.images.flatten(1))
     assert float(distances.min(dim=1).values.max()) < 1e-4
@@ -291,7 +296,7 @@ def test_sizes_one_after_another_are_each_made_from_the_one_before(tmp_path: Pat
 def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
     saved: Path, tmp_path: Path
 ) -> None:
-    options = LEARNING | {"iterations": 400, "checkpoint_seconds": 0.0}
+    options = learning(iterations=400, checkpoint_seconds=0.0)
     code = textwrap.dedent(
         f"""
         import torch; torch.set_num_threads(1)
@@ -323,7 +328,7 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
         (
             6,
             {},
-            "--ipc 6: the artefact takes the memory of 6 images per class already; at most 5 is smaller",
+            "--ipc 6: the artefact takes the memory of 6 images per class already; at most 5",
         ),
         (60, {"learning_free": True}, "--ipc 60: the artefact takes"),
         (0, {}, "--ipc 0: a whole number of images per class, 1 or more"),

@@ -81,8 +81,8 @@ class Nested(Objective):
         """Refuse one image per class, and what the base refuses."""
         if problem.layout.per_class < 2:
             raise BadRequest(
-                "--nested: one image per class holds no smaller set; ask for two or more, such as "
-                "--ipc 2"
+                "--nested: with one image per class there is no smaller set to hold; ask for two "
+                "or more, or leave it out"
             )
         self.base.check(problem)
 

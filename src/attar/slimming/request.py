@@ -159,10 +159,10 @@ class SlimRequest:
 
     def sizes(self) -> tuple[int, ...]:
         """Return the memories asked for, in images per class, falling."""
-        given = self.ipc
+        given: Any = self.ipc
         if isinstance(given, str):
             given = [int(part) if part.strip().isdecimal() else part for part in given.split(",")]
-        sizes = tuple(given) if isinstance(given, Sequence) else (given,)
+        sizes: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else (given,)
         if sizes == (None,):
             raise BadRequest("--ipc is missing: say how small, such as --ipc 5 or --ipc 20,10,5")
         for size in sizes:
