@@ -48,7 +48,7 @@ def said(
             ("network option 'widht'", "did you mean 'width'", "activation, norm, pooling, width"),
         ),
         (("--network", "own:Net-01234567"), ("'own:Net-01234567'", "from Python", "convnet3")),
-        (("--optimiser", "adm"), ("--optimiser 'adm'", "did you mean 'adam'", "adam, sgd")),
+        (("--optimiser", "adm"), ("--optimiser 'adm'", "did you mean 'adam'", "adam, lamb, sgd")),
         (("--init", "rael"), ("--init 'rael'", "did you mean 'real'", "noise, real")),
         (("--schedule", "cosin"), ("--schedule 'cosin'", "did you mean 'cosine'", "linear")),
         (

@@ -113,7 +113,7 @@ def test_factors_of_tiled_images(tmp_path: Path) -> None:
 def test_factors_that_do_not_cut(factor: int, text: str) -> None:
     for call in (Tiled(factor).build, Tiled(factor).values):
         with pytest.raises(BadRequest, match=text):
-            call(1, (1, 8, 8))
+            call(Layout(1, 1, (1, 8, 8)))
 
 
 def test_padding_of_other_channels() -> None:
