@@ -14,7 +14,7 @@ from attar.plan import Plan, fingerprint, hold_out, make_plan, settle, with_sett
 from attar.recipes import METHODS, Task
 from attar.request import Request
 from attar.rng import Key
-from attar.synthetic import LowRank, Pixels
+from attar.synthetic import LowRank, OrderedSVD, Pixels
 
 SHAPE = (1, 8, 8)
 FULL = 3 * 64 * 4  # bytes of one image for each of three classes
@@ -452,3 +452,13 @@ def test_the_command_fits_the_kind_of_source() -> None:
     assert plan().command.startswith("attar condense npz:zoo.npz ")
     from_python = dataclasses.replace(data(), source="data")
     assert plan(from_python, ipc=1).command.startswith("attar.condense(data, ")
+
+
+def test_whether_classes_share_their_components_is_a_setting() -> None:
+    task = Task("cifar10", 10, (3, 32, 32), 10)
+    recipe = METHODS["slimmable"].recipe(task)
+    changed = settle(recipe, Request(method="slimmable", set=("share=class", "skew=0")))
+    assert changed.parametrization == OrderedSVD(share="class")
+    assert changed.penalty is not None and getattr(changed.penalty, "skew", None) == 0
+    with pytest.raises(BadRequest, match="--set components=3: a budget holds as many"):
+        settle(recipe, Request(method="slimmable", set=("components=3",)))

@@ -59,6 +59,11 @@ def chains(suite: Suite, entry: MethodEntry, made: Sequence[Making]) -> list[Sli
             own = [one for one in made if one.seed == seed]
             before, *smaller = sorted(own, key=_size, reverse=True)
             for one in smaller:
+                if _size(one) == _size(before):
+                    raise BadRequest(
+                        f"{one.words}: the budgets name {_size(one)} images per class twice, and "
+                        "nothing is slimmed to its own size; name it once"
+                    )
                 before = _slimming(suite, entry, way == LEARNED, one, before)
                 found.append(before)
     return found
