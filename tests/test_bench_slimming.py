@@ -195,7 +195,7 @@ def test_slips_are_refused_with_their_place(
     [
         ({"budgets": [2, "1kB"]}, "DM, 1kB, seed 0: sets are slimmed to so many images"),
         ({"budgets": [{"ipc": 2, "count": "all"}, 1]}, "budgets such as 10 alone"),
-        ({"budgets": [2, {"ipc": 2, "count": "paper"}]}, "the budgets name 2 images per class twice"),
+        ({"budgets": [2, {"ipc": 2, "count": "paper"}]}, "name 2 images per class twice"),
         ({"budgets": [2]}, "'slimming' finds no set to slim"),
         ({"methods": ["random"]}, "'slimming' finds no set to slim"),
         (
