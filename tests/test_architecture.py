@@ -23,6 +23,7 @@ ORDER = (
     ("artefact",),
     ("evaluation",),
     ("recipes",),
+    ("settling",),
     ("plan", "exporting", "importing"),
     ("checkpoint", "listening", "snapshots"),
     ("condensing",),

@@ -25,10 +25,10 @@ from attar.objectives import (
     SubsetObjective,
 )
 from attar.objectives.nested import chosen_next, held
-from attar.plan import settle
 from attar.recipes import METHODS, Task
 from attar.request import Request
 from attar.rng import Key
+from attar.settling import settle
 from attar.synthetic import Layout, LowRank, OrderedSVD, Tiled
 from attar.tensors import flatten, unflatten
 from catalogue import CPU, tiny_data, tiny_problem, tiny_run

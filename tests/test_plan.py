@@ -10,10 +10,11 @@ from attar.data import LabelledImages, Preprocessing, Splits, fit_whitening
 from attar.engine import Optimiser
 from attar.errors import BadRequest
 from attar.objectives import DistributionMatching
-from attar.plan import Plan, fingerprint, hold_out, make_plan, settle, with_settings
+from attar.plan import Plan, fingerprint, hold_out, make_plan
 from attar.recipes import METHODS, Task
 from attar.request import Request
 from attar.rng import Key
+from attar.settling import settle, with_settings
 from attar.synthetic import LowRank, OrderedSVD, Pixels
 
 SHAPE = (1, 8, 8)

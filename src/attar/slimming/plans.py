@@ -8,11 +8,12 @@ from attar import compute as computing
 from attar.artefact import Artefact, whitening_tensors
 from attar.data import Splits
 from attar.networks import make
-from attar.plan import Plan, make_plan, place, sent_pixels, settle
+from attar.plan import Plan, make_plan, place, sent_pixels
 from attar.recipes import METHODS, Task
 from attar.recipes.slimming import SLIMMER
 from attar.request import Request
 from attar.rng import Key
+from attar.settling import settle
 from attar.slimming.components import as_data, beginning, drawn, ordered
 from attar.slimming.form import with_components
 from attar.slimming.request import SlimRequest
