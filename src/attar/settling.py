@@ -119,12 +119,12 @@ def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, str]) -> l
             names = " and ".join(part.name for part in parts)
             raise unknown(f"setting (--set) of {names}", name, owner)
     return [
-        withsettings_of(part, {name: text for name, text in given.items() if owner[name] is part})
+        with_settings(part, {name: text for name, text in given.items() if owner[name] is part})
         for part in parts
     ]
 
 
-def withsettings_of(objective: Part, given: Mapping[str, str]) -> Part:
+def with_settings(objective: Part, given: Mapping[str, str]) -> Part:
     """Return an objective, a penalty or a selector with settings read from text.
 
     Raises:
