@@ -12,6 +12,7 @@ from attar.errors import BadRequest
 from attar.networks import Network
 from attar.objectives import ParameterMatching, Problem, SignificancePenalty
 from attar.objectives.features import features_of
+from attar.objectives.parameters import layer_gradient
 from attar.rng import Key
 from attar.synthetic import LowRank, OrderedSVD, Parametrization, Synthetic
 from attar.tensors import dotted
@@ -260,3 +261,17 @@ def test_a_module_of_ones_own_is_matched_in_its_last_linear_layer() -> None:
 def test_bad_settings_are_refused(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(BadRequest, match=text):
         ParameterMatching(**settings)
+
+
+def test_averaged_gradients_are_those_of_the_mean_loss() -> None:
+    generator = torch.Generator().manual_seed(8)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    features, labels, bias = drawn(5, 7), drawn(5, 3), drawn(3)
+    weight = drawn(3, 7).requires_grad_()
+    errors = torch.nn.functional.linear(features, weight, bias) - labels
+    (errors.square().sum(dim=1) / 2).mean().backward()
+    found = layer_gradient(features, labels, weight.detach(), bias, averaged=True)
+    assert weight.grad is not None and torch.allclose(found.T, weight.grad)

@@ -53,6 +53,8 @@ class ParameterMatching(Objective):
         first: weight of L¹, λ₁.
         infinity: weight of L∞, λ∞.
         performance: weight of L.
+        averaged: take the gradients of L¹ of the mean over images, as networks are trained, in
+            place of the sum, which differs between sets of different sizes.
         ridge: of the regressions, relative to the mean square norm of a row of features.
         mirror: see every image mirrored, too.
         pool: number of networks.
@@ -68,6 +70,7 @@ class ParameterMatching(Objective):
     first: float = 1e-2
     infinity: float = 1.0
     performance: float = 0.0
+    averaged: bool = False
     ridge: float = 1e-6
     mirror: bool = False
     pool: int = 10
@@ -166,8 +169,8 @@ class ParameterMatching(Objective):
         """
         loss = features.new_zeros(())
         if layer is not None:
-            change = layer_gradient(features, labels, *layer)
-            wanted = layer_gradient(source, targets, *layer)
+            change = layer_gradient(features, labels, *layer, averaged=self.averaged)
+            wanted = layer_gradient(source, targets, *layer, averaged=self.averaged)
             loss = loss + self.first * (change - wanted).square().sum()
         if not (self.infinity or self.performance):
             return loss
@@ -181,7 +184,14 @@ class ParameterMatching(Objective):
         return loss
 
 
-def layer_gradient(features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def layer_gradient(
+    features: Tensor,
+    labels: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    averaged: bool = False,
+) -> Tensor:
     """Return the gradient of ½‖X·w + bias − Y‖² for w, f×K (equation 5).
 
     Args:
@@ -189,8 +199,10 @@ def layer_gradient(features: Tensor, labels: Tensor, weight: Tensor, bias: Tenso
         labels: Y, B×K.
         weight: w transposed, K×f, as `torch.nn.Linear` keeps it.
         bias: K, or None.
+        averaged: divide it by B.
     """
-    return features.mT @ (torch.nn.functional.linear(features, weight, bias) - labels)
+    found = features.mT @ (torch.nn.functional.linear(features, weight, bias) - labels)
+    return found / len(features) if averaged else found
 
 
 def _last_layer(problem: Problem, pool: Pool) -> str | None:
