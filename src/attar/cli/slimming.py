@@ -86,7 +86,7 @@ def _table(made: list[Slimmed], request: SlimRequest) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("per class", "images", "bytes (paper)", "bytes (all)", "updates", "seconds"):
         table.add_column(name, justify="right")
-    table.add_column("file")
+    table.add_column("file", overflow="fold")
     for one in made:
         facts, totals = _facts(one, request), one.artefact.totals
         table.add_row(
