@@ -383,10 +383,7 @@ class Session:
         synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
         synthetic.settle()
         # rounded as it will be stored, so that what is returned equals what is loaded again
-        dtype = getattr(torch, card.storage)
-        synthetic.load_state_dict(
-            {name: tensor.to(dtype).float() for name, tensor in synthetic.state_dict().items()}
-        )
+        synthetic.round_to(card.storage)
         return Artefact(card, synthetic.requires_grad_(False), plan.train.preprocessing)
 
     @contextlib.contextmanager

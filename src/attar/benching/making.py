@@ -17,6 +17,12 @@ LEARNED, FREE = "LBS", "LFS"
 _PATHS = ("folder", "csv", "npz")
 
 
+def _options(options: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a request, its settings as it takes them."""
+    given = {**options, **files}
+    return {name: tuple(value) if name == "set" else value for name, value in given.items()}
+
+
 @dataclass(frozen=True)
 class Making:
     """A set to be condensed.
@@ -73,10 +79,7 @@ class Making:
         Raises:
             BadRequest: an option cannot be what it is.
         """
-        given = dict(self.options)
-        if "set" in given:
-            given["set"] = tuple(given["set"])
-        return Request(**{**given, **files})
+        return Request(**_options(self.options, files))
 
     def identity(self) -> dict[str, Any]:
         """Return what the set depends on, to tell whether one that is there is this one."""
@@ -129,10 +132,7 @@ class Slimming(Making):
         Raises:
             BadRequest: an option cannot be what it is.
         """
-        given = dict(self.options)
-        if "set" in given:
-            given["set"] = tuple(given["set"])
-        return SlimRequest(**{**given, **files})
+        return SlimRequest(**_options(self.options, files))
 
     def identity(self) -> dict[str, Any]:
         """Return what the set depends on, the set before it included."""

@@ -10,10 +10,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from attar.budget import Budget, Ledger
+from attar.budget import Budget
 from attar.errors import ArtefactError, BadRequest
 from attar.partial.stored import Stored
-from attar.synthetic import Layout, LowRank, OrderedSVD, Parametrization, Pixels, planned_ledger
+from attar.synthetic import (
+    Layout,
+    LowRank,
+    OrderedSVD,
+    Parametrization,
+    Pixels,
+    images_within,
+    planned_ledger,
+    with_components,
+)
 from attar.synthetic.ordered import BESIDE, smaller
 from attar.tensors import all_finite
 
@@ -152,8 +161,8 @@ class Held:
 
     def _components(self, base: OrderedSVD, ipc: int, limit: int) -> Part:
         """Return the part of the most significant components that fit."""
-        form = _with_base(self.parametrization, dataclasses.replace(base, components=0))
-        count = self._fitting(form, ipc)
+        form = with_components(self.parametrization, 0)
+        count = images_within(ipc, self.layout, form, self.storage)
         whole = base.components or self.layout.per_class
         classes = self.layout.classes
         groups = classes if base.share == "class" else 1
@@ -169,7 +178,8 @@ class Held:
 
     def _images(self, ipc: int, limit: int) -> Part:
         """Return the part of the first images of every class that fit."""
-        count, n = self._fitting(self.parametrization, ipc), self.layout.per_class
+        n = self.layout.per_class
+        count = images_within(ipc, self.layout, self.parametrization, self.storage)
         firsts = range(0, self.layout.rows, n)
         return Part(
             dataclasses.replace(self.layout, per_class=count),
@@ -178,13 +188,6 @@ class Held:
             tuple(range(first, first + count) for first in firsts),
             self.layout.rows,
         )
-
-    def _fitting(self, form: Parametrization, ipc: int) -> int:
-        def cost(images: int) -> Ledger:
-            rows = dataclasses.replace(self.layout, per_class=images)
-            return planned_ledger(rows, form, self.storage)
-
-        return Budget(ipc=ipc).images(self.layout.classes, self.layout.shape, cost)
 
     def _limit(self, ipc: int) -> int:
         limit = Budget(ipc=ipc).limit(self.layout.classes, self.layout.shape)
@@ -195,10 +198,6 @@ class Held:
 def _ordered_base(form: Parametrization) -> OrderedSVD | None:
     base = form.base if isinstance(form, LowRank) else form
     return base if isinstance(base, OrderedSVD) else None
-
-
-def _with_base(form: Parametrization, base: OrderedSVD) -> Parametrization:
-    return dataclasses.replace(form, base=base) if isinstance(form, LowRank) else base
 
 
 def _plain(form: Parametrization) -> bool:

@@ -13,8 +13,7 @@ from torch import Tensor
 from attar.artefact import Artefact
 from attar.data.images import LabelledImages
 from attar.rng import Key
-from attar.slimming.form import with_components
-from attar.synthetic import Layout, OrderedSVD, Parametrization, Synthetic
+from attar.synthetic import Layout, OrderedSVD, Parametrization, Synthetic, with_components
 from attar.synthetic.ordered import OrderedImages, OrderedLabels, smaller
 
 

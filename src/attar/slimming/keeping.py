@@ -13,8 +13,8 @@ from attar.request import Request
 from attar.rng import Key
 from attar.slimming.components import beginning, drawn, ordered
 from attar.slimming.request import SlimRequest
-from attar.slimming.sizes import components_for, images_for
-from attar.synthetic import Pixels, Synthetic
+from attar.slimming.sizes import components_for
+from attar.synthetic import Pixels, Synthetic, images_within
 from attar.synthetic.ordered import OrderedImages
 
 
@@ -58,7 +58,7 @@ def _drawn(artefact: Artefact, run: Request) -> Synthetic:
     form = artefact.synthetic.parametrization
     if isinstance(artefact.synthetic.images, OrderedImages):
         form = Pixels()
-    count = images_for(form, artefact.card.layout, run.ipc or 1, run.storage)
+    count = images_within(run.ipc or 1, artefact.card.layout, form, run.storage)
     return drawn(artefact, count, form, Key(run.seed).fold("random"))
 
 
@@ -96,9 +96,7 @@ def _carded(
             "provenance": {**provenance, "command": command, "slimmed": told},
         }
     )
-    dtype = getattr(torch, run.storage)
-    values = {name: tensor.to(dtype).float() for name, tensor in synthetic.state_dict().items()}
-    synthetic.load_state_dict(values)
+    synthetic.round_to(run.storage)
     return Artefact(changed, synthetic, artefact.preprocessing)
 
 

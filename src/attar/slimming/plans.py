@@ -15,10 +15,9 @@ from attar.request import Request
 from attar.rng import Key
 from attar.settling import settle
 from attar.slimming.components import as_data, beginning, drawn, ordered
-from attar.slimming.form import with_components
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import components_for
-from attar.synthetic import planned_ledger
+from attar.synthetic import planned_ledger, with_components
 
 
 def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:

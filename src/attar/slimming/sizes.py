@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from attar.artefact import Artefact
-from attar.budget import Budget, Ledger
+from attar.budget import Budget
 from attar.errors import BadRequest
-from attar.slimming.form import with_components
-from attar.synthetic import Layout, Parametrization, Synthetic, planned_ledger
+from attar.synthetic import Synthetic, images_within, with_components
 from attar.synthetic.ordered import OrderedImages
 
 
@@ -33,21 +32,4 @@ def components_for(synthetic: Synthetic, ipc: int, storage: str) -> int:
     form = with_components(synthetic.parametrization, 0)
     images = synthetic.images
     assert isinstance(images, OrderedImages)
-    return min(images.kept, images_for(form, synthetic.layout, ipc, storage))
-
-
-def images_for(form: Parametrization, layout: Layout, ipc: int, storage: str) -> int:
-    """Return how many images per class of a form the memory of ``ipc`` full images holds.
-
-    Args:
-        form: how they are stored.
-        layout: classes and shape of the images.
-        ipc: the memory, in full float32 images per class.
-        storage: type of the stored values.
-    """
-
-    def cost(images: int) -> Ledger:
-        rows = Layout(layout.classes, images, layout.shape)
-        return planned_ledger(rows, form, storage)
-
-    return Budget(ipc=ipc).images(layout.classes, layout.shape, cost)
+    return min(images.kept, images_within(ipc, synthetic.layout, form, storage))

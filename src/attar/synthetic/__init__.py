@@ -9,9 +9,15 @@ from attar.synthetic.parametrization import (
     Pixels,
     Tiled,
     from_description,
+    with_components,
 )
 from attar.synthetic.stores import Store
-from attar.synthetic.synthetic_set import STORAGE_TYPES, Synthetic, planned_ledger
+from attar.synthetic.synthetic_set import (
+    STORAGE_TYPES,
+    Synthetic,
+    images_within,
+    planned_ledger,
+)
 
 __all__ = [
     "PARAMETRIZATIONS",
@@ -25,5 +31,7 @@ __all__ = [
     "Synthetic",
     "Tiled",
     "from_description",
+    "images_within",
     "planned_ledger",
+    "with_components",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from attar.errors import BadRequest, unknown
@@ -252,6 +252,14 @@ class OrderedSVD(Parametrization):
                 "as many components as images"
             )
         return self.components or layout.per_class
+
+
+def with_components(form: Parametrization, count: int) -> Parametrization:
+    """Return a form of ordered components with another number of them; 0 for one per image."""
+    if isinstance(form, LowRank):
+        return replace(form, base=with_components(form.base, count))
+    assert isinstance(form, OrderedSVD)
+    return replace(form, components=count)
 
 
 PARAMETRIZATIONS: dict[str, type[Parametrization]] = {

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from attar.budget import Entry, Ledger
+from attar.budget import Budget, Entry, Ledger
 from attar.errors import BadRequest
 from attar.synthetic.layout import Layout
 from attar.synthetic.ordered import BESIDE
@@ -59,6 +59,12 @@ class Synthetic(nn.Module):
     def settle(self) -> None:
         """Bring what is stored into the order in which it is kept; the rows stay as they are."""
         self.images.settle(self.labels)
+
+    def round_to(self, storage: str) -> None:
+        """Round every value as it is when stored in one of `STORAGE_TYPES`."""
+        dtype = STORAGE_TYPES[storage]
+        values = {name: tensor.to(dtype).float() for name, tensor in self.state_dict().items()}
+        self.load_state_dict(values)
 
     def roles(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the learnt tensors by role; each role has an optimiser of its own."""
@@ -136,3 +142,23 @@ def planned_ledger(
         values = parametrization.label_values(layout)
         entries.append(stored_entry("labels.*", (values,), dtype))
     return Ledger((*entries, *extra_entries(extras)))
+
+
+def images_within(ipc: int, layout: Layout, parametrization: Parametrization, storage: str) -> int:
+    """Return how many images per class the memory of ``ipc`` full float32 images per class holds.
+
+    Args:
+        ipc: the memory, as the papers count.
+        layout: classes and shape of the images.
+        parametrization: the form in which they are stored.
+        storage: the type of the stored values.
+
+    Raises:
+        BadRequest: not even one image fits.
+    """
+
+    def cost(images: int) -> Ledger:
+        rows = replace(layout, per_class=images)
+        return planned_ledger(rows, parametrization, storage)
+
+    return Budget(ipc=ipc).images(layout.classes, layout.shape, cost)
