@@ -11,7 +11,7 @@ import torch
 from attar.compute import Compute
 from attar.data import LabelledImages, Preprocessing
 from attar.engine import Optimiser, Run
-from attar.networks import build
+from attar.networks import Network, build
 from attar.objectives import (
     DistributionMatching,
     GradientMatching,
@@ -76,6 +76,24 @@ def tiny_data(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class TinyExperts:
+    """Networks that drift from their drawn parameters by a small step after every epoch."""
+
+    network: Network
+    count: int = 3
+    epochs: int = 4
+
+    def segment(self, expert: int, start: int, length: int) -> torch.Tensor:
+        """Return snapshots as rows."""
+        assert 0 <= start <= start + length <= self.epochs
+        drawn = self.network.draw(Key(expert))
+        first = torch.cat([tensor.detach().flatten() for tensor in drawn.parameters()])
+        generator = torch.Generator().manual_seed(expert)
+        drift = torch.randn(self.epochs + 1, len(first), generator=generator).cumsum(dim=0)
+        return (first + 0.01 * drift)[start : start + length + 1]
+
+
 def prepared_data(data: LabelledImages | None = None) -> LabelledImages:
     """Return data whose images are network inputs already, as those of a synthetic set are."""
     data = tiny_data() if data is None else data
@@ -92,7 +110,8 @@ def tiny_problem(
     data = tiny_data() if data is None else data
     channels, height, width = data.shape
     drawn = build(network, channels, (height, width), data.classes)
-    return Problem(data, drawn, Layout(data.classes, per_class, data.shape), compute)
+    layout = Layout(data.classes, per_class, data.shape)
+    return Problem(data, drawn, layout, compute, experts=TinyExperts(drawn))
 
 
 def tiny_run(

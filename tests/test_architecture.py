@@ -22,6 +22,7 @@ ORDER = (
     ("engine",),
     ("artefact",),
     ("evaluation",),
+    ("experts",),
     ("recipes",),
     ("settling",),
     ("plan", "exporting", "importing"),

@@ -29,6 +29,7 @@ class Progress:
     best_accuracy: float = -1.0
     last_accuracy: float | None = None
     best: dict[str, Tensor] = field(default_factory=dict)
+    best_values: dict[str, float] = field(default_factory=dict)
 
 
 def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) -> None:
@@ -52,6 +53,7 @@ def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) 
         "best_step": progress.best_step,
         "best_accuracy": progress.best_accuracy,
         "last_accuracy": progress.last_accuracy,
+        "best_values": progress.best_values,
     }
     save_tensors(path, tensors | best, header)
 
@@ -81,6 +83,7 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
         header["best_accuracy"],
         header["last_accuracy"],
         best,
+        header.get("best_values", {}),
     )
 
 

@@ -26,6 +26,7 @@ from attar.engine import Run
 from attar.errors import BadRequest, Interrupted, RunFailed, unknown
 from attar.evaluation import Trainer
 from attar.evaluation import card as find_card
+from attar.evaluation.fitting import LEARNT_LR
 from attar.files import check_writable
 from attar.listening import Estimate, Listener
 from attar.log import Log
@@ -261,6 +262,7 @@ class Session:
             self.progress.best = {
                 name: tensor.clone() for name, tensor in self.run.iterate.state_dict().items()
             }
+            self.progress.best_values = self.run.learned_values()
         self.log.validation(self.run.step, accuracy)
         self.listener.validated(self.run.step, accuracy)
 
@@ -287,6 +289,9 @@ class Session:
         full = find_card(name)
         count = len(self.run.iterate)
         brief = full.with_epochs(min(full.epochs_for(count), 200, max(25, 20_000 // count)))
+        learned = self.run.learned_values()
+        if full.learnt_lr and LEARNT_LR in learned:
+            brief = brief.with_lr(learned[LEARNT_LR])
         images, labels = training_pair(self.run.iterate)
         strategy = brief.strategy(self.plan.train.name, self.plan.network.name)
         key = self.run.key.fold("validation", self.run.step)
@@ -347,7 +352,8 @@ class Session:
 
     def _artefact(self, tensors: dict[str, Tensor], iterate: str, step: int) -> Artefact:
         plan, progress = self.plan, self.progress
-        accuracy = progress.best_accuracy if iterate == "selected" else progress.last_accuracy
+        chosen = iterate == "selected"
+        accuracy = progress.best_accuracy if chosen else progress.last_accuracy
         card = Card.model_validate(
             {
                 "class_names": list(plan.train.class_names),
@@ -375,6 +381,7 @@ class Session:
                     "attar": attar.__version__,
                     "torch": torch.__version__,
                     "command": plan.command,
+                    **(progress.best_values if chosen else self.run.learned_values()),
                     **plan.provenance,
                 },
             }

@@ -178,10 +178,7 @@ class Run:
         if not self.finite():
             raise self._diverged(loss)
         self._update_average()
-        self.state = self.objective.advance(
-            self.synthetic, self.problem, self._seen_state(), key.fold("advance")
-        )
-        self.state.pop("learned", None)
+        self.state = self._advanced(match, key)
         self.step += 1
         return loss
 
@@ -191,10 +188,8 @@ class Run:
         index = self.objective.select(self.problem, self.state, key)
         with torch.no_grad():
             images, labels = self.synthetic(index.to(self.problem.compute.device))
-        self.objective.match(images, labels, self.problem, self._seen_state(), key)
-        self.objective.advance(
-            self.synthetic, self.problem, self._seen_state(), key.fold("advance")
-        )
+        match = self.objective.match(images, labels, self.problem, self._seen_state(), key)
+        self._advanced(match, key)
 
     @property
     def iterate(self) -> Synthetic:
@@ -210,6 +205,10 @@ class Run:
         current = self.synthetic.state_dict()
         for name, tensor in self.averaged.state_dict().items():
             tensor.lerp_(current[name], 1 - past)
+
+    def learned_values(self) -> dict[str, float]:
+        """Return the learnt numbers beside the set, such as a learning rate, by name."""
+        return {name: value.item() for name, value in self.learned.items() if value.numel() == 1}
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that the next step depends on, as a tree of tensors and values."""
@@ -243,6 +242,14 @@ class Run:
     def finite(self) -> bool:
         """Whether every learnt value is a number."""
         return all_finite(self.synthetic.state_dict()) and all_finite(self.learned)
+
+    def _advanced(self, match: Match, key: Key) -> dict[str, Any]:
+        """Return the next state of the objective."""
+        state = self._seen_state()
+        if match.kept:
+            state = {**state, "kept": match.kept}
+        found = self.objective.advance(self.synthetic, self.problem, state, key.fold("advance"))
+        return {name: value for name, value in found.items() if name not in ("learned", "kept")}
 
     def _seen_state(self) -> dict[str, Any]:
         if not self.learned:

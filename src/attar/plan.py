@@ -22,6 +22,7 @@ from attar.data import SOURCES, LabelledImages, Splits, classes_text
 from attar.data.reading import Watch
 from attar.engine import Run
 from attar.errors import BadRequest, unknown
+from attar.experts import ExpertStore, open_experts
 from attar.networks import Network, make
 from attar.objectives import Nested, Objective, Problem
 from attar.recipes import METHODS, Recipe, Task
@@ -59,6 +60,7 @@ class Plan:
         start: the set that the run starts from, where the recipe says ``given``.
         made_by: the command that asks for the same result; None for that of the request.
         provenance: more to tell in the artefact about where it comes from.
+        experts: networks trained on the real data, where the objective follows any.
     """
 
     request: Request
@@ -75,6 +77,7 @@ class Plan:
     start: Synthetic | None = None
     made_by: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    experts: ExpertStore | None = None
 
     @property
     def command(self) -> str:
@@ -108,7 +111,7 @@ class Plan:
         key = Key(self.request.seed)
         recipe = self.recipe
         synthetic = Synthetic(self.layout, recipe.parametrization, recipe.learned_labels)
-        problem = Problem(self.train, self.network, self.layout, self.compute)
+        problem = Problem(self.train, self.network, self.layout, self.compute, experts=self.experts)
         # refused before a network is trained for the start
         recipe.objective.check(problem)
         if self.start is not None:
@@ -164,6 +167,8 @@ class Plan:
             "data": fingerprint(self.train),
             "compute": self.compute.describe(),
         }
+        if self.experts is not None:
+            identity["experts"] = self.experts.digest
         if recipe.penalty is not None:
             identity["penalty"] = {"name": recipe.penalty.name, **settings_of(recipe.penalty)}
         return identity
@@ -226,6 +231,7 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
             "--nested: with one image per class there is no smaller set to hold; ask for two or "
             "more, or leave it out"
         )
+    experts = _experts(recipe.objective, request, splits, network)
     kept, held_out = hold_out(request, train)
     check_against_data(limit, layout, kept)
     compute = computing.choose(
@@ -247,7 +253,28 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
         network,
         compute,
         dict(reading or {}),
+        experts=experts,
     )
+
+
+def _experts(
+    objective: Objective, request: Request, splits: Splits, network: Network
+) -> ExpertStore | None:
+    """Return the expert trajectories that the objective follows, if any."""
+    if not objective.follows_experts:
+        if request.experts is not None:
+            raise BadRequest(
+                f"--experts {request.experts}: method {request.method!r} follows no expert "
+                "trajectories; leave it out, or choose one that does, such as --method mtt"
+            )
+        return None
+    if request.experts is None:
+        raise BadRequest(
+            f"--experts is missing: method {request.method!r} follows the trajectories of networks "
+            f"trained on the real data. Train some with 'attar experts {splits.source} "
+            f"--network {network.name} -o experts', then give --experts experts"
+        )
+    return open_experts(request.experts, network, splits.train.preprocessing)
 
 
 def hold_out(

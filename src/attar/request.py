@@ -122,6 +122,8 @@ class Request:
         option("{none,mtt,frepo,rtp,kip}", kind=str),
     ] = None
     """Form of ZCA whitening."""
+    experts: Folder = None
+    """Expert trajectories to match, made by 'attar experts', for methods such as mtt and esp."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Settings of the objective, or of how real images are chosen, as name=value, such as
     batch_real=64, augment=none or epochs=5."""
@@ -182,7 +184,7 @@ class Request:
 
     def _check_types(self) -> None:
         """Refuse what the command line could not have said; take a path given as text."""
-        for name in ("output", "tensorboard"):
+        for name in ("output", "tensorboard", "experts"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if isinstance(self.set, str):

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +26,28 @@ from attar.synthetic import Layout, Synthetic
 State = dict[str, Any]
 
 
+class Trajectories(Protocol):
+    """Networks trained on the real data, with their parameters on the way.
+
+    A network's parameters are one vector of P values, in the order of
+    `torch.nn.Module.named_parameters`.
+    """
+
+    @property
+    def count(self) -> int:
+        """How many networks there are."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs each was trained for; snapshots are numbered from 0, untrained, to it."""
+        ...
+
+    def segment(self, expert: int, start: int, length: int) -> Tensor:
+        """Return snapshots ``start`` to ``start + length`` as (length + 1)×P float32."""
+        ...
+
+
 @dataclass(frozen=True)
 class Problem:
     """What an objective may read.
@@ -36,6 +58,7 @@ class Problem:
         layout: the rows of the synthetic set.
         compute: device, precision, compilation, chunk size.
         learned_labels: whether the labels of the synthetic set are learnt; a run sets it.
+        experts: networks trained on the real data; None where there are none.
         cache: for functions compiled once per run; never checkpointed.
     """
 
@@ -44,6 +67,7 @@ class Problem:
     layout: Layout
     compute: Compute
     learned_labels: bool = False
+    experts: Trajectories | None = None
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -61,12 +85,14 @@ class Match:
         images: gradient for the images given, of their shape; None where none reaches them.
         labels: gradient for the labels given; None where none reaches them.
         learned: gradients for the learnt tensors of the state, by name.
+        kept: what `Objective.advance` of the same step finds under ``state["kept"]``.
     """
 
     loss: Tensor
     images: Tensor | None
     labels: Tensor | None = None
     learned: Mapping[str, Tensor] = field(default_factory=dict)
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(ABC):
@@ -77,6 +103,8 @@ class Objective(ABC):
     """
 
     name: ClassVar[str]
+    # whether it reads `Problem.experts`
+    follows_experts: ClassVar[bool] = False
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state before the first step; empty for most."""
@@ -111,7 +139,10 @@ class Objective(ABC):
         """
 
     def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
-        """Return the state after the set was updated: train the inner network, age a pool."""
+        """Return the state after the set was updated: train the inner network, age a pool.
+
+        ``state["kept"]`` is what `match` of this step left there, where it left anything.
+        """
         del synthetic, problem, key
         return state
 

@@ -60,7 +60,7 @@ class LossGradients:
         """
         wanted, rest = self._parted(tensors)
         total: list[Tensor] = []
-        for part in _parts(images, labels, size):
+        for part in parts(images, labels, size):
             found = self._gradient(wanted, rest, *self._laid_out(part))
             total = list(found) if not total else [a + b for a, b in zip(total, found, strict=True)]
         return tuple(total)
@@ -84,7 +84,7 @@ class LossGradients:
         slope = torch.autograd.grad(distance, found)
         back = [
             self._pulled(wanted, rest, *self._laid_out(part), slope)
-            for part in _parts(images, labels, size)
+            for part in parts(images, labels, size)
         ]
         image, label = (torch.cat(parts)[: len(images)] for parts in zip(*back, strict=True))
         return distance.detach(), image, label
@@ -134,7 +134,7 @@ class LossGradients:
         return torch.func.grad(product, argnums=(0, 1))(images, labels)
 
 
-def _parts(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def parts(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield images, labels and their shares in the mean, ``size`` at a time.
 
     The last part is filled up with zero images of no share, so that all have one shape.

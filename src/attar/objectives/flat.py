@@ -1,0 +1,194 @@
+"""The loss of a network as a function of one vector of parameters, with its derivatives.
+
+Trajectories of parameters are lines in the space of these vectors, so what is matched along them
+is written in vectors too.
+
+Shape letters: P parameters, B images, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from attar.compute import Compute, Functional, compiled
+from attar.objectives.base import Problem
+from attar.objectives.derivatives import Tensors, parts
+from attar.rng import Key
+
+# scores and labels, both B×K → the loss of each image, B
+ImageLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of every image, labels being probabilities."""
+    return -(functional.log_softmax(scores, dim=1) * labels).sum(dim=1)
+
+
+def binary_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the binary cross-entropy of every image, the mean over its K classes."""
+    found = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none")
+    return found.mean(dim=1)
+
+
+LOSSES: dict[str, ImageLoss] = {
+    "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+}
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A gradient g of the loss for the parameters, and derivatives of g·v for a given v.
+
+    Args:
+        gradient: g, P values.
+        parameters: of g·v for the parameters, that is the Hessian times v, P values.
+        images: of g·v for the images, of their shape.
+        labels: of g·v for the labels, of their shape.
+    """
+
+    gradient: Tensor
+    parameters: Tensor
+    images: Tensor
+    labels: Tensor
+
+
+class FlatLoss:
+    """The mean loss of a batch in one kind of network in training mode; compiled once.
+
+    Batch normalization uses the statistics of the batch.
+
+    Args:
+        module: any drawn network; gives the structure.
+        loss: of one image; a name in `LOSSES`.
+        compute: device, precision, compilation.
+    """
+
+    def __init__(self, module: nn.Module, loss: str, compute: Compute) -> None:
+        self.mixes = _without_running_statistics(module.train())
+        self._network = Functional(module, "forward", compute)
+        self._loss = LOSSES[loss]
+        self._compute = compute
+        named = dict(module.named_parameters())
+        self._names = tuple(f"module.{name}" for name in named)
+        self._shapes = tuple(tuple(tensor.shape) for tensor in named.values())
+        self._sizes = tuple(tensor.numel() for tensor in named.values())
+        self._buffers = {
+            f"module.{name}": tensor.detach() for name, tensor in module.named_buffers()
+        }
+        self._gradient = compiled(self._gradient_of_part, compute)
+        self._pulled = compiled(self._pull_part, compute)
+
+    @property
+    def size(self) -> int:
+        """The number P of parameters."""
+        return sum(self._sizes)
+
+    def tensors(self, flat: Tensor) -> Tensors:
+        """Return the parameters in a vector of P values, by the names that `Functional` takes."""
+        pieces = flat.split(self._sizes)
+        return {
+            name: piece.view(shape)
+            for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)
+        }
+
+    def gradient(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the gradient of the mean loss for the parameters, P values.
+
+        Args:
+            flat: P parameters.
+            images: B×C×H×W network inputs.
+            labels: B×K.
+        """
+        total = torch.zeros_like(flat)
+        for part in self._parts(images, labels):
+            total += self._gradient(flat, self._buffers, *part)
+        return total
+
+    def pull(self, flat: Tensor, images: Tensor, labels: Tensor, direction: Tensor) -> Pulled:
+        """Return the same gradient, and derivatives of its product with ``direction``.
+
+        Args:
+            flat: P parameters.
+            images: B×C×H×W network inputs.
+            labels: B×K.
+            direction: v, P values.
+        """
+        found = [
+            self._pulled(flat, self._buffers, *part, direction)
+            for part in self._parts(images, labels)
+        ]
+        gradient, curved, image, label = zip(*found, strict=True)
+        count = len(images)
+        return Pulled(
+            torch.stack(gradient).sum(dim=0),
+            torch.stack(curved).sum(dim=0),
+            torch.cat(image)[:count],
+            torch.cat(label)[:count],
+        )
+
+    def mean(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss with its graph, not compiled; for differentiating further."""
+        shares = images.new_full((len(images),), 1 / len(images))
+        return self._mean(flat, self._buffers, images, labels, shares)
+
+    def _parts(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        size = len(images) if self.mixes else min(self._compute.graph_chunk, len(images))
+        for part, truth, shares in parts(images, labels, size):
+            yield self._compute.lay_out(part), truth, shares
+
+    def _mean(
+        self, flat: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, shares: Tensor
+    ) -> Tensor:
+        scores = self._network.plain({**self.tensors(flat), **buffers}, images)
+        return self._loss(scores, labels) @ shares
+
+    def _gradient_of_part(
+        self, flat: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, shares: Tensor
+    ) -> Tensor:
+        return torch.func.grad(self._mean)(flat, buffers, images, labels, shares)
+
+    def _pull_part(
+        self,
+        flat: Tensor,
+        buffers: Tensors,
+        images: Tensor,
+        labels: Tensor,
+        shares: Tensor,
+        direction: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        def product(flat: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            found = self._gradient_of_part(flat, buffers, images, labels, shares)
+            return found @ direction, found
+
+        back, gradient = torch.func.grad(product, argnums=(0, 1, 2), has_aux=True)(
+            flat, images, labels
+        )
+        return gradient, *back
+
+
+def flat_loss(problem: Problem, loss: str) -> FlatLoss:
+    """Return the loss of the problem's network as a function, made once per run."""
+    name = f"flat {loss}"
+    if name not in problem.cache:
+        module = problem.network.draw(Key(0), problem.compute.device)
+        problem.cache[name] = FlatLoss(module, loss, problem.compute)
+    return problem.cache[name]
+
+
+def _without_running_statistics(module: nn.Module) -> bool:
+    """Let batch normalization use the batch alone, in place; tell whether there is any.
+
+    Running statistics are no part of a trajectory, and are not used in training mode.
+    """
+    found = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    for layer in found:
+        layer.track_running_stats = False
+        layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+    return bool(found)
