@@ -316,7 +316,7 @@ def test_what_a_step_sends_through_networks() -> None:
     ],
 )
 def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
-    with pytest.raises(BadRequest, match=rf"^{setting} {value}: "):
+    with pytest.raises(BadRequest, match=rf"^{setting} {value:g}: "):
         dataclasses.replace(SMALL, **{setting: value})
 
 

@@ -62,14 +62,9 @@ class KernelRegression(Objective):
     def __post_init__(self) -> None:
         if self.batch_real < 1:
             raise BadRequest(f"batch_real {self.batch_real}: at least one real image is needed")
-        if self.pool < 1:
-            raise BadRequest(f"pool {self.pool}: at least one network is needed")
-        if self.age < 0:
-            raise BadRequest(f"age {self.age}: 0 updates or more")
-        if not (math.isfinite(self.lr_network) and self.lr_network > 0):
-            raise BadRequest(f"lr_network {self.lr_network}: a positive number is needed")
+        self._pool.check()
         if not (math.isfinite(self.ridge) and self.ridge >= 0):
-            raise BadRequest(f"ridge {self.ridge}: a number of 0 or more is needed")
+            raise BadRequest(f"ridge {self.ridge:g}: a number of 0 or more is needed")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the networks, and which of them the first step takes."""

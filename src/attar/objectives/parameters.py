@@ -78,18 +78,13 @@ class ParameterMatching(Objective):
     lr_network: float = 3e-4
 
     def __post_init__(self) -> None:
-        for name in ("first", "infinity", "performance", "ridge", "lr_network"):
+        for name in ("first", "infinity", "performance", "ridge"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise BadRequest(f"{name} {value}: a number of 0 or more is needed")
         if not (self.first or self.infinity or self.performance):
             raise BadRequest("first, infinity and performance are all 0: nothing is matched")
-        if not self.lr_network:
-            raise BadRequest("lr_network 0: a positive number is needed")
-        if self.pool < 1:
-            raise BadRequest(f"pool {self.pool}: at least one network is needed")
-        if self.age < 0:
-            raise BadRequest(f"age {self.age}: 0 updates or more")
+        self._pool.check()
 
     def check(self, problem: Problem) -> None:
         """Refuse real images, and networks without a last linear layer.

@@ -6,6 +6,7 @@ and its authors' code.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from attar.compute import Functional
+from attar.errors import BadRequest
 from attar.objectives.base import Problem, State
 from attar.objectives.derivatives import Tensors
 from attar.rng import Key
@@ -38,6 +40,15 @@ class Pool:
     age: int = 100
     lr: float = 3e-4
     batch: int = 1000
+
+    def check(self) -> None:
+        """Refuse settings out of range, by the names that objectives give them."""
+        if self.size < 1:
+            raise BadRequest(f"pool {self.size}: at least one network is needed")
+        if self.age < 0:
+            raise BadRequest(f"age {self.age}: 0 updates or more")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise BadRequest(f"lr_network {self.lr:g}: a positive number is needed")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the pool before the first step."""
