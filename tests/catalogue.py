@@ -20,9 +20,12 @@ from attar.objectives import (
     Objective,
     ParameterMatching,
     Problem,
+    SubspaceProjection,
+    TrajectoryMatching,
 )
 from attar.rng import Key
 from attar.synthetic import (
+    Decoded,
     Layout,
     LowRank,
     OrderedSVD,
@@ -37,6 +40,7 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
     "low_rank": LowRank(2),
     "tiled": Tiled(2),
     "ordered_svd": OrderedSVD(),
+    "decoded": Decoded(decoders=2, channels=2, upsamplings=1, hidden=3),
 }
 OBJECTIVES: dict[str, Objective] = {
     "distribution": DistributionMatching(batch_real=5),
@@ -44,6 +48,8 @@ OBJECTIVES: dict[str, Objective] = {
     "kernel": KernelRegression(batch_real=20, pool=2, age=2, mirror=True),
     "nested": Nested(DistributionMatching(batch_real=5), every=1, networks=2, batch_check=4),
     "parameters": ParameterMatching(pool=2, age=3),
+    "subspace": SubspaceProjection(steps=2, batch_real=5),
+    "trajectory": TrajectoryMatching(steps=3, batch=4),
 }
 # those whose data are a synthetic set in place of real images
 SLIMMERS = {"parameters"}
@@ -125,11 +131,13 @@ def tiny_run(
     steps: int | None = None,
     average: float = 0.0,
 ) -> Run:
-    """Return a run that starts from noise, with one kind of optimiser for every role."""
+    """Return a run that starts from noise, with one kind of optimiser for all of the set."""
     problem = problem or tiny_problem()
     key = key or Key(0)
     synthetic = Synthetic(problem.layout, parametrization or Pixels(), learned_labels)
     synthetic.images.start_from_noise(key.fold("start"))
     optimiser = optimiser or Optimiser(0.1, 0.5)
-    roles = [*synthetic.roles(), *objective.learned(problem)]
-    return Run(synthetic, objective, problem, dict.fromkeys(roles, optimiser), key, steps, average)
+    optimisers = dict.fromkeys(synthetic.roles(), optimiser)
+    # numbers beside the set, such as a step size, are far smaller than its values
+    optimisers |= dict.fromkeys(objective.learned(problem), Optimiser(1e-6))
+    return Run(synthetic, objective, problem, optimisers, key, steps, average)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
     ("errors", "rng", "memory", "lamb"),
-    ("files", "budget", "published"),
+    ("files", "budget", "published", "cluster"),
     ("request", "tensors", "log"),
     ("compute",),
     ("data",),

@@ -181,8 +181,8 @@ def test_zero_iterations_are_a_wish_too() -> None:
         (
             {"method": "lodn"},
             "unknown method 'lodn' (did you mean 'lodm' or 'lodc' or 'lodsa'?). "
-            "There is: dc, dm, dsa, forgetting, frepo, herding, kcenter, lodc, lodm, lodsa, "
-            "lofrepo, random, slimmable.",
+            "There is: dc, dm, dsa, esp, forgetting, frepo, herding, kcenter, kfs, lodc, lodm, "
+            "lodsa, lofrepo, lomtt, mtt, random, slimmable, tesla.",
         ),
         (
             {"method": "dm", "rank": 2},

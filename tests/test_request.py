@@ -193,6 +193,7 @@ def test_all_options_at_once() -> None:
         "network": "convnet2",
         "card": "dc-300",
         "zca": "mtt",
+        "experts": Path("experts"),
         "set": ("a=1",),
         "validation": 0.25,
         "validations": 2,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from attar.data import LabelledImages, from_dataset, from_tensors, load_source
     from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
     from attar.evaluation.comparison import evaluate
+    from attar.experts.making import train_experts
     from attar.importing.importer import import_artefact
     from attar.listening import Listener
     from attar.request import Request
@@ -36,6 +37,7 @@ _HOMES = {
     "load": "attar.artefact",
     "load_source": "attar.data",
     "slim": "attar.slimming.slimming",
+    "train_experts": "attar.experts.making",
 }
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "load",
     "load_source",
     "slim",
+    "train_experts",
 ]
 
 

@@ -34,6 +34,7 @@ from attar.objectives import Nested
 from attar.plan import Plan, make_plan
 from attar.recipes import METHODS
 from attar.request import Request
+from attar.settling import whitening_kind
 from attar.snapshots import Snapshots, snapshots_path
 from attar.synthetic import Synthetic
 from attar.tensors import flatten
@@ -115,8 +116,7 @@ def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -
     paths = Paths(request.output) if request.output is not None else None
     if paths is not None:
         check_outputs(request, paths)
-    name = data if isinstance(data, str) else "data"
-    zca = request.zca or METHODS[request.method].zca(name, request.ipc or 1)
+    zca = whitening_kind(request, data if isinstance(data, str) else "data")
     # the test part is not needed, and the plan holds the training images: keep no other
     plan = make_plan(request, as_splits(data, zca=zca, watch=listener.reading, **reading), reading)
     return complete(plan, listener)

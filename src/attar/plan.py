@@ -22,7 +22,7 @@ from attar.data import SOURCES, LabelledImages, Splits, classes_text
 from attar.data.reading import Watch
 from attar.engine import Run
 from attar.errors import BadRequest, unknown
-from attar.experts import ExpertStore, open_experts
+from attar.experts.store import ExpertStore, open_experts
 from attar.networks import Network, make
 from attar.objectives import Nested, Objective, Problem
 from attar.recipes import METHODS, Recipe, Task
@@ -187,8 +187,21 @@ class Plan:
         return self.train.take(torch.cat(chosen)).cpu()
 
 
-def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | None = None) -> Plan:
+def make_plan(
+    request: Request,
+    splits: Splits,
+    reading: Mapping[str, Any] | None = None,
+    *,
+    experts_later: bool = False,
+) -> Plan:
     """Settle every setting of a request for these data.
+
+    Args:
+        request: what is asked for.
+        splits: the data.
+        reading: how they were read.
+        experts_later: do not look for the expert trajectories that the method follows; for a plan
+            that is looked at and not carried out.
 
     Raises:
         BadRequest: anything about the request that cannot be carried out.
@@ -231,7 +244,7 @@ def make_plan(request: Request, splits: Splits, reading: Mapping[str, Any] | Non
             "--nested: with one image per class there is no smaller set to hold; ask for two or "
             "more, or leave it out"
         )
-    experts = _experts(recipe.objective, request, splits, network)
+    experts = None if experts_later else _experts(recipe.objective, request, splits, network)
     kept, held_out = hold_out(request, train)
     check_against_data(limit, layout, kept)
     compute = computing.choose(
@@ -269,10 +282,13 @@ def _experts(
             )
         return None
     if request.experts is None:
+        whitening = splits.train.preprocessing.whitening
+        zca = "" if whitening is None else f" --zca {whitening.kind}"
         raise BadRequest(
             f"--experts is missing: method {request.method!r} follows the trajectories of networks "
-            f"trained on the real data. Train some with 'attar experts {splits.source} "
-            f"--network {network.name} -o experts', then give --experts experts"
+            f"trained on the same images. Train some with 'attar experts {splits.source}{zca} "
+            f"--network {network.name} -o experts' and the same options of reading, then give "
+            "--experts experts"
         )
     return open_experts(request.experts, network, splits.train.preprocessing)
 

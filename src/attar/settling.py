@@ -12,7 +12,7 @@ from attar.evaluation import CARDS
 from attar.objectives import Nested, Objective, Penalty
 from attar.recipes import METHODS, Recipe
 from attar.request import Request
-from attar.synthetic import LowRank, OrderedSVD, Parametrization, Pixels
+from attar.synthetic import Decoded, LowRank, OrderedSVD, Parametrization, Pixels
 
 Part = TypeVar("Part", Objective, Selector, Penalty)
 
@@ -41,6 +41,11 @@ def refuse_updates(request: Request) -> None:
         )
 
 
+def whitening_kind(request: Request, source: str) -> str:
+    """Return the form of whitening for a source: what is asked for, or what the method fixes."""
+    return request.zca or METHODS[request.method].zca(source, request.ipc or 1)
+
+
 def settle(recipe: Recipe, request: Request) -> Recipe:
     """Return the recipe with the user's changes in place of its own settings."""
     changes: dict[str, Any] = {"parametrization": _with_rank(recipe.parametrization, request)}
@@ -65,7 +70,7 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
     parts: dict[str, Any] = {
         "selector": start if start is not None and settings_of(start) else None,
         "penalty": recipe.penalty,
-        "parametrization": form if isinstance(form, OrderedSVD) else None,
+        "parametrization": form if isinstance(form, Decoded | OrderedSVD) else None,
         "objective": recipe.objective,
         # an objective that cannot is refused there
         "nested": Nested(recipe.objective) if request.nested else None,  # pyright: ignore[reportArgumentType]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attar.benching.chains import chains, makes_updates, usual, ways_of
+from attar.benching.chains import chains, experts_of, makes_updates, usual, ways_of
 from attar.benching.making import (
     Making,
     making_from,
@@ -183,8 +183,9 @@ def _making(
     options = {name: value for name, value in options.items() if value is not None}
     options |= {"method": method.method, "seed": seed, **budget.options}
     assert options.keys() <= KINDS.keys() | {"method", "seed", *BudgetEntry.model_fields}
+    reading, experts = entry.reading(), experts_of(suite, method)
     making = Making(
-        dataset, method.name, budget.label, seed, entry.source, entry.reading(), options
+        dataset, method.name, budget.label, seed, entry.source, reading, options, experts
     )
     try:
         making.request()

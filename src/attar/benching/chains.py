@@ -32,6 +32,22 @@ def makes_updates(method: str) -> bool:
     return method not in METHODS or usual(method).iterations > 0
 
 
+def experts_of(suite: Suite, entry: MethodEntry) -> dict[str, Any] | None:
+    """Return the options of `attar experts` for those that a row follows; None where it needs none.
+
+    Raises:
+        BadRequest: the suite does not say how they are trained.
+    """
+    if not usual(entry.method).objective.follows_experts or "experts" in entry.options:
+        return None
+    if suite.experts is None:
+        raise BadRequest(
+            f"suite {suite.name}: method {entry.name!r} follows expert trajectories; say how they "
+            "are trained, such as 'experts: {count: 20, epochs: 7}'"
+        )
+    return dict(suite.experts)
+
+
 def ways_of(suite: Suite, entry: MethodEntry) -> list[str]:
     """Return how a row's sets are slimmed, as `Slimming.way`; by default if they are learnt."""
     if suite.slimming is None or entry.slim is False:

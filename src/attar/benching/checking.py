@@ -100,7 +100,8 @@ def check_against_data(
 def _check(making: Making, splits: Splits) -> None:
     """Refuse what cannot be made of the data, or of the set before it."""
     if not isinstance(making, Slimming):
-        make_plan(making.request(), splits, making.reading)
+        later = making.experts is not None
+        make_plan(making.request(), splits, making.reading, experts_later=later)
         return
     request = making.slim_request()
     if request.card is not None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from attar.benching.work import Order, Outcome, perform
-from attar.errors import BadRequest, RunFailed
-
-LOCAL = "local"
+from attar.cluster import connect, room
+from attar.errors import RunFailed
 
 
 class Cluster:
@@ -29,29 +28,9 @@ class Cluster:
     """
 
     def __init__(self, address: str, jobs: int | None = None) -> None:
-        try:
-            import ray  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise BadRequest("--ray needs the extra: pip install 'attar[ray]'") from None
-        self._ray: Any = ray
-        try:
-            ray.init(
-                address=None if address == LOCAL else address,
-                include_dashboard=False if address == LOCAL else None,
-                log_to_driver=False,
-                configure_logging=False,
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            first = str(error).partition("\n")[0]
-            raise BadRequest(
-                f"--ray {address}: no cluster answers there ({first}); 'ray start --head' starts "
-                "one, and --ray local one for this run"
-            ) from error
-        there = ray.cluster_resources()
-        gpus = int(there.get("GPU", 0))
-        self._jobs = jobs or gpus or max(1, int(there.get("CPU", 1)))
-        share = min(1.0, gpus / self._jobs) if gpus else 0
-        self._perform: Any = ray.remote(num_cpus=1, num_gpus=share, max_retries=0)(_perform)
+        self._ray: Any = connect(address)
+        self._jobs, share = room(self._ray, jobs)
+        self._perform: Any = self._ray.remote(num_cpus=1, num_gpus=share, max_retries=0)(_perform)
         self._running: dict[Any, Order] = {}
         self._stopping = False
 

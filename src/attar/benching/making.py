@@ -35,6 +35,8 @@ class Making:
         source: what the dataset is read from.
         reading: the part that is taken: ``classes``, ``per_class``, ``resize``.
         options: of `attar.Request`, method, budget and seed included.
+        experts: options of `attar experts` for the expert trajectories that the set follows; None
+            where it follows none, or where ``options`` names them.
     """
 
     dataset: str
@@ -44,6 +46,7 @@ class Making:
     source: str
     reading: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    experts: Mapping[str, Any] | None = None
 
     @property
     def way(self) -> str:
@@ -74,7 +77,7 @@ class Making:
         """Return the request for `attar.condense`.
 
         Args:
-            **files: ``output``, ``resume``, ``checkpoint_seconds``.
+            **files: ``output``, ``resume``, ``checkpoint_seconds``, ``experts``.
 
         Raises:
             BadRequest: an option cannot be what it is.
@@ -83,10 +86,12 @@ class Making:
 
     def identity(self) -> dict[str, Any]:
         """Return what the set depends on, to tell whether one that is there is this one."""
+        followed = {} if self.experts is None else {"experts": dict(self.experts)}
         return {
             "data": source_identity(self.source),
             "reading": dict(self.reading),
             "options": self._bearing(),
+            **followed,
         }
 
     def _bearing(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from attar.errors import unknown
+from attar.experts.request import ExpertsRequest
 from attar.request import Request
 from attar.slimming.request import SlimRequest
 
@@ -65,6 +66,11 @@ def _kinds(request: type, own: Collection[str]) -> dict[str, type]:
 KINDS = _kinds(Request, _OWN)
 # of `attar slim`, whose method is the row's own unless it says otherwise
 SLIM_KINDS = _kinds(SlimRequest, (_OWN - {"method"}) | {"learning_free", "random"})
+# of `attar experts`; what a set fixes for those that it follows is not asked again
+EXPERT_KINDS = _kinds(
+    ExpertsRequest,
+    {"output", "overwrite", "network", "zca", "jobs", "ray", "checkpoint_seconds"},
+)
 # what means something where nothing is trained
 _KEPT = frozenset({"card", "storage"})
 # the method whose sets are made of components, and the options that these alone know

@@ -92,6 +92,7 @@ def smallest(suite: Suite) -> Sized:
     # to slim, there has to be a larger set
     count = 1 if suite.slimming is None else 2
     change = Size(
+        experts=None if suite.experts is None else {"count": 1},
         budgets=sorted(suite.budgets, key=_amount)[:count],
         seeds=[suite.seeds[0]],
         repeats=1,
@@ -147,6 +148,8 @@ def _changed(suite: Suite, change: Size) -> Suite:
         "methods": methods,
         "options": options | change.options | length,
     }
+    if suite.experts is not None:
+        new["experts"] = suite.experts | (change.experts or {})
     for name in ("budgets", "networks", "seeds", "repeats", "width"):
         if getattr(change, name) is not None:
             new[name] = getattr(change, name)
@@ -172,7 +175,8 @@ def _is_whole(suite: Suite) -> bool:
 def _bears(change: Size) -> bool:
     """Tell whether a size changes how a set or network is made."""
     names = ("classes", "per_class", "resize", "width", "iterations", "minutes", "epochs")
-    return bool(change.options or change.shrinks or change.slimming) or any(
+    changes = (change.options, change.shrinks, change.slimming, change.experts)
+    return any(map(bool, changes)) or any(
         getattr(change, name) is not None for name in names
     )
 
@@ -196,6 +200,7 @@ def _told(suite: Suite, change: Size) -> list[str]:
     ]
     lines = [text for name, text in said if getattr(change, name) is not None and text]
     lines += [f"{name}: {value}" for name, value in change.options.items()]
+    lines += [f"experts, {name}: {value}" for name, value in (change.experts or {}).items()]
     if change.slimming is not None and suite.slimming is not None:
         lines += change.slimming.told(suite.slimming)
     return [*lines, *([change.shrinks] if change.shrinks else [])]

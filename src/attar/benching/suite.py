@@ -58,7 +58,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from attar.benching.options import check_keys, checked_options, refusal
+from attar.benching.options import EXPERT_KINDS, check_keys, checked_options, refusal
 from attar.benching.reading import Document, read_document
 from attar.benching.slimming import Minutes, SlimmingEntry, Updates, row_options
 from attar.budget import Budget
@@ -128,6 +128,15 @@ Names = Annotated[list[str], BeforeValidator(_as_list)]
 Seeds = Annotated[list[Annotated[int, Field(strict=True, ge=0)]], BeforeValidator(_seeds)]
 Ways = Annotated[SlimmingEntry | None, BeforeValidator(_ways)]
 Options = Annotated[dict[str, Any], BeforeValidator(lambda value: _options(value))]
+
+
+ExpertOptions = Annotated[
+    dict[str, Any] | None, BeforeValidator(lambda value: _expert_options(value))
+]
+
+
+def _expert_options(value: Any) -> Any:
+    return checked_options(value, kinds=EXPERT_KINDS) if isinstance(value, Mapping) else value
 
 
 def _options(value: Any) -> Any:
@@ -276,6 +285,7 @@ class Size(_Strict):
     iterations: Updates | None = None
     minutes: Minutes | None = None
     slimming: Ways = None
+    experts: ExpertOptions = None
     epochs: Whole | None = None
     options: Options = {}
     shrinks: str = ""
@@ -315,6 +325,7 @@ class Suite(_Strict):
     evaluation: EvaluationEntry = EvaluationEntry()
     options: Options = {}
     slimming: Ways = None
+    experts: ExpertOptions = None
     whole: bool = False
     skip: list[Filter] = []
     sizes: dict[str, Size] = {}

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from attar.artefact import Artefact
 from attar.benching.cells import Making, Measuring, Work, work_from
+from attar.benching.experts import trained
 from attar.benching.folder import Folder, plain, read_json, write_json
 from attar.benching.making import Slimming
 from attar.condensing import carry_out
@@ -136,6 +137,8 @@ def _make(making: Making, folder: Folder, order: Order) -> None:
             before = folder.set_path(making.before)
             slimming.carry_out(before, making.slim_request(**files), lambda size: _Lines())
         else:
+            if making.experts is not None:
+                files["experts"] = trained(making, folder, order.data_dir)
             request, reading = making.request(**files), making.reading
             carry_out(request, making.source, _Lines(), data_dir=order.data_dir, **reading)
     finally:

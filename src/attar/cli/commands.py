@@ -10,6 +10,7 @@ from attar.cli.benching import Bench
 from attar.cli.condensing import Condense
 from attar.cli.demo import Demo
 from attar.cli.evaluating import Evaluate
+from attar.cli.experts import Experts
 from attar.cli.importing import Import
 from attar.cli.listing import Cards, Methods, Networks, Sources
 from attar.cli.pictures import Pictures
@@ -22,6 +23,7 @@ Command = (
     Demo
     | Condense
     | Slim
+    | Experts
     | Evaluate
     | Show
     | Export

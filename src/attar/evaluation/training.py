@@ -5,7 +5,9 @@ Shape letters: M networks, B images of a batch, C channels, H height, W width, K
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from attar.compute import Compute, Functional
 from attar.data.augment_variants import augmented
 from attar.data.images import LabelledImages
 from attar.evaluation.evaluation_card import EvaluationCard
+from attar.evaluation.learning import Learning, Midway
 from attar.evaluation.losses import loss, summed, targets
 from attar.evaluation.mixing import cutmix
 from attar.evaluation.schedules import Step, steps
@@ -47,6 +50,11 @@ class Trainer:
         testing = network.draw(Key(0), compute.device)
         self._testing = Functional(testing.eval(), "forward", compute)
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of the learnt tensors, in the order of the network's parameters."""
+        return self._training.parameter_names
+
     def fit(
         self,
         images: Images,
@@ -70,7 +78,7 @@ class Trainer:
         labels = labels.to(self.compute.device)
         trained: list[Tensors] = []
         for first in range(0, len(keys), self.vectorized):
-            trained += self._fit(
+            trained += self.fit_together(
                 images, labels, card, strategy, keys[first : first + self.vectorized]
             )
         return trained
@@ -89,39 +97,72 @@ class Trainer:
         parts = images.to(self.compute.device).split(self.compute.chunk)
         return torch.cat([self._testing.chunk(tensors, part) for part in parts])
 
-    def _fit(
+    def fit_together(
         self,
         images: Images,
         labels: Tensor,
         card: EvaluationCard,
         strategy: str,
         keys: Sequence[Key],
+        *,
+        begun: Midway | None = None,
+        after: Callable[[Midway], None] | None = None,
     ) -> list[Tensors]:
-        device = self.compute.device
-        drawn = [
-            self._training.tensors(self.network.draw(key.fold("network"), device)) for key in keys
-        ]
-        stacked = drawn[0] if len(keys) == 1 else _stack(drawn)
-        learnable = [stacked[name].requires_grad_() for name in self._training.parameter_names]
+        """Train one network for every key, all in one step, and return their tensors.
+
+        Args:
+            images: as `fit` takes them; tensors on the device.
+            labels: on the device.
+            card: the recipe.
+            strategy: the augmentation.
+            keys: one per network.
+            begun: where an earlier training with the same arguments came to; it goes on from
+                there to the same result.
+            after: called with the drawn networks, unless ``begun``, and after every epoch.
+        """
+        learning = self._learning(card, keys, begun)
         truth = targets(labels, self.network.classes, card)
         orders = [_Order(len(labels), card, key) for key in keys]
-        make = OPTIMISERS[card.optimiser]
-        optimiser = make(learnable, card)
-        for step in steps(card, len(labels)):
-            if step.restart:
-                optimiser = make(learnable, card)
-            for group in optimiser.param_groups:
-                group["lr"] = step.lr
-            drawn = [
-                self._batch(images, truth, order.rows(step), card, strategy, key, step)
-                for order, key in zip(orders, keys, strict=True)
+        done = 0 if begun is None else begun.epochs
+        if after is not None and begun is None:
+            after(learning.midway(0))
+        for epoch, updates in itertools.groupby(steps(card, len(labels)), attrgetter("epoch")):
+            if epoch < done:
+                continue
+            for step in updates:
+                drawn = [
+                    self._batch(images, truth, order.rows(step), card, strategy, key, step)
+                    for order, key in zip(orders, keys, strict=True)
+                ]
+                optimiser = learning.at(step)
+                found = self._loss(learning.tensors, drawn, card.loss)
+                optimiser.zero_grad(set_to_none=True)
+                found.backward()
+                optimiser.step()
+            if after is not None:
+                after(learning.midway(epoch + 1))
+        trained = {name: tensor.detach() for name, tensor in learning.tensors.items()}
+        return [trained] if len(keys) == 1 else _unstack(trained, len(keys))
+
+    def _learning(
+        self, card: EvaluationCard, keys: Sequence[Key], begun: Midway | None
+    ) -> Learning:
+        """Return networks as they are drawn, or as they were when training was left."""
+        device = self.compute.device
+        if begun is None:
+            each = [
+                self._training.tensors(self.network.draw(key.fold("network"), device))
+                for key in keys
             ]
-            found = self._loss(stacked, drawn, card.loss)
-            optimiser.zero_grad(set_to_none=True)
-            found.backward()
-            optimiser.step()
-        stacked = {name: tensor.detach() for name, tensor in stacked.items()}
-        return [stacked] if len(keys) == 1 else _unstack(stacked, len(keys))
+        else:
+            there = {name: tensor.to(device, copy=True) for name, tensor in begun.tensors.items()}
+            each = [there] if len(keys) == 1 else _unstack(there, len(keys))
+            each = [self._training.arranged(one) for one in each]
+        tensors = each[0] if len(keys) == 1 else _stack(each)
+        learning = Learning(tensors, self.parameter_names, card)
+        if begun is not None:
+            learning.restore(begun.optimiser)
+        return learning
 
     def _batch(
         self,
@@ -176,19 +217,6 @@ class _Order:
             self._drawn.pop(epoch - 2, None)
             self._drawn[epoch] = _permutation(self._count, self._key.fold("order", epoch))
         return self._drawn[epoch]
-
-
-def _sgd(parameters: list[Tensor], card: EvaluationCard) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        parameters, lr=card.lr, momentum=card.momentum, weight_decay=card.weight_decay
-    )
-
-
-def _adam(parameters: list[Tensor], card: EvaluationCard) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=card.lr)
-
-
-OPTIMISERS = {"sgd": _sgd, "adam": _adam}
 
 
 def _permutation(count: int, key: Key) -> Tensor:

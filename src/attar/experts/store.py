@@ -91,6 +91,22 @@ class ExpertStore:
         text = f"{self.header.digest} {list(self.experts)}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
+    @property
+    def bytes(self) -> int:
+        """What the files of all experts take."""
+        return sum(path_of(self.folder, expert).stat().st_size for expert in self.experts)
+
+    def accuracies(self) -> list[float]:
+        """Return the accuracies of the last snapshots, in percent, on training images.
+
+        Of experts whose files tell one, in their order.
+
+        Raises:
+            ArtefactError: a file was damaged since it was opened.
+        """
+        told = (read_file_header(path_of(self.folder, expert)) for expert in self.experts)
+        return [own["accuracy"] for own in told if isinstance(own.get("accuracy"), int | float)]
+
     def segment(self, expert: int, start: int, length: int) -> Tensor:
         """Return snapshots ``start`` to ``start + length`` of the i-th expert.
 

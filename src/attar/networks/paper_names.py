@@ -58,3 +58,12 @@ def in_our_words(name: str) -> str:
         else:
             options.append(f"width={number}" if letter else _SUFFIXES[suffix])
     return f"convnet{depth}" + (f":{','.join(options)}" if options else "")
+
+
+def published_convnet(shape: tuple[int, int, int]) -> str:
+    """Return the ConvNet of the papers for images C×H×W: deeper for 128 pixels and above."""
+    channels, height, width = shape
+    smallest = min(height, width)
+    wanted = 3 if smallest < 128 else 5 if smallest < 256 else 6
+    deepest = (smallest + (4 if channels == 1 else 0)).bit_length() - 1
+    return f"convnet{max(1, min(wanted, deepest))}"

@@ -15,6 +15,8 @@ from attar.objectives.kernel import KernelRegression
 from attar.objectives.nested import Nested
 from attar.objectives.parameters import ParameterMatching
 from attar.objectives.significance import SignificancePenalty
+from attar.objectives.subspace import SubspaceProjection
+from attar.objectives.trajectory import TrajectoryMatching
 
 OBJECTIVES: dict[str, type[Objective]] = {
     kind.name: kind
@@ -24,6 +26,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
         KernelRegression,
         Nested,
         ParameterMatching,
+        SubspaceProjection,
+        TrajectoryMatching,
     )
 }
 
@@ -41,5 +45,7 @@ __all__ = [
     "SignificancePenalty",
     "State",
     "SubsetObjective",
+    "SubspaceProjection",
+    "TrajectoryMatching",
     "gradients",
 ]

@@ -58,8 +58,28 @@ class DistributionMatching(SubsetObjective):
         """Return losses of this step and their gradients for the images."""
         del labels, state
         drawn = problem.network.draw(key.fold("network"), problem.compute.device)
+        tensors = training_embedding(problem).tensors(drawn)
+        return self.match_in(tensors, sizes, images, problem, key)
+
+    def match_in(
+        self,
+        tensors: dict[str, Tensor],
+        sizes: Sequence[int],
+        images: Tensor,
+        problem: Problem,
+        key: Key,
+    ) -> list[Match]:
+        """Return the same in a given network.
+
+        Args:
+            tensors: of the network, as `training_embedding` takes them; batch normalization
+                updates its running statistics in place.
+            sizes: each the number of images per class to compare.
+            images: B×C×H×W network inputs, detached.
+            problem: holds the data and the layout of the images.
+            key: decides the real images, and the augmentation.
+        """
         embedding = training_embedding(problem)
-        tensors = embedding.tensors(drawn)
         mixed = problem.mixes_samples
         real = self.real_means(
             embedding, tensors, problem, key, None if mixed else problem.compute.chunk

@@ -8,6 +8,7 @@ Shape letters: P parameters, B images, K classes.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from attar.compute import Compute, Functional, compiled
+from attar.errors import BadRequest
 from attar.objectives.base import Problem
 from attar.objectives.derivatives import Tensors, parts
 from attar.rng import Key
@@ -47,14 +49,14 @@ class Pulled:
     """A gradient g of the loss for the parameters, and derivatives of g·v for a given v.
 
     Args:
-        gradient: g, P values.
-        parameters: of g·v for the parameters, that is the Hessian times v, P values.
+        gradient: g, P values; None where it was not asked for.
+        parameters: of g·v for the parameters, that is the Hessian times v, P values; likewise.
         images: of g·v for the images, of their shape.
         labels: of g·v for the labels, of their shape.
     """
 
-    gradient: Tensor
-    parameters: Tensor
+    gradient: Tensor | None
+    parameters: Tensor | None
     images: Tensor
     labels: Tensor
 
@@ -111,7 +113,16 @@ class FlatLoss:
             total += self._gradient(flat, self._buffers, *part)
         return total
 
-    def pull(self, flat: Tensor, images: Tensor, labels: Tensor, direction: Tensor) -> Pulled:
+    def pull(
+        self,
+        flat: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        direction: Tensor,
+        *,
+        gradient: bool = True,
+        parameters: bool = True,
+    ) -> Pulled:
         """Return the same gradient, and derivatives of its product with ``direction``.
 
         Args:
@@ -119,16 +130,18 @@ class FlatLoss:
             images: B×C×H×W network inputs.
             labels: B×K.
             direction: v, P values.
+            gradient: whether g is wanted, too; without it less is computed.
+            parameters: whether the derivative for the parameters is wanted, likewise.
         """
         found = [
-            self._pulled(flat, self._buffers, *part, direction)
+            self._pulled(flat, self._buffers, *part, direction, gradient, parameters)
             for part in self._parts(images, labels)
         ]
-        gradient, curved, image, label = zip(*found, strict=True)
+        own, curved, image, label = zip(*found, strict=True)
         count = len(images)
         return Pulled(
-            torch.stack(gradient).sum(dim=0),
-            torch.stack(curved).sum(dim=0),
+            torch.stack(own).sum(dim=0) if gradient else None,
+            torch.stack(curved).sum(dim=0) if parameters else None,
             torch.cat(image)[:count],
             torch.cat(label)[:count],
         )
@@ -162,15 +175,17 @@ class FlatLoss:
         labels: Tensor,
         shares: Tensor,
         direction: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        gradient: bool,
+        parameters: bool,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
         def product(flat: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             found = self._gradient_of_part(flat, buffers, images, labels, shares)
             return found @ direction, found
 
-        back, gradient = torch.func.grad(product, argnums=(0, 1, 2), has_aux=True)(
-            flat, images, labels
-        )
-        return gradient, *back
+        wanted = (0, 1, 2) if parameters else (1, 2)
+        back, found = torch.func.grad(product, argnums=wanted, has_aux=True)(flat, images, labels)
+        # what is not returned is not computed by a compiled function
+        return found if gradient else None, back[0] if parameters else None, *back[-2:]
 
 
 def flat_loss(problem: Problem, loss: str) -> FlatLoss:
@@ -180,6 +195,33 @@ def flat_loss(problem: Problem, loss: str) -> FlatLoss:
         module = problem.network.draw(Key(0), problem.compute.device)
         problem.cache[name] = FlatLoss(module, loss, problem.compute)
     return problem.cache[name]
+
+
+def refuse_without_second_derivatives(problem: Problem, loss: str, method: str) -> None:
+    """Refuse a network whose gradients cannot be differentiated.
+
+    Args:
+        problem: its network is tried, on two empty images.
+        loss: a name in `LOSSES`.
+        method: what needs them, in words.
+
+    Raises:
+        BadRequest: the network cannot be differentiated twice.
+    """
+    plain = dataclasses.replace(problem.compute, compile=False)
+    module = problem.network.draw(Key(0), plain.device)
+    student = torch.cat([tensor.detach().flatten() for tensor in module.parameters()])
+    flat = FlatLoss(module, loss, plain)
+    # two images: batch normalization takes no single value
+    images = torch.zeros(2, *problem.layout.shape, device=plain.device)
+    labels = torch.zeros(2, problem.layout.classes, device=plain.device)
+    try:
+        flat.pull(student, images, labels, torch.zeros_like(student))
+    except (RuntimeError, NotImplementedError) as error:
+        raise BadRequest(
+            f"network {problem.network.name}: {method} needs second derivatives, which it does "
+            f"not have ({error}); train experts of another network"
+        ) from error
 
 
 def _without_running_statistics(module: nn.Module) -> bool:

@@ -1,6 +1,14 @@
 """Published methods by name, with their settings per dataset and budget."""
 
-from attar.recipes import coresets, distribution, gradient, kernel
+from attar.recipes import (
+    coresets,
+    distribution,
+    factorized,
+    gradient,
+    kernel,
+    subspace,
+    trajectory,
+)
 from attar.recipes.base import Method, Recipe, Task
 
 METHODS: dict[str, Method] = {
@@ -8,7 +16,10 @@ METHODS: dict[str, Method] = {
     for method in (
         *gradient.METHODS,
         *distribution.METHODS,
+        *factorized.METHODS,
         *kernel.METHODS,
+        *subspace.METHODS,
+        *trajectory.METHODS,
         *coresets.METHODS,
     )
 }

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from attar.coresets import SELECTORS, Selector
 from attar.engine import Optimiser
+from attar.networks.paper_names import published_convnet
 from attar.objectives import Objective, Penalty
 from attar.synthetic import Layout, Parametrization
 
@@ -102,8 +103,4 @@ class Method:
 
 def published_network(task: Task) -> str:
     """Return the ConvNet of the papers for this image size: deeper for 128 pixels and above."""
-    channels, height, width = task.shape
-    smallest = min(height, width)
-    wanted = 3 if smallest < 128 else 5 if smallest < 256 else 6
-    deepest = (smallest + (4 if channels == 1 else 0)).bit_length() - 1
-    return f"convnet{max(1, min(wanted, deepest))}"
+    return published_convnet(task.shape)

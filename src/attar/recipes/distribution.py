@@ -18,7 +18,8 @@ MOMENTUM = 0.5
 ITERATIONS = 20_000
 
 
-def _augmentation(task: Task) -> str:
+def augmentation(task: Task) -> str:
+    """Return the operations of DSA, without mirror images where these are other signs."""
     return DSA.replace("_flip", "") if task.dataset in NOT_MIRRORED else DSA
 
 
@@ -26,7 +27,7 @@ def dm(task: Task) -> Recipe:
     """Return DM: pixels started from real images, SGD at 1 (10 for CIFAR-10 from 100 on)."""
     lr = 10.0 if task.ipc >= 100 and task.dataset != "cifar100" else 1.0
     return Recipe(
-        objective=DistributionMatching(augment=_augmentation(task)),
+        objective=DistributionMatching(augment=augmentation(task)),
         parametrization=Pixels(),
         optimisers={"images": Optimiser(lr, MOMENTUM)},
         iterations=ITERATIONS,
@@ -38,18 +39,18 @@ def dm(task: Task) -> Recipe:
 
 def lodm(task: Task) -> Recipe:
     """Return LoDM: rank 2 factors started from noise, with the authors' exceptions."""
-    rank, lr, augmentation, card = 2, 1.0, _augmentation(task), "dsa-1000"
+    rank, lr, augment, card = 2, 1.0, augmentation(task), "dsa-1000"
     if task.dataset == "mnist":
         if task.ipc >= 10:
-            rank, augmentation, card = 8, "none", "dc-1000"
+            rank, augment, card = 8, "none", "dc-1000"
         else:
-            augmentation = DSA
+            augment = DSA
     elif task.dataset == "tiny_imagenet":
         rank, card = 4, "lodm-tiny-5000" if task.ipc >= 10 else card
     elif task.dataset == "cifar10" and task.ipc >= 50:
         rank, lr = 4, 1000.0
     return Recipe(
-        objective=DistributionMatching(augment=augmentation),
+        objective=DistributionMatching(augment=augment),
         parametrization=LowRank(min(rank, *task.shape[1:])),
         optimisers={"images": Optimiser(lr, MOMENTUM)},
         iterations=ITERATIONS,

@@ -3,6 +3,7 @@
 from attar.synthetic.layout import Layout
 from attar.synthetic.parametrization import (
     PARAMETRIZATIONS,
+    Decoded,
     LowRank,
     OrderedSVD,
     Parametrization,
@@ -22,6 +23,7 @@ from attar.synthetic.synthetic_set import (
 __all__ = [
     "PARAMETRIZATIONS",
     "STORAGE_TYPES",
+    "Decoded",
     "Layout",
     "LowRank",
     "OrderedSVD",

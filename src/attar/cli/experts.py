@@ -1,0 +1,118 @@
+"""`attar experts`: networks trained on real data, their parameters kept after every epoch."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from attar.cli.console import err, out, print_json
+from attar.errors import BadRequest
+from attar.experts.request import ExpertsRequest
+from attar.memory import keep_memory
+from attar.request import Classes, Folder, Whole
+
+if TYPE_CHECKING:
+    from attar.experts.store import ExpertStore
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Train networks on real images and keep their parameters after every epoch, for methods
+    that follow them, such as mtt and esp."""
+
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE or hf:NAME; 'attar sources' lists
+    them."""
+    request: Annotated[ExpertsRequest, tyro.conf.arg(name="")]
+    data_dir: Folder = None
+    """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
+    resize: Whole = None
+    """Bring all images to this height and width in pixels."""
+    classes: Classes = None
+    """Take these classes only, in this order: names with commas between, such as cat,dog, or
+    indices where no name is a number. A number alone takes the first N."""
+    per_class: Whole = None
+    """Take at most this many training images of a class: a fixed sample, whatever the seed."""
+    json: bool = False
+    """Print one JSON object about the experts."""
+
+    def run(self) -> None:
+        """Carry it out."""
+        train(self)
+
+
+def train(options: Experts) -> None:
+    """Run `attar experts`."""
+    request = options.request
+    if request.output is None:
+        raise BadRequest("-o is missing: name the folder for the experts, such as -o experts")
+    keep_memory()
+    from attar.cli.experts_progress import ExpertBar
+    from attar.experts.making import carry_out
+
+    began, bar = time.perf_counter(), ExpertBar(err)
+    try:
+        store = carry_out(
+            request,
+            options.source,
+            bar,
+            data_dir=options.data_dir,
+            resize=options.resize,
+            classes=options.classes,
+            per_class=options.per_class,
+        )
+    finally:
+        bar.stop()
+    facts = _facts(store, request.output, bar.trained, time.perf_counter() - began)
+    if options.json:
+        print_json(facts)
+    else:
+        for line in _lines(facts):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _facts(store: ExpertStore, folder: Path, trained: int, seconds: float) -> dict[str, Any]:
+    """Return what is in the folder now."""
+    accuracies = store.accuracies()
+    return {
+        "path": str(folder),
+        "experts": store.count,
+        "trained": trained,
+        "epochs": store.epochs,
+        "network": store.header.network,
+        "parameters": store.values,
+        "storage": store.header.storage,
+        "bytes": store.bytes,
+        "accuracy": statistics.fmean(accuracies) if accuracies else None,
+        "accuracies": accuracies,
+        "seconds": round(seconds, 3),
+        "command": store.header.provenance.get("command"),
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    """Return the facts for people."""
+    from attar.budget import format_bytes
+    from attar.cli.progress import duration
+
+    accuracies = facts["accuracies"]
+    measured = ""
+    if accuracies:
+        spread = statistics.pstdev(accuracies)
+        measured = (
+            f"accuracy at the end: {facts['accuracy']:.1f} ± {spread:.1f} % on training images"
+        )
+    lines = [
+        f"{facts['path']}: {facts['experts']} experts of {facts['network']}, "
+        f"{facts['epochs']} epochs each",
+        f"parameters: {facts['parameters']}, stored as {facts['storage']}, "
+        f"{format_bytes(facts['bytes'])} in all",
+        measured,
+        f"trained now: {facts['trained']} in {duration(facts['seconds'])}",
+    ]
+    return [line for line in lines if line]

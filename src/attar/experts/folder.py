@@ -1,0 +1,159 @@
+"""The folder of experts: whether it can take them, and whether those there are of the same kind."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attar.budget import format_bytes
+from attar.errors import ArtefactError, BadRequest
+from attar.experts.claims import settling, shares_work, someone_works
+from attar.experts.header import NAME, Header, read_header
+from attar.experts.request import ExpertsRequest
+from attar.experts.store import ExpertStore, numbers, path_of
+from attar.experts.unfinished import has_unfinished, remove_unfinished
+
+if TYPE_CHECKING:
+    from attar.experts.planning import Plan
+
+
+def folder_of(request: ExpertsRequest) -> Path:
+    """Return the folder of the experts, before any data are read.
+
+    Raises:
+        BadRequest: none is named, or it cannot be written to.
+    """
+    folder = request.output
+    if folder is None:
+        raise BadRequest("-o is missing: name the folder for the experts, such as -o experts")
+    if folder.exists() and not folder.is_dir():
+        raise BadRequest(f"-o {folder}: that is a file; name a folder")
+    there = folder
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise BadRequest(f"-o {folder}: {there} is not a folder that can be written to")
+    if (request.jobs or 1) > 1 and not request.ray and not shares_work():
+        raise BadRequest(
+            f"--jobs {request.jobs}: this system has no file locks, so one process trains all"
+        )
+    return folder
+
+
+def header_in(folder: Path) -> Header | None:
+    """Return the header of a folder; None where there is none, and no expert.
+
+    Raises:
+        ArtefactError: it is damaged, or missing beside experts.
+    """
+    if (folder / NAME).exists():
+        return read_header(folder)
+    if folder.is_dir() and numbers(folder):
+        raise ArtefactError(
+            f"-o {folder}: experts are there, but {NAME} is missing, which says what they are; "
+            "choose another folder, or --overwrite to train others"
+        )
+    return None
+
+
+def settle_folder(plan: Plan) -> Plan:
+    """Make the folder ready, and return the plan with the header that it has.
+
+    Raises:
+        BadRequest: experts with other settings are there, or the disk has not enough room.
+        ArtefactError: what is there is damaged.
+    """
+    work, folder = plan.work, plan.work.folder
+    _refuse_full_disk(plan)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(f"-o {folder}: cannot be made ({error.strerror})") from error
+    with settling(folder):
+        if plan.request.overwrite:
+            _clear(folder)
+        there = header_in(folder)
+        begun = bool(numbers(folder)) or has_unfinished(folder) or someone_works(folder)
+        if there is None or not begun:
+            work.header.save(folder)
+            return plan
+        refuse_others(folder, there, work.header)
+        ExpertStore(folder, there, numbers(folder)).check()
+    return dataclasses.replace(plan, work=dataclasses.replace(work, header=there))
+
+
+def refuse_others(folder: Path, there: Header, wanted: Header) -> None:
+    """Refuse settings that the experts of a folder do not have.
+
+    Raises:
+        BadRequest: names the first setting that differs.
+    """
+    named = ("network", "epochs", "storage", "seed")
+    pairs = {name: (getattr(there, name), getattr(wanted, name)) for name in named}
+    for name, value in wanted.training.items():
+        if name != "reading":
+            pairs[name.replace("_", "-")] = (there.training.get(name), value)
+    pairs["zca"] = (there.inputs.zca, wanted.inputs.zca)
+    for option, (held, asked) in pairs.items():
+        if held != asked:
+            raise BadRequest(
+                f"--{option} {asked}: the experts in {folder} were trained with {held}; give "
+                f"--{option} {held} to go on, choose another folder, or --overwrite to train others"
+            )
+    if list(there.shapes.items()) != list(wanted.shapes.items()):
+        raise BadRequest(
+            f"-o {folder}: the experts there have other parameters than network {wanted.network} "
+            "has for these images; choose another folder, or --overwrite to train others"
+        )
+    if (there.data, there.inputs) != (wanted.data, wanted.inputs):
+        raise BadRequest(
+            f"-o {folder}: the experts there were trained on other images "
+            f"({_told(there)}, not {_told(wanted)}); choose another folder, or --overwrite to "
+            "train others"
+        )
+
+
+def _refuse_full_disk(plan: Plan) -> None:
+    """Refuse what the disk has no room for: experts, and their copies on the way."""
+    folder = plan.work.folder
+    fresh = plan.request.overwrite
+    missing = plan.work.count if fresh else len(plan.work.missing())
+    # a file is written beside the one that it replaces
+    working = min(missing, plan.work.together * (plan.request.jobs or 1))
+    needed = (missing + 2 * working) * plan.expert_bytes
+    there = folder
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if fresh and folder.is_dir():
+        free += sum(path_of(folder, expert).stat().st_size for expert in numbers(folder))
+    if needed > free:
+        raise BadRequest(
+            f"-o {folder}: {missing} experts of {plan.work.header.epochs} epochs need "
+            f"{format_bytes(needed)}, and the disk has {format_bytes(free)} left; ask for fewer "
+            "with --count or --epochs, take --storage float16, or choose another folder"
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Remove the experts of a folder that nobody works on."""
+    if someone_works(folder):
+        raise BadRequest(
+            f"--overwrite: another process is training experts in {folder}; end it first, or "
+            "choose another folder"
+        )
+    (folder / NAME).unlink(missing_ok=True)
+    for expert in numbers(folder):
+        path_of(folder, expert).unlink(missing_ok=True)
+    remove_unfinished(folder)
+
+
+def _told(header: Header) -> str:
+    """Return in words what images experts were trained on."""
+    read = ", ".join(f"--{k.replace('_', '-')} {v}" for k, v in header.training["reading"].items())
+    told = header.provenance
+    words = f"{told.get('images')} of {told.get('dataset')}"
+    return f"{words}, {read}" if read else words

@@ -1,0 +1,145 @@
+"""`attar.train_experts`: networks trained on real data, their parameters kept after every epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from attar.data import as_splits
+from attar.errors import Interrupted, unknown
+from attar.experts.claims import claim
+from attar.experts.folder import folder_of, settle_folder
+from attar.experts.planning import Plan, make_plan
+from attar.experts.request import ExpertsRequest
+from attar.experts.store import ExpertStore, numbers, path_of, save_expert
+from attar.experts.telling import ExpertListener
+from attar.experts.unfinished import clear_unfinished, remove_leftovers, remove_unfinished
+from attar.experts.work import Work, Workshop, facts_of
+
+# between two looks at what other processes have done
+_POLL_SECONDS = 0.5
+
+
+def train_experts(
+    data: Any, *, listener: ExpertListener | None = None, **options: Any
+) -> ExpertStore:
+    """Train experts on real data, and keep their parameters after every epoch in a folder.
+
+    Experts that are there already, of the same settings, are kept; unfinished ones go on. Expert
+    i depends on the seed and on i, not on how many are trained, in which order, by how many
+    processes, or after which interruptions; several in one step (``together``), another device
+    and compilation change the last bits of rounding.
+
+    Args:
+        data: whatever `attar.condense` takes.
+        listener: told how it goes; silent by default.
+        **options: the fields of `attar.experts.request.ExpertsRequest`, such as ``count=20,
+            epochs=7, output="experts"``, and those of reading the data: ``resize``, ``classes``,
+            ``per_class`` and ``data_dir`` (see `attar.load_source`).
+
+    Returns:
+        The experts in the folder, to be read piece by piece.
+
+    Raises:
+        BadRequest: something about the request, the data or the folder; nothing was started.
+        ArtefactError: what is in the folder is damaged.
+        RunFailed: the training diverged, was interrupted, or a file could not be written.
+
+    Example:
+        >>> attar.train_experts("digits", count=2, epochs=3, output="experts")  # doctest: +SKIP
+        ExpertStore(folder=PosixPath('experts'), ...)
+    """
+    names = ("data_dir", "resize", "classes", "per_class")
+    reading = {name: options.pop(name) for name in names if name in options}
+    known = ExpertsRequest.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known)
+    return carry_out(ExpertsRequest(**options), data, listener or ExpertListener(), **reading)
+
+
+def carry_out(
+    request: ExpertsRequest, data: Any, listener: ExpertListener, **reading: Any
+) -> ExpertStore:
+    """Do what `train_experts` does, from a request."""
+    folder_of(request)
+    splits = as_splits(data, zca=request.zca, watch=listener.reading, **reading)
+    plan = settle_folder(make_plan(request, splits, reading))
+    work = plan.work
+    missing = work.missing()
+    if missing:
+        _train(plan, missing, listener)
+    clear_unfinished(work.folder)
+    return ExpertStore(work.folder, work.header, numbers(work.folder))
+
+
+def _train(plan: Plan, missing: Sequence[int], listener: ExpertListener) -> None:
+    work, request = plan.work, plan.request
+    groups = sum(any(expert in missing for expert in group) for group in work.groups())
+    jobs = min(request.jobs or 1, groups)
+    try:
+        if request.ray is not None:
+            from attar.experts.cluster import train_on_cluster
+
+            train_on_cluster(plan, missing, listener)
+        elif jobs > 1:
+            from attar.experts.processes import train_in_processes
+
+            listener.started(plan, missing, jobs)
+            train_in_processes(work, jobs, listener)
+        else:
+            listener.started(plan, missing, 1)
+            train_here(work, listener)
+    except KeyboardInterrupt:
+        done = work.count - len(work.missing())
+        raise Interrupted(
+            f"interrupted; {done} of {work.count} experts are in {work.folder}. The same command "
+            "goes on."
+        ) from None
+
+
+def train_here(work: Work, listener: ExpertListener) -> None:
+    """Train what is missing, and what other processes leave, until every expert is there.
+
+    Raises:
+        RunFailed: the training diverged, or a file could not be written.
+    """
+    workshop = Workshop(work)
+    waits = False
+    while missing := work.missing():
+        if _train_one_group(workshop, listener):
+            waits = False
+            continue
+        if not waits:
+            listener.waiting(missing)
+            waits = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _train_one_group(workshop: Workshop, listener: ExpertListener) -> bool:
+    """Train a group that nobody else trains; tell whether there was one."""
+    work = workshop.work
+    for group in work.groups():
+        if all(path_of(work.folder, expert).exists() for expert in group):
+            continue
+        claimed = claim(work.folder, group)
+        if claimed is None:
+            continue
+        try:
+            # another process may have ended just before
+            missing = [i for i in group if not path_of(work.folder, i).exists()]
+            if not missing:
+                continue
+            remove_leftovers(work.folder, group)
+            # the whole group, so that what is missing is trained beside the same ones as ever
+            for made in workshop.train(group, listener.passed):
+                if made.expert in missing:
+                    facts = facts_of(made)
+                    save_expert(work.folder, work.header, made.expert, made.snapshots, **facts)
+                    listener.made(made.expert, made.accuracy)
+            remove_unfinished(work.folder, group)
+            return True
+        finally:
+            claimed.release()
+    return False

@@ -1,0 +1,190 @@
+"""From a request and data to work: every setting concrete, every refusal made."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import attar
+from attar import compute as computing
+from attar.data import SOURCES, LabelledImages, Splits, classes_text
+from attar.data.augment_variants import read_strategy
+from attar.errors import BadRequest
+from attar.evaluation.cards import DSA, NOT_MIRRORED
+from attar.experts.folder import folder_of, header_in
+from attar.experts.header import Header, inputs_of, shapes_of
+from attar.experts.request import ExpertsRequest
+from attar.experts.store import numbers
+from attar.experts.work import DTYPES, Work
+from attar.networks import Network, make
+from attar.networks.paper_names import published_convnet
+
+# experts that train in one step on a GPU; on a CPU several at once are slower than one by one
+TOGETHER_ON_GPU = 8
+# what is written besides the snapshots, for each expert
+_HEADER_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that training experts depends on.
+
+    Args:
+        request: what was asked for.
+        source: where the data came from.
+        network: what is trained.
+        work: what is done with it.
+    """
+
+    request: ExpertsRequest
+    source: str
+    network: Network
+    work: Work
+
+    @property
+    def values(self) -> int:
+        """P, the number of parameters."""
+        return sum(math.prod(shape) for shape in self.work.header.shapes.values())
+
+    @property
+    def expert_bytes(self) -> int:
+        """The size of an expert's file."""
+        header = self.work.header
+        itemsize = DTYPES[header.storage].itemsize
+        return (header.epochs + 1) * self.values * itemsize + _HEADER_BYTES
+
+
+def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any]) -> Plan:
+    """Settle every setting of a request for these data.
+
+    Args:
+        request: the options.
+        splits: the data; the test part is not used.
+        reading: how the source was read: ``resize``, ``classes`` and ``per_class``, where given.
+
+    Raises:
+        BadRequest: anything about the request that cannot be carried out.
+        ArtefactError: what is in the folder is damaged.
+    """
+    folder, train = folder_of(request), splits.train
+    there = None if request.overwrite else header_in(folder)
+    channels, height, width = train.shape
+    given = request.network or published_convnet(train.shape)
+    network = make(given, channels, (height, width), train.classes)
+    together = _together(request, network)
+    pixels = 3.0 * len(train) * height * width * request.epochs
+    compute = computing.choose(
+        request.device,
+        _precision(request, there),
+        # several in one step are not compiled
+        request.compile if together == 1 else "off",
+        pixels=pixels,
+        chunk=request.chunk,
+    )
+    header = Header(
+        network=network.name,
+        shapes=shapes_of(network),
+        epochs=request.epochs,
+        storage=request.storage,
+        inputs=inputs_of(train.preprocessing),
+        training={
+            "optimiser": "sgd",
+            "lr": request.lr,
+            "momentum": request.momentum,
+            "weight_decay": request.weight_decay,
+            "batch": request.batch,
+            "augment": _augmentation(request, train.name),
+            "precision": compute.precision,
+            "reading": said(reading),
+        },
+        data=digest_of(train),
+        seed=request.seed,
+        provenance={
+            "source": splits.source,
+            "dataset": train.name,
+            "images": len(train),
+            "classes": list(train.class_names),
+            "attar": attar.__version__,
+            "torch": torch.__version__,
+            "command": _command(request, splits.source, reading),
+        },
+    )
+    work = Work(
+        folder,
+        header,
+        train,
+        network.name if isinstance(given, str) else network,
+        request.count,
+        together,
+        request.device,
+        compute.compile,
+        request.chunk,
+        request.checkpoint_seconds,
+    )
+    return Plan(request, splits.source, network, work)
+
+
+def digest_of(data: LabelledImages) -> str:
+    """Return a digest of images and labels, as they are before preprocessing."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((data.images.shape, str(data.images.dtype), data.prepared)).encode())
+    for part in data.images.split(4096):
+        digest.update(part.cpu().contiguous().numpy().data)
+    digest.update(data.labels.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def said(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of reading that were given and bear on the images, as plain values."""
+    named = {name: reading.get(name) for name in ("resize", "classes", "per_class")}
+    found = {name: value for name, value in named.items() if value is not None}
+    if "classes" in found:
+        found["classes"] = classes_text(found["classes"])
+    if isinstance(found.get("resize"), tuple):
+        found["resize"] = list(found["resize"])
+    return found
+
+
+def _command(request: ExpertsRequest, source: str, reading: Mapping[str, Any]) -> str:
+    options = said(reading)
+    if source.partition(":")[0] in SOURCES:
+        return request.command(source, **options)
+    return request.call(**options)
+
+
+def _precision(request: ExpertsRequest, there: Header | None) -> str:
+    """Return the precision asked for; left open, that of the experts that are there."""
+    if request.precision == "auto" and there is not None and numbers(request.output or Path()):
+        return str(there.training.get("precision", "auto"))
+    return request.precision
+
+
+def _together(request: ExpertsRequest, network: Network) -> int:
+    """Return how many experts train in one step."""
+    alone = network.mixes_samples() or not network.vectorizes
+    if request.together is None:
+        on_gpu = computing.choose(request.device, "float32", "off").device.type == "cuda"
+        return min(request.count, TOGETHER_ON_GPU) if on_gpu and not alone else 1
+    if alone and request.together > 1:
+        raise BadRequest(
+            f"--together {request.together}: networks {network.name} cannot train in one step; "
+            "give --together 1"
+        )
+    return request.together
+
+
+def _augmentation(request: ExpertsRequest, dataset: str) -> str:
+    """Return the augmentation; digits are not mirrored unless that is asked for."""
+    if request.augment is None:
+        return DSA.replace("_flip", "") if dataset in NOT_MIRRORED else DSA
+    try:
+        _, names = read_strategy(request.augment)
+    except BadRequest as error:
+        raise BadRequest(f"--augment {request.augment}: {error}") from None
+    return request.augment if names else "none"

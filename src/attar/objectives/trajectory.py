@@ -1,0 +1,189 @@
+"""Trajectory matching (MTT): a network trained on the set has to end where experts went.
+
+Source: Cazenavette et al. 2022, Dataset Distillation by Matching Training Trajectories, and their
+code; Cui et al. 2023 (TESLA) for the form in constant memory.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attar.data.augment import parse_strategy
+from attar.data.images import LabelledImages
+from attar.errors import BadRequest, RunFailed, unknown
+from attar.objectives.base import Match, Objective, Problem, State, Trajectories
+from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
+from attar.objectives.unrolling import UNROLLS, Steps
+from attar.rng import Key
+from attar.synthetic import Layout, Synthetic
+
+LEARNED_LR = "learned_lr"
+LOSS = "cross_entropy"
+# images that go forward, a backward pass counting as two, for every image of a minibatch: the
+# step, and its derivatives
+_PASSES = 12.0
+
+
+@dataclass(frozen=True)
+class TrajectoryMatching(Objective):
+    """‖θ_N − θ*_{t+M}‖² / ‖θ*_t − θ*_{t+M}‖² (equation 1), summed over all parameters.
+
+    A student starts from an expert's parameters θ*_t after t epochs and takes N steps of SGD on
+    minibatches of the set, with a learnt step size, the learnt tensor ``learned_lr``. The loss is
+    the mean cross-entropy of a minibatch. t is drawn anew at every update of the set; experts
+    take turns in a random order, another one for every pass over them. Batch normalization uses
+    the statistics of the minibatch.
+
+    Args:
+        steps: N, inner steps per update of the set.
+        expert_epochs: M, epochs of the expert that the N steps have to match.
+        max_start: t is uniform in 0 to below this.
+        batch: synthetic images per inner step, in the order of a permutation that is drawn again
+            when it is used up; 0 for all of them.
+        augment: operations joined by ``_``, or ``none``; one is drawn for every inner step, with
+            parameters for every image.
+        lr_teacher: what the learnt step size starts from.
+        unroll: ``checkpointed`` for the exact gradient, doing every step again on the way back;
+            ``kept`` for the same gradient from one graph of all steps, in memory that grows with
+            ``steps``; ``detached`` for an approximation whose memory ``steps`` does not change,
+            in which the student's parameters at every step are constants (TESLA).
+
+    Raises:
+        BadRequest: a setting out of range.
+    """
+
+    name: ClassVar[str] = "trajectory"
+    follows_experts: ClassVar[bool] = True
+
+    steps: int = 50
+    expert_epochs: int = 2
+    max_start: int = 2
+    batch: int = 0
+    augment: str = "color_crop_cutout_flip_scale_rotate"
+    lr_teacher: float = 0.01
+    unroll: str = "checkpointed"
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("expert_epochs", 1), ("max_start", 1), ("batch", 0)):
+            if getattr(self, name) < least:
+                raise BadRequest(f"{name} {getattr(self, name)}: {least} or more is needed")
+        if not (math.isfinite(self.lr_teacher) and self.lr_teacher > 0):
+            raise BadRequest(f"lr_teacher {self.lr_teacher:g}: a positive number is needed")
+        if self.unroll not in UNROLLS:
+            raise unknown("unroll", self.unroll, UNROLLS)
+        parse_strategy(self.augment)
+
+    def check(self, problem: Problem) -> None:
+        """Refuse missing or short trajectories, and networks without second derivatives."""
+        experts = problem.experts
+        if experts is None:
+            raise BadRequest(
+                "trajectory matching needs trajectories of networks trained on the real data, and "
+                "there are none; make some with 'attar experts' and give --experts"
+            )
+        last = self.max_start - 1 + self.expert_epochs
+        if last > experts.epochs:
+            raise BadRequest(
+                f"max_start {self.max_start} and expert_epochs {self.expert_epochs} reach up to "
+                f"epoch {last} of experts that have {experts.epochs}; {self._shorter(experts)}"
+                f"train experts with 'attar experts --epochs {last}'"
+            )
+        refuse_without_second_derivatives(problem, LOSS, "trajectory matching")
+
+    def init(self, problem: Problem, key: Key) -> State:
+        """Return the order of the experts, and how many of them were followed."""
+        return {"order": _order(problem, key), "followed": 0}
+
+    def learned(self, problem: Problem) -> dict[str, Tensor]:
+        """Return where the learnt step size starts."""
+        del problem
+        return {LEARNED_LR: torch.tensor(self.lr_teacher)}
+
+    def match(
+        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+    ) -> Match:
+        """Return the loss of one piece of one expert's trajectory and its gradients.
+
+        Raises:
+            RunFailed: the expert did not move in these epochs.
+        """
+        expert = int(state["order"][state["followed"]])
+        first, target = self._ends(problem, expert, key)
+        steps = Steps(
+            images,
+            labels,
+            [rows.to(images.device) for rows in self.minibatches(len(images), key)],
+            parse_strategy(self.augment),
+            key.fold("augment"),
+        )
+        lr = state["learned"][LEARNED_LR]
+        loss = flat_loss(problem, LOSS)
+        found = UNROLLS[self.unroll](loss, steps, first, target, lr)
+        return Match(found.loss, found.images, found.labels, {LEARNED_LR: found.lr})
+
+    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+        """Return the state with the next expert in turn.
+
+        Raises:
+            RunFailed: the learnt step size is no longer positive.
+        """
+        del synthetic
+        lr = state["learned"][LEARNED_LR].item()
+        if not lr > 0:
+            raise RunFailed(
+                f"the learnt step size fell to {lr:g}, and must stay above 0. Start it higher "
+                f"(--set lr_teacher={2 * self.lr_teacher:g}), or try a lower --lr"
+            )
+        followed = state["followed"] + 1
+        if followed < len(state["order"]):
+            return {**state, "followed": followed}
+        return {**state, "order": _order(problem, key), "followed": 0}
+
+    def minibatches(self, count: int, key: Key) -> list[Tensor]:
+        """Return the rows of a set of ``count`` images that each inner step takes."""
+        size = min(self.batch or count, count)
+        found: list[Tensor] = []
+        drawn = 0
+        while len(found) < self.steps:
+            generator = key.fold("minibatches", drawn).generator()
+            found += torch.randperm(count, generator=generator).split(size)
+            drawn += 1
+        return found[: self.steps]
+
+    def passes(self, layout: Layout, data: LabelledImages) -> float:
+        """Return about how many images go forward: each minibatch's, there and back twice."""
+        del data
+        return _PASSES * self.steps * min(self.batch or layout.rows, layout.rows)
+
+    def _ends(self, problem: Problem, expert: int, key: Key) -> tuple[Tensor, Tensor]:
+        """Return an expert's parameters at t and at t + M."""
+        assert problem.experts is not None
+        start = int(torch.randint(self.max_start, (), generator=key.fold("start").generator()))
+        end = start + self.expert_epochs
+        device = problem.compute.device
+        first, target = (
+            problem.experts.segment(expert, epoch, 0)[0].to(device) for epoch in (start, end)
+        )
+        if not (first - target).square().sum() > 0:
+            raise RunFailed(
+                f"expert {expert} did not move from epoch {start} to {end}, so there is nothing to "
+                "match. Train others with 'attar experts', at a higher learning rate"
+            )
+        return first, target
+
+    def _shorter(self, experts: Trajectories) -> str:
+        """Say what would fit these experts, if anything."""
+        most = experts.epochs - self.expert_epochs + 1
+        if most >= 1:
+            return f"set max_start to at most {most} (--set max_start={most}), or "
+        return f"set expert_epochs to at most {experts.epochs} (--set expert_epochs=…), or "
+
+
+def _order(problem: Problem, key: Key) -> Tensor:
+    assert problem.experts is not None
+    return torch.randperm(problem.experts.count, generator=key.fold("experts").generator())

@@ -1,0 +1,38 @@
+"""Expert subspace projection (ESP), with the authors' settings where their paper has them.
+
+Source: Ma et al., Dataset Condensation via Expert Subspace Projection, 2023, section 4.2 and
+Algorithm 1. From there: latent codes and decoders as those of KFS, from noise; β = 1e-5 with the
+L1 norm, binary cross-entropy, the student's learning rate of 0.1, Adam at 0.1 for codes and 0.01
+for decoders, both falling linearly to 0. Their code is not public, and the paper says neither the
+length of a segment (T), nor the number of updates with it (N), nor that of all updates, nor the
+real images per step. Here T is 3 and N is 10, there are 20,000 updates, and 256 real images of
+each class per update, the latter two as in DM.
+"""
+
+from __future__ import annotations
+
+from attar.objectives import SubspaceProjection
+from attar.recipes.base import Method, Recipe, Task, published_network
+from attar.recipes.distribution import ITERATIONS, augmentation
+from attar.recipes.factorized import optimisers, shape
+
+LENGTH = 3
+STEPS = 10
+
+
+def esp(task: Task) -> Recipe:
+    """Return ESP on codes and decoders of KFS's shapes; no mirrored digits."""
+    return Recipe(
+        objective=SubspaceProjection(length=LENGTH, steps=STEPS, augment=augmentation(task)),
+        parametrization=shape(task),
+        optimisers=optimisers(),
+        iterations=ITERATIONS,
+        init="noise",
+        network=published_network(task),
+        card="dsa-1000",
+    )
+
+
+METHODS = (
+    Method("esp", "gradients in the span of experts' training, and DM", "Ma et al. 2023", esp),
+)
