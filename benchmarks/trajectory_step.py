@@ -237,7 +237,7 @@ def deviation(options: Options) -> None:
     labels = torch.nn.functional.one_hot(layout.class_of_row(), train.classes).float()
 
     def slopes(unroll: str, precision: str, rate: float) -> list[torch.Tensor]:
-        compute = computing.choose("cpu", precision, "off" if precision == "float32" else "on")
+        compute = computing.choose("cpu", precision, options.compile)
         problem = Problem(train, network, layout, compute, experts=experts)
         found = []
         for update in range(options.updates):

@@ -77,7 +77,8 @@ def test_every_form_is_listed_under_its_name() -> None:
         ({"name": "low-rank"}, "unknown parametrization 'low-rank' (did you mean 'low_rank'?)"),
         (
             {"name": "zzz"},
-            "unknown parametrization 'zzz'. There is: decoded, low_rank, ordered_svd, pixels, tiled.",
+            "unknown parametrization 'zzz'. There is: decoded, low_rank, ordered_svd, pixels, "
+            "tiled.",
         ),
         (
             {"name": "low_rank", "ranks": 2},

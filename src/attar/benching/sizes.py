@@ -176,9 +176,7 @@ def _bears(change: Size) -> bool:
     """Tell whether a size changes how a set or network is made."""
     names = ("classes", "per_class", "resize", "width", "iterations", "minutes", "epochs")
     changes = (change.options, change.shrinks, change.slimming, change.experts)
-    return any(map(bool, changes)) or any(
-        getattr(change, name) is not None for name in names
-    )
+    return any(map(bool, changes)) or any(getattr(change, name) is not None for name in names)
 
 
 def _told(suite: Suite, change: Size) -> list[str]:
