@@ -7,7 +7,7 @@ import pytest
 
 from attar.benching import read_suite
 from attar.benching.cells import Making, Measuring, expand, slug, widened, work_from
-from attar.benching.checking import check_names, with_sources
+from attar.benching.checking import check_against_data, check_names, with_sources
 from attar.benching.sizes import at_size, smallest
 from attar.benching.suite import Suite
 from attar.errors import BadRequest
@@ -367,3 +367,53 @@ def test_the_smallest_size_makes_no_set_on_a_large_network() -> None:
         ("lodm", "convnet3:width=8", False),
         ("dm", "convnet3:width=8", True),
     ]
+
+
+FOLLOWING: dict[str, Any] = {
+    "name": "a",
+    "datasets": {"digits": {"source": "digits", "classes": 2, "per_class": 5}},
+    "methods": ["random", "mtt"],
+    "budgets": [1],
+    "options": {"network": "convnet1:width=4", "validation": 0},
+}
+
+
+def test_the_experts_of_a_suite_belong_to_the_rows_that_follow_them() -> None:
+    suite = Suite.model_validate({**FOLLOWING, "experts": {"count": 9, "epochs": 8}})
+    random, mtt = expand(suite)[0]
+    assert (random.experts, mtt.experts) == (None, {"count": 9, "epochs": 8})
+    assert "experts" not in random.identity()
+    assert work_from(mtt.as_dict()) == mtt
+    fewer = suite.model_copy(update={"experts": {"count": 3, "epochs": 8}})
+    assert expand(fewer)[0][1].identity() != mtt.identity()
+    own = Suite.model_validate({**FOLLOWING, "methods": [{"method": "mtt", "experts": "mine"}]})
+    assert expand(own)[0][0].experts is None
+
+
+def test_a_size_may_say_alone_how_experts_are_trained() -> None:
+    sizes = {"laptop": {"experts": {"count": 2}}}
+    sized = at_size(Suite.model_validate({**FOLLOWING, "sizes": sizes}), "laptop")
+    assert expand(sized.suite)[0][1].experts == {"count": 2}
+    assert sized.shrinks == ("experts, count: 2",) and not sized.full
+
+
+@pytest.mark.parametrize(
+    ("experts", "said"),
+    [
+        (None, "suite a: method 'mtt' follows expert trajectories; say how"),
+        ({"count": 0}, "suite a: experts: --count 0: 1 or more"),
+        ({"storage": "float8"}, "suite a: experts: unknown value of --storage 'float8'"),
+        # found before any expert is trained
+        ({"epochs": 2}, "digits, mtt.*reach up to epoch 3 of experts that have 2"),
+    ],
+)
+def test_experts_that_cannot_be_followed_are_refused(experts: Any, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        check_against_data(*expand(Suite.model_validate({**FOLLOWING, "experts": experts})), None)
+
+
+def test_experts_are_not_slimmed_with() -> None:
+    changes: dict[str, Any] = {"experts": {"epochs": 8}, "slimming": True, "budgets": [1, 2]}
+    suite = Suite.model_validate({**FOLLOWING, **changes, "methods": ["mtt"]})
+    with pytest.raises(BadRequest, match="--method mtt: it follows expert trajectories"):
+        check_against_data(*expand(suite), None)

@@ -241,6 +241,12 @@ def test_what_makes_no_sense_is_refused(settings: dict[str, int], text: str) -> 
             from_description(description).build(Layout(3, 4, (1, 8, 8)))
 
 
+def test_a_rank_above_the_sides_of_a_code_is_refused_when_counted() -> None:
+    form = LowRank(3, Decoded(2, 1, 2, 2))
+    with pytest.raises(BadRequest, match=r"--rank 3: .* of 2×2 have ranks 1 to 2"):
+        form.values(Layout(2, 4, (1, 8, 8)))
+
+
 def test_a_role_without_an_optimiser_is_refused() -> None:
     problem = tiny_problem()
     run = tiny_run(OBJECTIVES["distribution"], problem, SMALL)

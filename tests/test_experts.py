@@ -13,13 +13,13 @@ import torch
 import attar
 from attar.artefact import ArtefactError
 from attar.cli import run
-from attar.data import LabelledImages, Preprocessing
+from attar.data import LabelledImages, Preprocessing, as_splits
 from attar.data.whitening import fit_whitening
 from attar.errors import BadRequest
 from attar.experts import ExpertStore, open_experts, train_experts
 from attar.experts.claims import claim
 from attar.experts.header import read_header
-from attar.experts.planning import digest_of
+from attar.experts.images import check_images, digest_of
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import path_of
 from attar.networks import Network, build
@@ -135,6 +135,24 @@ def test_a_missing_header_is_refused(folder: Path) -> None:
         opened(folder)
     with pytest.raises(ArtefactError, match=r"experts.json is missing.*--overwrite"):
         train_experts(DATA, output=folder, **SETTINGS)
+
+
+def test_condensing_other_classes_than_the_experts_saw_is_refused(folder: Path) -> None:
+    header = read_header(folder)
+    train = as_splits(DATA).train
+    check_images(folder, header, train)
+    # the same images under other names are the same
+    names = tuple(name.upper() for name in train.class_names)
+    check_images(folder, header, dataclasses.replace(train, class_names=names))
+    other = tiny_data(seed=1)
+    with pytest.warns(UserWarning, match=r"trained on other images \(20 of tiny, here 26\)"):
+        check_images(folder, header, other)
+    swapped = dataclasses.replace(other, class_names=DATA.class_names[::-1])
+    with pytest.raises(BadRequest, match=r"trained on the classes .*, not on .*the same order"):
+        check_images(folder, header, swapped)
+    options = {"ipc": 1, "network": NETWORK, "iterations": 1, "set": ("length=2", "steps=1")}
+    with pytest.raises(BadRequest, match="trained on the classes"):
+        attar.condense(swapped, method="esp", experts=folder, **options)
 
 
 # --- what is there already ------------------------------------------------------------------
@@ -289,6 +307,8 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run([*WORDS, "--count", "2", "-o", output]) == 0
     told = capsys.readouterr()
     assert "2 experts of convnet1:width=4, 2 epochs each" in told.out
+    # the command now makes both
+    assert "--count 2 --epochs 2" in read_header(tmp_path / "e").provenance["command"]
     assert "trained now: 1 in" in told.out and "1 of them there" in told.err
     assert read_header(tmp_path / "e").training["reading"] == {"classes": "2", "per_class": 10}
     assert run([*WORDS, "--count", "2", "--lr", "1", "-o", output]) == 2

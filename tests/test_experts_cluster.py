@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from attar.data import as_splits
 from attar.errors import BadRequest, RunFailed
-from attar.experts import cluster
+from attar.experts import claims, cluster
 from attar.experts.claims import someone_works
+from attar.experts.planning import make_plan
+from attar.experts.request import ExpertsRequest
+from attar.experts.work import Workshop
 from catalogue import tiny_data
-from test_experts_training import DATA, Recorder, files, trained
+from test_experts_training import DATA, SETTINGS, Recorder, files, trained
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 
@@ -112,6 +116,26 @@ def test_what_fails_for_good_is_told(
     assert ray.cancelled == [1, 2] and ray.is_shut
     assert not someone_works(tmp_path / "e")
     assert [path.name for path in (tmp_path / "e").iterdir()] == ["experts.json"]
+
+
+def test_a_group_is_one_task_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = FakeRay()
+    monkeypatch.setattr(cluster, "connect", lambda address: ray)
+    monkeypatch.setattr(claims, "fcntl", None)
+    recorder = Recorder()
+    trained(tmp_path / "e", count=3, ray="local", listener=recorder)
+    assert sorted(recorder.ended) == list(range(3)) and ray.asked == 3
+
+
+def test_a_machine_without_the_folder_tells_what_diverged(tmp_path: Path) -> None:
+    """As a task of a cluster does it, on another machine."""
+    request = ExpertsRequest(**SETTINGS, lr=1e30, output=tmp_path / "e")
+    work = make_plan(request, as_splits(DATA), {}).work
+    with pytest.raises(RunFailed, match="expert 0 diverged"):
+        Workshop(work).train([0], lambda experts, epochs: None, keep=False)
+    assert not (tmp_path / "e").exists()
 
 
 def test_ray_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

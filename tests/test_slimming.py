@@ -350,6 +350,7 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
         (2, {"init": "random", "method": "dm"}, "--init random: another start"),
         (2, {"method": "dn"}, "unknown method 'dn'"),
         (2, {"method": "herding"}, "--method herding: it chooses real images"),
+        (2, {"method": "mtt"}, "--method mtt: it follows expert trajectories"),
         (2, {"learning": True}, "unknown option 'learning'"),
         (2, {"set": ("skew=-1",)}, "skew -1"),
         (2, {"storage": "float8"}, "storage"),

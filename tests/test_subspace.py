@@ -179,6 +179,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "printed": ({}, "convnet2:width=8"),
     "differences": ({"span": "differences"}, "convnet2:width=8"),
     "l2": ({"norm": "l2", "projection": 1.0}, "convnet2:width=8"),
+    "relative": ({"norm": "relative", "projection": 1.0}, "convnet2:width=8"),
+    "relative to differences": (
+        {"norm": "relative", "span": "differences", "projection": 0.5, "loss": "cross_entropy"},
+        "convnet2:width=8",
+    ),
     "cross entropy": ({"loss": "cross_entropy"}, "convnet2:width=8"),
     "all three": (
         {"span": "differences", "norm": "l2", "loss": "cross_entropy", "projection": 0.3},
@@ -234,6 +239,30 @@ def test_large_sets_come_in_parts_to_the_same_result() -> None:
     for one, other in ((parts.images, whole.images), (parts.labels, whole.labels)):
         assert other is not None
         assert_close(one, other.double())
+
+
+def test_images_that_affect_each_other_stay_together() -> None:
+    class Net(torch.nn.Module):
+        """Mixes the images of a batch without batch normalization."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = torch.nn.Linear(64, 8)
+            self.head = torch.nn.Linear(8, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            hidden = self.body(images.flatten(1)).sigmoid()
+            return self.head(hidden - hidden.mean(dim=0) if self.training else hidden)
+
+    network = make(Net, 1, (8, 8), 3)
+    problem = dataclasses.replace(tiny_problem(), network=network, experts=TinyExperts(network))
+    assert problem.mixes_samples and len(problem.layout) == 6
+    few = dataclasses.replace(problem, compute=dataclasses.replace(COMPUTE, chunk=1), cache={})
+    images, labels = noise(problem), one_hot(problem)
+    state = PLAIN.init(problem, Key(0))
+    whole, parts = (PLAIN.match(images, labels, one, state, KEY) for one in (problem, few))
+    torch.testing.assert_close(parts.kept["projected"], whole.kept["projected"])
+    torch.testing.assert_close(parts.images, whole.images)
 
 
 def test_g_sees_own_parameters_of_every_image_and_means_those_of_the_class(
@@ -377,10 +406,8 @@ def test_saved_tensors_do_not_grow_with_the_inner_steps(monkeypatch: pytest.Monk
         with saved.counting(monkeypatch):
             student = PLAIN.init(problem, Key(0))["student"].requires_grad_()
             for _ in range(steps):
-                loss = flat_loss(problem, PLAIN.loss).mean(
-                    student, noise(problem), one_hot(problem)
-                )
-                student = student - torch.autograd.grad(loss, student, create_graph=True)[0]
+                flat = flat_loss(problem, PLAIN.loss)
+                student = student - flat.gradient(student, noise(problem), one_hot(problem))
             del student
         unrolled[steps] = saved.most
     assert unrolled[10] > 5 * unrolled[1]
@@ -551,14 +578,18 @@ def test_a_network_that_cannot_be_differentiated_twice_is_refused() -> None:
         PLAIN.check(problem)
 
 
-def test_the_recipe_is_that_of_the_paper() -> None:
+def test_the_recipe_is_that_of_the_paper_but_for_what_was_measured_better() -> None:
     task = Task("cifar10", 1, (3, 32, 32), 10)
     recipe = METHODS["esp"].recipe(task)
     objective = recipe.objective
     assert isinstance(objective, SubspaceProjection)
     assert recipe.parametrization == METHODS["kfs"].recipe(task).parametrization
-    assert (objective.projection, objective.matching, objective.lr_network) == (1e-5, 1.0, 0.1)
-    assert (objective.span, objective.loss) == ("snapshots", "binary_cross_entropy")
+    assert (objective.projection, objective.matching, objective.lr_network) == (10.0, 1.0, 0.1)
+    chosen = (objective.span, objective.norm, objective.loss)
+    assert chosen == ("differences", "relative", "cross_entropy")
+    printed = SubspaceProjection()
+    assert (printed.projection, printed.matching, printed.norm) == (1e-5, 1.0, "l1")
+    assert (printed.span, printed.loss) == ("snapshots", "binary_cross_entropy")
     assert (recipe.init, recipe.network, recipe.card) == ("noise", "convnet3", "dsa-1000")
     assert {role: one.lr for role, one in recipe.optimisers.items()} == {
         "images": 0.1,

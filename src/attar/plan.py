@@ -22,9 +22,11 @@ from attar.data import SOURCES, LabelledImages, Splits, classes_text
 from attar.data.reading import Watch
 from attar.engine import Run
 from attar.errors import BadRequest, unknown
+from attar.experts.images import check_images
 from attar.experts.store import ExpertStore, open_experts
 from attar.networks import Network, make
 from attar.objectives import Nested, Objective, Problem
+from attar.objectives.base import Trajectories
 from attar.recipes import METHODS, Recipe, Task
 from attar.request import Request
 from attar.rng import Key
@@ -111,7 +113,7 @@ class Plan:
         key = Key(self.request.seed)
         recipe = self.recipe
         synthetic = Synthetic(self.layout, recipe.parametrization, recipe.learned_labels)
-        problem = Problem(self.train, self.network, self.layout, self.compute, experts=self.experts)
+        problem = self.problem(self.experts)
         # refused before a network is trained for the start
         recipe.objective.check(problem)
         if self.start is not None:
@@ -129,6 +131,10 @@ class Plan:
             self.request.average,
             recipe.penalty,
         )
+
+    def problem(self, experts: Trajectories | None) -> Problem:
+        """Return what the objective may read, with the trajectories that it follows, if any."""
+        return Problem(self.train, self.network, self.layout, self.compute, experts=experts)
 
     def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
         """Fill the set as the recipe says."""
@@ -290,7 +296,9 @@ def _experts(
             f"--network {network.name} -o experts' and the same options of reading, then give "
             "--experts experts"
         )
-    return open_experts(request.experts, network, splits.train.preprocessing)
+    experts = open_experts(request.experts, network, splits.train.preprocessing)
+    check_images(experts.folder, experts.header, splits.train)
+    return experts
 
 
 def hold_out(

@@ -106,6 +106,8 @@ def outer(
     (gradient,) = torch.autograd.grad(inner, theta, create_graph=True)
     residual = gradient - settings.projector @ gradient
     size = residual.abs().sum() if settings.norm == "l1" else (residual**2).sum() ** 0.5
+    if settings.norm == "relative":
+        size = size / (gradient**2).sum() ** 0.5
 
     # the distance is at the student as it is, whatever brought it there
     frozen = weights(theta.detach(), settings.shapes)

@@ -10,6 +10,7 @@ from attar.benching.options import COMPONENTS, for_slimming
 from attar.benching.slimming import LEARNING, LENGTHS
 from attar.benching.suite import MethodEntry, Suite
 from attar.errors import BadRequest, unknown
+from attar.experts.request import ExpertsRequest
 from attar.recipes import METHODS, Recipe, Task
 
 # what a slimming shares with the first condensation of its row
@@ -36,7 +37,7 @@ def experts_of(suite: Suite, entry: MethodEntry) -> dict[str, Any] | None:
     """Return the options of `attar experts` for those that a row follows; None where it needs none.
 
     Raises:
-        BadRequest: the suite does not say how they are trained.
+        BadRequest: the suite does not say how they are trained, or as no training can be.
     """
     if not usual(entry.method).objective.follows_experts or "experts" in entry.options:
         return None
@@ -45,6 +46,10 @@ def experts_of(suite: Suite, entry: MethodEntry) -> dict[str, Any] | None:
             f"suite {suite.name}: method {entry.name!r} follows expert trajectories; say how they "
             "are trained, such as 'experts: {count: 20, epochs: 7}'"
         )
+    try:
+        ExpertsRequest(**suite.experts)
+    except BadRequest as error:
+        raise BadRequest(f"suite {suite.name}: experts: {error}") from None
     return dict(suite.experts)
 
 

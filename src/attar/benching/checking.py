@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attar.benching.cells import Making, Measuring
+from attar.benching.experts import Promised
 from attar.benching.making import Slimming
 from attar.benching.suite import DatasetEntry, Suite
 from attar.data import SOURCES, Splits, as_splits
@@ -16,7 +17,7 @@ from attar.plan import make_plan
 from attar.recipes import METHODS, Method, Task
 from attar.recipes.slimming import SLIMMER
 from attar.settling import settle
-from attar.slimming.plans import slimmable_methods
+from attar.slimming.plans import refuse_experts, slimmable_methods
 
 # names that published settings are known by
 _NAMED = tuple(name for name, source in SOURCES.items() if not source.argument)
@@ -101,7 +102,9 @@ def _check(making: Making, splits: Splits) -> None:
     """Refuse what cannot be made of the data, or of the set before it."""
     if not isinstance(making, Slimming):
         later = making.experts is not None
-        make_plan(making.request(), splits, making.reading, experts_later=later)
+        plan = make_plan(making.request(), splits, making.reading, experts_later=later)
+        if making.experts is not None:
+            plan.recipe.objective.check(plan.problem(Promised.of(making.experts)))
         return
     request = making.slim_request()
     if request.card is not None:
@@ -120,6 +123,7 @@ def _slimmer(name: str) -> Method:
         return SLIMMER
     if name not in slimmable_methods():
         raise unknown("method (slim)", name, slimmable_methods())
+    refuse_experts(name)
     return METHODS[name]
 
 

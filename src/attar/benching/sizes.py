@@ -148,8 +148,8 @@ def _changed(suite: Suite, change: Size) -> Suite:
         "methods": methods,
         "options": options | change.options | length,
     }
-    if suite.experts is not None:
-        new["experts"] = suite.experts | (change.experts or {})
+    if suite.experts is not None or change.experts is not None:
+        new["experts"] = {**(suite.experts or {}), **(change.experts or {})}
     for name in ("budgets", "networks", "seeds", "repeats", "width"):
         if getattr(change, name) is not None:
             new[name] = getattr(change, name)

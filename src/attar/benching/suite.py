@@ -18,6 +18,7 @@
     evaluation: {card: dsa-1000, epochs: 1000}       # left out: every method's own card
     options: {validation: 0}          # for every method
     slimming: {ways: [learning-based, learning-free], iterations: 2000, options: {lr: 0.01}}
+    experts: {count: 100, epochs: 50} # options of 'attar experts', for methods that follow any
     whole: true                       # also the networks trained on all real images
     skip:                             # cells that the table does not have
       - {dataset: tiny_imagenet, budget: 50}
@@ -37,6 +38,7 @@
         width: 32                     # of every network that has one, in both
         minutes: 2                    # or iterations; for every method that makes updates
         slimming: {minutes: 1}        # or iterations; left out: as long as the sets above
+        experts: {count: 4, epochs: 22}
         epochs: 100
         options: {average: 0.95}
         shrinks: anything else to be told beside the table
@@ -44,6 +46,10 @@
 With ``slimming``, or a list of its ways alone, every row that is learnt is also slimmed from its
 largest set along the falling budgets, each set from the one before. A method's ``slim`` holds
 options of `attar slim` of its own; ``slim: false`` leaves it out.
+
+A method that follows expert trajectories, such as ``mtt``, needs ``experts``, or a folder of them
+as its own option ``experts``. Those of the suite are trained once for each dataset, network and
+whitening.
 
 The dataset's name says which published settings apply, so a file is named like its dataset
 (``npz:cifar10.npz``). A published figure is looked up under a method's ``published`` name, by

@@ -126,19 +126,20 @@ def _say(text: str) -> None:
 
 def _make(making: Making, folder: Folder, order: Order) -> None:
     folder.prepare(making)
-    start = time.perf_counter()
     files: dict[str, Any] = {
         "output": folder.set_path(making),
         "resume": True,
         "checkpoint_seconds": order.checkpoint_seconds,
     }
+    if making.experts is not None:
+        files["experts"] = trained(making, folder, order.data_dir, _say)
+    # the experts serve other sets, too, and do not count
+    start = time.perf_counter()
     try:
         if isinstance(making, Slimming):
             before = folder.set_path(making.before)
             slimming.carry_out(before, making.slim_request(**files), lambda size: _Lines())
         else:
-            if making.experts is not None:
-                files["experts"] = trained(making, folder, order.data_dir)
             request, reading = making.request(**files), making.reading
             carry_out(request, making.source, _Lines(), data_dir=order.data_dir, **reading)
     finally:

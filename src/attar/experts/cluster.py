@@ -64,6 +64,9 @@ class _Tasks:
         for group in self.work.groups():
             if len(self._running) >= most:
                 return
+            # a claim does not tell where the file system has no locks
+            if any(tuple(group) == claimed.experts for claimed in self._running.values()):
+                continue
             if all(path_of(self.work.folder, expert).exists() for expert in group):
                 continue
             claimed = claim(self.work.folder, group)

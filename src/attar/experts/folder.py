@@ -82,6 +82,11 @@ def settle_folder(plan: Plan) -> Plan:
             return plan
         refuse_others(folder, there, work.header)
         ExpertStore(folder, there, numbers(folder)).check()
+        if work.count > max(numbers(folder), default=work.count) + 1:
+            # the command makes those that are added, too
+            command = {"command": work.header.provenance["command"]}
+            there = there.model_copy(update={"provenance": there.provenance | command})
+            there.save(folder)
     return dataclasses.replace(plan, work=dataclasses.replace(work, header=there))
 
 

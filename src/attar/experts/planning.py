@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ import torch
 
 import attar
 from attar import compute as computing
-from attar.data import SOURCES, LabelledImages, Splits, classes_text
+from attar.data import SOURCES, Splits, classes_text
 from attar.data.augment_variants import read_strategy
 from attar.errors import BadRequest
 from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.experts.folder import folder_of, header_in
 from attar.experts.header import Header, inputs_of, shapes_of
+from attar.experts.images import digest_of
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import numbers
 from attar.experts.work import DTYPES, Work
@@ -128,16 +128,6 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
         request.checkpoint_seconds,
     )
     return Plan(request, splits.source, network, work)
-
-
-def digest_of(data: LabelledImages) -> str:
-    """Return a digest of images and labels, as they are before preprocessing."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((data.images.shape, str(data.images.dtype), data.prepared)).encode())
-    for part in data.images.split(4096):
-        digest.update(part.cpu().contiguous().numpy().data)
-    digest.update(data.labels.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def said(reading: Mapping[str, Any]) -> dict[str, Any]:

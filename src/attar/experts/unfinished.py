@@ -113,8 +113,11 @@ def remove_leftovers(folder: Path, experts: Sequence[int]) -> None:
 
 def remove_unfinished(folder: Path, experts: Sequence[int] | None = None) -> None:
     """Remove what was kept of some experts in training; None for all."""
-    paths = [path for path, _ in _there(folder)]
-    for path in paths if experts is None else [unfinished_path(folder, experts)]:
+    if experts is None:
+        paths = [path for path, _ in _there(folder)]
+    else:
+        paths = [unfinished_path(folder, experts)]
+    for path in paths:
         path.unlink(missing_ok=True)
 
 

@@ -243,7 +243,8 @@ class _Course:
             row = torch.cat(parts)
             self.snapshots[place, midway.epochs] = row
             if not bool(torch.isfinite(self.snapshots[place, midway.epochs]).all()):
-                remove_unfinished(self._work.folder, self._experts)
+                if self._keeps:
+                    remove_unfinished(self._work.folder, self._experts)
                 raise _diverged(self._work, expert, midway.epochs, row)
 
 

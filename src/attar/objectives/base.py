@@ -17,6 +17,7 @@ from torch import Tensor
 
 from attar.compute import Compute
 from attar.data.images import LabelledImages
+from attar.errors import BadRequest
 from attar.networks import Network
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
@@ -74,6 +75,24 @@ class Problem:
     def mixes_samples(self) -> bool:
         """Whether the network in training mode lets images of a batch affect each other."""
         return self.network.mixes_samples()
+
+
+def experts_of(problem: Problem, method: str = "the objective") -> Trajectories:
+    """Return the experts of a problem.
+
+    Args:
+        problem: what an objective may read.
+        method: what follows them, in words.
+
+    Raises:
+        BadRequest: there are none.
+    """
+    if problem.experts is None:
+        raise BadRequest(
+            f"{method} needs trajectories of networks trained on the real data, and there are "
+            "none; make some with 'attar experts' and give --experts"
+        )
+    return problem.experts
 
 
 @dataclass(frozen=True)

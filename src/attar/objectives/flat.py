@@ -70,10 +70,12 @@ class FlatLoss:
         module: any drawn network; gives the structure.
         loss: of one image; a name in `LOSSES`.
         compute: device, precision, compilation.
+        mixes: whether images of a batch affect each other, so that it cannot come in parts.
     """
 
-    def __init__(self, module: nn.Module, loss: str, compute: Compute) -> None:
-        self.mixes = _without_running_statistics(module.train())
+    def __init__(self, module: nn.Module, loss: str, compute: Compute, mixes: bool) -> None:
+        _drop_running_statistics(module.train())
+        self._mixes = mixes
         self._network = Functional(module, "forward", compute)
         self._loss = LOSSES[loss]
         self._compute = compute
@@ -130,8 +132,9 @@ class FlatLoss:
             images: B×C×H×W network inputs.
             labels: B×K.
             direction: v, P values.
-            gradient: whether g is wanted, too; without it less is computed.
-            parameters: whether the derivative for the parameters is wanted, likewise.
+            gradient: whether g is wanted, too; without it a compiled function computes less.
+            parameters: whether the derivative for the parameters is wanted, too; without it less
+                is computed.
         """
         found = [
             self._pulled(flat, self._buffers, *part, direction, gradient, parameters)
@@ -146,13 +149,8 @@ class FlatLoss:
             torch.cat(label)[:count],
         )
 
-    def mean(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss with its graph, not compiled; for differentiating further."""
-        shares = images.new_full((len(images),), 1 / len(images))
-        return self._mean(flat, self._buffers, images, labels, shares)
-
     def _parts(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        size = len(images) if self.mixes else min(self._compute.graph_chunk, len(images))
+        size = len(images) if self._mixes else min(self._compute.graph_chunk, len(images))
         for part, truth, shares in parts(images, labels, size):
             yield self._compute.lay_out(part), truth, shares
 
@@ -193,7 +191,7 @@ def flat_loss(problem: Problem, loss: str) -> FlatLoss:
     name = f"flat {loss}"
     if name not in problem.cache:
         module = problem.network.draw(Key(0), problem.compute.device)
-        problem.cache[name] = FlatLoss(module, loss, problem.compute)
+        problem.cache[name] = FlatLoss(module, loss, problem.compute, problem.mixes_samples)
     return problem.cache[name]
 
 
@@ -211,7 +209,7 @@ def refuse_without_second_derivatives(problem: Problem, loss: str, method: str) 
     plain = dataclasses.replace(problem.compute, compile=False)
     module = problem.network.draw(Key(0), plain.device)
     student = torch.cat([tensor.detach().flatten() for tensor in module.parameters()])
-    flat = FlatLoss(module, loss, plain)
+    flat = FlatLoss(module, loss, plain, problem.mixes_samples)
     # two images: batch normalization takes no single value
     images = torch.zeros(2, *problem.layout.shape, device=plain.device)
     labels = torch.zeros(2, problem.layout.classes, device=plain.device)
@@ -224,13 +222,12 @@ def refuse_without_second_derivatives(problem: Problem, loss: str, method: str) 
         ) from error
 
 
-def _without_running_statistics(module: nn.Module) -> bool:
-    """Let batch normalization use the batch alone, in place; tell whether there is any.
+def _drop_running_statistics(module: nn.Module) -> None:
+    """Let batch normalization use the batch alone, in place.
 
     Running statistics are no part of a trajectory, and are not used in training mode.
     """
-    found = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
-    for layer in found:
-        layer.track_running_stats = False
-        layer.running_mean = layer.running_var = layer.num_batches_tracked = None
-    return bool(found)
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.track_running_stats = False
+            layer.running_mean = layer.running_var = layer.num_batches_tracked = None

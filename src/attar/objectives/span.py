@@ -64,14 +64,46 @@ def spanned(snapshots: Tensor, kind: str) -> Span:
     return Span((orthonormal @ turned[:, counted]).T.float().contiguous())
 
 
-def _absolute(residual: Tensor) -> tuple[Tensor, Tensor]:
-    return residual.abs().sum(), residual.sign()
+@dataclass(frozen=True)
+class Size:
+    """How large a residual is, with slopes for the residual and for the vector it is of.
+
+    Args:
+        value: a scalar.
+        residual: the slope for the residual, the vector held fixed; P values.
+        vector: the slope for the vector, the residual held fixed; None for 0.
+    """
+
+    value: Tensor
+    residual: Tensor
+    vector: Tensor | None = None
 
 
-def _euclidean(residual: Tensor) -> tuple[Tensor, Tensor]:
-    size = torch.linalg.vector_norm(residual)
-    return size, residual / size.clamp_min(torch.finfo(size.dtype).tiny)
+def _absolute(residual: Tensor, vector: Tensor) -> Size:
+    del vector
+    return Size(residual.abs().sum(), residual.sign())
 
 
-# a vector → its norm, and the norm's slope there (0 where it has none)
-NORMS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {"l1": _absolute, "l2": _euclidean}
+def _euclidean(residual: Tensor, vector: Tensor) -> Size:
+    del vector
+    length, unit = _length_and_unit(residual)
+    return Size(length, unit)
+
+
+def _relative(residual: Tensor, vector: Tensor) -> Size:
+    (length, unit), (whole, along) = _length_and_unit(residual), _length_and_unit(vector)
+    whole = whole.clamp_min(torch.finfo(whole.dtype).tiny)
+    return Size(length / whole, unit / whole, -(length / whole**2) * along)
+
+
+def _length_and_unit(vector: Tensor) -> tuple[Tensor, Tensor]:
+    length = torch.linalg.vector_norm(vector)
+    return length, vector / length.clamp_min(torch.finfo(length.dtype).tiny)
+
+
+# a residual and the vector that it is of → its norm; 0 for a slope where there is none
+NORMS: dict[str, Callable[[Tensor, Tensor], Size]] = {
+    "l1": _absolute,
+    "l2": _euclidean,
+    "relative": _relative,
+}

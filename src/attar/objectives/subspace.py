@@ -18,7 +18,7 @@ from torch import Tensor
 from attar.data.augment import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
-from attar.objectives.base import Match, Objective, Problem, State, Trajectories
+from attar.objectives.base import Match, Objective, Problem, State, experts_of
 from attar.objectives.distribution import DistributionMatching, training_embedding
 from attar.objectives.flat import (
     LOSSES,
@@ -45,7 +45,7 @@ class SubspaceProjection(Objective):
     G sees the set as networks in training do, every image with augmentation parameters of its own;
     distribution matching augments real and synthetic images of a class alike. Batch normalization
     uses the statistics of the batch. Binary cross-entropy is the mean over classes and images; the
-    norm is of all P values, summed (``l1``) or Euclidean (``l2``); class means of features are
+    norm is of all P values; class means of features are
     compared as in `DistributionMatching`, summed over features, but averaged over classes.
 
     Args:
@@ -56,7 +56,9 @@ class SubspaceProjection(Objective):
         projection: β, weight of the norm; 0 leaves it out.
         matching: weight of distribution matching; 0 leaves it out.
         span: ``snapshots`` spans the snapshots themselves, ``differences`` those from the first.
-        norm: ``l1``, as equation 7 is printed, or ``l2``, as the paper's text has it.
+        norm: ``l1``, as equation 7 is printed; ``l2``, as the paper's text has it; or
+            ``relative``, the l2 norm divided by that of G: the sine of the angle between G and the
+            subspace, which a smaller G does not lower.
         loss: ``binary_cross_entropy``, as printed, or ``cross_entropy``; of the student.
         batch_real: real images per class and step; a smaller class gives all it has.
         augment: siamese operations joined by ``_``, or ``none``.
@@ -99,12 +101,7 @@ class SubspaceProjection(Objective):
 
     def check(self, problem: Problem) -> None:
         """Refuse missing or short trajectories, and networks that cannot go both ways."""
-        experts = problem.experts
-        if experts is None:
-            raise BadRequest(
-                "expert subspace projection needs trajectories of networks trained on the real "
-                "data, and there are none; make some with 'attar experts' and give --experts"
-            )
+        experts = experts_of(problem, "expert subspace projection")
         if self.length > experts.epochs:
             raise BadRequest(
                 f"length {self.length}: the experts were trained for {experts.epochs} epochs; set "
@@ -148,12 +145,15 @@ class SubspaceProjection(Objective):
         found = self._means_matched(images, problem, flat, student, key)
         if not self.projection:
             return dataclasses.replace(found, kept=kept)
-        size, slope = NORMS[self.norm](gradient - kept["projected"])
-        direction = self.projection * span.beside(slope)
-        back = flat.pull(student, seen.detach(), labels, direction)
+        size = NORMS[self.norm](gradient - kept["projected"], gradient)
+        slope = span.beside(size.residual)
+        direction = self.projection * (slope if size.vector is None else slope + size.vector)
+        back = flat.pull(
+            student, seen.detach(), labels, direction, gradient=False, parameters=False
+        )
         (own,) = torch.autograd.grad(seen, leaf, back.images)
         image = own if found.images is None else own + found.images
-        return Match(found.loss + self.projection * size, image, back.labels, kept=kept)
+        return Match(found.loss + self.projection * size.value, image, back.labels, kept=kept)
 
     def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
         """Return the student one projected step on (equation 6), or at the start of a segment."""
@@ -200,7 +200,7 @@ class SubspaceProjection(Objective):
 
     def _begun(self, problem: Problem, key: Key) -> State:
         """Return the state at the start of a segment drawn from ``key`` (Algorithm 1)."""
-        experts = _experts(problem)
+        experts = experts_of(problem)
         starts = self.max_start or experts.epochs - self.length + 1
         generator = key.fold("segment").generator()
         expert = int(torch.randint(experts.count, (), generator=generator))
@@ -215,7 +215,7 @@ class SubspaceProjection(Objective):
         if known == which:
             return span
         expert, start = state["expert"], state["start"]
-        span = spanned(_experts(problem).segment(expert, start, self.length), self.span)
+        span = spanned(experts_of(problem).segment(expert, start, self.length), self.span)
         if not len(span.basis):
             raise RunFailed(
                 f"epochs {start} to {start + self.length} of expert {expert} span nothing: its "
@@ -225,11 +225,6 @@ class SubspaceProjection(Objective):
         span = Span(span.basis.to(problem.compute.device))
         problem.cache["expert span"] = (which, span)
         return span
-
-
-def _experts(problem: Problem) -> Trajectories:
-    assert problem.experts is not None
-    return problem.experts
 
 
 def _embedding_tensors(problem: Problem, flat: FlatLoss, student: Tensor) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from attar.data.augment import parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
-from attar.objectives.base import Match, Objective, Problem, State, Trajectories
+from attar.objectives.base import Match, Objective, Problem, State, Trajectories, experts_of
 from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
 from attar.objectives.unrolling import UNROLLS, Steps
 from attar.rng import Key
@@ -80,12 +80,7 @@ class TrajectoryMatching(Objective):
 
     def check(self, problem: Problem) -> None:
         """Refuse missing or short trajectories, and networks without second derivatives."""
-        experts = problem.experts
-        if experts is None:
-            raise BadRequest(
-                "trajectory matching needs trajectories of networks trained on the real data, and "
-                "there are none; make some with 'attar experts' and give --experts"
-            )
+        experts = experts_of(problem, "trajectory matching")
         last = self.max_start - 1 + self.expert_epochs
         if last > experts.epochs:
             raise BadRequest(
@@ -137,7 +132,7 @@ class TrajectoryMatching(Objective):
         if not lr > 0:
             raise RunFailed(
                 f"the learnt step size fell to {lr:g}, and must stay above 0. Start it higher "
-                f"(--set lr_teacher={2 * self.lr_teacher:g}), or try a lower --lr"
+                f"(--set lr_teacher={2 * self.lr_teacher:g})"
             )
         followed = state["followed"] + 1
         if followed < len(state["order"]):
@@ -162,13 +157,11 @@ class TrajectoryMatching(Objective):
 
     def _ends(self, problem: Problem, expert: int, key: Key) -> tuple[Tensor, Tensor]:
         """Return an expert's parameters at t and at t + M."""
-        assert problem.experts is not None
+        experts = experts_of(problem)
         start = int(torch.randint(self.max_start, (), generator=key.fold("start").generator()))
         end = start + self.expert_epochs
         device = problem.compute.device
-        first, target = (
-            problem.experts.segment(expert, epoch, 0)[0].to(device) for epoch in (start, end)
-        )
+        first, target = (experts.segment(expert, epoch, 0)[0].to(device) for epoch in (start, end))
         if not (first - target).square().sum() > 0:
             raise RunFailed(
                 f"expert {expert} did not move from epoch {start} to {end}, so there is nothing to "
@@ -185,5 +178,4 @@ class TrajectoryMatching(Objective):
 
 
 def _order(problem: Problem, key: Key) -> Tensor:
-    assert problem.experts is not None
-    return torch.randperm(problem.experts.count, generator=key.fold("experts").generator())
+    return torch.randperm(experts_of(problem).count, generator=key.fold("experts").generator())

@@ -7,6 +7,7 @@ import dataclasses
 from attar import compute as computing
 from attar.artefact import Artefact, whitening_tensors
 from attar.data import Splits
+from attar.errors import BadRequest
 from attar.networks import make
 from attar.plan import Plan, make_plan, place, sent_pixels
 from attar.recipes import METHODS, Task
@@ -83,6 +84,22 @@ def _source(artefact: Artefact) -> str:
 def _reading(artefact: Artefact) -> dict[str, object]:
     reading = artefact.card.provenance.get("reading")
     return dict(reading) if isinstance(reading, dict) else {}
+
+
+def refuse_experts(method: str) -> None:
+    """Refuse a method that follows networks trained on the real data.
+
+    Raises:
+        BadRequest: it does.
+    """
+    if method not in METHODS:
+        return
+    usual = METHODS[method].recipe(Task("cifar10", 10, (3, 32, 32), 10))
+    if usual.objective.follows_experts:
+        raise BadRequest(
+            f"--method {method}: it follows expert trajectories, and a set alone has none; slim "
+            "with another method, such as dm"
+        )
 
 
 def slimmable_methods() -> list[str]:

@@ -17,7 +17,7 @@ from attar.listening import Listener
 from attar.recipes import METHODS
 from attar.request import Request
 from attar.slimming.keeping import keep
-from attar.slimming.plans import plan_for, slimmable_methods
+from attar.slimming.plans import plan_for, refuse_experts, slimmable_methods
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import check_smaller
 
@@ -99,6 +99,7 @@ def carry_out(
                 "artefact, use --random"
             )
         raise unknown("method", request.method, slimmable_methods())
+    refuse_experts(request.method)
     artefact = source if isinstance(source, Artefact) else load(source)
     name = _UNNAMED if isinstance(source, Artefact) else Path(source).name
     check_smaller(artefact, request.sizes())

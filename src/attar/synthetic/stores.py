@@ -144,6 +144,11 @@ def dense_values(item: tuple[int, ...]) -> int:
 
 
 def low_rank_values(item: tuple[int, ...], rank: int) -> int:
-    """Return how many values the factors of a row store."""
+    """Return how many values the factors of a row store.
+
+    Raises:
+        BadRequest: the row has no height and width, or the rank is out of range.
+    """
+    check_rank(rank, item)
     *lead, height, width = item
     return math.prod(lead) * rank * (height + width)

@@ -1,0 +1,57 @@
+"""Whether experts were trained on the images that a set is condensed from."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+
+from attar.data import LabelledImages
+from attar.errors import BadRequest
+from attar.experts.header import Header
+
+
+def digest_of(data: LabelledImages) -> str:
+    """Return a digest of images and labels, as they are before preprocessing."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((data.images.shape, str(data.images.dtype), data.prepared)).encode())
+    for part in data.images.split(4096):
+        digest.update(part.cpu().contiguous().numpy().data)
+    digest.update(data.labels.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def check_images(folder: Path, header: Header, train: LabelledImages) -> None:
+    """Refuse experts of other classes, and warn of those that saw other images of the same ones.
+
+    A part of the images that the experts saw may be meant; other classes, or the same in another
+    order, would be matched to the wrong outputs.
+
+    Args:
+        folder: of the store, for messages.
+        header: of the store.
+        train: the images to condense, before any are held out.
+
+    Raises:
+        BadRequest: images and classes differ.
+    """
+    if not header.data or header.data == digest_of(train):
+        return
+    told = header.provenance
+    there, wanted = told.get("classes"), list(train.class_names)
+    if there is not None and there != wanted:
+        raise BadRequest(
+            f"--experts {folder}: these were trained on the classes {_listed(there)}, not on "
+            f"{_listed(wanted)}; condense the same classes in the same order, or train others"
+        )
+    warnings.warn(
+        f"--experts {folder}: these were trained on other images ({told.get('images')} of "
+        f"{told.get('source')}, here {len(train)}); if that is not meant, train others with the "
+        "same options of reading",
+        stacklevel=2,
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
