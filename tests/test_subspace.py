@@ -1,7 +1,6 @@
-import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from attar.synthetic import Decoded, LowRank, Parametrization, Pixels, Tiled, fr
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
 from catalogue import COMPUTE, TinyExperts, tiny_data, tiny_problem, tiny_run
 from references import augmentation, subspace
+from saved_bytes import SavedBytes, counts_saved_bytes
 
 KEY = Key(3).fold("step", 0)
 REAL = 6  # between the sizes of the classes: the last one has three images
@@ -354,37 +354,7 @@ def test_no_gradient_flows_through_the_update_of_the_student() -> None:
     assert float((through - wanted).norm() / wanted.norm()) > 1e-2
 
 
-class SavedBytes:
-    """Bytes that autograd holds for backward passes: now, and the most at once."""
-
-    def __init__(self) -> None:
-        self.now = self.most = 0
-
-    @contextlib.contextmanager
-    def counting(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Count inside the block, in transforms of `torch.func` as well."""
-        count = self
-
-        class Held:
-            def __init__(self, tensor: Tensor) -> None:
-                self.tensor, self.bytes = tensor, tensor.numel() * tensor.element_size()
-                count.now += self.bytes
-                count.most = max(count.most, count.now)
-
-            def __del__(self) -> None:
-                count.now -= self.bytes
-
-        with monkeypatch.context() as patch:
-            # transforms refuse hooks, since these might change what is saved; ours only look
-            patch.setattr(
-                torch.autograd.graph,
-                "disable_saved_tensors_hooks",
-                lambda message: contextlib.nullcontext(),
-            )
-            with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
-                yield
-
-
+@counts_saved_bytes
 def test_saved_tensors_do_not_grow_with_the_inner_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = tiny_problem(tiny_data(3))
     most = {}

@@ -1,8 +1,6 @@
 """Trajectory matching: gradients beside a float64 graph, memory, experts, recipes."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +24,7 @@ from attar.synthetic import LowRank, Pixels
 from attar.tensors import flatten, unflatten
 from catalogue import COMPUTE, TinyExperts, tiny_data, tiny_problem, tiny_run
 from references import trajectory
+from saved_bytes import SavedBytes, counts_saved_bytes
 
 KEY = Key(3).fold("step", 0)
 LR = 0.3
@@ -176,38 +175,7 @@ def test_detaching_changes_nothing_but_what_steps_have_on_later_ones() -> None:
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-5 * float(one.abs().max())) is same
 
 
-class SavedBytes:
-    """The bytes of tensors that autograd keeps for a way back: now, and the most so far."""
-
-    def __init__(self) -> None:
-        self.now = self.most = 0
-
-    @contextlib.contextmanager
-    def counting(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Count inside the block."""
-        count = self
-
-        class Held:
-            def __init__(self, tensor: Tensor) -> None:
-                self.tensor = tensor
-                self.bytes = tensor.numel() * tensor.element_size()
-                count.now += self.bytes
-                count.most = max(count.most, count.now)
-
-            def __del__(self) -> None:
-                count.now -= self.bytes
-
-        with monkeypatch.context() as patch:
-            # transforms refuse hooks, since these might change what is saved; ours only look
-            patch.setattr(
-                torch.autograd.graph,
-                "disable_saved_tensors_hooks",
-                lambda message: contextlib.nullcontext(),
-            )
-            with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
-                yield
-
-
+@counts_saved_bytes
 def test_what_is_kept_for_the_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = tiny_problem(tiny_data(3), 2, "convnet2:width=16")
     most: dict[str, dict[int, int]] = {unroll: {} for unroll in UNROLLS}
