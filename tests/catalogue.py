@@ -5,6 +5,7 @@ it with everything else.
 """
 
 import dataclasses
+from typing import Any
 
 import torch
 
@@ -98,6 +99,29 @@ class TinyExperts:
         generator = torch.Generator().manual_seed(expert)
         drift = torch.randn(self.epochs + 1, len(first), generator=generator).cumsum(dim=0)
         return (first + 0.01 * drift)[start : start + length + 1]
+
+
+class _Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        return values * 2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor:
+        return slope * 2
+
+
+class OnceDifferentiable(torch.nn.Module):
+    """A network for 1×8×8 images of 3 classes without second derivatives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Linear(64, 8)
+        self.head = torch.nn.Linear(8, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(_Doubled.apply(self.body(images.flatten(1))))
 
 
 def prepared_data(data: LabelledImages | None = None) -> LabelledImages:

@@ -20,7 +20,7 @@ from attar.objectives.gradient import network_tensors
 from attar.rng import Key
 from attar.synthetic import LowRank
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
-from catalogue import COMPUTE, CPU, tiny_data, tiny_problem, tiny_run
+from catalogue import COMPUTE, CPU, OnceDifferentiable, tiny_data, tiny_problem, tiny_run
 from references import augmentation, gradient
 
 KEY = Key(3).fold("step", 0)
@@ -836,26 +836,7 @@ def test_a_network_from_a_file_has_its_order_and_layout(distance: str, tmp_path:
 
 
 def test_a_network_without_second_derivatives_is_refused() -> None:
-    class Once(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            return x * 2
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable
-        def backward(ctx: Any, slope: Tensor) -> Tensor:
-            return slope * 2
-
-    class Net(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = torch.nn.Linear(64, 8)
-            self.head = torch.nn.Linear(8, 3)
-
-        def forward(self, images: Tensor) -> Tensor:
-            return self.head(Once.apply(self.body(images.flatten(1))))
-
     problem = tiny_problem()
-    problem = dataclasses.replace(problem, network=make(Net, 1, (8, 8), 3))
+    problem = dataclasses.replace(problem, network=make(OnceDifferentiable, 1, (8, 8), 3))
     with pytest.raises(BadRequest, match="second derivatives"):
         GradientMatching().check(problem)

@@ -24,7 +24,7 @@ from attar.recipes import METHODS, Recipe, Task
 from attar.rng import Key
 from attar.synthetic import Decoded, LowRank, Parametrization, Pixels, Tiled, from_description
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
-from catalogue import COMPUTE, TinyExperts, tiny_data, tiny_problem, tiny_run
+from catalogue import COMPUTE, OnceDifferentiable, TinyExperts, tiny_data, tiny_problem, tiny_run
 from references import augmentation, subspace
 from saved_bytes import SavedBytes, counts_saved_bytes
 
@@ -523,26 +523,7 @@ def test_experts_that_training_did_not_move_are_refused() -> None:
 
 
 def test_a_network_that_cannot_be_differentiated_twice_is_refused() -> None:
-    class Once(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, values: Tensor) -> Tensor:
-            return values * 2
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable
-        def backward(ctx: Any, slope: Tensor) -> Tensor:
-            return slope * 2
-
-    class Net(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = torch.nn.Linear(64, 8)
-            self.head = torch.nn.Linear(8, 3)
-
-        def forward(self, images: Tensor) -> Tensor:
-            return self.head(Once.apply(self.body(images.flatten(1))))
-
-    network = make(Net, 1, (8, 8), 3)
+    network = make(OnceDifferentiable, 1, (8, 8), 3)
     problem = dataclasses.replace(tiny_problem(), network=network, experts=TinyExperts(network))
     with pytest.raises(BadRequest, match="second derivatives"):
         PLAIN.check(problem)

@@ -62,11 +62,16 @@ def check_writable(path: Path, option: str = "-o", example: str = "set.safetenso
     path = Path(path)
     if path.is_dir():
         raise BadRequest(f"{option} {path} is a directory; name a file, such as {path / example}")
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
+    folder = nearest(path.parent)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise BadRequest(f"{option} {path}: {folder} is not a folder that can be written to")
+
+
+def nearest(path: Path) -> Path:
+    """Return the path itself where it is there, else the nearest above it that is."""
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 @contextlib.contextmanager

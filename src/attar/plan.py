@@ -19,6 +19,7 @@ from attar.budget import FLOAT32_BYTES, Ledger
 from attar.compute import Compute
 from attar.coresets import Selector
 from attar.data import SOURCES, LabelledImages, Splits, classes_text
+from attar.data.placing import place
 from attar.data.reading import Watch
 from attar.engine import Run
 from attar.errors import BadRequest, unknown
@@ -330,15 +331,6 @@ def check_against_data(limit: int | None, layout: Layout, train: LabelledImages)
             f"--images-per-class {layout.per_class}: {rows} images are more than the "
             f"{len(train)} training images of {train.name}; ask for less"
         )
-
-
-def place(train: LabelledImages, compute: Compute) -> LabelledImages:
-    """Put the images on the device when they fit into half of its free memory."""
-    if compute.device.type != "cuda":
-        return train
-    free, _ = torch.cuda.mem_get_info(compute.device)
-    size = train.images.numel() * train.images.element_size()
-    return train.to(compute.device) if size * 2 < free else train
 
 
 def sent_pixels(recipe: Recipe, layout: Layout, train: LabelledImages, request: Request) -> float:

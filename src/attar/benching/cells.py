@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attar.benching.chains import chains, experts_of, makes_updates, usual, ways_of
+from attar.benching.chains import chains, experts_of, makes_updates, ways_of
 from attar.benching.making import (
     Making,
     making_from,
@@ -19,6 +19,7 @@ from attar.benching.suite import BudgetEntry, DatasetEntry, MethodEntry, Suite
 from attar.errors import BadRequest
 from attar.networks.families import FAMILIES, options_of
 from attar.networks.paper_names import in_our_words
+from attar.recipes import usual
 
 WHOLE = "whole"
 _ARITHMETIC = ("device", "precision", "compile")

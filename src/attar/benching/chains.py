@@ -9,23 +9,12 @@ from attar.benching.making import FREE, LEARNED, Making, Slimming
 from attar.benching.options import COMPONENTS, for_slimming
 from attar.benching.slimming import LEARNING, LENGTHS
 from attar.benching.suite import MethodEntry, Suite
-from attar.errors import BadRequest, unknown
+from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
-from attar.recipes import METHODS, Recipe, Task
+from attar.recipes import METHODS, usual
 
 # what a slimming shares with the first condensation of its row
 _SHARED = ("network", "card", "device", "precision", "compile", "chunk")
-
-
-def usual(method: str) -> Recipe:
-    """Return a method's settings for CIFAR-10 at 10 images per class.
-
-    Raises:
-        BadRequest: no such method.
-    """
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
-    return METHODS[method].recipe(Task("cifar10", 10, (3, 32, 32), 10))
 
 
 def makes_updates(method: str) -> bool:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 
 from attar.budget import format_bytes
-from attar.cli.progress import ReadingBar, duration
+from attar.cli.progress import ReadingBar, duration, run_bar
 from attar.experts.planning import Plan
 from attar.experts.telling import ExpertListener
 
@@ -24,14 +24,7 @@ class ExpertBar(ExpertListener):
         self.trained = 0
         self._console = console
         self._reading = ReadingBar(console)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}  {task.fields[facts]}"),
-            console=console,
-        )
+        self._bar = run_bar(console)
         self._task: TaskID | None = None
         self._missing: list[int] = []
         self._epochs = 1

@@ -70,20 +70,25 @@ class ReadingBar:
             self._bar = None
 
 
+def run_bar(console: Console) -> Progress:
+    """Return a bar of a run: its share, the time so far, and the fields ``left`` and ``facts``."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}  {task.fields[facts]}"),
+        console=console,
+    )
+
+
 class ProgressBar(Listener):
     """Prints the plan and the estimate, then a bar with loss, speed and time left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._reading = ReadingBar(console)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}  {task.fields[facts]}"),
-            console=console,
-        )
+        self._bar = run_bar(console)
         self._task: TaskID | None = None
         self._images = 0
         self._accuracy = ""

@@ -15,6 +15,7 @@ from attar.experts.header import NAME, Header, read_header
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import ExpertStore, numbers, path_of
 from attar.experts.unfinished import has_unfinished, remove_unfinished
+from attar.files import nearest
 
 if TYPE_CHECKING:
     from attar.experts.planning import Plan
@@ -31,9 +32,7 @@ def folder_of(request: ExpertsRequest) -> Path:
         raise BadRequest("-o is missing: name the folder for the experts, such as -o experts")
     if folder.exists() and not folder.is_dir():
         raise BadRequest(f"-o {folder}: that is a file; name a folder")
-    there = folder
-    while not there.exists():
-        there = there.parent
+    there = nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise BadRequest(f"-o {folder}: {there} is not a folder that can be written to")
     if (request.jobs or 1) > 1 and not request.ray and not shares_work():
@@ -129,10 +128,7 @@ def _refuse_full_disk(plan: Plan) -> None:
     # a file is written beside the one that it replaces
     working = min(missing, plan.work.together * (plan.request.jobs or 1))
     needed = (missing + 2 * working) * plan.expert_bytes
-    there = folder
-    while not there.exists():
-        there = there.parent
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(nearest(folder)).free
     if fresh and folder.is_dir():
         free += sum(path_of(folder, expert).stat().st_size for expert in numbers(folder))
     if needed > free:

@@ -21,9 +21,10 @@ from attar.experts.header import Header, inputs_of, shapes_of
 from attar.experts.images import digest_of
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import numbers
-from attar.experts.work import DTYPES, Work
+from attar.experts.work import Work
 from attar.networks import Network, make
 from attar.networks.paper_names import published_convnet
+from attar.synthetic import STORAGE_TYPES
 
 # experts that train in one step on a GPU; on a CPU several at once are slower than one by one
 TOGETHER_ON_GPU = 8
@@ -56,7 +57,7 @@ class Plan:
     def expert_bytes(self) -> int:
         """The size of an expert's file."""
         header = self.work.header
-        itemsize = DTYPES[header.storage].itemsize
+        itemsize = STORAGE_TYPES[header.storage].itemsize
         return (header.epochs + 1) * self.values * itemsize + _HEADER_BYTES
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from attar import compute as computing
 from attar.data import LabelledImages
+from attar.data.placing import place
 from attar.errors import RunFailed
 from attar.evaluation import EvaluationCard, Trainer
 from attar.evaluation.learning import Midway
@@ -27,8 +28,8 @@ from attar.experts.store import path_of
 from attar.experts.unfinished import keep_unfinished, read_unfinished, remove_unfinished
 from attar.networks import Network, make
 from attar.rng import Key
+from attar.synthetic import STORAGE_TYPES
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # training images that an expert's accuracy is measured on at its end
 MEASURED = 1000
 
@@ -170,12 +171,7 @@ class Workshop:
     @cached_property
     def _images(self) -> LabelledImages:
         """The training images, on the device where they fit into half of its free memory."""
-        train = prepared(self.work.train)
-        if self.compute.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self.compute.device)
-            if 2 * train.images.numel() * train.images.element_size() < free:
-                return train.to(self.compute.device)
-        return train
+        return place(prepared(self.work.train), self.compute)
 
     @cached_property
     def _measured(self) -> LabelledImages:
@@ -201,7 +197,7 @@ class _Course:
         header = work.header
         values = sum(math.prod(shape) for shape in header.shapes.values())
         self.snapshots = torch.empty(
-            (len(experts), header.epochs + 1, values), dtype=DTYPES[header.storage]
+            (len(experts), header.epochs + 1, values), dtype=STORAGE_TYPES[header.storage]
         )
         there = read_unfinished(work.folder, header, experts) if keep else None
         self.begun = None if there is None else there[0]
@@ -237,12 +233,12 @@ class _Course:
 
     def _snap(self, midway: Midway) -> None:
         several = len(self._experts) > 1
-        for place, expert in enumerate(self._experts):
+        for row_of, expert in enumerate(self._experts):
             tensors = (midway.tensors[name] for name in self._names)
-            parts = [(one[place] if several else one).flatten().float().cpu() for one in tensors]
+            parts = [(one[row_of] if several else one).flatten().float().cpu() for one in tensors]
             row = torch.cat(parts)
-            self.snapshots[place, midway.epochs] = row
-            if not bool(torch.isfinite(self.snapshots[place, midway.epochs]).all()):
+            self.snapshots[row_of, midway.epochs] = row
+            if not bool(torch.isfinite(self.snapshots[row_of, midway.epochs]).all()):
                 if self._keeps:
                     remove_unfinished(self._work.folder, self._experts)
                 raise _diverged(self._work, expert, midway.epochs, row)
@@ -271,9 +267,5 @@ def prepared(train: LabelledImages) -> LabelledImages:
 
 
 def facts_of(made: Made) -> dict[str, Any]:
-    """Return what an expert's file tells of it.
-
-    Raises:
-        BadRequest: never; a measured accuracy is a number.
-    """
+    """Return what an expert's file tells of it."""
     return {"accuracy": round(made.accuracy, 4)}

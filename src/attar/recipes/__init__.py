@@ -1,5 +1,6 @@
 """Published methods by name, with their settings per dataset and budget."""
 
+from attar.errors import unknown
 from attar.recipes import (
     coresets,
     distribution,
@@ -24,4 +25,16 @@ METHODS: dict[str, Method] = {
     )
 }
 
-__all__ = ["METHODS", "Method", "Recipe", "Task"]
+
+def usual(method: str) -> Recipe:
+    """Return a method's settings for CIFAR-10 at 10 images per class.
+
+    Raises:
+        BadRequest: no such method.
+    """
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    return METHODS[method].recipe(Task("cifar10", 10, (3, 32, 32), 10))
+
+
+__all__ = ["METHODS", "Method", "Recipe", "Task", "usual"]

@@ -7,10 +7,11 @@ import dataclasses
 from attar import compute as computing
 from attar.artefact import Artefact, whitening_tensors
 from attar.data import Splits
+from attar.data.placing import place
 from attar.errors import BadRequest
 from attar.networks import make
-from attar.plan import Plan, make_plan, place, sent_pixels
-from attar.recipes import METHODS, Task
+from attar.plan import Plan, make_plan, sent_pixels
+from attar.recipes import METHODS, Task, usual
 from attar.recipes.slimming import SLIMMER
 from attar.request import Request
 from attar.rng import Key
@@ -92,10 +93,7 @@ def refuse_experts(method: str) -> None:
     Raises:
         BadRequest: it does.
     """
-    if method not in METHODS:
-        return
-    usual = METHODS[method].recipe(Task("cifar10", 10, (3, 32, 32), 10))
-    if usual.objective.follows_experts:
+    if method in METHODS and usual(method).objective.follows_experts:
         raise BadRequest(
             f"--method {method}: it follows expert trajectories, and a set alone has none; slim "
             "with another method, such as dm"
