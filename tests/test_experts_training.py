@@ -247,6 +247,20 @@ def test_experts_that_others_train_are_waited_for(tmp_path: Path, whole: Path) -
     assert files(tmp_path / "e") == files(whole)
 
 
+def test_two_runs_with_other_settings_do_not_share_a_folder(tmp_path: Path) -> None:
+    class Late(Recorder):
+        def started(self, *facts: Any) -> None:
+            # both have found the folder empty; this one begins later
+            trained(tmp_path / "e", epochs=2)
+
+    late = Late()
+    with pytest.raises(BadRequest, match="another run has taken the folder"):
+        trained(tmp_path / "e", listener=late)
+    assert not late.ended and not someone_works(tmp_path / "e")
+    store = trained(tmp_path / "e", epochs=2)
+    assert (store.header.epochs, store.count) == (2, 2)
+
+
 @pytest.mark.slow
 def test_several_processes_share_the_work(tmp_path: Path) -> None:
     trained(tmp_path / "whole", count=5)

@@ -13,7 +13,8 @@ from typing import Any
 
 from attar.cluster import connect, room
 from attar.errors import AttarError, RunFailed
-from attar.experts.claims import Claim, claim
+from attar.experts.claims import Claim
+from attar.experts.folder import claim_group
 from attar.experts.planning import Plan
 from attar.experts.store import path_of, save_expert
 from attar.experts.telling import ExpertListener
@@ -69,7 +70,7 @@ class _Tasks:
                 continue
             if all(path_of(self.work.folder, expert).exists() for expert in group):
                 continue
-            claimed = claim(self.work.folder, group)
+            claimed = claim_group(self.work, group)
             if claimed is not None:
                 self._running[self._train.remote(self._there, list(group))] = claimed
 

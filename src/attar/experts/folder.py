@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attar.budget import format_bytes
 from attar.errors import ArtefactError, BadRequest
-from attar.experts.claims import settling, shares_work, someone_works
+from attar.experts.claims import Claim, claim, settling, shares_work, someone_works
 from attar.experts.header import NAME, Header, read_header
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import ExpertStore, numbers, path_of
@@ -19,6 +20,7 @@ from attar.files import nearest
 
 if TYPE_CHECKING:
     from attar.experts.planning import Plan
+    from attar.experts.work import Work
 
 
 def folder_of(request: ExpertsRequest) -> Path:
@@ -87,6 +89,40 @@ def settle_folder(plan: Plan) -> Plan:
             there = there.model_copy(update={"provenance": there.provenance | command})
             there.save(folder)
     return dataclasses.replace(plan, work=dataclasses.replace(work, header=there))
+
+
+def claim_group(work: Work, experts: Sequence[int]) -> Claim | None:
+    """Return a claim on experts of a folder that is still as it was settled, else None.
+
+    Raises:
+        BadRequest: another run has made the folder its own since, before either had begun.
+        ArtefactError: what the folder holds can no longer be told.
+    """
+    claimed = claim(work.folder, experts)
+    if claimed is None:
+        return None
+    try:
+        refuse_taken(work)
+    except BaseException:
+        claimed.release()
+        raise
+    return claimed
+
+
+def refuse_taken(work: Work) -> None:
+    """Refuse a folder that another run has made its own since it was settled.
+
+    Raises:
+        BadRequest: it is for experts with other settings now.
+        ArtefactError: what it holds can no longer be told.
+    """
+    with settling(work.folder):
+        there = header_in(work.folder)
+    if there is None or there.digest != work.header.digest:
+        raise BadRequest(
+            f"-o {work.folder}: another run has taken the folder for experts with other "
+            "settings; choose another folder"
+        )
 
 
 def refuse_others(folder: Path, there: Header, wanted: Header) -> None:

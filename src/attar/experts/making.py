@@ -8,8 +8,7 @@ from typing import Any
 
 from attar.data import as_splits
 from attar.errors import Interrupted, unknown
-from attar.experts.claims import claim
-from attar.experts.folder import folder_of, settle_folder
+from attar.experts.folder import claim_group, folder_of, refuse_taken, settle_folder
 from attar.experts.planning import Plan, make_plan
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import ExpertStore, numbers, path_of, save_expert
@@ -70,6 +69,7 @@ def carry_out(
     missing = work.missing()
     if missing:
         _train(plan, missing, listener)
+        refuse_taken(work)
     clear_unfinished(work.folder)
     return ExpertStore(work.folder, work.header, numbers(work.folder))
 
@@ -123,7 +123,7 @@ def _train_one_group(workshop: Workshop, listener: ExpertListener) -> bool:
     for group in work.groups():
         if all(path_of(work.folder, expert).exists() for expert in group):
             continue
-        claimed = claim(work.folder, group)
+        claimed = claim_group(work, group)
         if claimed is None:
             continue
         try:
