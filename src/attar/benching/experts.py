@@ -19,7 +19,7 @@ from attar.experts.telling import ExpertListener
 from attar.settling import whitening_kind
 
 if TYPE_CHECKING:
-    from attar.experts.planning import Plan
+    from attar.experts.plan import Plan
 
 
 def trained(

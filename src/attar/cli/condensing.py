@@ -9,30 +9,23 @@ import tyro
 
 from attar.cli import reporting
 from attar.cli.console import err, print_json
+from attar.cli.reading import Reading, Source, reading_options
 from attar.cli.showing import card_facts, print_card
 from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.memory import keep_memory
-from attar.request import Classes, File, Folder, Request, Whole
+from attar.request import File, Request
 
 
 @dataclass(frozen=True)
 class Condense:
     """Condense a labelled image set into one small file."""
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    source: Source
     """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE or hf:NAME; 'attar sources' lists
     them."""
+    reading: Annotated[Reading, tyro.conf.arg(name="")]
     request: Annotated[Request, tyro.conf.arg(name="")]
-    data_dir: Folder = None
-    """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
-    resize: Whole = None
-    """Bring all images to this height and width in pixels."""
-    classes: Classes = None
-    """Take these classes only, in this order: names with commas between, such as cat,dog, or
-    indices where no name is a number. A number alone takes the first N."""
-    per_class: Whole = None
-    """Take at most this many training images of a class: a fixed sample, whatever the seed."""
     report: File = None
     """Also write an HTML report of the run here (without evaluation)."""
     json: bool = False
@@ -59,10 +52,7 @@ def condense(options: Condense) -> None:
             options.request,
             options.source,
             bar,
-            data_dir=options.data_dir,
-            resize=options.resize,
-            classes=options.classes,
-            per_class=options.per_class,
+            **reading_options(options.reading),
         )
     finally:
         bar.stop()

@@ -13,6 +13,7 @@ from rich.markup import escape
 from attar.cli import reporting
 from attar.cli.console import err, print_json, watcher
 from attar.cli.lists import split_networks
+from attar.cli.reading import reading_options
 from attar.cli.tables import print_rows
 from attar.files import check_writable
 from attar.memory import keep_memory
@@ -124,10 +125,7 @@ def evaluate(options: Evaluate) -> None:
             progress=teller(status, options.repeats),
             estimate=estimator(),
             say=lambda line: err.print(escape(line), highlight=False, soft_wrap=True),
-            data_dir=options.data_dir,
-            resize=options.resize,
-            classes=options.classes,
-            per_class=options.per_class,
+            **reading_options(options),
             watch=watcher(status),
         )
     data = options.data or str(artefact.card.provenance.get("source"))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from attar.cli.console import err, out, print_json
+from attar.cli.reading import Reading, Source, reading_options
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
 from attar.memory import keep_memory
-from attar.request import Classes, Folder, Whole
 
 if TYPE_CHECKING:
     from attar.experts.store import ExpertStore
@@ -25,19 +25,11 @@ class Experts:
     """Train networks on real images and keep their parameters after every epoch, for methods
     that follow them, such as mtt and esp."""
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    source: Source
     """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE or hf:NAME; 'attar sources' lists
     them."""
+    reading: Annotated[Reading, tyro.conf.arg(name="")]
     request: Annotated[ExpertsRequest, tyro.conf.arg(name="")]
-    data_dir: Folder = None
-    """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
-    resize: Whole = None
-    """Bring all images to this height and width in pixels."""
-    classes: Classes = None
-    """Take these classes only, in this order: names with commas between, such as cat,dog, or
-    indices where no name is a number. A number alone takes the first N."""
-    per_class: Whole = None
-    """Take at most this many training images of a class: a fixed sample, whatever the seed."""
     json: bool = False
     """Print one JSON object about the experts."""
 
@@ -61,10 +53,7 @@ def train(options: Experts) -> None:
             request,
             options.source,
             bar,
-            data_dir=options.data_dir,
-            resize=options.resize,
-            classes=options.classes,
-            per_class=options.per_class,
+            **reading_options(options.reading),
         )
     finally:
         bar.stop()

@@ -10,7 +10,7 @@ from rich.progress import TaskID
 
 from attar.budget import format_bytes
 from attar.cli.progress import ReadingBar, duration, run_bar
-from attar.experts.planning import Plan
+from attar.experts.plan import Plan
 from attar.experts.telling import ExpertListener
 
 # how often a line is printed where no bar can be drawn

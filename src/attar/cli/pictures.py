@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from attar.cli.reading import reading_options
 from attar.errors import BadRequest
 from attar.request import Folder, Name, Whole, option
 
@@ -110,7 +111,7 @@ def draw(wanted: Pictures) -> None:
             kinds=kinds,
             evaluations=wanted.evaluation,
             data=wanted.data,
-            reading={**reading(wanted), "watch": console.watcher(status)},
+            reading={**reading_options(wanted), "watch": console.watcher(status)},
             options=options(wanted),
             tell=teller(status),
         )
@@ -161,12 +162,6 @@ def options(wanted: Pictures) -> Any:
         precision=wanted.precision,
         compile=wanted.compile,
     )
-
-
-def reading(wanted: Any) -> dict[str, Any]:
-    """Return how the real images are read."""
-    names = ("data_dir", "resize", "classes", "per_class")
-    return {name: getattr(wanted, name) for name in names}
 
 
 def teller(status: Any) -> Any:

@@ -15,7 +15,7 @@ from attar.cluster import connect, room
 from attar.errors import AttarError, RunFailed
 from attar.experts.claims import Claim
 from attar.experts.folder import claim_group
-from attar.experts.planning import Plan
+from attar.experts.plan import Plan
 from attar.experts.store import path_of, save_expert
 from attar.experts.telling import ExpertListener
 from attar.experts.work import Made, Work, Workshop, facts_of

@@ -7,20 +7,17 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attar.budget import format_bytes
 from attar.errors import ArtefactError, BadRequest
 from attar.experts.claims import Claim, claim, settling, shares_work, someone_works
 from attar.experts.header import NAME, Header, read_header
+from attar.experts.plan import Plan
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import ExpertStore, numbers, path_of
 from attar.experts.unfinished import has_unfinished, remove_unfinished
+from attar.experts.work import Work
 from attar.files import nearest
-
-if TYPE_CHECKING:
-    from attar.experts.planning import Plan
-    from attar.experts.work import Work
 
 
 def folder_of(request: ExpertsRequest) -> Path:

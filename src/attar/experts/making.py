@@ -9,7 +9,8 @@ from typing import Any
 from attar.data import as_splits
 from attar.errors import Interrupted, unknown
 from attar.experts.folder import claim_group, folder_of, refuse_taken, settle_folder
-from attar.experts.planning import Plan, make_plan
+from attar.experts.plan import Plan
+from attar.experts.planning import make_plan
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import ExpertStore, numbers, path_of, save_expert
 from attar.experts.telling import ExpertListener

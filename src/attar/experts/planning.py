@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +17,15 @@ from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.experts.folder import folder_of, header_in
 from attar.experts.header import Header, inputs_of, shapes_of
 from attar.experts.images import digest_of
+from attar.experts.plan import Plan
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import numbers
 from attar.experts.work import Work
 from attar.networks import Network, make
 from attar.networks.paper_names import published_convnet
-from attar.synthetic import STORAGE_TYPES
 
 # experts that train in one step on a GPU; on a CPU several at once are slower than one by one
 TOGETHER_ON_GPU = 8
-# what is written besides the snapshots, for each expert
-_HEADER_BYTES = 4096
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that training experts depends on.
-
-    Args:
-        request: what was asked for.
-        source: where the data came from.
-        network: what is trained.
-        work: what is done with it.
-    """
-
-    request: ExpertsRequest
-    source: str
-    network: Network
-    work: Work
-
-    @property
-    def values(self) -> int:
-        """P, the number of parameters."""
-        return sum(math.prod(shape) for shape in self.work.header.shapes.values())
-
-    @property
-    def expert_bytes(self) -> int:
-        """The size of an expert's file."""
-        header = self.work.header
-        itemsize = STORAGE_TYPES[header.storage].itemsize
-        return (header.epochs + 1) * self.values * itemsize + _HEADER_BYTES
 
 
 def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any]) -> Plan:

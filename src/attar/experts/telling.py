@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from attar.experts.planning import Plan
+    from attar.experts.plan import Plan
 
 
 class ExpertListener:

@@ -1,0 +1,33 @@
+"""The options of commands that read real images to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from attar.request import Classes, Folder, Whole
+
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+OPTIONS = ("data_dir", "resize", "classes", "per_class")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the real images are read."""
+
+    data_dir: Folder = None
+    """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
+    resize: Whole = None
+    """Bring all images to this height and width in pixels."""
+    classes: Classes = None
+    """Take these classes only, in this order: names with commas between, such as cat,dog, or
+    indices where no name is a number. A number alone takes the first N."""
+    per_class: Whole = None
+    """Take at most this many training images of a class: a fixed sample, whatever the seed."""
+
+
+def reading_options(wanted: Any) -> dict[str, Any]:
+    """Return what `attar.load_source` takes, from the options of a command of these names."""
+    return {name: getattr(wanted, name) for name in OPTIONS}
