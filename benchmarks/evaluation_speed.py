@@ -18,19 +18,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
+
+from beside import arguments_of, print_result, restore_old_scipy, result_of
 
 AUTHORS = "authors' evaluate_synset"
 # name → precision and compilation of ours
@@ -155,13 +154,9 @@ def profiled(run: Any) -> list[tuple[str, float]]:
 
 def measure_theirs(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Call the authors' function, and time its epochs and its test."""
-    import scipy.ndimage
     import torch
 
-    # a module that SciPy has since removed
-    old = types.ModuleType("scipy.ndimage.interpolation")
-    old.rotate = scipy.ndimage.rotate  # pyright: ignore[reportAttributeAccessIssue]
-    sys.modules[old.__name__] = old
+    restore_old_scipy()
     images, labels, test = read(options)
     sys.path.insert(0, job["folder"])
     utils = __import__("utils")
@@ -211,22 +206,15 @@ def work(options: Options) -> None:
     job = json.loads(options.worker)
     torch.set_num_threads(options.threads)
     measure = measure_theirs if job["what"] == AUTHORS else measure_ours
-    print("\nRESULT " + json.dumps(measure(options, job)))
+    print_result(measure(options, job))
 
 
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one variant in a process of its own."""
-    command = [sys.executable, __file__, "--source", options.source, "--worker", json.dumps(job)]
-    for name in ("per_class", "epochs", "networks", "threads", "test"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    command += ["--profile"] * options.profile
-    threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads)}
-    environment = {**os.environ, **threads, "TORCHINDUCTOR_CACHE_DIR": job["cache"]}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line.removeprefix("RESULT "))
-    raise SystemExit(f"{job} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    arguments = ["--source", options.source, *["--profile"] * options.profile]
+    arguments += arguments_of(options, ("per_class", "epochs", "networks", "threads", "test"))
+    cache = {"TORCHINDUCTOR_CACHE_DIR": job["cache"]}
+    return result_of(__file__, job, arguments, cache, options.threads)
 
 
 def job_of(options: Options, card: str, name: str, number: int, cache: str) -> dict[str, Any]:

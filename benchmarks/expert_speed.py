@@ -21,9 +21,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +32,8 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+
+from beside import arguments_of, print_result, restore_old_scipy, result_of
 
 AUTHORS = "authors' buffer.py"
 # name → precision and compilation of ours
@@ -192,12 +192,7 @@ def measure_theirs(options: Options, job: dict[str, Any]) -> dict[str, Any]:
 
 def stub_imports() -> None:
     """Put empty modules where the authors' code imports what an epoch does not use."""
-    import scipy.ndimage
-
-    # a module that SciPy has since removed
-    old = types.ModuleType("scipy.ndimage.interpolation")
-    old.rotate = scipy.ndimage.rotate  # pyright: ignore[reportAttributeAccessIssue]
-    sys.modules[old.__name__] = old
+    restore_old_scipy()
     for name in ("kornia", "wandb", "tqdm"):
         if importlib.util.find_spec(name) is None:
             sys.modules[name] = types.ModuleType(name)
@@ -210,21 +205,15 @@ def work(options: Options) -> None:
     job = json.loads(options.worker)
     torch.set_num_threads(options.threads)
     measure = measure_theirs if job["what"] == AUTHORS else measure_ours
-    print("\nRESULT " + json.dumps(measure(options, job)))
+    print_result(measure(options, job))
 
 
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one variant in a process of its own."""
-    command = [sys.executable, __file__, "--source", options.source, "--worker", json.dumps(job)]
-    for name in ("images", "epochs", "experts", "threads"):
-        command += [f"--{name}", str(getattr(options, name))]
-    threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads)}
-    environment = {**os.environ, **threads, "TORCHINDUCTOR_CACHE_DIR": job["cache"]}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line.removeprefix("RESULT "))
-    raise SystemExit(f"{job} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    arguments = ["--source", options.source]
+    arguments += arguments_of(options, ("images", "epochs", "experts", "threads"))
+    cache = {"TORCHINDUCTOR_CACHE_DIR": job["cache"]}
+    return result_of(__file__, job, arguments, cache, options.threads)
 
 
 def job_of(options: Options, name: str, number: int, cache: str) -> dict[str, Any]:

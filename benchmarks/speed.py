@@ -22,16 +22,16 @@ import os
 import resource
 import runpy
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
+
+from beside import print_result, restore_old_scipy, result_of
 
 # name → environment, precision and compilation of ours; each adds one lever to the one before
 LEVERS: dict[str, tuple[dict[str, str], str, str]] = {
@@ -130,14 +130,10 @@ def measure_ours(options: Options, job: dict[str, Any]) -> list[float]:
 
 def measure_theirs(options: Options, job: dict[str, Any]) -> list[float]:
     """Return seconds per update of the authors' script, run as it is, one figure per network."""
-    import scipy.ndimage
     import torch
 
     folder, script = Path(job["folder"]), job["script"]
-    # a module that SciPy has since removed, which the script only imports
-    old = types.ModuleType("scipy.ndimage.interpolation")
-    old.rotate = scipy.ndimage.rotate  # pyright: ignore[reportAttributeAccessIssue]
-    sys.modules[old.__name__] = old
+    restore_old_scipy()
     train = splits_of(options, job).train
 
     class InMemory(torch.utils.data.Dataset[Any]):
@@ -213,7 +209,7 @@ def work(options: Options) -> None:
     measure = {"theirs": measure_theirs, "bound": measure_bound}.get(job["what"], measure_ours)
     times = measure(options, job)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print("\nRESULT " + json.dumps({"seconds": times[1:], "first": times[0], "peak": peak}))
+    print_result({"seconds": times[1:], "first": times[0], "peak": peak})
 
 
 def jobs_of(options: Options, shape: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -239,14 +235,8 @@ def jobs_of(options: Options, shape: dict[str, Any]) -> dict[str, dict[str, Any]
 
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one variant in a process of its own."""
-    command = [sys.executable, __file__, "--source", options.source]
-    command += ["--iterations", str(options.iterations), "--worker", json.dumps(job)]
-    environment = {**os.environ, **job.get("environment", {})}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line.removeprefix("RESULT "))
-    raise SystemExit(f"{job} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    arguments = ["--source", options.source, "--iterations", str(options.iterations)]
+    return result_of(__file__, job, arguments, job.get("environment"))
 
 
 def main() -> None:

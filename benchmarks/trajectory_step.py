@@ -25,7 +25,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 import types
@@ -35,6 +34,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
+
+from beside import arguments_of, print_result, restore_old_scipy, result_of
 
 AUTHORS = "authors"
 DSA = "color_crop_cutout_flip_scale_rotate"
@@ -107,13 +108,11 @@ def timed(update: Callable[[], float], updates: int, each: int = 1) -> dict[str,
 
 def measure_theirs(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Do the update of the authors' main program with the authors' modules."""
-    import scipy.ndimage
     import torch
 
-    # a module that SciPy has since removed, and one that only whitening needs
-    old = types.ModuleType("scipy.ndimage.interpolation")
-    old.rotate = scipy.ndimage.rotate  # pyright: ignore[reportAttributeAccessIssue]
-    sys.modules |= {old.__name__: old, "kornia": types.ModuleType("kornia")}
+    restore_old_scipy()
+    # only whitening needs it
+    sys.modules["kornia"] = types.ModuleType("kornia")
     sys.path.insert(0, job["folder"])
     utils, networks = __import__("utils"), __import__("networks")
     network = networks.ConvNet(
@@ -270,17 +269,8 @@ def deviation(options: Options) -> None:
 
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one row in a process of its own."""
-    command = [sys.executable, __file__, "--worker", json.dumps(job)]
-    for name in ("width", "updates", "threads", "precision", "compile"):
-        command += [f"--{name}", str(getattr(options, name))]
-    threads = {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads)}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **threads}, check=False
-    )
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line.removeprefix("RESULT "))
-    raise SystemExit(f"{job} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    arguments = arguments_of(options, ("width", "updates", "threads", "precision", "compile"))
+    return result_of(__file__, job, arguments, threads=options.threads)
 
 
 def work(options: Options) -> None:
@@ -290,7 +280,7 @@ def work(options: Options) -> None:
     job = json.loads(options.worker)
     torch.set_num_threads(options.threads)
     measure = measure_theirs if job["what"] == AUTHORS else measure_ours
-    print("\nRESULT " + json.dumps(measure(options, job)))
+    print_result(measure(options, job))
 
 
 def main() -> None:
