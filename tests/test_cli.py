@@ -11,6 +11,8 @@ from PIL import Image
 
 import attar
 from attar.cli import run
+from attar.cli.commands import parse
+from attar.cli.condensing import Condense
 
 QUICK = ("--iterations", "3", "--validation", "0", "--network", "convnet2:width=8")
 
@@ -309,3 +311,19 @@ def test_a_class_too_small_for_its_share_is_told(
     words = ("condense", f"npz:{tmp_path / 'few.npz'}", "--method", "random", "--ipc", "5")
     status, _, err = said(capsys, *words, "-o", str(tmp_path / "few.safetensors"))
     assert status == 0 and "the smallest class has 3 images for 5" in err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--set", "a=1", "b=-2", "--lr", "0.1", "--set", "c=3"],
+        ["--set", "a=1", "--set", "b=-2", "--lr", "0.1", "--set", "c=3"],
+        ["--set=a=1", "--set=b=-2", "c=3", "--lr=0.1"],
+        ["--lr", "0.1", "--set", "a=1", "b=-2", "c=3"],
+    ],
+)
+def test_settings_may_be_given_one_by_one(given: list[str]) -> None:
+    command = parse(["condense", "digits", *given, "--ipc", "2"])
+    assert isinstance(command, Condense)
+    assert command.request.set == ("a=1", "b=-2", "c=3")
+    assert (command.source, command.request.lr, command.request.ipc) == ("digits", 0.1, 2)

@@ -38,6 +38,29 @@ Command = (
     | Pictures
 )
 
+# options that take several values, which may also be given one at a time
+_SEVERAL = ("--set", "--evaluation")
+
+
+def with_values_joined(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with all values of a repeated ``--set`` behind the first of them."""
+    current: list[str] = []
+    parts, first = [current], dict[str, list[str]]()
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        if name in _SEVERAL:
+            if name not in first:
+                first[name] = [name]
+                parts.append(first[name])
+            current = first[name]
+            current += [value] if equals else []
+            continue
+        if word.startswith("-"):
+            current = []
+            parts.append(current)
+        current.append(word)
+    return [word for part in parts for word in part]
+
 
 def with_usual_names(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with a value after every ``--baselines`` that has none.
@@ -63,6 +86,6 @@ def parse(arguments: Sequence[str]) -> Command:
         Command,  # pyright: ignore[reportArgumentType]
         prog="attar",
         description="Dataset condensation: a large labelled image set in, a few kilobytes out.",
-        args=with_usual_names(arguments),
+        args=with_usual_names(with_values_joined(arguments)),
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )
