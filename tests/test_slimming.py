@@ -98,6 +98,21 @@ def test_every_artefact_becomes_components_without_loss(form: Parametrization, s
     assert bool((found.images.significance.diff(dim=1) <= 0).all())
 
 
+@pytest.mark.parametrize(("before", "after"), [("all", "class"), ("class", "all")])
+def test_components_are_shared_as_it_is_asked(before: str, after: str) -> None:
+    given = condensed(6, OrderedSVD(share=before), soft=True)
+    images, labels = given.images, given.labels
+    found = ordered(given, after)
+    assert isinstance(found.images, OrderedImages)
+    assert len(found.images.significance) == (3 if after == "class" else 1)
+    again, soft = found(torch.arange(18))
+    assert torch.allclose(again, images, atol=1e-5) and torch.allclose(soft, labels, atol=1e-5)
+    made = attar.slim(given, 2, learning_free=True, share=after)
+    assert isinstance(made, Artefact) and made.card.parametrization["share"] == after
+    kept = attar.slim(given, 2, learning_free=True)
+    assert isinstance(kept, Artefact) and kept.card.parametrization["share"] == before
+
+
 def test_what_is_dropped_is_the_least_of_each_class() -> None:
     """With a U and Σ for each class and labels that weigh nothing, this is a truncated SVD."""
     given = condensed(6, soft=True)

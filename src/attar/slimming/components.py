@@ -31,7 +31,7 @@ def as_data(artefact: Artefact) -> LabelledImages:
 
 
 @torch.no_grad()
-def ordered(artefact: Artefact, share: str = "all") -> Synthetic:
+def ordered(artefact: Artefact, share: str | None = None) -> Synthetic:
     """Return an artefact as components ordered by significance, with its labels.
 
     One that has no such form is factored (`OrderedImages.factor`), which keeps its images and
@@ -40,17 +40,21 @@ def ordered(artefact: Artefact, share: str = "all") -> Synthetic:
     Args:
         artefact: any.
         share: ``all`` for one U and Σ of all classes, ``class`` for one of each; an artefact
-            that has components keeps its own.
+            whose components are of the other kind is factored anew. None for the components
+            that it has, ``all`` where it has none.
     """
     given = artefact.synthetic
     if isinstance(given.images, OrderedImages) and isinstance(given.labels, OrderedLabels):
-        if bool((given.images.significance.diff(dim=1) <= 0).all()):
+        significance = given.images.significance
+        own = "all" if len(significance) == 1 else "class"
+        if share in (None, own):
+            if bool((significance.diff(dim=1) <= 0).all()):
+                return given
+            given = copy.deepcopy(given)
+            given.settle()
             return given
-        given = copy.deepcopy(given)
-        given.settle()
-        return given
     labels = label_values(artefact)
-    found = Synthetic(given.layout, OrderedSVD(share=share), learned_labels=True)
+    found = Synthetic(given.layout, OrderedSVD(share=share or "all"), learned_labels=True)
     assert isinstance(found.images, OrderedImages) and found.labels is not None
     found.images.factor(artefact.images, labels)
     found.labels.fit(labels)

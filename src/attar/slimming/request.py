@@ -24,7 +24,7 @@ _OF_TRAINING = (
     "network",
     "set",
 )
-_CHOICES = {"init": ("significance", "random"), "share": ("all", "class")}
+_CHOICES = {"init": ("significance", "random"), "share": (None, "all", "class")}
 # the options that a slimming hands on to the run that carries it out
 _HANDED_ON = (
     "iterations",
@@ -61,9 +61,9 @@ class SlimRequest:
     expand: bool = False
     """Keep the number of images: each is made of the components that are left, whose
     coefficients are stored beside them. Left out: as many images as components."""
-    share: Annotated[Literal["all", "class"], option("{all,class}", kind=str)] = "all"
-    """Whether all classes share the coefficients and significances of an artefact that has to be
-    factored first, or each class has its own."""
+    share: Annotated[Literal["all", "class"] | None, option("{all,class}", kind=str)] = None
+    """Whether all classes share coefficients and significances, or each has its own; an artefact
+    of another kind is factored anew. Left out: as it is, or all where it has no components."""
     init: Annotated[
         Literal["significance", "random"], option("{significance,random}", kind=str)
     ] = "significance"
@@ -125,7 +125,8 @@ class SlimRequest:
             object.__setattr__(self, "set", (self.set,))
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise unknown(f"value of --{name}", str(getattr(self, name)), allowed)
+                known = [value for value in allowed if value]
+                raise unknown(f"value of --{name}", str(getattr(self, name)), known)
         self._check_way()
         self.run_of(self.sizes()[0], None)
 
