@@ -99,7 +99,7 @@ def run_of(options: Options, job: dict[str, Any], precision: str, compile: str) 
     from attar.memory import keep_memory
 
     keep_memory()
-    from attar.plan import make_plan
+    from attar.planning import make_plan
     from attar.request import Request
 
     settings = [f"batch_real={job['batch']}"]

@@ -17,15 +17,17 @@ import torch
 from torch import Tensor
 
 import attar
-from attar import Listener, Request, condense, condensing
-from attar.condensing import Paths, Session, training_pair
+from attar import Listener, Request, condense
 from attar.data import LabelledImages
 from attar.data.splits import Splits
 from attar.engine import Run
 from attar.errors import ArtefactError, BadRequest, RunFailed
 from attar.listening import Estimate
-from attar.log import read_log
-from attar.plan import Plan, make_plan
+from attar.log import Log, read_log
+from attar.paths import Paths
+from attar.plan import Plan
+from attar.planning import make_plan
+from attar.session import Session, training_pair
 from attar.tensors import read_header, read_tensors
 from catalogue import tiny_data
 
@@ -560,7 +562,7 @@ CHILD = textwrap.dedent(
     import torch
     import torch._dynamo  # imported once here, not in every child
     import attar
-    from attar import checkpoint, condensing, engine, files
+    from attar import checkpoint, engine, files, session
 
     torch.set_num_threads(1)
     source, folder, options = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
@@ -599,7 +601,7 @@ CHILD = textwrap.dedent(
         checkpoint.save_tensors = later
 
     def after_the_log_was_opened():
-        condensing.Session._estimate = die
+        session.Session._estimate = die
 
     def before_the_checkpoint_is_removed():
         unlink = Path.unlink
@@ -717,13 +719,13 @@ def test_a_complete_run_is_not_taken_for_one_of_another_storage(source: str, out
 def test_a_log_that_cannot_be_closed_does_not_cost_the_artefact(
     source: str, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    close = condensing.Log.close
+    close = Log.close
 
-    def fail(log: condensing.Log) -> None:
+    def fail(log: Log) -> None:
         close(log)
         raise RunFailed("could not write the log")
 
-    monkeypatch.setattr(condensing.Log, "close", fail)
+    monkeypatch.setattr(Log, "close", fail)
     with pytest.raises(RunFailed, match="could not write the log"):
         condense(source, output=out, **OPTIONS)
     assert attar.load(out).card.step == OPTIONS["iterations"]

@@ -11,7 +11,7 @@ from attar.data import LabelledImages, as_splits, from_dataset, from_tensors, lo
 from attar.data.subsets import classes_text, wanted_subset
 from attar.errors import BadRequest
 from attar.evaluation.comparison import read_splits
-from attar.plan import make_plan
+from attar.planning import make_plan
 from attar.request import Request
 from pictures import write_folder
 

@@ -383,7 +383,7 @@ def test_another_initialisation_makes_another_set() -> None:
 
 
 def test_resume_asks_for_the_same_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attar.condensing import Session
+    from attar.session import Session
 
     path = tmp_path / "set.safetensors"
     data, module = tiny_data(), Small()

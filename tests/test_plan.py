@@ -9,8 +9,10 @@ from attar.budget import Ledger
 from attar.data import LabelledImages, Preprocessing, Splits, fit_whitening
 from attar.engine import Optimiser
 from attar.errors import BadRequest
+from attar.fingerprint import fingerprint
 from attar.objectives import DistributionMatching
-from attar.plan import Plan, fingerprint, hold_out, make_plan
+from attar.plan import Plan
+from attar.planning import hold_out, make_plan
 from attar.recipes import METHODS, Task
 from attar.request import Request
 from attar.rng import Key

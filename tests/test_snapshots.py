@@ -13,8 +13,8 @@ import torch
 
 import attar
 from attar import Request, condense
-from attar.condensing import Paths
 from attar.errors import ArtefactError, BadRequest, RunFailed
+from attar.paths import Paths
 from attar.snapshots import Snapshots, load_snapshots, snapshots_of, snapshots_path
 from attar.tensors import read_header, read_tensors, save_tensors
 from catalogue import tiny_data

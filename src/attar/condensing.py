@@ -1,79 +1,22 @@
-"""`attar.condense`: a whole run with checkpoints, selection, a log and an artefact."""
+"""`attar.condense`: from a request and data to an artefact."""
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import math
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-import attar
-from attar import checkpoint, engine
-from attar.artefact import Artefact, Card, last_iterate_path, load
-from attar.checkpoint import Progress
-from attar.compute import peak_memory
+from attar import checkpoint
+from attar.artefact import Artefact, load
 from attar.data import as_splits
-from attar.engine import Run
-from attar.errors import BadRequest, Interrupted, RunFailed, unknown
-from attar.evaluation import Trainer
-from attar.evaluation import card as find_card
-from attar.evaluation.fitting import LEARNT_LR
+from attar.errors import BadRequest, unknown
 from attar.files import check_writable
-from attar.listening import Estimate, Listener
-from attar.log import Log
-from attar.objectives import Nested
-from attar.plan import Plan, make_plan
+from attar.listening import Listener
+from attar.paths import Paths
+from attar.plan import Plan
+from attar.planning import make_plan
 from attar.recipes import METHODS
 from attar.request import Request
+from attar.session import Session
 from attar.settling import whitening_kind
-from attar.snapshots import Snapshots, snapshots_path
-from attar.synthetic import Synthetic
-from attar.tensors import flatten
-
-# seconds; a step this long is measured once before the run starts
-_LONG_STEP = 5.0
-
-
-@dataclass(frozen=True)
-class Paths:
-    """The files of a run, all beside the output."""
-
-    output: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        """The latest checkpoint; removed when the run is complete."""
-        return self.output.with_suffix(".checkpoint.safetensors")
-
-    @property
-    def log(self) -> Path:
-        """Losses and validations, one JSON object per line."""
-        return self.output.with_suffix(".log.jsonl")
-
-    @property
-    def last(self) -> Path:
-        """The last iterate, where another one was selected."""
-        return last_iterate_path(self.output)
-
-    @property
-    def snapshots(self) -> Path:
-        """Iterates on the way, where they were asked for."""
-        return snapshots_path(self.output)
-
-    def clear_leftovers(self) -> None:
-        """Remove temporary files that a killed run left behind."""
-        for path in (self.output, self.checkpoint, self.log, self.last, self.snapshots):
-            for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-                leftover.unlink(missing_ok=True)
 
 
 def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> Artefact:
@@ -133,7 +76,7 @@ def complete(plan: Plan, listener: Listener) -> Artefact:
     paths = Paths(request.output) if request.output is not None else None
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
-        checkpoint.compare_identity(done.card.settings, settings(plan), paths.output)
+        checkpoint.compare_identity(done.card.settings, plan.settings, paths.output)
         if request.snapshots is not None and not paths.snapshots.exists():
             raise BadRequest(
                 f"--snapshots: the run of {paths.output} is complete and kept none; --overwrite "
@@ -141,15 +84,6 @@ def complete(plan: Plan, listener: Listener) -> Artefact:
             )
         return done
     return Session(plan, paths, listener).complete()
-
-
-def settings(plan: Plan) -> dict[str, Any]:
-    """Return everything that the artefact depends on."""
-    return {
-        **plan.identity,
-        "iterations": None if plan.request.minutes else plan.recipe.iterations,
-        "minutes": plan.request.minutes,
-    }
 
 
 def check_outputs(request: Request, paths: Paths) -> None:
@@ -165,257 +99,3 @@ def check_outputs(request: Request, paths: Paths) -> None:
             f"-o {paths.output}: {what} is already there; --resume continues it, --overwrite "
             "starts again, or choose another name"
         )
-
-
-class Session:
-    """One run from its plan to its artefact.
-
-    Args:
-        plan: every setting.
-        paths: where files go; None writes none.
-        listener: told how it goes.
-    """
-
-    def __init__(self, plan: Plan, paths: Paths | None, listener: Listener) -> None:
-        self.plan = plan
-        self.paths = paths
-        self.listener = listener
-        self.snapshots = Snapshots(paths.snapshots, plan.request.kept_steps()) if paths else None
-        if self.snapshots is not None:
-            self.snapshots.check(plan.recipe.iterations if not plan.request.minutes else None)
-        self.log = Log(paths.log if paths else None, plan.request.tensorboard)
-        self._resumes = plan.request.resume and paths is not None and paths.checkpoint.exists()
-        self.run = plan.run(listener.reading, blank=self._resumes)
-        self.progress = Progress()
-        self._clock = self._saved_at = time.perf_counter()
-        self._stop = threading.Event()
-        self._trainer: Trainer | None = None
-
-    def complete(self) -> Artefact:
-        """Carry the run to its end, from its checkpoint where there is one to resume."""
-        if self.paths and self._resumes:
-            path = self.paths.checkpoint
-            self.progress = checkpoint.restore(path, self.run, self.plan.identity)
-            self._refuse_fewer_steps()
-        self.log.open(self.run.step)
-        try:
-            with self._stopping_at_interrupt():
-                self._begin_snapshots()
-                self.listener.started(self.plan, self._estimate(), self.run.step)
-                self._validate_when_due()
-                engine.loop(self.run, self._until, self._after)
-            if self._stop.is_set() and self._share() < 1:
-                self._checkpoint()
-                where = f"; continue with --resume -o {self.paths.output}" if self.paths else ""
-                raise Interrupted(f"interrupted at step {self.run.step}{where}.")
-            return self._finish()
-        except RunFailed as error:
-            kept = self.paths.checkpoint if self.paths else None
-            if self._stop.is_set() or kept is None or not kept.exists():
-                raise
-            raise RunFailed(f"{error} The checkpoint {kept} is kept.") from error
-        finally:
-            self.log.close()
-
-    def _refuse_fewer_steps(self) -> None:
-        wanted, done = self.plan.recipe.iterations, self.run.step
-        if self.plan.request.minutes is None and wanted < done:
-            raise BadRequest(
-                f"--iterations {wanted}: the checkpoint is at step {done} already; give {done} "
-                "or more"
-            )
-
-    def _until(self, run: Run) -> bool:
-        return self._stop.is_set() or self._share() >= 1
-
-    def _share(self) -> float:
-        """Return how much of the run is done, from 0 to 1."""
-        request, iterations = self.plan.request, self.plan.recipe.iterations
-        if request.minutes is not None:
-            return min(1.0, self.progress.seconds / (60 * request.minutes))
-        return 1.0 if iterations == 0 else min(1.0, self.run.step / iterations)
-
-    def _after(self, run: Run, loss: float) -> None:
-        now = time.perf_counter()
-        self.progress.seconds += now - self._clock
-        self.log.step(run.step, loss, self.progress.seconds)
-        self.listener.stepped(run.step, loss, self._share(), self.progress.seconds)
-        self._validate_when_due()
-        self._keep_when_due()
-        if self.paths and now - self._saved_at >= self.plan.request.checkpoint_seconds:
-            self._checkpoint()
-        self._clock = time.perf_counter()
-
-    def _validate_when_due(self) -> None:
-        """Measure the iterate on held-out images whenever another share of the run is done."""
-        wanted = self.plan.request.validations
-        if self.plan.held_out is None or self.progress.validations_done >= wanted:
-            return
-        if self._share() * wanted < self.progress.validations_done + 1 - 1e-9:
-            return
-        self.progress.validations_done = math.floor(self._share() * wanted + 1e-9)
-        accuracy = self._validation_accuracy()
-        self.progress.last_accuracy = accuracy
-        if accuracy > self.progress.best_accuracy:
-            self.progress.best_accuracy = accuracy
-            self.progress.best_step = self.run.step
-            self.progress.best = {
-                name: tensor.clone() for name, tensor in self.run.iterate.state_dict().items()
-            }
-            self.progress.best_values = self.run.learned_values()
-        self.log.validation(self.run.step, accuracy)
-        self.listener.validated(self.run.step, accuracy)
-
-    def _begin_snapshots(self) -> None:
-        if self.snapshots is not None:
-            iterate = self._artefact(self.run.iterate.state_dict(), "last", self.run.step)
-            self.snapshots.begin(iterate, self._share())
-            self._keep_when_due()
-
-    def _kept_in_all(self) -> int:
-        return 0 if self.snapshots is None else self.snapshots.count
-
-    def _keep_when_due(self) -> None:
-        if self.snapshots is not None and self.snapshots.due(self.run.step, self._share()):
-            iterate = self._artefact(self.run.iterate.state_dict(), "last", self.run.step)
-            self.snapshots.add(iterate, self._share())
-
-    def _validation_accuracy(self) -> float:
-        """Train one network on the current set, in brief, and test it on held-out images."""
-        assert self.plan.held_out is not None
-        if self._trainer is None:
-            self._trainer = Trainer(self.plan.network, self.plan.compute)
-        name = self.plan.recipe.card
-        full = find_card(name)
-        count = len(self.run.iterate)
-        brief = full.with_epochs(min(full.epochs_for(count), 200, max(25, 20_000 // count)))
-        learned = self.run.learned_values()
-        if full.learnt_lr and LEARNT_LR in learned:
-            brief = brief.with_lr(learned[LEARNT_LR])
-        images, labels = training_pair(self.run.iterate)
-        strategy = brief.strategy(self.plan.train.name, self.plan.network.name)
-        key = self.run.key.fold("validation", self.run.step)
-        (tensors,) = self._trainer.fit(images, labels, brief, strategy, [key])
-        return self._trainer.accuracy(tensors, self.plan.held_out)
-
-    def _estimate(self) -> Estimate:
-        self._clock = start = time.perf_counter()
-        if self._share() >= 1:
-            return Estimate(0.0, 0.0, 0.0, peak_memory(self.plan.compute.device), 0)
-        self.run.probe()
-        first = time.perf_counter() - start
-        measured = []
-        for _ in range(2):
-            begin = time.perf_counter()
-            self.run.probe()
-            measured.append(time.perf_counter() - begin)
-            if measured[-1] > _LONG_STEP:
-                break
-        step = min(measured)
-        request = self.plan.request
-        if request.minutes is not None:
-            total = max(0.0, 60 * request.minutes - self.progress.seconds)
-        else:
-            total = step * (self.plan.recipe.iterations - self.run.step)
-        tensors, _ = flatten(self.run.state_dict())
-        copies = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        self._clock = time.perf_counter()
-        return Estimate(
-            first,
-            step,
-            total,
-            peak_memory(self.plan.compute.device),
-            2 * (1 + self._kept_in_all()) * self.plan.ledger.all + 3 * copies,
-        )
-
-    def _checkpoint(self) -> None:
-        if self.paths is not None and self.run.finite():
-            self.log.flush()
-            checkpoint.save(self.paths.checkpoint, self.run, self.progress, self.plan.identity)
-            self._saved_at = time.perf_counter()
-
-    def _finish(self) -> Artefact:
-        progress = self.progress
-        last = self._artefact(self.run.iterate.state_dict(), "last", self.run.step)
-        artefact = last
-        if progress.best and progress.best_step != self.run.step:
-            artefact = self._artefact(progress.best, "selected", progress.best_step)
-        if self.paths is not None:
-            if artefact is not last:
-                last.save(self.paths.last)
-            else:
-                self.paths.last.unlink(missing_ok=True)
-            artefact.save(self.paths.output)
-            self.paths.checkpoint.unlink(missing_ok=True)
-        self.listener.finished(artefact)
-        return artefact
-
-    def _artefact(self, tensors: dict[str, Tensor], iterate: str, step: int) -> Artefact:
-        plan, progress = self.plan, self.progress
-        chosen = iterate == "selected"
-        accuracy = progress.best_accuracy if chosen else progress.last_accuracy
-        card = Card.model_validate(
-            {
-                "class_names": list(plan.train.class_names),
-                "shape": plan.layout.shape,
-                "images_per_class": plan.layout.per_class,
-                "parametrization": plan.recipe.parametrization.describe(),
-                "learned_labels": plan.recipe.learned_labels,
-                "nested": isinstance(plan.recipe.objective, Nested),
-                "storage": plan.request.storage,
-                "mean": list(plan.train.preprocessing.mean),
-                "std": list(plan.train.preprocessing.std),
-                "zca": getattr(plan.train.preprocessing.whitening, "kind", "none"),
-                "budget": {**plan.request.budget().as_dict(), "limit": plan.limit},
-                "method": plan.request.method,
-                "settings": settings(plan),
-                "seed": plan.request.seed,
-                "step": step,
-                "iterate": iterate,
-                "validation": accuracy,
-                "provenance": {
-                    "source": plan.source,
-                    "reading": plan.repeated_reading,
-                    "dataset": plan.train.name,
-                    "images": len(plan.train),
-                    "attar": attar.__version__,
-                    "torch": torch.__version__,
-                    "command": plan.command,
-                    **(progress.best_values if chosen else self.run.learned_values()),
-                    **plan.provenance,
-                },
-            }
-        )
-        synthetic = Synthetic(plan.layout, plan.recipe.parametrization, card.learned_labels)
-        synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
-        synthetic.settle()
-        # rounded as it will be stored, so that what is returned equals what is loaded again
-        synthetic.round_to(card.storage)
-        return Artefact(card, synthetic.requires_grad_(False), plan.train.preprocessing)
-
-    @contextlib.contextmanager
-    def _stopping_at_interrupt(self) -> Iterator[None]:
-        """Let the step in progress end at the first Ctrl-C; the second one interrupts it."""
-        elsewhere = threading.current_thread() is not threading.main_thread()
-        # a job started in the background ignores Ctrl-C, which is meant for others
-        if elsewhere or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            yield
-            return
-
-        def stop(number: int, frame: Any) -> None:
-            self._stop.set()
-            signal.signal(signal.SIGINT, before)
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-
-@torch.no_grad()
-def training_pair(synthetic: Synthetic) -> tuple[Tensor, Tensor]:
-    """Return the images and labels that a network trains on."""
-    rows = torch.arange(len(synthetic), device=synthetic.class_of_row.device)
-    images, labels = synthetic(rows)
-    return images, synthetic.class_of_row if synthetic.labels is None else labels

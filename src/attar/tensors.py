@@ -193,3 +193,10 @@ def dotted(tree: Mapping[str, Any]) -> dict[str, Tensor]:
 def all_finite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether no tensor holds NaN or Inf."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+
+
+def feed(digest: Any, *tensors: Tensor) -> None:
+    """Add the values of tensors to a digest of `hashlib`, a piece at a time."""
+    for tensor in tensors:
+        for part in tensor.split(4096) if tensor.ndim else (tensor,):
+            digest.update(part.detach().cpu().contiguous().numpy().data)

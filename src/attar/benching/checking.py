@@ -13,7 +13,7 @@ from attar.data import SOURCES, Splits, as_splits
 from attar.errors import BadRequest, unknown
 from attar.evaluation import card as find_card
 from attar.networks import make
-from attar.plan import make_plan
+from attar.planning import make_plan
 from attar.recipes import METHODS, Method, Task
 from attar.recipes.slimming import SLIMMER
 from attar.settling import settle

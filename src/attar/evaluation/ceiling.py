@@ -28,9 +28,9 @@ from attar.evaluation.measuring import Measurer
 from attar.evaluation.results import Result
 from attar.evaluation.rows import Row, TrainingSet
 from attar.files import write_text
+from attar.fingerprint import fingerprint
 from attar.networks import OWN, Network
 from attar.networks.from_timm import PREFIX as TIMM
-from attar.plan import fingerprint
 
 FORMAT = "attar.ceiling"
 FORMAT_VERSION = 1

@@ -15,6 +15,7 @@ from attar.errors import ArtefactError
 from attar.files import write_text
 from attar.networks import Network
 from attar.rng import Key
+from attar.tensors import feed
 
 FORMAT = "attar.experts"
 FORMAT_VERSION = 1
@@ -43,8 +44,7 @@ def inputs_of(preprocessing: Preprocessing) -> Inputs:
     """Return how pixels become network inputs by ``preprocessing``."""
     digest = hashlib.blake2b(digest_size=16)
     tensors = whitening_tensors(preprocessing)
-    for tensor in tensors.values():
-        digest.update(tensor.contiguous().numpy().data)
+    feed(digest, *tensors.values())
     return Inputs(
         mean=preprocessing.mean,
         std=preprocessing.std,

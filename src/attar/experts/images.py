@@ -9,15 +9,14 @@ from pathlib import Path
 from attar.data import LabelledImages
 from attar.errors import BadRequest
 from attar.experts.header import Header
+from attar.tensors import feed
 
 
 def digest_of(data: LabelledImages) -> str:
     """Return a digest of images and labels, as they are before preprocessing."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((data.images.shape, str(data.images.dtype), data.prepared)).encode())
-    for part in data.images.split(4096):
-        digest.update(part.cpu().contiguous().numpy().data)
-    digest.update(data.labels.cpu().contiguous().numpy().data)
+    feed(digest, data.images, data.labels)
     return digest.hexdigest()
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attar.artefact import Artefact, ipc_of_part, load
-from attar.condensing import Paths
 from attar.errors import BadRequest
 from attar.evaluation.record import (
     Evaluation,
@@ -19,6 +18,7 @@ from attar.evaluation.record import (
     read_record,
 )
 from attar.log import read_log
+from attar.paths import Paths
 from attar.report.course import Log
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from attar.artefact import READ_FROM, Artefact, Card, load
-from attar.condensing import Paths
 from attar.errors import BadRequest
+from attar.paths import Paths
 from attar.request import Request
 from attar.rng import Key
 from attar.slimming.components import beginning, drawn, ordered

@@ -10,7 +10,8 @@ from attar.data import Splits
 from attar.data.placing import place
 from attar.errors import BadRequest
 from attar.networks import make
-from attar.plan import Plan, make_plan, sent_pixels
+from attar.plan import Plan
+from attar.planning import make_plan, sent_pixels
 from attar.recipes import METHODS, Task, usual
 from attar.recipes.slimming import SLIMMER
 from attar.request import Request

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from attar.artefact import Artefact, load
-from attar.condensing import Paths, check_outputs, complete
+from attar.condensing import check_outputs, complete
 from attar.errors import BadRequest, unknown
 from attar.evaluation import card as find_card
 from attar.listening import Listener
+from attar.paths import Paths
 from attar.recipes import METHODS
 from attar.request import Request
 from attar.slimming.keeping import keep

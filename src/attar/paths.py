@@ -1,0 +1,43 @@
+"""The files of a run."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+
+from attar.artefact import last_iterate_path
+from attar.snapshots import snapshots_path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of a run, all beside the output."""
+
+    output: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest checkpoint; removed when the run is complete."""
+        return self.output.with_suffix(".checkpoint.safetensors")
+
+    @property
+    def log(self) -> Path:
+        """Losses and validations, one JSON object per line."""
+        return self.output.with_suffix(".log.jsonl")
+
+    @property
+    def last(self) -> Path:
+        """The last iterate, where another one was selected."""
+        return last_iterate_path(self.output)
+
+    @property
+    def snapshots(self) -> Path:
+        """Iterates on the way, where they were asked for."""
+        return snapshots_path(self.output)
+
+    def clear_leftovers(self) -> None:
+        """Remove temporary files that a killed run left behind."""
+        for path in (self.output, self.checkpoint, self.log, self.last, self.snapshots):
+            for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                leftover.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""From a request and data to a plan: every setting concrete, every refusal made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from attar import compute as computing
+from attar.artefact import whitening_tensors
+from attar.budget import FLOAT32_BYTES, Ledger
+from attar.data import LabelledImages, Splits
+from attar.data.placing import place
+from attar.errors import BadRequest, unknown
+from attar.experts.images import check_images
+from attar.experts.store import ExpertStore, open_experts
+from attar.networks import Network, make
+from attar.objectives import Objective
+from attar.plan import Plan
+from attar.recipes import METHODS, Recipe, Task
+from attar.request import Request
+from attar.rng import Key
+from attar.settling import refuse_updates, settle
+from attar.synthetic import Layout, planned_ledger
+
+# the smallest class must have this many images before some are held out unasked
+_HELD_OUT_FROM = 20
+_HELD_OUT = 0.1
+
+
+def make_plan(
+    request: Request,
+    splits: Splits,
+    reading: Mapping[str, Any] | None = None,
+    *,
+    experts_later: bool = False,
+) -> Plan:
+    """Settle every setting of a request for these data.
+
+    Args:
+        request: what is asked for.
+        splits: the data.
+        reading: how they were read.
+        experts_later: do not look for the expert trajectories that the method follows; for a plan
+            that is looked at and not carried out.
+
+    Raises:
+        BadRequest: anything about the request that cannot be carried out.
+    """
+    if request.method not in METHODS:
+        raise unknown("method", request.method, METHODS)
+    refuse_updates(request)
+    train = splits.train
+    budget = request.budget()
+    limit = budget.limit(train.classes, train.shape)
+    full = train.classes * math.prod(train.shape) * FLOAT32_BYTES
+
+    def published(ipc: int) -> Recipe:
+        task = Task(train.name, max(1, ipc), train.shape, train.classes)
+        return settle(METHODS[request.method].recipe(task), request)
+
+    if limit is not None:
+        recipe = published(limit // full)
+    else:
+        # a plain count says what memory it takes only once the form is known
+        rows = Layout(train.classes, budget.images_per_class or 1, train.shape)
+        form = published(1).parametrization
+        recipe = published(planned_ledger(rows, form, "float32").paper // full)
+        # a larger memory may have another form, and then takes more still
+        recipe = published(planned_ledger(rows, recipe.parametrization, "float32").paper // full)
+    channels, height, width = train.shape
+    network = make(recipe.network, channels, (height, width), train.classes)
+    recipe = dataclasses.replace(recipe, network=network.name)
+    extras = whitening_tensors(train.preprocessing)
+
+    def cost(images: int) -> Ledger:
+        layout = Layout(train.classes, images, train.shape)
+        return planned_ledger(
+            layout, recipe.parametrization, request.storage, recipe.learned_labels, extras
+        )
+
+    layout = Layout(train.classes, budget.images(train.classes, train.shape, cost), train.shape)
+    if request.nested and layout.per_class < 2:
+        raise BadRequest(
+            "--nested: with one image per class there is no smaller set to hold; ask for two or "
+            "more, or leave it out"
+        )
+    experts = None if experts_later else _experts(recipe.objective, request, splits, network)
+    kept, held_out = hold_out(request, train)
+    check_against_data(limit, layout, kept)
+    compute = computing.choose(
+        request.device,
+        request.precision,
+        request.compile,
+        pixels=sent_pixels(recipe, layout, kept, request),
+        chunk=request.chunk,
+    )
+    return Plan(
+        request,
+        splits.source,
+        recipe,
+        place(kept, compute),
+        held_out,
+        layout,
+        cost(layout.per_class),
+        limit,
+        network,
+        compute,
+        dict(reading or {}),
+        experts=experts,
+    )
+
+
+def _experts(
+    objective: Objective, request: Request, splits: Splits, network: Network
+) -> ExpertStore | None:
+    """Return the expert trajectories that the objective follows, if any."""
+    if not objective.follows_experts:
+        if request.experts is not None:
+            raise BadRequest(
+                f"--experts {request.experts}: method {request.method!r} follows no expert "
+                "trajectories; leave it out, or choose one that does, such as --method mtt"
+            )
+        return None
+    if request.experts is None:
+        whitening = splits.train.preprocessing.whitening
+        zca = "" if whitening is None else f" --zca {whitening.kind}"
+        raise BadRequest(
+            f"--experts is missing: method {request.method!r} follows the trajectories of networks "
+            f"trained on the same images. Train some with 'attar experts {splits.source}{zca} "
+            f"--network {network.name} -o experts' and the same options of reading, then give "
+            "--experts experts"
+        )
+    experts = open_experts(request.experts, network, splits.train.preprocessing)
+    check_images(experts.folder, experts.header, splits.train)
+    return experts
+
+
+def hold_out(
+    request: Request, train: LabelledImages
+) -> tuple[LabelledImages, LabelledImages | None]:
+    """Return the images to condense and those that select the iterate, if any."""
+    share = request.validation
+    if share is None:
+        if METHODS[request.method].coreset:
+            return train, None
+        smallest = min(len(index) for index in train.indices_of_class)
+        share = _HELD_OUT if smallest >= _HELD_OUT_FROM else 0.0
+    if share == 0:
+        return train, None
+    return train.split(share, Key(request.seed).fold("held out"))
+
+
+def check_against_data(limit: int | None, layout: Layout, train: LabelledImages) -> None:
+    """Refuse a set larger than the data that it is made from."""
+    full = len(train) * math.prod(train.shape) * FLOAT32_BYTES
+    if limit is not None and limit > full:
+        raise BadRequest(
+            f"a budget of {limit} bytes is larger than the {len(train)} training images of "
+            f"{train.name} themselves ({full} bytes as float32); ask for less"
+        )
+    rows = layout.classes * layout.per_class
+    if limit is None and rows > len(train):
+        raise BadRequest(
+            f"--images-per-class {layout.per_class}: {rows} images are more than the "
+            f"{len(train)} training images of {train.name}; ask for less"
+        )
+
+
+def sent_pixels(recipe: Recipe, layout: Layout, train: LabelledImages, request: Request) -> float:
+    """Estimate the pixels that a run sends through networks, to judge whether compiling pays."""
+    if request.minutes is not None:
+        return float("inf") if request.minutes >= 3 else 0.0
+    passes = float(recipe.iterations) * recipe.objective.passes(layout, train)
+    if recipe.start is not None:
+        passes += recipe.start.passes(train)
+    return passes * math.prod(layout.shape[1:])
