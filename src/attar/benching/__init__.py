@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from attar.benching.suite import Suite, read_suite
+from attar.benching.suite import Suite
+from attar.benching.suite_file import read_suite
 
 if TYPE_CHECKING:
     from attar.benching.session import Asked, Watcher, bench

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attar.benching.chains import chains, experts_of, makes_updates, ways_of
+from attar.benching.entries import BudgetEntry, DatasetEntry, MethodEntry
 from attar.benching.making import (
     Making,
     making_from,
@@ -15,7 +16,7 @@ from attar.benching.making import (
     source_identity,
 )
 from attar.benching.options import KINDS, for_method
-from attar.benching.suite import BudgetEntry, DatasetEntry, MethodEntry, Suite
+from attar.benching.suite import Suite
 from attar.errors import BadRequest
 from attar.networks.families import FAMILIES, options_of
 from attar.networks.paper_names import in_our_words

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from attar.benching.entries import MethodEntry
 from attar.benching.making import FREE, LEARNED, Making, Slimming
 from attar.benching.options import COMPONENTS, for_slimming
 from attar.benching.slimming import LEARNING, LENGTHS
-from attar.benching.suite import MethodEntry, Suite
+from attar.benching.suite import Suite
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
 from attar.recipes import METHODS, usual

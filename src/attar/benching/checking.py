@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attar.benching.cells import Making, Measuring
+from attar.benching.entries import DatasetEntry
 from attar.benching.experts import Promised
 from attar.benching.making import Slimming
-from attar.benching.suite import DatasetEntry, Suite
+from attar.benching.suite import Suite
 from attar.data import SOURCES, Splits, as_splits
 from attar.errors import BadRequest, unknown
 from attar.evaluation import card as find_card

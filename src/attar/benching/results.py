@@ -11,10 +11,11 @@ from typing import Any
 
 from attar.benching.cell import ANEW, Cell
 from attar.benching.cells import WHOLE, Making, Measuring
+from attar.benching.entries import MethodEntry
 from attar.benching.folder import Folder, read_json
 from attar.benching.gaps import with_gaps
 from attar.benching.making import FREE, LEARNED, Slimming
-from attar.benching.suite import MethodEntry, Suite
+from attar.benching.suite import Suite
 from attar.files import write_text
 from attar.published import Figure, published
 

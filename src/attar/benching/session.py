@@ -23,7 +23,7 @@ from attar.benching.pages import Account, write_html, write_markdown
 from attar.benching.results import gather, write_csv
 from attar.benching.running import Progress, Runner, Stop
 from attar.benching.sizes import SMALLEST, Sized, at_size, smallest
-from attar.benching.suite import read_suite
+from attar.benching.suite_file import read_suite
 from attar.benching.work import Outcome
 from attar.errors import BadRequest
 
