@@ -17,10 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from attar import artefact
-from attar.artefact import FORMAT, FORMAT_VERSION, Artefact, Card, load, read_card
+from attar import loading
+from attar.artefact import Artefact
+from attar.card import FORMAT, FORMAT_VERSION, Card
 from attar.data import Preprocessing, fit_whitening
 from attar.errors import ArtefactError, BadRequest
+from attar.loading import load, read_card
 from attar.rng import Key
 from attar.synthetic import STORAGE_TYPES, LowRank, Parametrization, Pixels, Synthetic
 from attar.tensors import read_header, read_tensors, save_tensors
@@ -477,7 +479,7 @@ def test_absurd_headers_are_refused_before_memory_is_taken(
     def never(*_: object) -> None:
         raise AssertionError("the set was built")
 
-    monkeypatch.setattr(artefact, "Synthetic", never)
+    monkeypatch.setattr(loading, "Synthetic", never)
     refused(path, "bytes, more than the file holds")
 
 

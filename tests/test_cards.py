@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attar.artefact import Artefact, Card
+from attar.artefact import Artefact
+from attar.card import Card
 from attar.data import Preprocessing
 from attar.data.augment_variants import FREPO_OPERATIONS, IDC_OPERATIONS, augmented, read_strategy
 from attar.errors import BadRequest

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import attar
-from attar.artefact import Artefact, Card
+from attar.artefact import Artefact
+from attar.card import Card
 from attar.engine import Run
 from attar.objectives import OBJECTIVES as REGISTERED_OBJECTIVES
 from attar.synthetic import PARAMETRIZATIONS as REGISTERED_PARAMETRIZATIONS

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import attar
-from attar.artefact import Artefact, Card
+from attar.artefact import Artefact
+from attar.card import Card
 from attar.data import Preprocessing
 from attar.engine import Optimiser
 from attar.errors import BadRequest

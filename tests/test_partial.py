@@ -16,12 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import attar
-from attar import artefact as artefacts
-from attar.artefact import READ_FROM, Artefact, Card, ipc_of_part, load
+from attar import loading
+from attar.artefact import Artefact, last_iterate_path
+from attar.card import READ_FROM, Card
 from attar.cli import run
 from attar.data import Preprocessing, fit_whitening
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.record import digest, evaluation_path, read_record
+from attar.loading import ipc_of_part, load
 from attar.partial import open_stored
 from attar.rng import Key
 from attar.synthetic import (
@@ -120,7 +122,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
 
     original = Path.open
     monkeypatch.setattr(Path, "open", opened)
-    monkeypatch.setattr(artefacts, "read_tensors", refuse)
+    monkeypatch.setattr(loading, "read_tensors", refuse)
     Counting.total = 0
     yield lambda: Counting.total
 
@@ -705,7 +707,7 @@ def test_parts_are_shown_exported_and_drawn(path: Path, capsys: pytest.CaptureFi
 def test_the_last_iterate_is_read_at_the_same_budget(path: Path) -> None:
     made = digits(path, OrderedSVD(), iterate="selected")
     last = made.card.model_copy(update={"iterate": "last"})
-    Artefact(last, made.synthetic, made.preprocessing).save(artefacts.last_iterate_path(path))
+    Artefact(last, made.synthetic, made.preprocessing).save(last_iterate_path(path))
     rows = attar.evaluate(
         path, ipc=2, networks="convnet2:width=8", repeats=1, epochs=1, device="cpu"
     )

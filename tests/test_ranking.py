@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attar
-from attar.artefact import Artefact, Card
+from attar.artefact import Artefact
+from attar.card import Card
 from attar.data import LabelledImages
 from attar.evaluation import Trainer, card, evaluate_images
 from attar.evaluation.baselines import random_set

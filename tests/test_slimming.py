@@ -16,7 +16,8 @@ import torch
 
 import attar
 from attar import data
-from attar.artefact import Artefact, Card
+from attar.artefact import Artefact
+from attar.card import Card
 from attar.cli import run
 from attar.data import Preprocessing
 from attar.errors import ArtefactError, BadRequest

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import attar
-from attar.artefact import Artefact, Card
+from attar.artefact import Artefact
+from attar.card import Card
 from attar.data import LabelledImages
 from attar.data.splits import Splits
 from attar.errors import BadRequest

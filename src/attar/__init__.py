@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attar.artefact import Artefact, load
+    from attar.artefact import Artefact
     from attar.condensing import condense
     from attar.data import LabelledImages, from_dataset, from_tensors, load_source
     from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attar.experts.making import train_experts
     from attar.importing.importer import import_artefact
     from attar.listening import Listener
+    from attar.loading import load
     from attar.request import Request
     from attar.slimming.slimming import slim
 
@@ -34,7 +35,7 @@ _HOMES = {
     "from_dataset": "attar.data",
     "from_tensors": "attar.data",
     "import_artefact": "attar.importing.importer",
-    "load": "attar.artefact",
+    "load": "attar.loading",
     "load_source": "attar.data",
     "slim": "attar.slimming.slimming",
     "train_experts": "attar.experts.making",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from attar import checkpoint
-from attar.artefact import Artefact, load
+from attar.artefact import Artefact
 from attar.data import as_splits
 from attar.errors import BadRequest, unknown
 from attar.files import check_writable
 from attar.listening import Listener
+from attar.loading import load
 from attar.paths import Paths
 from attar.plan import Plan
 from attar.planning import make_plan

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 import attar
-from attar.artefact import Artefact, Card
+from attar.artefact import Artefact
+from attar.card import Card
 from attar.objectives import Nested
 from attar.plan import Plan
 from attar.synthetic import Synthetic

@@ -15,8 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from attar.artefact import WHITENING, Artefact, Card, from_tensors, whitening_tensors
+from attar.artefact import WHITENING, Artefact, whitening_tensors
+from attar.card import Card
 from attar.errors import ArtefactError, BadRequest
+from attar.loading import from_tensors
 from attar.synthetic import STORAGE_TYPES
 from attar.tensors import all_finite, read_header, read_tensors, save_tensors
 

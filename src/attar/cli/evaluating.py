@@ -95,9 +95,9 @@ def evaluate(options: Evaluate) -> None:
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
     keep_memory()
-    from attar.artefact import ipc_of_part, load
     from attar.evaluation.comparison import evaluate as measure
     from attar.evaluation.record import digest
+    from attar.loading import ipc_of_part, load
 
     ipc = ipc_of_part(options.artefact, options.ipc)
     artefact = load(options.artefact, ipc)

@@ -112,7 +112,7 @@ def _pictures(options: Report) -> Markup:
 
 def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:
     """Write the page of an artefact just made or evaluated, and say where it is."""
-    from attar.artefact import READ_FROM
+    from attar.card import READ_FROM
     from attar.log import read_log
     from attar.paths import Paths
     from attar.report import Row as Line

@@ -55,7 +55,7 @@ class Export:
 
 def show(options: Show) -> None:
     """Run `attar show`."""
-    from attar.artefact import load
+    from attar.loading import load
 
     artefact = load(options.artefact, options.ipc)
     if options.json:
@@ -70,8 +70,8 @@ def export(options: Export) -> None:
         raise BadRequest("give one of --png DIR and --npz FILE")
     if options.npz is not None:
         check_writable(options.npz, "--npz", "images.npz")
-    from attar.artefact import load
     from attar.exporting import export_npz, export_png
+    from attar.loading import load
 
     artefact = load(options.artefact, options.ipc)
     if options.png is not None:
@@ -110,7 +110,7 @@ def _orthogonality(artefact: Artefact) -> dict[str, Any]:
 
 def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
-    from attar.artefact import READ_FROM
+    from attar.card import READ_FROM
 
     card, totals = artefact.card, artefact.totals
     table = Table(box=None, show_header=False, pad_edge=False)

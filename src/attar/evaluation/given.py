@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attar.artefact import Artefact, last_iterate_path, load
+from attar.artefact import Artefact, last_iterate_path
 from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
+from attar.loading import load
 from attar.networks import OWN, Network, Own
 from attar.networks.paper_names import in_our_words
 

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from attar.artefact import part_of
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.ranking import SCORED
 from attar.evaluation.rows import Row, with_ceilings
 from attar.files import locked, write_text
+from attar.loading import part_of
 from attar.partial import open_stored
 
 FORMAT = "attar.evaluation"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import attar
-from attar.artefact import Card
+from attar.card import Card
 from attar.data import SOURCES, Preprocessing, classes_text
 from attar.evaluation import CARDS
 from attar.importing.contents import Content, fingerprint

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attar.artefact import Artefact, ipc_of_part, load
+from attar.artefact import Artefact
 from attar.errors import BadRequest
 from attar.evaluation.record import (
     Evaluation,
@@ -17,6 +17,7 @@ from attar.evaluation.record import (
     merge,
     read_record,
 )
+from attar.loading import ipc_of_part, load
 from attar.log import read_log
 from attar.paths import Paths
 from attar.report.course import Log

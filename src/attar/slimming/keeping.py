@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
-from attar.artefact import READ_FROM, Artefact, Card, load
+from attar.artefact import Artefact
+from attar.card import READ_FROM, Card
 from attar.errors import BadRequest
+from attar.loading import load
 from attar.paths import Paths
 from attar.request import Request
 from attar.rng import Key

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attar.artefact import Artefact, load
+from attar.artefact import Artefact
 from attar.condensing import check_outputs, complete
 from attar.errors import BadRequest, unknown
 from attar.evaluation import card as find_card
 from attar.listening import Listener
+from attar.loading import load
 from attar.paths import Paths
 from attar.recipes import METHODS
 from attar.request import Request

@@ -1,0 +1,94 @@
+"""The card of an artefact: the JSON header that says what its tensors are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from attar.synthetic import Layout
+
+FORMAT = "attar.artefact"
+FORMAT_VERSION = 1
+# where the provenance says that a set is a part of a larger one's file
+READ_FROM = "part_of"
+
+
+class Card(BaseModel):
+    """The header of an artefact.
+
+    Args:
+        class_names: of the K classes, in order of their index.
+        shape: C, H, W of an image.
+        images_per_class: n; images are stored class after class.
+        parametrization: as `attar.synthetic.from_description` reads it.
+        learned_labels: whether labels are stored, K values per image.
+        nested: whether the first images of every class were made to be a set by themselves.
+        storage: the type that values are stored in.
+        mean: per-channel mean of pixels in [0, 1].
+        std: per-channel standard deviation.
+        zca: the form of whitening, or ``none``.
+        budget: the request and what came of it.
+        method: the preset's name.
+        settings: everything that the result depends on.
+        seed: of the run.
+        step: updates behind this iterate.
+        iterate: ``last``, or ``selected`` by accuracy on held-out training images.
+        validation: accuracy on them in percent, where it was measured.
+        provenance: source of the data, versions, and the command that makes it again.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["attar.artefact"] = FORMAT
+    version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
+    class_names: list[str] = Field(min_length=2)
+    shape: tuple[int, int, int]
+    images_per_class: int = Field(ge=1)
+    parametrization: dict[str, Any]
+    learned_labels: bool = False
+    nested: bool = False
+    storage: Literal["float32", "float16", "bfloat16"] = "float32"
+    mean: list[float]
+    std: list[float]
+    zca: Literal["none", "mtt", "frepo", "rtp", "kip"] = "none"
+    budget: dict[str, Any] = Field(default_factory=dict)
+    method: str = "unknown"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    step: int = Field(default=0, ge=0)
+    iterate: Literal["last", "selected"] = "last"
+    validation: float | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("budget")
+    @classmethod
+    def _has_a_limit_in_bytes(cls, budget: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(budget.get("limit"), int | None):
+            raise ValueError("its limit is a number of bytes, or null")
+        return budget
+
+    @property
+    def layout(self) -> Layout:
+        """The rows of the set."""
+        return Layout(len(self.class_names), self.images_per_class, self.shape)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The three ways to say how large a set is, and what is left of the request."""
+
+    images_per_class: int
+    values: int
+    paper: int
+    all: int
+    limit: int | None
+    count: str
+
+    @property
+    def unused(self) -> int | None:
+        """Bytes of the allowance that are left over; None without an allowance."""
+        if self.limit is None:
+            return None
+        return self.limit - (self.all if self.count == "all" else self.paper)
