@@ -11,11 +11,10 @@ import pytest
 import torch
 
 import attar
-from attar.artefact import ArtefactError
 from attar.cli import run
 from attar.data import LabelledImages, Preprocessing, as_splits
 from attar.data.whitening import fit_whitening
-from attar.errors import BadRequest
+from attar.errors import ArtefactError, BadRequest
 from attar.experts import ExpertStore, open_experts, train_experts
 from attar.experts.claims import claim
 from attar.experts.header import read_header
