@@ -3,8 +3,9 @@
 Source: Lee et al. 2022, as Dataset Condensation via Expert Subspace Projection tells it: the
 values per class (Table 1) and, for codes and decoders, Adam with its learning rates and their
 linear decay, and a start from noise (section 4.2). Shapes of codes and decoders and the number of
-iterations are not published: the shapes are the best of those that `benchmarks/decoded_shapes.py`
-tried, the number of iterations is that of DM.
+iterations are not published: the shapes are ours (`benchmarks/decoded_shapes.py` compares others:
+more decoders and smaller codes make more images, at more time for an update), the number of
+iterations is that of DM.
 """
 
 from __future__ import annotations
