@@ -70,3 +70,15 @@ def restore_old_scipy() -> None:
     old = types.ModuleType("scipy.ndimage.interpolation")
     old.rotate = scipy.ndimage.rotate  # pyright: ignore[reportAttributeAccessIssue]
     sys.modules[old.__name__] = old
+
+
+def profiled(run: Any) -> list[tuple[str, float]]:
+    """Return the share of time of the ten costliest operations, in percent."""
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
+        run()
+    rows = watched.key_averages()
+    total = sum(row.self_cpu_time_total for row in rows)
+    top = sorted(rows, key=lambda row: -row.self_cpu_time_total)[:10]
+    return [(row.key, 100 * row.self_cpu_time_total / total) for row in top]

@@ -29,7 +29,7 @@ from typing import Any
 
 import tyro
 
-from beside import arguments_of, print_result, restore_old_scipy, result_of
+from beside import arguments_of, print_result, profiled, restore_old_scipy, result_of
 
 AUTHORS = "authors' evaluate_synset"
 # name → precision and compilation of ours
@@ -138,18 +138,6 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
         brief = card(job["card"], 4)
         found["profile"] = profiled(lambda: trainer.fit(images, labels, brief, strategy, [Key(1)]))
     return found
-
-
-def profiled(run: Any) -> list[tuple[str, float]]:
-    """Return the share of time of the ten costliest operations, in percent."""
-    import torch
-
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
-        run()
-    rows = watched.key_averages()
-    total = sum(row.self_cpu_time_total for row in rows)
-    top = sorted(rows, key=lambda row: -row.self_cpu_time_total)[:10]
-    return [(row.key, 100 * row.self_cpu_time_total / total) for row in top]
 
 
 def measure_theirs(options: Options, job: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from typing import Any, Literal
 
 import tyro
 
-from beside import arguments_of, print_result, restore_old_scipy, result_of
+from beside import arguments_of, print_result, profiled, restore_old_scipy, result_of
 
 AUTHORS = "authors"
 DSA = "color_crop_cutout_flip_scale_rotate"
@@ -68,6 +68,8 @@ class Options:
     """Of ours."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Of ours."""
+    profile: bool = False
+    """Also say where the time of ours goes, by kind of operation."""
     deviation: bool = False
     """Measure how far approximations are from the exact slopes, in place of time."""
     experts: Path | None = None
@@ -204,7 +206,8 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     run = Run(synthetic, objective, problem, optimisers, Key(0))
     # the authors' update is N inner steps; that of the subspace is one
     each = job["steps"] if name == "subspace" else 1
-    return {**timed(run.advance, options.updates, each), "compute": compute.describe()}
+    found = {**timed(run.advance, options.updates, each), "compute": compute.describe()}
+    return found | ({"profile": profiled(run.advance)} if options.profile else {})
 
 
 def deviation(options: Options) -> None:
@@ -270,6 +273,7 @@ def deviation(options: Options) -> None:
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one row in a process of its own."""
     arguments = arguments_of(options, ("width", "updates", "threads", "precision", "compile"))
+    arguments += ["--profile"] * options.profile
     return result_of(__file__, job, arguments, threads=options.threads)
 
 
@@ -314,6 +318,8 @@ def main() -> None:
                 f"| {found['first']:.1f} | {found['memory'] / 1e6:.0f} |",
                 flush=True,
             )
+            for kind, share in found.get("profile", []):
+                print(f"{share:5.1f} % {kind}")
 
 
 if __name__ == "__main__":
