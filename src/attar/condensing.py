@@ -15,7 +15,7 @@ from attar.paths import Paths
 from attar.plan import Plan
 from attar.planning import make_plan
 from attar.recipes import METHODS
-from attar.request import Request
+from attar.request import Request, request_and_reading
 from attar.session import Session
 from attar.settling import whitening_kind
 
@@ -43,13 +43,7 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
         >>> attar.condense("digits", ipc=1, iterations=100)  # doctest: +SKIP
         Artefact(lodm: 10 classes × 2 images of 1×8×8, 2560 bytes)
     """
-    names = ("data_dir", "resize", "classes", "per_class")
-    reading = {name: options.pop(name) for name in names if name in options}
-    known = Request.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise unknown("option", name, known)
-    request = Request(**options)
+    request, reading = request_and_reading(Request, options)
     return carry_out(request, data, listener or Listener(), **reading)
 
 

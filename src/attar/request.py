@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -14,6 +14,10 @@ from attar.budget import Budget, Count, parse_bytes
 from attar.errors import BadRequest, unknown
 
 Auto = Literal["auto", "on", "off"]
+_R = TypeVar("_R")
+
+# the options of reading the data, beside those of a request
+READING = ("data_dir", "resize", "classes", "per_class")
 
 
 _WHOLE = (
@@ -320,6 +324,34 @@ class Request:
         return " ".join(
             [*parts, f"-o {_quoted(self.output.name if self.output else 'OUT.safetensors')}"]
         )
+
+
+def request_of(kind: type[_R], options: Mapping[str, Any]) -> _R:
+    """Return a request of keyword options.
+
+    Args:
+        kind: a dataclass whose fields are options, such as `Request`.
+        options: fields of it.
+
+    Raises:
+        BadRequest: an option that it does not have, or a value that it refuses.
+    """
+    known = kind.__dataclass_fields__  # pyright: ignore[reportAttributeAccessIssue]
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known)
+    return kind(**options)
+
+
+def request_and_reading(kind: type[_R], options: Mapping[str, Any]) -> tuple[_R, dict[str, Any]]:
+    """Return a request of keyword options, and those of them that say how the data are read.
+
+    Raises:
+        BadRequest: as `request_of` does.
+    """
+    reading = {name: options[name] for name in READING if name in options}
+    own = {name: value for name, value in options.items() if name not in reading}
+    return request_of(kind, own), reading
 
 
 def described(network: object) -> str:

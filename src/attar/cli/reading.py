@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from attar.request import Classes, Folder, Whole
+from attar.request import READING, Classes, Folder, Whole
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-OPTIONS = ("data_dir", "resize", "classes", "per_class")
 
 
 @dataclass(frozen=True)
@@ -30,4 +29,4 @@ class Reading:
 
 def reading_options(wanted: Any) -> dict[str, Any]:
     """Return what `attar.load_source` takes, from the options of a command of these names."""
-    return {name: getattr(wanted, name) for name in OPTIONS}
+    return {name: getattr(wanted, name) for name in READING}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +91,11 @@ class Header(BaseModel):
         bearing["shapes"] = list(bearing["shapes"].items())
         text = json.dumps(bearing, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @property
+    def values(self) -> int:
+        """P, the number of parameters: the values of a snapshot."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
 
     def save(self, folder: Path) -> None:
         """Write the file, atomically."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attar.data import as_splits
-from attar.errors import Interrupted, unknown
+from attar.errors import Interrupted
 from attar.experts.folder import claim_group, folder_of, refuse_taken, settle_folder
 from attar.experts.plan import Plan
 from attar.experts.planning import make_plan
@@ -16,6 +16,7 @@ from attar.experts.store import ExpertStore, numbers, path_of, save_expert
 from attar.experts.telling import ExpertListener
 from attar.experts.unfinished import clear_unfinished, remove_leftovers, remove_unfinished
 from attar.experts.work import Work, Workshop, facts_of
+from attar.request import request_and_reading
 
 # between two looks at what other processes have done
 _POLL_SECONDS = 0.5
@@ -50,13 +51,8 @@ def train_experts(
         >>> attar.train_experts("digits", count=2, epochs=3, output="experts")  # doctest: +SKIP
         ExpertStore(folder=PosixPath('experts'), ...)
     """
-    names = ("data_dir", "resize", "classes", "per_class")
-    reading = {name: options.pop(name) for name in names if name in options}
-    known = ExpertsRequest.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise unknown("option", name, known)
-    return carry_out(ExpertsRequest(**options), data, listener or ExpertListener(), **reading)
+    request, reading = request_and_reading(ExpertsRequest, options)
+    return carry_out(request, data, listener or ExpertListener(), **reading)
 
 
 def carry_out(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from attar.experts.request import ExpertsRequest
@@ -33,7 +32,7 @@ class Plan:
     @property
     def values(self) -> int:
         """P, the number of parameters."""
-        return sum(math.prod(shape) for shape in self.work.header.shapes.values())
+        return self.work.header.values
 
     @property
     def expert_bytes(self) -> int:

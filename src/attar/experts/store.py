@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ class ExpertStore:
     @property
     def values(self) -> int:
         """P, the number of parameters."""
-        return sum(prod(shape) for shape in self.header.shapes.values())
+        return self.header.values
 
     @property
     def digest(self) -> str:

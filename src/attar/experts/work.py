@@ -6,7 +6,6 @@ Shape letters: M experts of a group, E epochs, P parameters.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -195,9 +194,8 @@ class _Course:
         self._midway: Midway | None = None
         self._kept_at = time.monotonic()
         header = work.header
-        values = sum(math.prod(shape) for shape in header.shapes.values())
         self.snapshots = torch.empty(
-            (len(experts), header.epochs + 1, values), dtype=STORAGE_TYPES[header.storage]
+            (len(experts), header.epochs + 1, header.values), dtype=STORAGE_TYPES[header.storage]
         )
         there = read_unfinished(work.folder, header, experts) if keep else None
         self.begun = None if there is None else there[0]

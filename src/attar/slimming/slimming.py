@@ -17,7 +17,7 @@ from attar.listening import Listener
 from attar.loading import load
 from attar.paths import Paths
 from attar.recipes import METHODS
-from attar.request import Request
+from attar.request import Request, request_of
 from attar.slimming.keeping import keep
 from attar.slimming.plans import plan_for, refuse_experts, slimmable_methods
 from attar.slimming.request import SlimRequest
@@ -71,11 +71,8 @@ def slim(
         >>> attar.slim("set.safetensors", 5, learning_free=True)  # doctest: +SKIP
         Artefact(slimmable: 10 classes × 5 images of 3×32×32, 614520 bytes)
     """
-    known = SlimRequest.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise unknown("option", name, known)
-    made = carry_out(source, SlimRequest(ipc, **options), lambda size: listener or Listener())
+    request = request_of(SlimRequest, {"ipc": ipc, **options})
+    made = carry_out(source, request, lambda size: listener or Listener())
     found = [one.artefact for one in made]
     return found if isinstance(ipc, Sequence) else found[0]
 
