@@ -14,7 +14,7 @@ from torch import Tensor
 from attar.budget import Ledger
 from attar.compute import Compute
 from attar.coresets import Selector
-from attar.data import SOURCES, LabelledImages, classes_text
+from attar.data import SOURCES, LabelledImages, as_texts, bearing
 from attar.data.reading import Watch
 from attar.engine import Run
 from attar.experts.store import ExpertStore
@@ -47,8 +47,7 @@ class Plan:
         limit: the allowance in bytes; None for a plain count.
         network: to match in.
         compute: device, precision, compilation.
-        reading: how the source was read: ``resize``, ``classes``, ``per_class`` and
-            ``data_dir``, where given.
+        reading: how the source was read: see `attar.request.READING`.
         start: the set that the run starts from, where the recipe says ``given``.
         made_by: the command that asks for the same result; None for that of the request.
         provenance: more to tell in the artefact about where it comes from.
@@ -79,15 +78,12 @@ class Plan:
         reading = self.repeated_reading
         if self.source.partition(":")[0] not in SOURCES:
             return self.request.call(**reading)
-        if "classes" in reading:
-            reading["classes"] = classes_text(reading["classes"])
-        return self.request.command(self.source, **reading)
+        return self.request.command(self.source, **as_texts(reading))
 
     @property
     def repeated_reading(self) -> dict[str, Any]:
         """The options of reading that bear on the result, where given."""
-        said = {name: self.reading.get(name) for name in ("resize", "classes", "per_class")}
-        return {name: value for name, value in said.items() if value is not None}
+        return bearing(self.reading)
 
     def run(self, watch: Watch | None = None, *, blank: bool = False) -> Run:
         """Return the run at its beginning.

@@ -17,7 +17,9 @@ Auto = Literal["auto", "on", "off"]
 _R = TypeVar("_R")
 
 # the options of reading the data, beside those of a request
-READING = ("data_dir", "resize", "classes", "per_class")
+# of these, those that bear on the images and are repeated and recorded
+BEARING = ("resize", "classes", "per_class", "value_range", "background")
+READING = ("data_dir", *BEARING)
 
 
 _WHOLE = (
@@ -68,6 +70,8 @@ Whole = Annotated[int | None, option("N", kind=int)]
 Number = Annotated[float | None, option("X", kind=float)]
 Name = Annotated[str | None, option("NAME")]
 Classes = Annotated[str | None, option("N or NAMES")]
+ValueRange = Annotated[str | None, option("LOW:HIGH", "--range")]
+Background = Annotated[str | None, option("COLOUR")]
 Folder = Annotated[Path | None, option("DIR")]
 File = Annotated[Path | None, option("FILE")]
 
@@ -305,8 +309,8 @@ class Request:
 
         Args:
             source: of the images.
-            **reading: how it was read: ``resize`` (the side in pixels that images were brought
-                to), ``classes`` and ``per_class``; None where nothing was said.
+            **reading: how it was read, by the names in `BEARING` and as the command line takes
+                them; None where nothing was said.
         """
         if not isinstance(self.network, str | None):
             return self._call(repr(source), reading)

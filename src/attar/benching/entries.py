@@ -21,6 +21,8 @@ class DatasetEntry(Strict):
     classes: int | str | list[int | str] | None = None
     per_class: Whole | None = None
     resize: Whole | None = None
+    value_range: str | list[float] | None = None
+    background: str | None = None
 
     def reading(self) -> dict[str, Any]:
         """Return the options of reading that are given."""

@@ -17,7 +17,16 @@ from attar.cli.reading import reading_options
 from attar.cli.tables import print_rows
 from attar.files import check_writable
 from attar.memory import keep_memory
-from attar.request import Classes, File, Folder, Name, Whole, option
+from attar.request import (
+    Background,
+    Classes,
+    File,
+    Folder,
+    Name,
+    ValueRange,
+    Whole,
+    option,
+)
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -82,6 +91,12 @@ class Evaluate:
     per_class: Whole = None
     """Take at most this many training images of a class, for --baselines. Where this and
     --data are left out: as the artefact did."""
+    value_range: ValueRange = None
+    """The values of the real images that are black and white, as 'attar condense' takes them.
+    Where this and --data are left out: as the artefact did."""
+    background: Background = None
+    """The colour behind transparent pictures. Where this and --data are left out: as the artefact
+    did."""
     json: bool = False
     """Print one JSON object with every accuracy."""
 

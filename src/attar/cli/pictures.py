@@ -10,7 +10,7 @@ import tyro
 
 from attar.cli.reading import reading_options
 from attar.errors import BadRequest
-from attar.request import Folder, Name, Whole, option
+from attar.request import Background, Folder, Name, ValueRange, Whole, option
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,12 @@ class Pictures:
     per_class: Whole = None
     """Take at most this many real training images of a class: a fixed sample, which makes tsne
     quicker. Where this and --data are left out: as the artefact did."""
+    value_range: ValueRange = None
+    """The values of the real images that are black and white, as 'attar condense' takes them.
+    Where this and --data are left out: as the artefact did."""
+    background: Background = None
+    """The colour behind transparent pictures. Where this and --data are left out: as the artefact
+    did."""
     json: bool = False
     """Print one JSON object: the files, and the numbers drawn."""
 

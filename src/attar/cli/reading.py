@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from attar.request import READING, Classes, Folder, Whole
+from attar.request import READING, Background, Classes, Folder, ValueRange, Whole
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 
@@ -25,6 +25,11 @@ class Reading:
     indices where no name is a number. A number alone takes the first N."""
     per_class: Whole = None
     """Take at most this many training images of a class: a fixed sample, whatever the seed."""
+    value_range: ValueRange = None
+    """The values that are black and white, such as 0:4095, of images with other values than the
+    0…255 of 8 bits (floats: 0…1)."""
+    background: Background = None
+    """The colour behind transparent pictures, such as black or #ff8800; white where left out."""
 
 
 def reading_options(wanted: Any) -> dict[str, Any]:

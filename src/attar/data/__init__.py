@@ -5,6 +5,7 @@ from __future__ import annotations
 from attar.data.given import as_splits, from_dataset, from_tensors
 from attar.data.images import LabelledImages, channel_statistics
 from attar.data.preprocessing import Preprocessing
+from attar.data.reading import as_texts, bearing
 from attar.data.sources import SOURCES, load_source, source_rows
 from attar.data.splits import Splits
 from attar.data.subsets import Subset, classes_text
@@ -19,6 +20,8 @@ __all__ = [
     "Subset",
     "Whitening",
     "as_splits",
+    "as_texts",
+    "bearing",
     "channel_statistics",
     "classes_text",
     "fit_whitening",

@@ -9,22 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attar.data.channels import channels_last
+from attar.data.values import range_advice, range_text
 from attar.errors import BadRequest
 
-CHANNELS = (1, 3)
+# of images that may hold any number: so many go through the layers at once
+_PART = 1024
 ClassNames = Sequence[str] | Mapping[int, str] | None
 
 
-def as_images(given: Any, name: str) -> Tensor:
+def as_images(given: Any, name: str, value_range: tuple[float, float] | None = None) -> Tensor:
     """Return N×C×H×W images, uint8 where that loses nothing, else float32.
 
     Args:
-        given: array or tensor, N×H×W, N×C×H×W or N×H×W×C with 1 or 3 channels; uint8, other
-            integers in 0…255, or floats in [0, 1].
+        given: array or tensor, N×H×W, N×C×H×W or N×H×W×C; without a range uint8, other integers
+            in 0…255, or floats in [0, 1].
         name: how messages call it.
+        value_range: the values that become 0 and 1.
 
     Raises:
-        BadRequest: no channel axis can be told, or integers outside 0…255.
+        BadRequest: no channel axis can be told, or values outside the range, or integers outside
+            0…255.
     """
     as_tensor = isinstance(given, Tensor)
     tensor = given.detach() if as_tensor else array_tensor(given, name)
@@ -36,7 +41,7 @@ def as_images(given: Any, name: str) -> Tensor:
         )
     elif channels_last(tensor.shape[1:], name, prefer_first=as_tensor):
         tensor = tensor.permute(0, 3, 1, 2)
-    return as_bytes(tensor, name).contiguous()
+    return as_values(tensor, name, value_range).contiguous()
 
 
 def array_tensor(given: Any, name: str) -> Tensor:
@@ -52,46 +57,59 @@ def array_tensor(given: Any, name: str) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
-def channels_last(shape: Sequence[int], name: str, *, prefer_first: bool) -> bool:
-    """Tell whether one image's 3 axes end with the channels.
+def as_values(images: Tensor, name: str, value_range: tuple[float, float] | None = None) -> Tensor:
+    """Return uint8 images where every value is a whole 255th, else float32 ones.
 
     Args:
-        shape: the three axes of one image.
-        name: how messages call it.
-        prefer_first: take C×H×W where both readings are possible, as PyTorch does; refuse
-            otherwise.
+        images: of any type and shape.
+        name: how messages call them.
+        value_range: the values that become 0 and 1; None for 0 and 255 of integers, and for 0 and
+            1 of floats, which are then not checked.
     """
-    first, last = shape[0] in CHANNELS, shape[-1] in CHANNELS
-    if first and last and not prefer_first:
-        raise BadRequest(
-            f"{name}: images of shape {tuple(shape)} can be read as C×H×W and as H×W×C; "
-            "give a torch tensor (N×C×H×W), or grayscale as N×H×W"
-        )
-    if not first and not last:
-        raise BadRequest(
-            f"{name}: images of shape {tuple(shape)} have no axis of 1 or 3 channels; "
-            "give grayscale or RGB images"
-        )
-    return not first
-
-
-def as_bytes(images: Tensor, name: str) -> Tensor:
-    """Return uint8 images where every value is a whole 255th, else float32 ones."""
+    if images.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        # PyTorch has no arithmetic for these
+        images = images.to(torch.int64)
+    if value_range is not None:
+        return scaled(images, name, value_range)
     if images.dtype == torch.uint8:
         return images
     if not images.is_floating_point():
         if images.numel() and (int(images.min()) < 0 or int(images.max()) > 255):
             raise BadRequest(
                 f"{name}: whole-numbered images run from {int(images.min())} to "
-                f"{int(images.max())}; they must be in 0…255"
+                f"{int(images.max())}; without a range they must be in "
+                f"0…255; {range_advice(int(images.min()), int(images.max()))}"
             )
         return images.to(torch.uint8)
-    if not all(map(is_whole_255ths, images.split(1024))):
+    if not all(map(is_whole_255ths, images.split(_PART))):
         return images.float()
     whole = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
-    for target, part in zip(whole.split(1024), images.split(1024), strict=True):
+    for target, part in zip(whole.split(_PART), images.split(_PART), strict=True):
         target.copy_(part.float().mul(255).round_())
     return whole
+
+
+def scaled(images: Tensor, name: str, value_range: tuple[float, float]) -> Tensor:
+    """Return float32 images in [0, 1], or uint8 ones where the range is that of 8 bits.
+
+    Raises:
+        BadRequest: a value lies outside the range.
+    """
+    low, high = value_range
+    if images.dtype == torch.uint8 and (low, high) == (0, 255):
+        return images
+    found = torch.empty(images.shape, dtype=torch.float32, device=images.device)
+    for target, part in zip(found.split(_PART), images.split(_PART), strict=True):
+        least, most = map(float, (part.min(), part.max())) if part.numel() else (low, high)
+        # NaN compares false
+        if not (low <= least and most <= high):
+            raise BadRequest(
+                f"{name}: values run from {least:.10g} to {most:.10g}, outside --range "
+                f"{range_text((low, high))}; give a range that holds all"
+            )
+        # float32 holds every step of 16 bits; more are rounded after scaling, not before
+        target.copy_(part.double().sub_(low).div_(high - low))
+    return found
 
 
 def is_whole_255ths(images: Tensor) -> bool:

@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attar.data.arrays import array_tensor, as_bytes, channels_last
+from attar.data.arrays import array_tensor, as_values
+from attar.data.channels import channels_last
 from attar.data.resizing import decode_image, fit_images, plain_mode
+from attar.data.values import PLAIN, Look
 from attar.errors import BadRequest
 
 
-def collect(dataset: Any, name: str, size: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
+def collect(
+    dataset: Any, name: str, size: tuple[int, int] | None, look: Look = PLAIN
+) -> tuple[Tensor, Tensor]:
     """Return N×C×H×W images and N labels of a data set of (image, label).
 
     Images become uint8 while every value is a whole 255th, and float32 from the first on that
@@ -24,7 +28,7 @@ def collect(dataset: Any, name: str, size: tuple[int, int] | None) -> tuple[Tens
     labels = torch.empty(count, dtype=torch.int64)
     images: Tensor | None = None
     for index in range(count):
-        pixels, labels[index] = read_item(dataset, index, name)
+        pixels, labels[index] = read_item(dataset, index, name, look)
         pixels = fit_images(pixels.unsqueeze(0), size)[0]
         if images is None:
             images = torch.empty(count, *pixels.shape, dtype=pixels.dtype)
@@ -58,7 +62,7 @@ def length(dataset: Any, name: str) -> int:
         ) from error
 
 
-def read_item(dataset: Any, index: int, name: str) -> tuple[Tensor, int]:
+def read_item(dataset: Any, index: int, name: str, look: Look) -> tuple[Tensor, int]:
     """Return one image as C×H×W and its label."""
     item = dataset[index]
     if not isinstance(item, tuple | list) or len(item) != 2:
@@ -68,10 +72,10 @@ def read_item(dataset: Any, index: int, name: str) -> tuple[Tensor, int]:
         label = label.item()
     if isinstance(label, bool | np.bool) or not isinstance(label, int | np.integer):
         raise BadRequest(f"{name}: item {index} has the label {label!r}; a whole number is needed")
-    return as_pixels(image, f"{name}: image {index}"), int(label)
+    return as_pixels(image, f"{name}: image {index}", look), int(label)
 
 
-def as_pixels(image: Any, name: str) -> Tensor:
+def as_pixels(image: Any, name: str, look: Look) -> Tensor:
     """Return one Pillow image, array or tensor as C×H×W, uint8 or float32."""
     prefer_first = isinstance(image, Tensor)
     if not isinstance(image, Tensor | np.ndarray):
@@ -87,4 +91,4 @@ def as_pixels(image: Any, name: str) -> Tensor:
         raise BadRequest(f"{name} has shape {tuple(pixels.shape)}; H×W or C×H×W is needed")
     elif channels_last(pixels.shape, name, prefer_first=prefer_first):
         pixels = pixels.permute(2, 0, 1)
-    return as_bytes(pixels, name)
+    return as_values(pixels, name, look.value_range)

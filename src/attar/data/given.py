@@ -19,6 +19,7 @@ from attar.data.resizing import Resize, wanted_size
 from attar.data.sources import kind_of, load_source
 from attar.data.splits import Splits, assemble, check_zca, hold_out
 from attar.data.subsets import Classes, wanted_subset
+from attar.data.values import Background, ValueRange, wanted_look, wanted_range
 from attar.errors import BadRequest
 
 
@@ -32,6 +33,8 @@ def from_tensors(
     resize: Resize = None,
     classes: Classes = None,
     per_class: int | None = None,
+    value_range: ValueRange = None,
+    background: Background = None,
 ) -> Splits:
     """Return splits of tensors or arrays.
 
@@ -47,14 +50,25 @@ def from_tensors(
         resize: see `load_source`.
         classes: see `load_source`.
         per_class: see `load_source`.
+        value_range: see `load_source`.
+        background: see `load_source`; only for Pillow images.
 
     Raises:
         BadRequest: see `LabelledImages` and `Splits`.
     """
     check_zca(zca)
     size, subset = wanted_size(resize), wanted_subset(classes, per_class)
+    if background is not None:
+        raise BadRequest(f"background={background!r}: arrays have no transparency; leave it out")
     parts = parts_from_arrays(
-        images, labels, test, class_names, name=name, size=size, subset=subset
+        images,
+        labels,
+        test,
+        class_names,
+        name=name,
+        size=size,
+        subset=subset,
+        value_range=wanted_range(value_range),
     )
     return assemble(parts, name=name, source=name, zca=zca)
 
@@ -68,6 +82,8 @@ def from_dataset(
     resize: Resize = None,
     classes: Classes = None,
     per_class: int | None = None,
+    value_range: ValueRange = None,
+    background: Background = None,
 ) -> Splits:
     """Return splits of map-style data sets of (image, label), read once into memory.
 
@@ -81,6 +97,8 @@ def from_dataset(
         resize: see `load_source`.
         classes: see `load_source`.
         per_class: see `load_source`.
+        value_range: see `load_source`.
+        background: see `load_source`; only for Pillow images.
 
     Raises:
         BadRequest: an item is no such pair, or images of several sizes without ``resize``.
@@ -90,8 +108,9 @@ def from_dataset(
     found = getattr(dataset, "classes", None)
     if class_names is None and isinstance(found, Sequence) and not isinstance(found, str):
         class_names = [str(one) for one in found]
-    images, labels = collect(dataset, name, size)
-    pair = None if test is None else collect(test, f"{name} test", size)
+    look = wanted_look(value_range, background)
+    images, labels = collect(dataset, name, size, look)
+    pair = None if test is None else collect(test, f"{name} test", size, look)
     parts = parts_from_arrays(images, labels, pair, class_names, name=name, subset=subset)
     return assemble(parts, name=name, source=name, zca=zca)
 
@@ -104,6 +123,8 @@ def as_splits(
     zca: str = "none",
     classes: Classes = None,
     per_class: int | None = None,
+    value_range: ValueRange = None,
+    background: Background = None,
     watch: Watch | None = None,
 ) -> Splits:
     """Return splits of anything that says what to read.
@@ -118,6 +139,8 @@ def as_splits(
         zca: see `load_source`; only for what is not made yet.
         classes: see `load_source`; only for what is not made yet.
         per_class: see `load_source`; only for what is not made yet.
+        value_range: see `load_source`; only for what is not made yet.
+        background: see `load_source`; only for what is not made yet.
         watch: see `load_source`.
 
     Raises:
@@ -128,6 +151,8 @@ def as_splits(
         "zca": zca,
         "classes": classes,
         "per_class": per_class,
+        "value_range": value_range,
+        "background": background,
     }
     if isinstance(data, Path):
         data = f"{kind_of(data)}:{data}"
@@ -137,8 +162,8 @@ def as_splits(
     if made is not None:
         if any(value not in (None, "none") for value in options.values()):
             raise BadRequest(
-                f"{made.source} already has its size and preprocessing; give resize, zca, classes "
-                "and per_class to load_source, from_tensors or from_dataset instead"
+                f"{made.source} already has its size and preprocessing; give "
+                f"{', '.join(options)} to load_source, from_tensors or from_dataset instead"
             )
         return made
     train: Any

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attar.data.preprocessing import Preprocessing
+from attar.data.values import range_advice
 from attar.errors import BadRequest
 from attar.rng import Key
 
@@ -250,7 +251,7 @@ def check_float_range(images: Tensor, name: str, *, any_range: bool = False) -> 
     if not any_range and (low < 0 or high > 1):
         raise BadRequest(
             f"{name}: floating images run from {low:g} to {high:g}; scale them to [0, 1], "
-            "or give uint8 images"
+            f"or {range_advice(low, high)}"
         )
 
 

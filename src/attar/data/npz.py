@@ -70,6 +70,7 @@ def read(stored: Any, path: Path, reading: Reading) -> Parts:
         name=path.stem,
         size=reading.size,
         subset=reading.subset,
+        value_range=reading.look.value_range,
     )
 
 

@@ -23,10 +23,11 @@ def parts_from_arrays(
     name: str,
     size: tuple[int, int] | None = None,
     subset: Subset = EVERYTHING,
+    value_range: tuple[float, float] | None = None,
     note: str = "",
 ) -> Parts:
     """Return the parts of arrays or tensors; without a test pair 20 % are held out."""
-    train = pair_of(images, labels, class_names, name)
+    train = pair_of(images, labels, class_names, name, value_range)
     if not len(train[1]):
         raise BadRequest(f"{name}: there are no images")
     names = name_classes(train[1], class_names, name)
@@ -36,7 +37,7 @@ def parts_from_arrays(
         note = joined(note, "a fixed 20 % of every class is held out as test")
         train, other = take(train, kept), take(train, held)
     else:
-        other = pair_of(*test, class_names, f"{name} test")
+        other = pair_of(*test, class_names, f"{name} test", value_range)
     if positions is not None:
         train = of_classes(train, positions, len(names), name)
         other = of_classes(other, positions, len(names), f"{name} test")
@@ -55,10 +56,14 @@ def parts_from_arrays(
 
 
 def pair_of(
-    images: object, labels: object, class_names: ClassNames, name: str
+    images: object,
+    labels: object,
+    class_names: ClassNames,
+    name: str,
+    value_range: tuple[float, float] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return images and labels of one part as tensors."""
-    pixels = as_images(images, name)
+    pixels = as_images(images, name, value_range)
     numbers = renumber(as_labels(labels, name), class_names, name)
     if len(pixels) != len(numbers):
         raise BadRequest(

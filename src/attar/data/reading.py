@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from attar.data.subsets import EVERYTHING, Subset
+from attar.data.subsets import EVERYTHING, Subset, classes_text
+from attar.data.values import PLAIN, Look, range_text
+from attar.request import BEARING
 
 # told what is done ("decoding images"), how many of the images are done, and how many there are
 Watch = Callable[[str, int, int], None]
@@ -21,9 +24,23 @@ class Reading:
         size: height and width that images are brought to; None leaves them.
         subset: what to take.
         watch: told how reading goes on; see `Watch`.
+        look: what stored values come to.
     """
 
     data_dir: Path
     size: tuple[int, int] | None = None
     subset: Subset = EVERYTHING
     watch: Watch | None = None
+    look: Look = PLAIN
+
+
+def bearing(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of reading that bear on the images, where given."""
+    said = {name: reading.get(name) for name in BEARING}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def as_texts(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of reading with those that have a form of their own on the command line."""
+    forms = {"classes": classes_text, "value_range": range_text}
+    return {name: forms[name](value) if name in forms else value for name, value in reading.items()}

@@ -16,6 +16,7 @@ from attar.data.splits import Parts, Splits, assemble, check_zca
 from attar.data.subsets import Classes, wanted_subset
 from attar.data.tables import load_csv
 from attar.data.tiny_imagenet import load_named as load_tiny_imagenet
+from attar.data.values import Background, ValueRange, range_text, wanted_look
 from attar.errors import BadRequest, unknown
 
 
@@ -94,6 +95,8 @@ def load_source(
     zca: str = "none",
     classes: Classes = None,
     per_class: int | None = None,
+    value_range: ValueRange = None,
+    background: Background = None,
     watch: Watch | None = None,
 ) -> Splits:
     """Read a data set by name.
@@ -109,6 +112,11 @@ def load_source(
             number, take these in this order; give a list, or a text with commas between.
         per_class: the most training images of a class: a fixed sample, whatever the seed. The
             test part keeps all images of the chosen classes.
+        value_range: the stored values that become 0 (black) and 1 (white), as a pair or a text
+            such as ``0:4095``; for pictures and arrays of more than 8 bits, or floats outside
+            [0, 1]. Images are then float32.
+        background: colour behind transparent pictures, such as ``black`` or ``#ff8800``; white
+            where left out.
         watch: called with what is done (such as "decoding images"), how many images are done
             and how many there are.
 
@@ -126,7 +134,8 @@ def load_source(
     check_zca(zca)
     subset = wanted_subset(classes, per_class)
     folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
-    reading = Reading(folder, wanted_size(resize), subset, watch)
+    look = wanted_look(value_range, background)
+    reading = Reading(folder, wanted_size(resize), subset, watch, look)
     name, colon, argument = source.partition(":")
     if name not in SOURCES:
         raise unknown_source(source, name)
@@ -135,6 +144,11 @@ def load_source(
         raise BadRequest(f"source {source!r} lacks its path; write {name}:{entry.argument}")
     if colon and not entry.argument:
         raise BadRequest(f"source {source!r}: {name} takes nothing after its name")
+    if look.value_range and not entry.argument:
+        raise BadRequest(
+            f"--range {range_text(look.value_range)}: what the values of {name} mean is known; "
+            "leave it out"
+        )
     parts = entry.load(argument, reading)
     path = Path(argument).expanduser().absolute()
     label = {"folder": path.name, "csv": path.stem, "npz": path.stem}.get(name) or name

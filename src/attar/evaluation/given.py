@@ -13,6 +13,7 @@ from attar.errors import BadRequest
 from attar.loading import load
 from attar.networks import OWN, Network, Own
 from attar.networks.paper_names import in_our_words
+from attar.request import BEARING
 
 
 def asked_networks(
@@ -89,7 +90,7 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
                 "the artefact does not say which data it was made from; give them with --data"
             )
         before = artefact.card.provenance.get("reading")
-        for name in ("resize", "classes", "per_class"):
+        for name in BEARING:
             if reading.get(name) is None and isinstance(before, dict):
                 reading[name] = before.get(name)
         if reading.get("resize") is None and ":" in data:

@@ -10,7 +10,7 @@ import torch
 
 import attar
 from attar import compute as computing
-from attar.data import SOURCES, Splits, classes_text
+from attar.data import SOURCES, Splits, as_texts, bearing
 from attar.data.augment_variants import read_strategy
 from attar.errors import BadRequest
 from attar.evaluation.cards import DSA, NOT_MIRRORED
@@ -100,10 +100,7 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
 
 def said(reading: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of reading that were given and bear on the images, as plain values."""
-    named = {name: reading.get(name) for name in ("resize", "classes", "per_class")}
-    found = {name: value for name, value in named.items() if value is not None}
-    if "classes" in found:
-        found["classes"] = classes_text(found["classes"])
+    found = as_texts(bearing(reading))
     if isinstance(found.get("resize"), tuple):
         found["resize"] = list(found["resize"])
     return found
