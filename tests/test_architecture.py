@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
-    ("errors", "rng", "memory", "lamb"),
+    ("errors", "rng", "memory", "lamb", "zipped"),
     ("files", "budget", "published", "cluster"),
-    ("request", "tensors", "log"),
+    ("request", "tensors", "log", "capacity"),
     ("compute",),
     ("data",),
     ("networks",),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from attar.data.npz_file import Arrays
 from attar.data.pairs import parts_from_arrays
 from attar.data.reading import Reading
 from attar.data.splits import Parts
@@ -30,25 +29,11 @@ def load_npz(argument: str, reading: Reading) -> Parts:
     if not path.is_file():
         what = "is a folder, not a file" if path.exists() else "does not exist"
         raise BadRequest(f"npz:{argument}: {path.absolute()} {what}; give an .npz file")
-    try:
-        # opened here: NumPy leaves the file open when it is no archive
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise BadRequest(f"{path} holds one array; save several with numpy.savez")
-            with stored:
-                return read(stored, path, reading)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, BadRequest):
-            raise
-        raise BadRequest(
-            f"{path} cannot be read as an .npz file of plain arrays ({error}); "
-            "save it with numpy.savez, without object arrays"
-        ) from error
+    return read(Arrays(path), path, reading)
 
 
-def read(stored: Any, path: Path, reading: Reading) -> Parts:
-    """Return the parts in an open file."""
+def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
+    """Return the parts in a file."""
     present = set(stored.files)
     names = class_names(stored["class_names"], path) if "class_names" in present else None
     test = None
