@@ -123,7 +123,9 @@ class Benchmark:
             return json.loads(path.read_text(encoding="utf-8"))["accuracies"]
         if method == "random":
             kind, key = SELECTORS["real"], Key(seed).fold("start")
-            chosen = kind().choose(self.train, ipc, self.network, self.compute, key)
+            chosen = kind().choose(
+                self.train, [ipc] * self.train.classes, self.network, self.compute, key
+            )
         else:
             chosen = [torch.tensor(own[:ipc]) for own in self.choices(seed)[METHODS[method]]]
         index = torch.cat(chosen)

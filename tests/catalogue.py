@@ -144,6 +144,12 @@ def tiny_problem(
     return Problem(data, drawn, layout, compute, experts=TinyExperts(drawn))
 
 
+def unequal(problem: Problem, counts: tuple[int, ...] = (3, 1, 2)) -> Problem:
+    """Return the problem of a set whose classes have different numbers of images."""
+    layout = Layout(len(counts), max(counts), problem.layout.shape, counts)
+    return dataclasses.replace(problem, layout=layout, cache={})
+
+
 def tiny_run(
     objective: Objective,
     problem: Problem | None = None,

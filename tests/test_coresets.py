@@ -208,7 +208,7 @@ def choose(name: str, data: LabelledImages, per_class: int, seed: int = 0) -> li
     network = build(NETWORK, channels, (height, width), data.classes)
     kind = SELECTORS[name]
     selector = kind(epochs=2, batch_selection=9) if issubclass(kind, StudyingSelector) else kind()
-    return selector.choose(data, per_class, network, COMPUTE, Key(seed))
+    return selector.choose(data, [per_class] * data.classes, network, COMPUTE, Key(seed))
 
 
 @pytest.mark.parametrize("name", SELECTORS)
@@ -287,7 +287,9 @@ def test_a_coreset_is_an_artefact_of_real_images(method: str, tmp_path: Path) ->
     assert artefact.totals.paper == artefact.totals.all == 3 * 5 * 64 * 4
     kinds = {"herding": Herding, "forgetting": Forgetting, "kcenter": KCenter}
     network = build(NETWORK, 1, (8, 8), 3)
-    index = kinds[method](epochs=2).choose(data, 5, network, COMPUTE, Key(3).fold("start"))
+    index = kinds[method](epochs=2).choose(
+        data, [5] * data.classes, network, COMPUTE, Key(3).fold("start")
+    )
     assert torch.equal(artefact.images, data.take(torch.cat(index)))
     assert torch.equal(artefact.labels, data.labels[torch.cat(index)])
     loaded = attar.load(out)

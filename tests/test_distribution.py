@@ -11,7 +11,7 @@ from attar.errors import BadRequest
 from attar.objectives import DistributionMatching, Match, Problem
 from attar.rng import Key
 from attar.synthetic import LowRank
-from catalogue import COMPUTE, tiny_data, tiny_problem, tiny_run
+from catalogue import COMPUTE, tiny_data, tiny_problem, tiny_run, unequal
 from references import augmentation, distribution
 
 KEY = Key(3).fold("step", 0)
@@ -58,7 +58,7 @@ def expected(
     ]
     assert [len(batch) for batch in real] == [6, 6, 3]
     weights = problem.network.draw(key.fold("network")).state_dict()
-    synthetic = images.split(problem.layout.per_class)
+    synthetic = images.split(list(problem.layout.sizes()))
     loss, gradients = distribution.loss_and_gradients(weights, real, synthetic, **options)
     return loss, torch.cat(gradients)
 
@@ -173,6 +173,35 @@ def test_chunks_change_nothing(
     # a compiled function meets one shape for real images, one for synthetic ones
     assert len(sizes[True]) == 1 and max(sizes[True]) <= compute.graph_chunk
     assert sizes[False] <= {compute.chunk, compute.graph_chunk}
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize("counts", [(5, 1, 2), (1, 1, 4), (2, 9, 1)])
+@pytest.mark.parametrize("chunk", [1, 2, 32])
+def test_classes_of_different_numbers_meet_the_equation(
+    chunk: int, counts: tuple[int, ...], norm: str
+) -> None:
+    compute = dataclasses.replace(COMPUTE, chunk=chunk)
+    network = f"convnet2:width=8,norm={norm}"
+    problem = unequal(tiny_problem(tiny_data(3), max(counts), network, compute), counts)
+    together = norm == "batch"
+    assert_same(match(problem), *expected(problem, norm=norm, together=together))
+
+
+def test_a_compiled_function_meets_one_shape_whatever_the_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: set[int] = set()
+    call = computing.Functional.__call__
+
+    def watched(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+        sizes.add(len(images))
+        return call(self, tensors, images)
+
+    monkeypatch.setattr(computing.Functional, "__call__", watched)
+    compute = dataclasses.replace(COMPUTE, chunk=2)
+    match(unequal(tiny_problem(tiny_data(3), 9, compute=compute), (3, 9, 1)))
+    assert sizes == {compute.chunk, compute.graph_chunk}
 
 
 def test_the_two_pass_path_meets_the_equation() -> None:

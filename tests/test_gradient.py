@@ -20,7 +20,7 @@ from attar.objectives.gradient import network_tensors
 from attar.rng import Key
 from attar.synthetic import LowRank
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
-from catalogue import COMPUTE, CPU, OnceDifferentiable, tiny_data, tiny_problem, tiny_run
+from catalogue import COMPUTE, CPU, OnceDifferentiable, tiny_data, tiny_problem, tiny_run, unequal
 from references import augmentation, gradient
 
 KEY = Key(3).fold("step", 0)
@@ -129,7 +129,10 @@ def expected(
     real = real_batches(problem, key)
     transform = siamese(augment, key)
     weights = weights_in(state)
-    return gradient.loss_and_gradients(weights, real, images, labels, transform, **options)
+    counts = problem.layout.sizes()
+    return gradient.loss_and_gradients(
+        weights, real, images, labels, transform, counts=counts, **options
+    )
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:
@@ -482,6 +485,29 @@ def test_chunks_change_no_match(
     found = objective.match(images, labels, parts, state, KEY)
     assert wanted.images is not None and wanted.labels is not None
     assert_same(found, (wanted.loss.double(), wanted.images.double(), wanted.labels.double()))
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("augment", ["none", DSA])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize(("chunk", "compiled"), [(32, False), (1, False), (32, True)])
+def test_classes_of_different_numbers_meet_the_equations(
+    chunk: int,
+    compiled: bool,
+    norm: str,
+    augment: str,
+    distance: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # what would be compiled is called as it is: only the shapes matter here
+    monkeypatch.setattr("torch.compile", lambda function, **options: function)
+    compute = dataclasses.replace(COMPUTE, chunk=chunk, compile=compiled)
+    problem = unequal(tiny_problem(tiny_data(3), 6, NETWORKS[norm], compute), (2, 6, 1))
+    objective = GradientMatching(BATCH, augment, distance)
+    state = started(objective, problem)
+    images, labels = noise(problem), soft(problem)
+    wanted = expected(problem, state, images, labels, augment, norm=norm, kind=distance)
+    assert_same(objective.match(images, labels, problem, state, KEY), wanted)
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])

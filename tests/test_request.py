@@ -180,6 +180,7 @@ def test_all_options_at_once() -> None:
         "method": "dm",
         "ipc": 2,
         "count": "all",
+        "per_class_budget": "proportional",
         "storage": "float16",
         "rank": 3,
         "init": "real",

@@ -50,7 +50,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     def __repr__(self) -> str:
         card = self.card
         return (
-            f"Artefact({card.method}: {len(card.class_names)} classes × {card.images_per_class} "
+            f"Artefact({card.method}: {len(card.class_names)} classes × {card.count} "
             f"images of {'×'.join(map(str, card.shape))}, {self.nbytes} bytes)"
         )
 
@@ -88,9 +88,8 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         """Images per class, stored values and bytes, beside the allowance."""
         ledger = self.ledger
         limit, count = self.card.budget.get("limit"), self.card.budget.get("count", "paper")
-        return Totals(
-            self.card.images_per_class, ledger.values, ledger.paper, ledger.all, limit, count
-        )
+        each = self.card.images_per_class if self.card.class_counts is None else None
+        return Totals(each, ledger.values, ledger.paper, ledger.all, limit, count)
 
     def save(self, path: str | Path) -> None:
         """Write the artefact, atomically.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Literal
@@ -159,26 +160,70 @@ class Budget:
         if limit is None:
             return self.images_per_class or 1
 
-        def fits(images: int) -> bool:
-            ledger = cost(images)
-            return (ledger.all if self.count == "all" else ledger.paper) <= limit
+        return self._most(1, limit, cost)
 
-        if not fits(1):
-            one = cost(1)
-            needed = one.all if self.count == "all" else one.paper
+    def rows(self, classes: int, shape: tuple[int, ...], cost: Callable[[int], Ledger]) -> int:
+        """Return the most images of all classes together whose ledger stays within the allowance.
+
+        A plain count of images per class is taken as that many times the classes.
+
+        Args:
+            classes: number of classes.
+            shape: of one image (C, H, W).
+            cost: the ledger of a set of that many images; must not fall.
+
+        Raises:
+            BadRequest: not even one image per class fits; names the smallest that does.
+        """
+        limit = self.limit(classes, shape)
+        if limit is None:
+            return (self.images_per_class or 1) * classes
+        return self._most(classes, limit, cost)
+
+    def _most(self, least: int, limit: int, cost: Callable[[int], Ledger]) -> int:
+        """Return the largest number from ``least`` on whose ledger stays within ``limit``."""
+
+        def taken(number: int) -> int:
+            ledger = cost(number)
+            return ledger.all if self.count == "all" else ledger.paper
+
+        if taken(least) > limit:
             raise BadRequest(
                 f"a budget of {limit} bytes ({self.count} count) holds no image per class; one "
-                f"takes {needed} bytes. Raise --ipc or --bytes, or lower --rank."
+                f"takes {taken(least)} bytes. Raise --ipc or --bytes, or lower --rank."
             )
-        high = 2
-        while fits(high):
+        high = 2 * least
+        while taken(high) <= limit:
             high *= 2
         low = high // 2
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
+            low, high = (middle, high) if taken(middle) <= limit else (low, middle)
         return low
 
     def as_dict(self) -> dict[str, int | str | None]:
         """Return the request as a plain dictionary."""
         return asdict(self)
+
+
+def proportional(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
+    """Share ``rows`` images out among classes in proportion to ``sizes``, one each at least.
+
+    By the method of Sainte-Laguë, so that no class loses an image when there are more to share.
+
+    Args:
+        sizes: images that each class has.
+        rows: images to share out; at least one per class.
+
+    Example:
+        >>> proportional([90, 9, 1], 10)
+        (8, 1, 1)
+    """
+    counts = [1] * len(sizes)
+    waiting = [(-size / 3, label) for label, size in enumerate(sizes)]
+    heapq.heapify(waiting)
+    for _ in range(rows - len(sizes)):
+        _, label = waiting[0]
+        counts[label] += 1
+        heapq.heapreplace(waiting, (-sizes[label] / (2 * counts[label] + 1), label))
+    return tuple(counts)

@@ -21,7 +21,9 @@ class Card(BaseModel):
     Args:
         class_names: of the K classes, in order of their index.
         shape: C, H, W of an image.
-        images_per_class: n; images are stored class after class.
+        images_per_class: n; images are stored class after class. Where classes differ, the most
+            that one has.
+        class_counts: images of each class where they differ.
         parametrization: as `attar.synthetic.from_description` reads it.
         learned_labels: whether labels are stored, K values per image.
         nested: whether the first images of every class were made to be a set by themselves.
@@ -46,6 +48,7 @@ class Card(BaseModel):
     class_names: list[str] = Field(min_length=2)
     shape: tuple[int, int, int]
     images_per_class: int = Field(ge=1)
+    class_counts: list[int] | None = None
     parametrization: dict[str, Any]
     learned_labels: bool = False
     nested: bool = False
@@ -72,14 +75,25 @@ class Card(BaseModel):
     @property
     def layout(self) -> Layout:
         """The rows of the set."""
-        return Layout(len(self.class_names), self.images_per_class, self.shape)
+        counts = None if self.class_counts is None else tuple(self.class_counts)
+        return Layout(len(self.class_names), self.images_per_class, self.shape, counts)
+
+    @property
+    def count(self) -> str:
+        """Images per class as text, such as ``1,000``; ``1 to 9`` where classes differ."""
+        if self.class_counts is None:
+            return f"{self.images_per_class:,}"
+        return f"{min(self.class_counts):,} to {self.images_per_class:,}"
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The three ways to say how large a set is, and what is left of the request."""
+    """The three ways to say how large a set is, and what is left of the request.
 
-    images_per_class: int
+    ``images_per_class`` is None where classes differ.
+    """
+
+    images_per_class: int | None
     values: int
     paper: int
     all: int

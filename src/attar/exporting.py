@@ -39,7 +39,7 @@ def export_png(artefact: Artefact, folder: Path) -> int:
     written: list[Path] = []
     try:
         for row, image in enumerate(image_array(artefact)):
-            label, number = divmod(row, card.images_per_class)
+            label, number = card.layout.place(row)
             name = folder_name(label, card.class_names)
             picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
             written.append(folder / name / f"{number:0{digits}}.png")

@@ -92,6 +92,7 @@ def _card_of_part(path: Path, card: Card, ipc: int, part: Part) -> Card:
     return card.model_copy(
         update={
             "images_per_class": part.layout.per_class,
+            "class_counts": part.layout.counts,
             "parametrization": part.parametrization.describe(),
             "budget": budget,
             "validation": None,

@@ -39,6 +39,7 @@ def artefact_of(
             "class_names": list(plan.train.class_names),
             "shape": plan.layout.shape,
             "images_per_class": plan.layout.per_class,
+            "class_counts": plan.layout.counts,
             "parametrization": plan.recipe.parametrization.describe(),
             "learned_labels": plan.recipe.learned_labels,
             "nested": isinstance(plan.recipe.objective, Nested),

@@ -159,6 +159,8 @@ class Plan:
             "data": fingerprint(self.train),
             "compute": self.compute.describe(),
         }
+        if self.layout.counts is not None:
+            identity["class_counts"] = list(self.layout.counts)
         if self.experts is not None:
             identity["experts"] = self.experts.digest
         if recipe.penalty is not None:
@@ -182,9 +184,12 @@ class Plan:
 
         A class with fewer images than rows gives them again from the first.
         """
-        rows = self.layout.per_class
-        found = selector.choose(self.train, rows, self.network, self.compute, key, watch)
-        chosen = [index.repeat(math.ceil(rows / len(index)))[:rows] for index in found]
+        sizes = self.layout.sizes()
+        found = selector.choose(self.train, sizes, self.network, self.compute, key, watch)
+        chosen = [
+            index.repeat(math.ceil(rows / len(index)))[:rows]
+            for index, rows in zip(found, sizes, strict=True)
+        ]
         return self.train.take(torch.cat(chosen)).cpu()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attar import compute as computing
 from attar.artefact import whitening_tensors
-from attar.budget import FLOAT32_BYTES, Ledger
+from attar.budget import FLOAT32_BYTES, Ledger, proportional
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
 from attar.errors import BadRequest, unknown
@@ -74,13 +74,12 @@ def make_plan(
     recipe = dataclasses.replace(recipe, network=network.name)
     extras = whitening_tensors(train.preprocessing)
 
-    def cost(images: int) -> Ledger:
-        layout = Layout(train.classes, images, train.shape)
+    def cost(layout: Layout) -> Ledger:
         return planned_ledger(
             layout, recipe.parametrization, request.storage, recipe.learned_labels, extras
         )
 
-    layout = Layout(train.classes, budget.images(train.classes, train.shape, cost), train.shape)
+    layout = _layout(request, recipe, train, cost)
     if request.nested and layout.per_class < 2:
         raise BadRequest(
             "--nested: with one image per class there is no smaller set to hold; ask for two or "
@@ -103,13 +102,57 @@ def make_plan(
         place(kept, compute),
         held_out,
         layout,
-        cost(layout.per_class),
+        cost(layout),
         limit,
         network,
         compute,
         dict(reading or {}),
         experts=experts,
     )
+
+
+def _layout(
+    request: Request, recipe: Recipe, train: LabelledImages, cost: Callable[[Layout], Ledger]
+) -> Layout:
+    """Return the rows that the allowance holds."""
+    budget = request.budget()
+    if request.per_class_budget == "equal":
+
+        def each(images: int) -> Ledger:
+            return cost(Layout(train.classes, images, train.shape))
+
+        return Layout(train.classes, budget.images(train.classes, train.shape, each), train.shape)
+    _refuse_unequal(request, recipe)
+
+    def together(rows: int) -> Ledger:
+        # what it costs depends on their number alone, not on how they are shared out
+        last = rows - train.classes + 1
+        counts = (*[1] * (train.classes - 1), last)
+        return cost(Layout(train.classes, last, train.shape, counts))
+
+    rows = budget.rows(train.classes, train.shape, together)
+    if rows > len(train):
+        raise BadRequest(
+            f"--per-class-budget proportional: {rows} images are more than the {len(train)} "
+            f"training images of {train.name}; ask for less"
+        )
+    counts = proportional([len(own) for own in train.indices_of_class], rows)
+    differ = counts if len(set(counts)) > 1 else None
+    return Layout(train.classes, max(counts), train.shape, differ)
+
+
+def _refuse_unequal(request: Request, recipe: Recipe) -> None:
+    """Refuse classes of different numbers where form or objective need equal ones."""
+    parts = {
+        f"in the form {recipe.parametrization.name!r}": recipe.parametrization.takes_unequal,
+        f"for the objective {recipe.objective.name!r}": recipe.objective.takes_unequal,
+    }
+    for part, takes in parts.items():
+        if not takes:
+            raise BadRequest(
+                f"--per-class-budget proportional: {part} every class has the same number of "
+                "images; choose a method such as dm, lodm or random, or leave it out"
+            )
 
 
 def _experts(
@@ -160,7 +203,7 @@ def check_against_data(limit: int | None, layout: Layout, train: LabelledImages)
             f"a budget of {limit} bytes is larger than the {len(train)} training images of "
             f"{train.name} themselves ({full} bytes as float32); ask for less"
         )
-    rows = layout.classes * layout.per_class
+    rows = layout.rows
     if limit is None and rows > len(train):
         raise BadRequest(
             f"--images-per-class {layout.per_class}: {rows} images are more than the "

@@ -44,6 +44,7 @@ _CHOICES = {
     "zca": ("none", "mtt", "frepo", "rtp", "kip"),
     "precision": ("auto", "float32", "bfloat16"),
     "compile": ("auto", "on", "off"),
+    "per_class_budget": ("equal", "proportional"),
 }
 
 
@@ -90,6 +91,11 @@ class Request:
     """A plain number of synthetic images per class."""
     count: Annotated[Count | None, option("{paper,all}", kind=str)] = None
     """What the limit applies to: 'paper' (images or factors) or 'all' that must be kept."""
+    per_class_budget: Annotated[
+        Literal["equal", "proportional"], option("{equal,proportional}", kind=str)
+    ] = "equal"
+    """How the images are shared out: equally, or in proportion to the training images of each
+    class, one at least, in the same memory."""
     storage: str = "float32"
     """Type of the stored values: float32, float16 or bfloat16."""
     rank: Whole = None
@@ -204,7 +210,7 @@ class Request:
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in allowed:
-                raise unknown(f"value of --{name}", str(value), allowed)
+                raise unknown(f"value of --{name.replace('_', '-')}", str(value), allowed)
         if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
             raise BadRequest(
                 f"network={self.network!r}: a name such as 'convnet3', an nn.Module, or a "

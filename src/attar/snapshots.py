@@ -188,7 +188,7 @@ def of_one_run(one: Card, other: Card) -> bool:
 
 def _identity(card: Card) -> Any:
     settings = {name: v for name, v in card.settings.items() if name not in _LENGTH}
-    layout = card.layout.classes, card.layout.per_class, list(card.layout.shape)
+    layout = card.layout.classes, card.layout.sizes(), list(card.layout.shape)
     # as it would be read again, so that a card in memory equals its own file
     return json.loads(json.dumps([card.method, card.seed, card.storage, layout, settings]))
 

@@ -146,6 +146,7 @@ def loss_and_gradients(
     labels: Tensor,
     transform: Transform = lambda label, batch: batch,
     kind: str = "layerwise",
+    counts: Sequence[int] | None = None,
     **network: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the distance summed over classes and its gradients for images and labels.
@@ -153,24 +154,27 @@ def loss_and_gradients(
     Args:
         weights: parameters and running statistics of the network.
         real: one batch per class.
-        images: synthetic rows, class after class, equally many of each.
+        images: synthetic rows, class after class.
         labels: N×K.
         transform: the siamese augmentation, from class and batch.
         kind: of distance.
+        counts: rows of each class; None where there are equally many.
         network: norm, activation and pooling.
     """
     weights = {name: tensor.double() for name, tensor in weights.items()}
     images = images.detach().double().requires_grad_()
     labels = labels.detach().double().requires_grad_()
     classes = len(real)
-    each = len(images) // classes
+    counts = counts or [len(images) // classes] * classes
+    first = 0
     loss = torch.zeros((), dtype=torch.float64)
     for label, batch in enumerate(real):
         truth = torch.zeros(len(batch), classes, dtype=torch.float64)
         truth[:, label] = 1
         wanted = slopes(weights, transform(label, batch.double()), truth, **network)
         wanted = {name: tensor.detach() for name, tensor in wanted.items()}
-        rows = slice(each * label, each * (label + 1))
+        rows = slice(first, first + counts[label])
+        first = rows.stop
         found = slopes(weights, transform(label, images[rows]), labels[rows], **network)
         loss = loss + distance(wanted, found, kind)
     gradients = torch.autograd.grad(loss, (images, labels))

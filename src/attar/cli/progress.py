@@ -19,6 +19,7 @@ from attar.budget import format_bytes
 from attar.listening import Estimate, Listener
 from attar.plan import Plan
 from attar.recipes import METHODS
+from attar.synthetic import Layout
 
 # how often a line is printed where no bar can be drawn
 _LINE_SECONDS = 30
@@ -164,17 +165,19 @@ def describe_plan(plan: Plan) -> list[str]:
         used = plan.ledger.all if plan.request.budget().count == "all" else plan.ledger.paper
         rest = f", {plan.limit - used} B of {plan.limit} B unused"
     held = f"; {len(plan.held_out)} held out to select the iterate" if plan.held_out else ""
-    fewest = min(len(own) for own in plan.train.indices_of_class)
+    own = map(len, plan.train.indices_of_class)
+    short = [pair for pair in zip(own, layout.sizes(), strict=True) if pair[0] < pair[1]]
     again = []
-    if plan.recipe.start is not None and fewest < layout.per_class:
+    if plan.recipe.start is not None and short:
+        fewest, wanted = min(short)
         again = [
-            f"note: the smallest class has {fewest} images for {layout.per_class}; such classes "
+            f"note: the smallest class has {fewest} images for {wanted}; such classes "
             "start from theirs more than once"
         ]
     return [
         f"{plan.request.method} on {_data_of(plan)}: {len(plan.train)} images of "
         f"{layout.classes} classes{held}",
-        f"budget: {layout.per_class} images per class, {plan.ledger.values} values, "
+        f"budget: {_count(layout)}, {plan.ledger.values} values, "
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
         f"compute: {compute.device}, {compute.precision}, "
         f"{'compiled' if compute.compile else 'not compiled'}, network {plan.network.name}",
@@ -182,6 +185,12 @@ def describe_plan(plan: Plan) -> list[str]:
         f"{_settings(plan)}",
         *again,
     ]
+
+
+def _count(layout: Layout) -> str:
+    if layout.is_equal:
+        return f"{layout.per_class} images per class"
+    return f"{layout.rows} images, {min(layout.sizes())} to {layout.per_class} per class"
 
 
 def _settings(plan: Plan) -> str:

@@ -87,6 +87,7 @@ def card_facts(artefact: Artefact) -> dict[str, Any]:
     totals = artefact.totals
     sizes = {
         "images_per_class": totals.images_per_class,
+        "images_of_class": list(artefact.card.layout.sizes()),
         "values": totals.values,
         "paper_bytes": totals.paper,
         "all_bytes": totals.all,
@@ -129,7 +130,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
         ("method", f"{card.method} (seed {card.seed})" if made else card.method),
         ("data", f"{card.provenance.get('source', '?')}, zca {card.zca}"),
         ("classes", f"{len(card.class_names)}: {', '.join(card.class_names[:10])}"),
-        ("images", f"{totals.images_per_class} per class of {shape}{part}"),
+        ("images", f"{card.count} per class of {shape}{part}"),
         ("stored", f"{storage}, {card.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
         ("file", f"{path.stat().st_size} B with its header"),

@@ -91,7 +91,7 @@ def _table(made: list[Slimmed], request: SlimRequest) -> Table:
         facts, totals = _facts(one, request), one.artefact.totals
         table.add_row(
             str(one.ipc),
-            str(totals.images_per_class),
+            one.artefact.card.count,
             format_bytes(totals.paper),
             format_bytes(totals.all),
             str(facts["step"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,7 +29,7 @@ class Selector(ABC):
     def choose(
         self,
         data: LabelledImages,
-        per_class: int,
+        sizes: Sequence[int],
         network: Network,
         compute: Compute,
         key: Key,
@@ -39,7 +39,7 @@ class Selector(ABC):
 
         Args:
             data: to choose from.
-            per_class: images wanted of each class.
+            sizes: images wanted of each class.
             network: to look at them with, where that is done.
             compute: device, precision and compilation.
             key: of everything random.
@@ -47,7 +47,7 @@ class Selector(ABC):
 
         Returns:
             For each class, distinct indices into ``data`` (int64, on the CPU), best first:
-            ``per_class`` of them, or the whole class where it is smaller.
+            as many as wanted, or the whole class where it is smaller.
         """
 
     def passes(self, data: LabelledImages) -> float:
@@ -68,7 +68,7 @@ class RandomImages(Selector):
     def choose(
         self,
         data: LabelledImages,
-        per_class: int,
+        sizes: Sequence[int],
         network: Network,
         compute: Compute,
         key: Key,
@@ -76,7 +76,7 @@ class RandomImages(Selector):
     ) -> list[Tensor]:
         """Return distinct images of each class; see `Selector.choose`."""
         del network, compute, watch
-        return [data.draw(label, per_class, key.fold(label)) for label in range(data.classes)]
+        return [data.draw(label, size, key.fold(label)) for label, size in enumerate(sizes)]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class StudyingSelector(Selector):
     def choose(
         self,
         data: LabelledImages,
-        per_class: int,
+        sizes: Sequence[int],
         network: Network,
         compute: Compute,
         key: Key,
@@ -145,8 +145,8 @@ class StudyingSelector(Selector):
         """
         study = self.study(data, network, compute, key, watch)
         chosen = []
-        for label in range(data.classes):
-            chosen.append(self.rank(study, label, per_class, key))
+        for label, size in enumerate(sizes):
+            chosen.append(self.rank(study, label, size, key))
             if watch is not None:
                 watch(f"classes chosen by {self.name}", label + 1, data.classes)
         return chosen

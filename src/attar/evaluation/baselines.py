@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from attar.artefact import Artefact
-from attar.budget import FLOAT32_BYTES
+from attar.budget import FLOAT32_BYTES, proportional
 from attar.condensing import condense
 from attar.data import LabelledImages, Splits
+from attar.data.splits import joined
 from attar.errors import BadRequest, unknown
 from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.rows import TrainingSet
@@ -57,14 +58,34 @@ def image_bytes(train: LabelledImages, count: int) -> int:
     return count * math.prod(train.shape) * FLOAT32_BYTES
 
 
-def random_set(train: LabelledImages, size: int, card: EvaluationCard, seed: int) -> TrainingSet:
-    """Return random real images of at most ``size`` bytes, as many of each class."""
-    count = images_that_fit(train, size)
-    drawn = [train.draw(c, count, Key(seed).fold("random", c)) for c in range(train.classes)]
+def random_set(
+    train: LabelledImages,
+    size: int,
+    card: EvaluationCard,
+    seed: int,
+    *,
+    unequal: bool = False,
+) -> TrainingSet:
+    """Return random real images of at most ``size`` bytes.
+
+    Args:
+        train: to draw from.
+        size: in bytes.
+        card: how networks are trained on them.
+        seed: of the draw.
+        unequal: share them out in proportion to the classes, as a set with
+            ``per_class_budget="proportional"`` does; by default as many of each class.
+    """
+    counts = _shared_out(train, size) if unequal else (images_that_fit(train, size),)
+    each = counts if unequal else counts * train.classes
+    drawn = [train.draw(c, n, Key(seed).fold("random", c)) for c, n in enumerate(each)]
     index = torch.cat(drawn).to(train.labels.device)
+    count = each[0]
     equal = all(len(own) == count for own in drawn)
     note = _too_large(train, size)
-    if not equal:
+    if unequal:
+        note = joined(note, "shared out in proportion to the classes")
+    elif not equal:
         note = f"up to {count} images per class; smaller classes give all they have"
     taken = image_bytes(train, len(index))
     return TrainingSet(
@@ -78,6 +99,13 @@ def random_set(train: LabelledImages, size: int, card: EvaluationCard, seed: int
         taken,
         note,
     )
+
+
+def _shared_out(train: LabelledImages, size: int) -> tuple[int, ...]:
+    """Return the float32 images of every class that fit in proportion; one of each at least."""
+    rows = size // image_bytes(train, 1)
+    sizes = [len(own) for own in train.indices_of_class]
+    return proportional(sizes, min(max(rows, train.classes), len(train)))
 
 
 def coreset(
@@ -104,6 +132,8 @@ def coreset(
     network = str(artefact.card.settings.get("network", OWN))
     if network.partition(":")[0] != OWN:
         options["network"] = network
+    if not artefact.card.layout.is_equal:
+        options["per_class_budget"] = "proportional"
     least, most = image_bytes(train, train.classes), image_bytes(train, len(train))
     made = condense(
         Splits(train, train, source=train.name),

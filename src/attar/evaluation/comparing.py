@@ -94,7 +94,8 @@ class Comparison:
             sets.append(condensed(self.last, asked.card))
         for name in asked.baselines:
             if name == RANDOM:
-                sets.append(random_set(self.train, size, asked.card, asked.seed))
+                unequal = not self.artefact.card.layout.is_equal
+                sets.append(random_set(self.train, size, asked.card, asked.seed, unequal=unequal))
             elif name != WHOLE:
                 sets.append(self._coreset(name, size))
         return sets

@@ -36,8 +36,7 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
     tiled = is_tiled(artefact.card.parametrization) or _above_one(
         artefact.card.provenance.get(FACTOR)
     )
-    per_class = len(artefact) // len(artefact.card.class_names)
-    card = card.fitted(dataset, tiled=tiled, per_class=per_class)
+    card = card.fitted(dataset, tiled=tiled, per_class=artefact.totals.images_per_class)
     learnt = artefact.card.provenance.get(LEARNT_LR)
     if card.learnt_lr and isinstance(learnt, float | int):
         return card.with_lr(float(learnt))

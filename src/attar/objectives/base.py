@@ -124,6 +124,8 @@ class Objective(ABC):
     name: ClassVar[str]
     # whether it reads `Problem.experts`
     follows_experts: ClassVar[bool] = False
+    # whether classes of the set may have different numbers of images
+    takes_unequal: ClassVar[bool] = False
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state before the first step; empty for most."""
@@ -171,7 +173,7 @@ class Objective(ABC):
         It decides whether compilation pays.
         """
         del data
-        return 3.0 * layout.classes * layout.per_class
+        return 3.0 * layout.rows
 
     def check(self, problem: Problem) -> None:
         """Refuse, before any work, a problem this objective cannot take."""

@@ -66,16 +66,30 @@ class LossGradients:
         return tuple(total)
 
     def match(
-        self, tensors: Tensors, images: Tensor, labels: Tensor, target: Gradients
+        self,
+        tensors: Tensors,
+        images: Tensor,
+        labels: Tensor,
+        target: Gradients,
+        filled: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the distance of a batch's gradients from ``target``, and its own gradients.
+
+        Args:
+            tensors: of the network, as `Functional.tensors` gives them.
+            images: B×C×H×W network inputs.
+            labels: B×K.
+            target: the gradients to compare with.
+            filled: where B differs from call to call, the most that it is; calls of compiled
+                functions are filled up to it.
 
         Returns:
             The distance, its gradient for the images, its gradient for the labels.
         """
         wanted, rest = self._parted(tensors)
-        size = self._compute.graph_chunk
-        if len(images) <= size:
+        size = min(self._compute.graph_chunk, filled or self._compute.graph_chunk)
+        whole = filled is None or not self._compute.compile or len(images) == filled
+        if len(images) <= size and whole:
             return self._matched(wanted, rest, self._compute.lay_out(images), labels, target)
         # the distance needs the whole batch's gradient, which a first pass finds; its slope then
         # lets every part go back by itself

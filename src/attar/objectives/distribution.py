@@ -37,6 +37,7 @@ class DistributionMatching(SubsetObjective):
     """
 
     name: ClassVar[str] = "distribution"
+    takes_unequal: ClassVar[bool] = True
 
     batch_real: int = 256
     augment: str = "color_crop_cutout_flip_scale_rotate"
@@ -88,7 +89,9 @@ class DistributionMatching(SubsetObjective):
 
         found = []
         for size in sizes:
-            layout = replace(problem.layout, per_class=size)
+            layout = problem.layout
+            if size != layout.per_class:
+                layout = replace(layout, per_class=size)
             rows = problem.layout.first(size).to(images.device)
             total, gradient = self._towards(
                 real, embedding, tensors, images[rows], layout, key, chunk
@@ -107,18 +110,20 @@ class DistributionMatching(SubsetObjective):
         chunk: int | None,
     ) -> tuple[Tensor, Tensor]:
         """Return the distance of the images of ``layout`` from real means, and its gradient."""
-        n = layout.per_class
+        sizes = layout.sizes()
         gradient = torch.empty_like(images)
         total = torch.zeros((), device=images.device)
         for classes in _groups(layout, chunk):
-            rows = slice(classes.start * n, classes.stop * n)
+            own = sizes[classes.start : classes.stop]
+            rows = slice(layout.rows_of(classes.start).start, layout.rows_of(classes.stop - 1).stop)
             leaf = images[rows].detach().requires_grad_()
-            seen = self._augmented(leaf.split(n), classes, key)
+            seen = self._augmented(leaf.split(own), classes, key)
             target = real[classes.start : classes.stop]
-            if chunk is not None and n > chunk:
+            if chunk is not None and max(own) > chunk:
                 loss, gradient[rows] = _in_two_passes(embedding, tensors, leaf, seen, target, chunk)
             else:
-                loss = _distance(embedding(tensors, seen), target)
+                filled = seen if layout.is_equal or chunk is None else _filled(seen, chunk)
+                loss = _distance(embedding(tensors, filled)[: len(seen)], target, own)
                 (gradient[rows],) = torch.autograd.grad(loss, leaf)
             total += loss.detach()
         return total, gradient
@@ -188,9 +193,13 @@ def training_embedding(problem: Problem) -> Functional:
 def _groups(layout: Layout, chunk: int | None) -> Iterator[range]:
     """Yield consecutive classes whose images go through the network in one call.
 
-    Groups are of equal size, so that a compiled function meets one shape.
+    Groups are of equal size, so that a compiled function meets one shape; where classes differ
+    they have at most a chunk of images, or one class.
     """
     classes, n = layout.classes, layout.per_class
+    if chunk is not None and not layout.is_equal:
+        yield from _unequal_groups(layout.sizes(), chunk)
+        return
     together = classes if chunk is None else max(1, min(classes, chunk // n))
     while classes % together:
         together -= 1
@@ -198,9 +207,28 @@ def _groups(layout: Layout, chunk: int | None) -> Iterator[range]:
         yield range(first, first + together)
 
 
-def _distance(features: Tensor, target: Tensor) -> Tensor:
-    """Return the summed squared distance of class means (equal class sizes) to ``target``."""
-    means = features.view(len(target), -1, features.shape[1]).mean(dim=1)
+def _unequal_groups(sizes: Sequence[int], chunk: int) -> Iterator[range]:
+    first, taken = 0, 0
+    for label, size in enumerate(sizes):
+        if label > first and taken + size > chunk:
+            yield range(first, label)
+            first, taken = label, 0
+        taken += size
+    yield range(first, len(sizes))
+
+
+def _distance(features: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return the summed squared distance of class means to ``target``.
+
+    Args:
+        features: of the images, class after class.
+        target: a mean for each class.
+        sizes: images of each class.
+    """
+    if len(set(sizes)) == 1:
+        means = features.view(len(target), -1, features.shape[1]).mean(dim=1)
+    else:
+        means = torch.stack([own.mean(dim=0) for own in features.split(list(sizes))])
     return (target - means).square().sum()
 
 
@@ -257,7 +285,7 @@ def _in_two_passes(
     with torch.no_grad():
         features = in_chunks(embedding, tensors, seen.detach(), chunk)
     features.requires_grad_()
-    loss = _distance(features, target)
+    loss = _distance(features, target, [len(features)])
     (slope,) = torch.autograd.grad(loss, features)
     pieces = []
     for part, part_slope in zip(seen.detach().split(chunk), slope.split(chunk), strict=True):

@@ -56,6 +56,7 @@ class GradientMatching(SubsetObjective):
     """
 
     name: ClassVar[str] = "gradient"
+    takes_unequal: ClassVar[bool] = True
 
     batch_real: int = 256
     augment: str = "none"
@@ -108,18 +109,20 @@ class GradientMatching(SubsetObjective):
         """Return losses of this step and their gradients for images and labels."""
         derivatives = self._derivatives(problem)
         tensors = self._tensors(problem, state)
-        n = problem.layout.per_class
         zero = torch.zeros((), device=images.device)
+        # a compiled function is made for one number of images
+        filled = None if problem.layout.is_equal else problem.layout.per_class
         found = [(zero.clone(), torch.zeros_like(images), torch.zeros_like(labels)) for _ in sizes]
         for own in range(problem.layout.classes):
             target = self._real_gradient(derivatives, tensors, own, problem, key)
-            rows = slice(own * n, (own + 1) * n)
-            leaf = images[rows].detach().requires_grad_()
+            rows = problem.layout.rows_of(own)
+            leaf = images[rows.start : rows.stop].detach().requires_grad_()
             seen = self._augmented(leaf, key.fold("augment", own), shared=True)
             for size, (total, image, label) in zip(sizes, found, strict=True):
-                part = slice(own * n, own * n + size)
+                first = rows[:size]
+                part = slice(first.start, first.stop)
                 loss, slope, label[part] = derivatives.match(
-                    tensors, seen[:size].detach(), labels[part], target
+                    tensors, seen[:size].detach(), labels[part], target, filled
                 )
                 image[part] = _pulled(slope, seen, leaf)
                 total += loss

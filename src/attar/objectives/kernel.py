@@ -50,6 +50,7 @@ class KernelRegression(Objective):
     """
 
     name: ClassVar[str] = "kernel"
+    takes_unequal: ClassVar[bool] = True
 
     batch_real: int = 1024
     pool: int = 10

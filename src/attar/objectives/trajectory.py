@@ -58,6 +58,7 @@ class TrajectoryMatching(Objective):
     """
 
     name: ClassVar[str] = "trajectory"
+    takes_unequal: ClassVar[bool] = True
     follows_experts: ClassVar[bool] = True
 
     steps: int = 50

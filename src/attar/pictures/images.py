@@ -36,7 +36,7 @@ def grid(
     images = _rows(artefact, classes, count)
     card = artefact.card
     note = _note(artefact, classes, count)
-    each = "one image" if card.images_per_class == 1 else f"{card.images_per_class:,} images"
+    each = "one image" if card.images_per_class == 1 else f"{card.count} images"
     title = f"{name}: {card.method} on {dataset(artefact)}, {each} per class"
     png, frame = mosaic([images], title=title, note=note, rows=card.class_names[:classes])
     values = {"artefact": name, "classes": classes, "per_class": count, "scale": frame.scale}
@@ -97,10 +97,16 @@ def _counts(artefact: Artefact, shown: int, most: int | None) -> tuple[int, int]
 
 
 def _rows(artefact: Artefact, classes: int, count: int) -> np.ndarray:
-    """Return the first images of the first classes as R×S×H×W×3 uint8."""
-    card = artefact.card
-    pixels = artefact.pixels.unflatten(0, (len(card.class_names), card.images_per_class))
-    values = visible(pixels[:classes, :count])
+    """Return the first images of the first classes as R×S×H×W×3 uint8.
+
+    Where a class has fewer, white ones stand in for those that it lacks.
+    """
+    layout = artefact.card.layout
+    shown = artefact.pixels.new_ones(classes, count, *layout.shape)
+    for label in range(classes):
+        rows = layout.rows_of(label)[:count]
+        shown[label, : len(rows)] = artefact.pixels[rows.start : rows.stop]
+    values = visible(shown)
     return values.expand(*values.shape[:-1], 3).numpy()
 
 
@@ -115,7 +121,7 @@ def _note(artefact: Artefact, classes: int, count: int) -> str:
     card = artefact.card
     channels, height, width = card.shape
     every = count == card.images_per_class
-    which = "every image" if every else f"{_first(count)} of {card.images_per_class:,} images"
+    which = "every image" if every else f"{_first(count)} of {card.count} images"
     parts = [f"{which} of each class"]
     if classes < len(card.class_names):
         parts[0] += f", {_first(classes)} of {len(card.class_names):,} classes"

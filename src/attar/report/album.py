@@ -98,7 +98,7 @@ def _caption(entry: Entry, choice: Choice) -> str:
     card = entry.artefact.card
     channels, height, width = card.shape
     number = card.images_per_class
-    images = "1 image" if number == 1 else f"{number:,} images"
+    images = "1 image" if number == 1 else f"{card.count} images"
     which = "" if choice.per_class >= number else f", the first {choice.per_class} shown"
     size = f"{height}×{width}" + (f"×{channels}" if channels > 1 else "")
     reduced = f", averaged down by {choice.reduction}" if choice.reduction > 1 else ""

@@ -126,8 +126,9 @@ def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
     """Return the chosen images of one class, and how many more there are."""
     card = artefact.card
     name = card.class_names[index]
-    first = index * card.images_per_class
-    pixels = artefact.pixels[first : first + choice.per_class]
+    rows = card.layout.rows_of(index)
+    own = rows[: choice.per_class]
+    pixels = artefact.pixels[own.start : own.stop]
     if choice.reduction > 1:
         sides = tuple(min(choice.reduction, side) for side in pixels.shape[-2:])
         pixels = nn.functional.avg_pool2d(pixels, sides)
@@ -138,11 +139,11 @@ def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
             src=encode(image),
             width=width * choice.scale,
             height=height * choice.scale,
-            alt=f"{name}, image {number} of {card.images_per_class}",
+            alt=f"{name}, image {number} of {len(rows)}",
         )
         for number, image in enumerate(pixels, start=1)
     ]
-    hidden = card.images_per_class - choice.per_class
+    hidden = len(rows) - len(own)
     return join(*images, tag("span", f"{hidden:,} more", class_="more") if hidden else "")
 
 
@@ -154,7 +155,7 @@ def _explanation(artefact: Artefact, choice: Choice) -> str:
     if choice.classes < classes:
         text.append(f"The first {choice.classes:,} of {classes:,} classes are shown.")
     if choice.per_class < per_class:
-        text.append(f"The first {choice.per_class} of {per_class:,} images of each class.")
+        text.append(f"The first {choice.per_class} of {card.count} images of each class.")
     else:
         text.append("Every image of each class." if per_class > 1 else "One image per class.")
     made = "multiplied out of their factors, " if _factored(artefact) else ""

@@ -140,7 +140,7 @@ def _summary(artefact: Artefact, rows: Sequence[Row]) -> Markup:
     images = "image" if card.images_per_class == 1 else "images"
     text = join(
         f"{dataset(artefact)} in ",
-        tag("strong", f"{card.images_per_class:,} {images} per class".replace(" ", NO_BREAK)),
+        tag("strong", f"{card.count} {images} per class".replace(" ", NO_BREAK)),
         f" for {len(card.class_names):,} classes and ",
         tag("strong", format_bytes(artefact.totals.all).replace(" ", NO_BREAK)),
         f", {_made_by(card.method)}",
@@ -207,7 +207,7 @@ def _budget(artefact: Artefact) -> Markup:
     card, totals, ledger = artefact.card, artefact.totals, artefact.ledger
     full = math.prod(card.shape) * FLOAT32_BYTES * len(card.class_names)
     three = [
-        ("images per class", f"{totals.images_per_class:,}"),
+        ("images per class", card.count),
         ("stored values", f"{totals.values:,}"),
         ("bytes in all", f"{totals.all:,}"),
     ]

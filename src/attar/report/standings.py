@@ -68,7 +68,7 @@ def standings(entries: Sequence[Entry]) -> Markup:
         rows.append(
             [
                 join(heading(index, entry), small(entry.artefact.card.method)),
-                join(f"{totals.images_per_class:,}", small(stored_as(entry.artefact))),
+                join(entry.artefact.card.count, small(stored_as(entry.artefact))),
                 format_bytes(totals.paper),
                 format_bytes(totals.all),
                 *cells,

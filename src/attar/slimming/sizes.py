@@ -9,6 +9,19 @@ from attar.synthetic import Synthetic, images_within, with_components
 from attar.synthetic.ordered import OrderedImages
 
 
+def check_equal(artefact: Artefact) -> None:
+    """Refuse a set whose classes have different numbers of images.
+
+    Raises:
+        BadRequest: it is one.
+    """
+    if not artefact.card.layout.is_equal:
+        raise BadRequest(
+            f"the set has {artefact.card.count} images per class; only one with as many of every "
+            "class can be slimmed. Condense again with less memory"
+        )
+
+
 def check_smaller(artefact: Artefact, sizes: tuple[int, ...]) -> None:
     """Refuse memories that are not smaller than what the artefact takes.
 

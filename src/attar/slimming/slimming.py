@@ -21,7 +21,7 @@ from attar.request import Request, request_of
 from attar.slimming.keeping import keep
 from attar.slimming.plans import plan_for, refuse_experts, slimmable_methods
 from attar.slimming.request import SlimRequest
-from attar.slimming.sizes import check_smaller
+from attar.slimming.sizes import check_equal, check_smaller
 
 # as text where an artefact was given as an object
 _UNNAMED = "artefact"
@@ -101,6 +101,7 @@ def carry_out(
     refuse_experts(request.method)
     artefact = source if isinstance(source, Artefact) else load(source)
     name = _UNNAMED if isinstance(source, Artefact) else Path(source).name
+    check_equal(artefact)
     check_smaller(artefact, request.sizes())
     if request.card is not None:
         find_card(request.card)

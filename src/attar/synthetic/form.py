@@ -35,6 +35,11 @@ class Parametrization(ABC):
 
     name: ClassVar[str]
 
+    @property
+    def takes_unequal(self) -> bool:
+        """Whether classes may have different numbers of images."""
+        return False
+
     @abstractmethod
     def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
         """Return an empty store of the images of ``layout``."""

@@ -24,6 +24,11 @@ class Pixels(Parametrization):
 
     name: ClassVar[str] = "pixels"
 
+    @property
+    def takes_unequal(self) -> bool:
+        """Every row is stored by itself."""
+        return True
+
     def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
         """Return one array of all images."""
         return leaf.make(layout.rows, layout.shape)
@@ -58,6 +63,11 @@ class LowRank(Parametrization):
             raise BadRequest(f"{self.base!r} is no parametrization that could be factored")
         if isinstance(self.base, LowRank):
             raise BadRequest("low-rank factors of low-rank factors are one lower rank: set --rank")
+
+    @property
+    def takes_unequal(self) -> bool:
+        """As the base does."""
+        return self.base.takes_unequal
 
     def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
         """Return what the base builds, its arrays factored; ``leaf`` is replaced."""
@@ -117,6 +127,11 @@ class Tiled(Parametrization):
     def __post_init__(self) -> None:
         # a description that was JSON has a list
         object.__setattr__(self, "padding", tuple(map(float, self.padding)))
+
+    @property
+    def takes_unequal(self) -> bool:
+        """Tiles are counted over all rows, whatever their class."""
+        return True
 
     def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
         """Return the tiles of as many stored images as the rows need."""
