@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
-    ("errors", "rng", "memory", "lamb", "zipped"),
-    ("files", "budget", "published", "cluster"),
+    ("errors", "rng", "memory", "lamb", "zipped", "stopping"),
+    ("files", "locking", "budget", "published", "cluster"),
     ("request", "tensors", "log", "capacity"),
     ("compute",),
     ("data",),

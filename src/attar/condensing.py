@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from attar import checkpoint
@@ -11,6 +13,7 @@ from attar.errors import BadRequest, unknown
 from attar.files import check_writable
 from attar.listening import Listener
 from attar.loading import load
+from attar.locking import sole_writer
 from attar.paths import Paths
 from attar.plan import Plan
 from attar.planning import make_plan
@@ -51,13 +54,27 @@ def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -
     """Do what `condense` does, from a request."""
     if request.method not in METHODS:
         raise unknown("method", request.method, METHODS)
-    paths = Paths(request.output) if request.output is not None else None
-    if paths is not None:
-        check_outputs(request, paths)
-    zca = whitening_kind(request, data if isinstance(data, str) else "data")
-    # the test part is not needed, and the plan holds the training images: keep no other
-    plan = make_plan(request, as_splits(data, zca=zca, watch=listener.reading, **reading), reading)
-    return complete(plan, listener)
+    with writing(request):
+        zca = whitening_kind(request, data if isinstance(data, str) else "data")
+        # the test part is not needed, and the plan holds the training images: keep no other
+        splits = as_splits(data, zca=zca, watch=listener.reading, **reading)
+        return complete(make_plan(request, splits, reading), listener)
+
+
+@contextlib.contextmanager
+def writing(request: Request) -> Iterator[None]:
+    """Keep other runs from the output of a request, until the block ends.
+
+    Raises:
+        BadRequest: another run writes it, earlier work is there, or it could not be written.
+    """
+    if request.output is None:
+        yield
+        return
+    check_writable(request.output)
+    with sole_writer(request.output):
+        _refuse_earlier_work(request, Paths(request.output))
+        yield
 
 
 def complete(plan: Plan, listener: Listener) -> Artefact:
@@ -81,9 +98,8 @@ def complete(plan: Plan, listener: Listener) -> Artefact:
     return Session(plan, paths, listener).complete()
 
 
-def check_outputs(request: Request, paths: Paths) -> None:
+def _refuse_earlier_work(request: Request, paths: Paths) -> None:
     """Refuse to write over earlier work."""
-    check_writable(paths.output)
     if request.overwrite or request.resume:
         paths.clear_leftovers()
         return

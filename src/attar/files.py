@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from attar.errors import BadRequest, RunFailed
@@ -72,19 +71,3 @@ def nearest(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block, among those that lock the same file.
-
-    The file itself is left as it is. Where it is not there, or the system has no such locks, the
-    block is entered without.
-    """
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(ImportError, OSError):
-            import fcntl
-
-            file = stack.enter_context(Path(path).open("rb"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

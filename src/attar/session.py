@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from attar import checkpoint, engine
+from attar import checkpoint, engine, stopping
 from attar.artefact import Artefact
 from attar.checkpoint import Progress
 from attar.compute import peak_memory
@@ -67,7 +63,7 @@ class Session:
             self._refuse_fewer_steps()
         self.log.open(self.run.step)
         try:
-            with self._stopping_at_interrupt():
+            with stopping.listening(self._stop):
                 self._begin_snapshots()
                 self.listener.started(self.plan, self._estimate(), self.run.step)
                 self._validate_when_due()
@@ -229,25 +225,6 @@ class Session:
             tensors, step = self.run.iterate.state_dict(), self.run.step
         iterate = "selected" if best else "last"
         return artefact_of(self.plan, tensors, iterate, step, measured, values)
-
-    @contextlib.contextmanager
-    def _stopping_at_interrupt(self) -> Iterator[None]:
-        """Let the step in progress end at the first Ctrl-C; the second one interrupts it."""
-        elsewhere = threading.current_thread() is not threading.main_thread()
-        # a job started in the background ignores Ctrl-C, which is meant for others
-        if elsewhere or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            yield
-            return
-
-        def stop(number: int, frame: Any) -> None:
-            self._stop.set()
-            signal.signal(signal.SIGINT, before)
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
 
 
 @torch.no_grad()

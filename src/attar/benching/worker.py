@@ -18,7 +18,8 @@ from pathlib import Path
 
 def main() -> None:
     """Answer every order with one line on standard output; what is printed goes to its log."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     orders: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()

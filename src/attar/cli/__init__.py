@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from attar import stopping
 from attar.errors import AttarError
 
 PROGRAM = "attar"
@@ -29,9 +30,18 @@ def run(arguments: Sequence[str]) -> int:
 
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
         return 0
-    from attar.cli.commands import parse
-
     try:
+        with stopping.terminated_as_interrupted():
+            return _run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{PROGRAM}: interrupted\n")
+        return 1
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        from attar.cli.commands import parse
+
         parse(arguments).run()
     except AttarError as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
@@ -39,8 +49,4 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # the reader of our output has seen enough
         sys.stderr.close()
-        return 0
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{PROGRAM}: interrupted\n")
-        return 1
     return 0

@@ -18,8 +18,9 @@ from pydantic import TypeAdapter, ValidationError
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.ranking import SCORED
 from attar.evaluation.rows import Row, with_ceilings
-from attar.files import locked, write_text
+from attar.files import write_text
 from attar.loading import part_of
+from attar.locking import locked
 from attar.partial import open_stored
 
 FORMAT = "attar.evaluation"

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from attar.errors import BadRequest
-
-try:
-    import fcntl
-except ImportError:  # a system without such locks: one process at a time, and it is not checked
-    fcntl = None
+from attar.locking import release, take, there_are_locks
 
 _PATTERN = ".expert-*.lock"
-
-
-def shares_work() -> bool:
-    """Whether several processes can share a folder here."""
-    return fcntl is not None
 
 
 class Claim:
@@ -37,16 +26,14 @@ class Claim:
     def release(self) -> None:
         """Let others have what is still missing."""
         for path, handle in self._held:
-            # removed while it is locked: whoever waits for it sees that it is another file
-            path.unlink(missing_ok=True)
-            os.close(handle)
+            release(path, handle)
         self._held.clear()
 
 
 def claim(folder: Path, experts: Sequence[int]) -> Claim | None:
     """Return a claim on all of these experts, or None where another process has one of them."""
     held: list[tuple[Path, int]] = []
-    for expert in sorted(experts) if shares_work() else ():
+    for expert in sorted(experts) if there_are_locks() else ():
         path = folder / f".expert-{expert:05d}.lock"
         handle = _locked(path)
         if handle is None:
@@ -58,7 +45,7 @@ def claim(folder: Path, experts: Sequence[int]) -> Claim | None:
 
 def someone_works(folder: Path) -> bool:
     """Tell whether a process has a claim on an expert of a folder."""
-    for path in folder.glob(_PATTERN) if shares_work() else ():
+    for path in folder.glob(_PATTERN) if there_are_locks() else ():
         handle = _locked(path)
         if handle is None:
             return True
@@ -66,48 +53,11 @@ def someone_works(folder: Path) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def settling(folder: Path) -> Iterator[None]:
-    """Let one process at a time decide what a folder holds."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _locked(path: Path) -> int | None:
     """Return the handle of a lock file that this process has locked; None where another has."""
-    assert fcntl is not None
-    while True:
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise BadRequest(
-                f"-o {path.parent}: cannot be written to ({error.strerror}); choose another folder"
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return None
-        except OSError:  # a file system without locks
-            return handle
-        if _is_at(path, handle):
-            return handle
-        os.close(handle)
-
-
-def _is_at(path: Path, handle: int) -> bool:
-    """Tell whether an open file is still the one of a name."""
     try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    here = os.fstat(handle)
-    return (there.st_ino, there.st_dev) == (here.st_ino, here.st_dev)
+        return take(path)
+    except OSError as error:
+        raise BadRequest(
+            f"-o {path.parent}: cannot be written to ({error.strerror}); choose another folder"
+        ) from error

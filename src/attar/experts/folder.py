@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attar.budget import format_bytes
 from attar.errors import ArtefactError, BadRequest
-from attar.experts.claims import Claim, claim, settling, shares_work, someone_works
+from attar.experts.claims import Claim, claim, someone_works
 from attar.experts.header import NAME, Header, read_header
 from attar.experts.plan import Plan
 from attar.experts.request import ExpertsRequest
@@ -18,6 +18,7 @@ from attar.experts.store import ExpertStore, numbers, path_of
 from attar.experts.unfinished import has_unfinished, remove_unfinished
 from attar.experts.work import Work
 from attar.files import nearest
+from attar.locking import locked, there_are_locks
 
 
 def folder_of(request: ExpertsRequest) -> Path:
@@ -34,7 +35,7 @@ def folder_of(request: ExpertsRequest) -> Path:
     there = nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise BadRequest(f"-o {folder}: {there} is not a folder that can be written to")
-    if (request.jobs or 1) > 1 and not request.ray and not shares_work():
+    if (request.jobs or 1) > 1 and not request.ray and not there_are_locks():
         raise BadRequest(
             f"--jobs {request.jobs}: this system has no file locks, so one process trains all"
         )
@@ -70,7 +71,7 @@ def settle_folder(plan: Plan) -> Plan:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadRequest(f"-o {folder}: cannot be made ({error.strerror})") from error
-    with settling(folder):
+    with locked(folder):
         if plan.request.overwrite:
             _clear(folder)
         there = header_in(folder)
@@ -113,7 +114,7 @@ def refuse_taken(work: Work) -> None:
         BadRequest: it is for experts with other settings now.
         ArtefactError: what it holds can no longer be told.
     """
-    with settling(work.folder):
+    with locked(work.folder):
         there = header_in(work.folder)
     if there is None or there.digest != work.header.digest:
         raise BadRequest(

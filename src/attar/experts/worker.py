@@ -42,7 +42,8 @@ class _Lines(ExpertListener):
 
 def main() -> int:
     """Train what the file with the given handle says; return the exit status."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     threading.Thread(target=_end_with_input, daemon=True).start()
     lines = _Lines()
     # what libraries print is no message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -10,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from attar.artefact import Artefact
-from attar.condensing import check_outputs, complete
+from attar.condensing import complete, writing
 from attar.errors import BadRequest, unknown
 from attar.evaluation import card as find_card
 from attar.listening import Listener
 from attar.loading import load
-from attar.paths import Paths
 from attar.recipes import METHODS
-from attar.request import Request, request_of
+from attar.request import request_of
 from attar.slimming.keeping import keep
 from attar.slimming.plans import plan_for, refuse_experts, slimmable_methods
 from attar.slimming.request import SlimRequest
@@ -105,27 +105,27 @@ def carry_out(
     check_smaller(artefact, request.sizes())
     if request.card is not None:
         find_card(request.card)
-    for size in request.sizes():
-        _check_output(request.run_of(size, artefact.card.storage), source)
     made = []
-    for size in request.sizes():
-        begin = time.perf_counter()
-        artefact = _smaller(artefact, name, request, size, lambda size=size: listener(size))
-        made.append(Slimmed(size, artefact, time.perf_counter() - begin))
-        done(made[-1])
-        output = request.output_of(size)
-        name = output.name if output is not None else name
+    with contextlib.ExitStack() as stack:
+        for size in request.sizes():
+            _refuse_source(request.output_of(size), source)
+            stack.enter_context(writing(request.run_of(size, artefact.card.storage)))
+        for size in request.sizes():
+            begin = time.perf_counter()
+            artefact = _smaller(artefact, name, request, size, lambda size=size: listener(size))
+            made.append(Slimmed(size, artefact, time.perf_counter() - begin))
+            done(made[-1])
+            output = request.output_of(size)
+            name = output.name if output is not None else name
     return made
 
 
-def _check_output(run: Request, source: str | Path | Artefact) -> None:
-    """Refuse to write over earlier work, and over the artefact that is slimmed in any case."""
-    path = run.output
-    if path is None:
+def _refuse_source(output: Path | None, source: str | Path | Artefact) -> None:
+    """Refuse to write over the artefact that is slimmed."""
+    if output is None or isinstance(source, Artefact):
         return
-    if not isinstance(source, Artefact) and path.exists() and path.samefile(source):
-        raise BadRequest(f"-o {path}: that is the artefact to be slimmed; choose another")
-    check_outputs(run, Paths(path))
+    if output.exists() and output.samefile(source):
+        raise BadRequest(f"-o {output}: that is the artefact to be slimmed; choose another")
 
 
 def _smaller(
