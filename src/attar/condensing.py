@@ -31,7 +31,7 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
             ``torch.utils.data.Dataset``, a pair of images and labels, or `LabelledImages`.
         listener: told how it goes; silent by default.
         **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
-            those of reading the data: ``resize``, ``classes``, ``per_class`` and ``data_dir``
+            those of reading the data: ``resize``, ``classes``, ``per_class``, ``data_dir``, …
             (see `attar.load_source`).
 
     Returns:

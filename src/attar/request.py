@@ -16,9 +16,10 @@ from attar.errors import BadRequest, unknown
 Auto = Literal["auto", "on", "off"]
 _R = TypeVar("_R")
 
+_COLUMNS = ("path_column", "label_column", "split_column")
+# the options of reading that bear on the images, and are repeated and recorded
+BEARING = ("resize", "classes", "per_class", "value_range", "background", *_COLUMNS)
 # the options of reading the data, beside those of a request
-# of these, those that bear on the images and are repeated and recorded
-BEARING = ("resize", "classes", "per_class", "value_range", "background")
 READING = ("data_dir", *BEARING)
 
 

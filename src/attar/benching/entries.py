@@ -23,6 +23,9 @@ class DatasetEntry(Strict):
     resize: Whole | None = None
     value_range: str | list[float] | None = None
     background: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
 
     def reading(self) -> dict[str, Any]:
         """Return the options of reading that are given."""

@@ -168,7 +168,9 @@ def _without_lengths(entry: MethodEntry, *, own: bool, slim: bool) -> MethodEntr
 
 def _is_whole(suite: Suite) -> bool:
     """Tell whether a suite takes whole datasets, and networks of their own width."""
-    return suite.width is None and not any(one.reading() for one in suite.datasets.values())
+    part = ("classes", "per_class", "resize")
+    taken = (entry.reading() for entry in suite.datasets.values())
+    return suite.width is None and not any(name in one for one in taken for name in part)
 
 
 def _bears(change: Size) -> bool:

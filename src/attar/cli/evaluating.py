@@ -13,7 +13,7 @@ from rich.markup import escape
 from attar.cli import reporting
 from attar.cli.console import err, print_json, watcher
 from attar.cli.lists import split_networks
-from attar.cli.reading import reading_options
+from attar.cli.reading import Columns, reading_options
 from attar.cli.tables import print_rows
 from attar.files import check_writable
 from attar.memory import keep_memory
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Columns):
     """Train fresh networks on an artefact and test them on real images."""
 
     artefact: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")]

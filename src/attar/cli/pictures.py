@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from attar.cli.reading import reading_options
+from attar.cli.reading import Columns, reading_options
 from attar.errors import BadRequest
 from attar.request import Background, Folder, Name, ValueRange, Whole, option
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(Columns):
     """Draw pictures of artefacts as PNG: images, spectra, features, courses, sweeps."""
 
     artefacts: Annotated[

@@ -7,13 +7,25 @@ from typing import Annotated, Any
 
 import tyro
 
-from attar.request import READING, Background, Classes, Folder, ValueRange, Whole
+from attar.request import READING, Background, Classes, Folder, Name, ValueRange, Whole, option
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a table are read; for commands to inherit."""
+
+    path_column: Name = None
+    """Column of a csv: table that names the images, or of an hf: data set that holds them."""
+    label_column: Annotated[str | None, option("NAME or NAMES")] = None
+    """Column of the classes; several with commas between are columns with a 1 for the class."""
+    split_column: Name = None
+    """Column of a csv: table that says train, test or val."""
+
+
 @dataclass(frozen=True)
-class Reading:
+class Reading(Columns):
     """How the real images are read."""
 
     data_dir: Folder = None

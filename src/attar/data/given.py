@@ -126,6 +126,9 @@ def as_splits(
     value_range: ValueRange = None,
     background: Background = None,
     watch: Watch | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
 ) -> Splits:
     """Return splits of anything that says what to read.
 
@@ -142,6 +145,9 @@ def as_splits(
         value_range: see `load_source`; only for what is not made yet.
         background: see `load_source`; only for what is not made yet.
         watch: see `load_source`.
+        path_column: see `load_source`; only for a source.
+        label_column: likewise.
+        split_column: likewise.
 
     Raises:
         BadRequest: none of these, or an option that comes too late.
@@ -154,10 +160,16 @@ def as_splits(
         "value_range": value_range,
         "background": background,
     }
+    columns: dict[str, Any] = {
+        "path_column": path_column,
+        "label_column": label_column,
+        "split_column": split_column,
+    }
     if isinstance(data, Path):
         data = f"{kind_of(data)}:{data}"
     if isinstance(data, str):
-        return load_source(data, data_dir=data_dir, watch=watch, **options)
+        return load_source(data, data_dir=data_dir, watch=watch, **options, **columns)
+    refuse_columns(columns)
     made = finished(data)
     if made is not None:
         if any(value not in (None, "none") for value in options.values()):
@@ -179,6 +191,13 @@ def as_splits(
         f"{type(data).__name__} is no data; give a source name, a map-style Dataset, a pair of "
         "images and labels (tensors or arrays), LabelledImages or Splits"
     )
+
+
+def refuse_columns(columns: dict[str, Any]) -> None:
+    """Refuse the name of a column for what has no columns."""
+    for name, value in columns.items():
+        if value is not None:
+            raise BadRequest(f"{name}={value!r}: only a table has columns, such as csv:FILE")
 
 
 def is_pair(data: Any) -> bool:

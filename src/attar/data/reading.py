@@ -16,6 +16,21 @@ Watch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
+class Columns:
+    """The columns asked for by name; None leaves one to be found.
+
+    Args:
+        path: of the images, or of the paths to them.
+        label: of the classes; names with commas between are columns that hold a 1 for the class.
+        split: of the parts.
+    """
+
+    path: str | None = None
+    label: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
 class Reading:
     """The options of reading a source by name.
 
@@ -25,6 +40,7 @@ class Reading:
         subset: what to take.
         watch: told how reading goes on; see `Watch`.
         look: what stored values come to.
+        columns: which columns of a table to read.
     """
 
     data_dir: Path
@@ -32,6 +48,7 @@ class Reading:
     subset: Subset = EVERYTHING
     watch: Watch | None = None
     look: Look = PLAIN
+    columns: Columns = Columns()
 
 
 def bearing(reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from attar.data.folders import load_folder
 from attar.data.hugging_face import load_hf
 from attar.data.named import default_data_dir, load_digits, load_torchvision
 from attar.data.npz import load_npz
-from attar.data.reading import Reading, Watch
+from attar.data.reading import Columns, Reading, Watch
 from attar.data.resizing import Resize, wanted_size
 from attar.data.splits import Parts, Splits, assemble, check_zca
 from attar.data.subsets import Classes, wanted_subset
@@ -28,11 +28,13 @@ class Source:
         description: one line for listings.
         load: called with what follows the colon and the options of reading.
         argument: what must follow the colon (``DIR``, ``FILE``); empty where nothing may.
+        columns: those of ``path``, ``label`` and ``split`` that can be named.
     """
 
     description: str
     load: Callable[[str, Reading], Parts]
     argument: str = ""
+    columns: tuple[str, ...] = ()
 
 
 def from_torchvision(name: str, description: str) -> Source:
@@ -65,6 +67,7 @@ SOURCES: dict[str, Source] = {
         "your images: a table with the columns path, label and optionally split",
         load_csv,
         "FILE",
+        ("path", "label", "split"),
     ),
     "npz": Source(
         "your arrays: x_train, y_train, x_test, y_test or images, labels; class_names optional",
@@ -75,8 +78,21 @@ SOURCES: dict[str, Source] = {
         "a data set of the Hugging Face Hub, or a local one (needs the extra 'hf')",
         load_hf,
         "NAME[:SPLIT]",
+        ("path", "label"),
     ),
 }
+
+
+def check_columns(name: str, columns: Columns) -> None:
+    """Refuse the name of a column for a source that has none."""
+    for column in ("path", "label", "split"):
+        value = getattr(columns, column)
+        if value is not None and column not in SOURCES[name].columns:
+            takers = [one for one, entry in SOURCES.items() if column in entry.columns]
+            raise BadRequest(
+                f"--{column}-column {value}: {name} has no such column; it goes with "
+                f"{' and '.join(f'{one}:' for one in takers)}"
+            )
 
 
 def source_rows() -> list[tuple[str, str]]:
@@ -98,6 +114,9 @@ def load_source(
     value_range: ValueRange = None,
     background: Background = None,
     watch: Watch | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
 ) -> Splits:
     """Read a data set by name.
 
@@ -119,6 +138,11 @@ def load_source(
             where left out.
         watch: called with what is done (such as "decoding images"), how many images are done
             and how many there are.
+        path_column: of a table: the column of the paths (of hf: the images), where its name is
+            not one of the usual.
+        label_column: the column of the classes; or several, with commas between, each of which
+            is a class and holds 1 for its images and 0 for all others.
+        split_column: of a table: the column that says ``train``, ``test`` or ``val``.
 
     Returns:
         Both sets with uint8 images and one preprocessing: the usual constants for a data set
@@ -135,7 +159,8 @@ def load_source(
     subset = wanted_subset(classes, per_class)
     folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
     look = wanted_look(value_range, background)
-    reading = Reading(folder, wanted_size(resize), subset, watch, look)
+    columns = Columns(path_column, label_column, split_column)
+    reading = Reading(folder, wanted_size(resize), subset, watch, look, columns)
     name, colon, argument = source.partition(":")
     if name not in SOURCES:
         raise unknown_source(source, name)
@@ -149,6 +174,7 @@ def load_source(
             f"--range {range_text(look.value_range)}: what the values of {name} mean is known; "
             "leave it out"
         )
+    check_columns(name, columns)
     parts = entry.load(argument, reading)
     path = Path(argument).expanduser().absolute()
     label = {"folder": path.name, "csv": path.stem, "npz": path.stem}.get(name) or name

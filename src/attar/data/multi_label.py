@@ -1,0 +1,41 @@
+"""Labels of which an image has several: told apart from classes, and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from attar.errors import BadRequest
+
+NEXT_STEP = (
+    "one class per image is needed: keep the images of one class, or give a label for the class "
+    "that counts"
+)
+SEPARATORS = "|;,"
+
+
+def refused(where: str, what: str) -> BadRequest:
+    """Return the refusal of multi-label data.
+
+    Args:
+        where: the data set, with the line or row.
+        what: what shows that an image has several classes.
+    """
+    return BadRequest(f"{where}: {what}, so these are multi-label data; {NEXT_STEP}")
+
+
+def joins_others(label: str, labels: Collection[str]) -> bool:
+    """Tell whether a label is several of the others with a separator between, as ``A|B``.
+
+    One part suffices with ``|``, which stands in no ordinary name; all are needed with others.
+    """
+    for separator in SEPARATORS:
+        parts = [part.strip() for part in label.split(separator)]
+        enough = any if separator == "|" else all
+        if len(parts) > 1 and enough(part in labels for part in parts):
+            return True
+    return False
+
+
+def first_joined(labels: Collection[str]) -> str | None:
+    """Return the first label, by name, that joins others; None where there is none."""
+    return next((label for label in sorted(labels) if joins_others(label, labels)), None)
