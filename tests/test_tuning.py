@@ -12,6 +12,7 @@ from attar.data import LabelledImages
 from attar.data.splits import Splits
 from attar.errors import BadRequest
 from attar.evaluation import Trainer, card, tuning
+from attar.evaluation.by_class import Hits
 from attar.evaluation.tuning import Tuning, cost, held_out, settings
 from attar.networks import build
 from attar.rng import Key
@@ -127,13 +128,13 @@ def measured_with(
 ) -> tuple[list[LabelledImages], list]:
     """Evaluate with tuning; return the sets that networks were tested on, and the rows."""
     seen: list[LabelledImages] = []
-    accuracy = Trainer.accuracy
+    hits = Trainer.hits
 
-    def watched(self: Trainer, tensors, data: LabelledImages) -> float:
+    def watched(self: Trainer, tensors, data: LabelledImages) -> Hits:
         seen.append(data)
-        return accuracy(self, tensors, data)
+        return hits(self, tensors, data)
 
-    monkeypatch.setattr(Trainer, "accuracy", watched)
+    monkeypatch.setattr(Trainer, "hits", watched)
     rows = attar.evaluate(
         artefact(), Splits(TRAIN, test), epochs=2, repeats=1, tune=True, compile="off"
     )

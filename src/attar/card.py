@@ -13,6 +13,8 @@ FORMAT = "attar.artefact"
 FORMAT_VERSION = 1
 # where the provenance says that a set is a part of a larger one's file
 READ_FROM = "part_of"
+# where it says by what the iterate was selected, where that is not accuracy
+SELECTED_BY, BALANCED = "selected_by", "balanced accuracy"
 
 
 class Card(BaseModel):

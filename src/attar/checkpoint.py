@@ -30,6 +30,8 @@ class Progress:
     last_accuracy: float | None = None
     best: dict[str, Tensor] = field(default_factory=dict)
     best_values: dict[str, float] = field(default_factory=dict)
+    # whether iterates are judged by balanced accuracy; a run goes on as it began
+    balanced: bool = False
 
 
 def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) -> None:
@@ -54,6 +56,7 @@ def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) 
         "best_accuracy": progress.best_accuracy,
         "last_accuracy": progress.last_accuracy,
         "best_values": progress.best_values,
+        "balanced": progress.balanced,
     }
     save_tensors(path, tensors | best, header)
 
@@ -84,6 +87,7 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
         header["last_accuracy"],
         best,
         header.get("best_values", {}),
+        header.get("balanced", False),
     )
 
 

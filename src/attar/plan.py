@@ -17,6 +17,7 @@ from attar.coresets import Selector
 from attar.data import SOURCES, LabelledImages, as_texts, bearing
 from attar.data.reading import Watch
 from attar.engine import Run
+from attar.evaluation.by_class import unequal
 from attar.experts.store import ExpertStore
 from attar.fingerprint import fingerprint
 from attar.networks import Network
@@ -136,6 +137,17 @@ class Plan:
     def steps(self) -> int | None:
         """Updates of the whole run; None where time ends it."""
         return self.recipe.iterations if self.request.minutes is None else None
+
+    @cached_property
+    def selects_balanced(self) -> bool:
+        """Whether the iterate is selected by balanced accuracy on held-out images.
+
+        It is where these are many of one class and few of another, so that accuracy would choose
+        what knows the largest class.
+        """
+        return self.held_out is not None and unequal(
+            [len(own) for own in self.held_out.indices_of_class]
+        )
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attar import checkpoint, engine, stopping
 from attar.artefact import Artefact
+from attar.card import BALANCED, SELECTED_BY
 from attar.checkpoint import Progress
 from attar.compute import peak_memory
 from attar.engine import Run
@@ -50,7 +51,7 @@ class Session:
         self.log = Log(paths.log if paths else None, plan.request.tensorboard)
         self._resumes = plan.request.resume and paths is not None and paths.checkpoint.exists()
         self.run = plan.run(listener.reading, blank=self._resumes)
-        self.progress = Progress()
+        self.progress = Progress(balanced=plan.selects_balanced)
         self._clock = self._saved_at = time.perf_counter()
         self._stop = threading.Event()
         self._trainer: Trainer | None = None
@@ -145,7 +146,10 @@ class Session:
             self.snapshots.add(iterate, self._share())
 
     def _validation_accuracy(self) -> float:
-        """Train one network on the current set, in brief, and test it on held-out images."""
+        """Train one network on the current set, in brief, and test it on held-out images.
+
+        Where these are many of one class and few of another, the figure is balanced accuracy.
+        """
         assert self.plan.held_out is not None
         if self._trainer is None:
             self._trainer = Trainer(self.plan.network, self.plan.compute)
@@ -160,7 +164,8 @@ class Session:
         strategy = brief.strategy(self.plan.train.name, self.plan.network.name)
         key = self.run.key.fold("validation", self.run.step)
         (tensors,) = self._trainer.fit(images, labels, brief, strategy, [key])
-        return self._trainer.accuracy(tensors, self.plan.held_out)
+        hits = self._trainer.hits(tensors, self.plan.held_out)
+        return hits.balanced if self.progress.balanced else hits.accuracy
 
     def _estimate(self) -> Estimate:
         self._clock = start = time.perf_counter()
@@ -224,6 +229,8 @@ class Session:
             measured, values = progress.last_accuracy, self.run.learned_values()
             tensors, step = self.run.iterate.state_dict(), self.run.step
         iterate = "selected" if best else "last"
+        if measured is not None and progress.balanced:
+            values = {**values, SELECTED_BY: BALANCED}
         return artefact_of(self.plan, tensors, iterate, step, measured, values)
 
 

@@ -52,7 +52,10 @@ class Evaluate(Columns):
     """Evaluation card: dc-300, dsa-1000, mtt, idc, haba, rtp, frepo, …; the artefact's own where
     left out. 'attar cards' says what each fixes."""
     epochs: Whole = None
-    """Another number of epochs than the card's."""
+    """Another number of epochs than the card's. A set with more images gets more updates for it;
+    --updates gives all the same."""
+    updates: Whole = None
+    """Train every row for this number of updates, in place of epochs."""
     baselines: Annotated[str | None, option("[NAMES]")] = None
     """Also evaluate real images of the same bytes, drawn at random or selected, and the whole
     training set: names with commas between from random, herding, forgetting, kcenter, whole.
@@ -127,6 +130,7 @@ def evaluate(options: Evaluate) -> None:
             repeats=options.repeats,
             card=options.card,
             epochs=options.epochs,
+            updates=options.updates,
             baselines=False if options.baselines is None else options.baselines,
             ceiling=options.ceiling,
             ceiling_epochs=options.ceiling_epochs,
@@ -150,9 +154,10 @@ def evaluate(options: Evaluate) -> None:
     if options.json:
         own = {} if ipc is None else {"ipc": ipc}
         path = str(options.artefact)
-        print_json({"path": path, "sha256": sha256, **own, **evaluation.as_dict()})
+        names = {"class_names": artefact.card.class_names}
+        print_json({"path": path, "sha256": sha256, **own, **names, **evaluation.as_dict()})
     else:
-        print_rows(rows)
+        print_rows(rows, artefact.card.class_names)
 
 
 def teller(status: Status, repeats: int) -> Callable[[str, str, int, float | None], None]:

@@ -165,6 +165,8 @@ def describe_plan(plan: Plan) -> list[str]:
         used = plan.ledger.all if plan.request.budget().count == "all" else plan.ledger.paper
         rest = f", {plan.limit - used} B of {plan.limit} B unused"
     held = f"; {len(plan.held_out)} held out to select the iterate" if plan.held_out else ""
+    if plan.selects_balanced:
+        held += " by balanced accuracy, since classes are of unequal size"
     own = map(len, plan.train.indices_of_class)
     short = [pair for pair in zip(own, layout.sizes(), strict=True) if pair[0] < pair[1]]
     again = []

@@ -122,7 +122,7 @@ def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequenc
     # a part of a file has no run of its own
     part = READ_FROM in artefact.card.provenance
     log = [] if part else read_log(Paths(artefact_path).log)
-    write_report(path, artefact, rows=[Line.of(row) for row in rows], log=log, notes=notes)
+    write_report(path, artefact, rows=Line.of_all(rows), log=log, notes=notes)
     told(path)
 
 

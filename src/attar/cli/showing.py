@@ -111,13 +111,14 @@ def _orthogonality(artefact: Artefact) -> dict[str, Any]:
 
 def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
-    from attar.card import READ_FROM
+    from attar.card import BALANCED, READ_FROM, SELECTED_BY
 
     card, totals = artefact.card, artefact.totals
     table = Table(box=None, show_header=False, pad_edge=False)
     shape = "×".join(map(str, card.shape))
     unused = "" if totals.unused is None else f"; {totals.unused} B of {totals.limit} B unused"
-    held = "" if card.validation is None else f", {card.validation:.1f} % on held-out images"
+    kind = " balanced" if card.provenance.get(SELECTED_BY) == BALANCED else ""
+    held = "" if card.validation is None else f", {card.validation:.1f} %{kind} on held-out images"
     made = "imported" not in card.provenance
     whole = card.provenance.get(READ_FROM)
     part = f"; read out of {whole}" if isinstance(whole, str) else ""

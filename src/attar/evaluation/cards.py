@@ -6,7 +6,7 @@ settings that the low-rank plugin's authors recorded.
 
 from __future__ import annotations
 
-from attar.errors import unknown
+from attar.errors import BadRequest, unknown
 from attar.evaluation.evaluation_card import (
     MNIST,
     NOT_MIRRORED,
@@ -111,13 +111,26 @@ CARDS = {
 }
 
 
-def card(name: str, epochs: int | None = None) -> EvaluationCard:
-    """Return a card by name, with another number of epochs where one is given.
+def card(name: str, epochs: int | None = None, updates: int | None = None) -> EvaluationCard:
+    """Return a card by name, with another length of training where one is given.
+
+    Args:
+        name: as in `CARDS`.
+        epochs: passes over the set.
+        updates: one number for every set, however many images it has.
 
     Raises:
-        BadRequest: an unknown card (the message lists all), or fewer than one epoch.
+        BadRequest: an unknown card (the message lists all), fewer than one epoch or update, or
+            both.
     """
     if name not in CARDS:
         raise unknown("card", name, CARDS)
+    if epochs is not None and updates is not None:
+        raise BadRequest(
+            f"--epochs {epochs} and --updates {updates} each say how long networks are trained; "
+            "give one of them"
+        )
     chosen = CARDS[name]
+    if updates is not None:
+        return chosen.with_updates(updates)
     return chosen if epochs is None else chosen.with_epochs(epochs)

@@ -23,6 +23,7 @@ import attar
 from attar.data import LabelledImages
 from attar.data.cache import digest
 from attar.errors import RunFailed
+from attar.evaluation.by_class import fits
 from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.results import Result
@@ -33,7 +34,8 @@ from attar.networks import OWN, Network
 from attar.networks.from_timm import PREFIX as TIMM
 
 FORMAT = "attar.ceiling"
-FORMAT_VERSION = 1
+# 2 knows what is right class by class
+FORMAT_VERSION = 2
 NAME = "whole training set"
 # the whole training set sees at least this many epochs, so that it is a fair ceiling
 LEAST_EPOCHS = 20
@@ -45,7 +47,8 @@ def whole_set(
     """Return the whole training set and how networks are trained on it.
 
     The card's epochs are meant for small sets. A network gets about as many updates as on a small
-    one, but 20 epochs at least, and never more epochs than the card has.
+    one, but 20 epochs at least, and never more epochs than the card has. Under a card with one
+    number of updates for every set it gets those.
 
     Args:
         train: all the real images.
@@ -53,6 +56,9 @@ def whole_set(
         small: how many images a small set has.
         epochs: another number of epochs.
     """
+    stored = train.images.numel() * train.images.element_size()
+    if epochs is None and card.fixed_updates is not None:
+        return TrainingSet(NAME, "whole", train, train.labels, card, None, None, stored)
     usual = card.epochs_for(small)
     if epochs is None:
         fitting = math.ceil(card.steps(small) / math.ceil(len(train) / card.batch))
@@ -60,7 +66,6 @@ def whole_set(
     shorter = card.with_epochs(epochs)
     many = "epochs" if epochs > 1 else "epoch"
     note = f"{epochs} {many}" + (f", not {usual}" if epochs != usual else "")
-    stored = train.images.numel() * train.images.element_size()
     return TrainingSet(NAME, "whole", train, train.labels, shorter, None, None, stored, note)
 
 
@@ -90,24 +95,33 @@ class Ceilings:
     def _result(self, network: Network) -> Result:
         measurer = self.measurer.only(network)
         known = self._known.get(network.name) or {"accuracies": [], "seconds": 0.0}
+        right = [tuple(one) for one in known.get("right", [])][: measurer.repeats]
         accuracies = list(map(float, known["accuracies"]))[: measurer.repeats]
         for repeat, accuracy in enumerate(accuracies, start=1):
             measurer.tell(self.given.name, network.name, repeat, accuracy)
         seconds = float(known["seconds"]) * len(accuracies) / max(1, len(known["accuracies"]))
-        kept = len(accuracies)
+        tested, kept = tuple(known.get("tested", ())), len(accuracies)
         if kept < measurer.repeats:
             (more,) = measurer.measure(self.given, known=kept)
             accuracies += more.accuracies
             seconds += more.seconds
-            self._keep(network, accuracies, seconds)
-        return Result(
+            right, tested = right + list(more.right), more.tested
+        count = len(self.given.labels)
+        result = Result(
             network.name,
             self.given.card.name,
             tuple(accuracies),
             seconds,
             measurer.compute.describe(),
             cached=kept == measurer.repeats,
+            tested=tested,
+            right=tuple(right),
+            epochs=self.given.card.epochs_of(count),
+            updates=self.given.card.steps(count),
         )
+        if not result.cached:
+            self._keep(network, result)
+        return result
 
     @cached_property
     def _known(self) -> dict[str, dict[str, Any] | None]:
@@ -145,8 +159,8 @@ class Ceilings:
         images = (self.given.images, self.measurer.test)
         return [fingerprint(one) for one in images if isinstance(one, LabelledImages)]
 
-    def _keep(self, network: Network, accuracies: Sequence[float], seconds: float) -> None:
-        """Write accuracies; where that fails, warn and go on without."""
+    def _keep(self, network: Network, result: Result) -> None:
+        """Write what was measured; where that fails, warn and go on without."""
         if not _has_identity(network):
             return
         path = self._path(network)
@@ -155,8 +169,10 @@ class Ceilings:
             "version": FORMAT_VERSION,
             "network": network.name,
             "card": self.given.card.name,
-            "accuracies": list(accuracies),
-            "seconds": seconds,
+            "accuracies": list(result.accuracies),
+            "seconds": result.seconds,
+            "tested": list(result.tested),
+            "right": [list(one) for one in result.right],
         }
         try:
             write_text(path, json.dumps(document, indent=2) + "\n")
@@ -202,6 +218,8 @@ def read(path: Path) -> dict[str, Any] | None:
         return _damaged(path, "it holds no accuracies")
     if not all(_number(one, 100) for one in accuracies):
         return _damaged(path, "its accuracies are not percentages")
+    if not fits(found.get("right"), found.get("tested"), accuracies):
+        return _damaged(path, "its figures by class do not fit its accuracies")
     return found
 
 

@@ -39,6 +39,7 @@ def evaluate(
     repeats: int = 5,
     card: str | None = None,
     epochs: int | None = None,
+    updates: int | None = None,
     baselines: bool | str | Sequence[str] = False,
     ceiling: bool = False,
     ceiling_epochs: int | None = None,
@@ -65,7 +66,10 @@ def evaluate(
             the one it was made with.
         repeats: how many of each.
         card: name of the evaluation card; by default the artefact's own.
-        epochs: another number of epochs than the card's.
+        epochs: another number of epochs than the card's. A set with more images then gets more
+            updates, and looks better for it.
+        updates: this number of updates for every row, the whole training set included, in place
+            of epochs.
         baselines: what to set beside it: ``random`` real images of the same bytes, real images
             of the same bytes that a coreset method (``herding``, ``forgetting``, ``kcenter``)
             selects, and the ``whole`` training set; True for random and whole.
@@ -111,7 +115,7 @@ def evaluate(
     if vectorized is not None and vectorized < 1:
         raise BadRequest(f"--vectorized {vectorized}: at least one network per step")
     artefact, last = with_last(artefact, ipc)
-    chosen = find_card(card or artefact.card.settings.get("card", "dsa-1000"), epochs)
+    chosen = find_card(card or artefact.card.settings.get("card", "dsa-1000"), epochs, updates)
     given = asked_networks(artefact, networks or chosen.network_for(artefact.card.shape[1:]))
     channels, height, width = artefact.card.shape
     classes = len(artefact.card.class_names)

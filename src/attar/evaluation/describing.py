@@ -21,6 +21,8 @@ _LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared error of centre
 
 def _counted(updates: tuple[tuple[int, int], ...]) -> str:
     (least, few), (most, many) = updates[0], updates[-1]
+    if len(updates) == 1:
+        return f"{few:,} updates"
     return f"{few:,} updates for {least} images, {many:,} for {most:,}, by a table"
 
 

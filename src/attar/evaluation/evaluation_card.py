@@ -16,6 +16,7 @@ from attar.errors import BadRequest
 NOT_MIRRORED = ("mnist", "svhn", "digits")
 # what the papers do on MNIST serves the digits of scikit-learn as well
 MNIST = ("mnist", "digits")
+_LENGTHS = ("epochs", "updates")
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,21 @@ class EvaluationCard:
             return self.steps(count) * min(self.batch, count) / count
         return self.epochs + self.one_more
 
+    def epochs_of(self, count: int) -> float:
+        """Return the epochs of a set of ``count`` images as they are counted and said.
+
+        Those of the card, or where updates count how often the set is gone through.
+        """
+        return self.passes(count) if self.updates else self.epochs
+
     def epochs_for(self, count: int) -> int:
         """Return the epochs that are about the card's own training of ``count`` images."""
         return math.ceil(self.passes(count)) if self.updates else self.epochs
+
+    @property
+    def fixed_updates(self) -> int | None:
+        """The updates that every set gets, however many images it has; None where they differ."""
+        return self.updates[0][1] if len(self.updates) == 1 else None
 
     def network_for(self, size: tuple[int, int]) -> str | None:
         """Return the card's own network for a height and width; None where it has none."""
@@ -144,6 +157,17 @@ class EvaluationCard:
             return self
         name = renamed(self.name, f"epochs {epochs}")
         return dataclasses.replace(self, name=name, epochs=epochs, updates=())
+
+    def with_updates(self, updates: int) -> EvaluationCard:
+        """Return the card with one number of updates for every set, which its name then says.
+
+        Raises:
+            BadRequest: fewer than one.
+        """
+        if updates < 1:
+            raise BadRequest(f"--updates {updates}: at least 1 is needed")
+        name = renamed(self.name, f"updates {updates}")
+        return dataclasses.replace(self, name=name, epochs=0, updates=((0, updates),))
 
     def with_lr(self, lr: float) -> EvaluationCard:
         """Return the card with another learning rate, which its name then says.
@@ -180,5 +204,7 @@ def renamed(name: str, said: str) -> str:
     """Return a card's name with a change in brackets, in place of an earlier one of its kind."""
     base, _, before = name.rstrip(")").partition(" (")
     kind = said.split(" ")[0]
-    kept = [part for part in before.split(", ") if part and part.split(" ")[0] != kind]
+    # a training has one length
+    kinds = _LENGTHS if kind in _LENGTHS else (kind,)
+    kept = [part for part in before.split(", ") if part and part.split(" ")[0] not in kinds]
     return f"{base} ({', '.join([*kept, said])})"

@@ -16,7 +16,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from attar.errors import ArtefactError, BadRequest
+from attar.evaluation.by_class import fits
 from attar.evaluation.ranking import SCORED
+from attar.evaluation.remarks import remarks
 from attar.evaluation.rows import Row, with_ceilings
 from attar.files import write_text
 from attar.loading import part_of
@@ -56,7 +58,10 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the evaluation as a plain dictionary."""
-        rows = [row.as_dict() for row in self.rows]
+        rows = [
+            {**row.as_dict(), "remarks": said}
+            for row, said in zip(self.rows, remarks(self.rows), strict=True)
+        ]
         return {"card": self.card, "data": self.data, "rows": rows}
 
 
@@ -198,6 +203,10 @@ def _check(path: Path, row: Row) -> None:
         columns += own
     if not all(column and all(0 <= one <= 100 for one in column) for column in columns):
         raise _foreign(path, f"accuracies of {row.name!r} are not percentages")
+    for result in row.results:
+        # files of before have no figures by class
+        if result.right and not fits(result.right, result.tested, result.accuracies):
+            raise _foreign(path, f"figures by class of {row.name!r} do not fit its accuracies")
 
 
 def _foreign(path: Path, why: str) -> BadRequest:

@@ -15,8 +15,10 @@ from attar import compute as computing
 from attar.compute import Compute
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
+from attar.evaluation.by_class import Hits, largest_share
 from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.intervals import half_width
+from attar.evaluation.ranking import Spread
 from attar.evaluation.training import Images, Trainer
 from attar.networks import Network, Own, make
 from attar.rng import Key
@@ -35,6 +37,10 @@ class Result:
         ceiling: mean accuracy in percent of the same network on the whole training set; None
             where it was not measured.
         cached: whether the accuracies were kept from an earlier evaluation.
+        tested: test images of each class; empty where only accuracies are known.
+        right: for each network, the images of each class that it classifies right; likewise.
+        epochs: for which each network was trained, as the card counts them; None where unknown.
+        updates: of each network; None where unknown.
     """
 
     network: str
@@ -44,6 +50,10 @@ class Result:
     compute: Mapping[str, Any] = field(default_factory=dict)
     ceiling: float | None = None
     cached: bool = False
+    tested: tuple[int, ...] = ()
+    right: tuple[tuple[int, ...], ...] = ()
+    epochs: float | None = None
+    updates: int | None = None
 
     @property
     def mean(self) -> float:
@@ -69,10 +79,51 @@ class Result:
         """Percentage of the ceiling that the mean reaches; None where there is no ceiling."""
         return 100 * self.mean / self.ceiling if self.ceiling else None
 
+    @property
+    def hits(self) -> tuple[Hits, ...]:
+        """What each network recognises, class by class; empty where it is not known."""
+        return tuple(Hits(right, self.tested) for right in self.right)
+
+    @property
+    def balanced(self) -> Spread | None:
+        """Balanced accuracy in percent (`Hits.balanced`); None where it is not known."""
+        found = tuple(one.balanced for one in self.hits)
+        return Spread(found) if found else None
+
+    @property
+    def by_class(self) -> tuple[Spread | None, ...]:
+        """Accuracy in percent on each class; None for a class without test images."""
+        columns = zip(*(one.by_class for one in self.hits), strict=True)
+        return tuple(
+            None if None in column else Spread(tuple(v for v in column if v is not None))
+            for column in columns
+        )
+
+    @property
+    def largest(self) -> float | None:
+        """Accuracy in percent of naming the largest class for every image; None if not known."""
+        return largest_share(self.tested) if self.tested else None
+
+    @property
+    def beats_largest(self) -> bool | None:
+        """Whether the mean is above that of naming the largest class; None if not known."""
+        return None if self.largest is None else self.mean > self.largest
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as a plain dictionary with mean, spread and share of the ceiling."""
-        derived = {"mean": self.mean, "std": self.std, "interval": self.interval}
-        return {**asdict(self), **derived, "share": self.share}
+        """Return the result as a plain dictionary with everything that follows from it."""
+        by_class = self.by_class
+        return {
+            **asdict(self),
+            "mean": self.mean,
+            "std": self.std,
+            "interval": self.interval,
+            "share": self.share,
+            "balanced": None if self.balanced is None else self.balanced.as_dict(),
+            "by_class": [None if one is None else one.mean for one in by_class],
+            "by_class_std": [None if one is None else one.std for one in by_class],
+            "largest_class": self.largest,
+            "beats_largest_class": self.beats_largest,
+        }
 
 
 def evaluate_images(
@@ -133,19 +184,29 @@ def evaluate_images(
         together = default_vectorized(chosen, repeats) if network.vectorizes else 1
         trainer = Trainer(network, chosen, (vectorized or together) if network.vectorizes else 1)
         strategy = card.strategy(dataset, network.name)
-        accuracies: list[float] = []
+        found: list[Hits] = []
         keys = [key.fold(network.name, first + repeat) for repeat in range(repeats)]
         for start in range(0, repeats, trainer.vectorized):
             group = keys[start : start + trainer.vectorized]
             if progress is not None:
                 progress(network.name, first + start + 1, None)
             for tensors in trainer.fit(images, labels, card, strategy, group):
-                accuracies.append(trainer.accuracy(tensors, test))
+                found.append(trainer.hits(tensors, test))
                 if progress is not None:
-                    progress(network.name, first + len(accuracies), accuracies[-1])
+                    progress(network.name, first + len(found), found[-1].accuracy)
         seconds = time.perf_counter() - began
         results.append(
-            Result(network.name, card.name, tuple(accuracies), seconds, chosen.describe())
+            Result(
+                network.name,
+                card.name,
+                tuple(one.accuracy for one in found),
+                seconds,
+                chosen.describe(),
+                tested=found[0].tested,
+                right=tuple(one.right for one in found),
+                epochs=card.epochs_of(len(images)),
+                updates=card.steps(len(images)),
+            )
         )
     return results
 

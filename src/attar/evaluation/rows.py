@@ -52,6 +52,17 @@ class Row:
             return str(self.images_per_class)
         return "all" if self.kind == "whole" else "unequal"
 
+    @property
+    def updates(self) -> int | None:
+        """Of every network; the fewest where they differ, None where unknown."""
+        known = [one.updates for one in self.results if one.updates is not None]
+        return min(known, default=None)
+
+    @property
+    def epochs(self) -> float | None:
+        """Of every network, likewise."""
+        return min((one.epochs for one in self.results if one.epochs is not None), default=None)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the row as a plain dictionary."""
         return {
@@ -62,6 +73,8 @@ class Row:
             "paper_bytes": self.paper_bytes,
             "bytes": self.bytes,
             "note": self.note,
+            "epochs": self.epochs,
+            "updates": self.updates,
             "results": [result.as_dict() for result in self.results],
             "scores": [scores.as_dict() for scores in self.scores],
         }

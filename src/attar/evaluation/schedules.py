@@ -61,13 +61,16 @@ class Step:
 
 
 def _drop(at: Moment) -> float:
-    """A tenth after the epoch of index E // 2 + 1."""
+    """A tenth after the epoch of index E // 2 + 1; of a number of updates, in its second half."""
+    if not at.epochs:
+        return 0.1 if 2 * at.update >= at.updates else 1.0
     return 0.1 if at.epoch > at.epochs // 2 + 1 else 1.0
 
 
 def _steps(at: Moment) -> float:
-    """A fifth after two thirds of the epochs, and again after five sixths."""
-    passed = (at.epoch >= 2 * at.epochs // 3) + (at.epoch >= 5 * at.epochs // 6)
+    """A fifth after two thirds of the epochs or updates, and again after five sixths."""
+    done, all_of_them = (at.epoch, at.epochs) if at.epochs else (at.update, at.updates)
+    passed = (done >= 2 * all_of_them // 3) + (done >= 5 * all_of_them // 6)
     return 0.2**passed
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from attar.compute import Compute, Functional
 from attar.data.augment_variants import augmented
 from attar.data.images import LabelledImages
+from attar.evaluation.by_class import Hits
 from attar.evaluation.evaluation_card import EvaluationCard
 from attar.evaluation.learning import Learning, Midway
 from attar.evaluation.losses import loss, summed, targets
@@ -85,12 +86,18 @@ class Trainer:
 
     def accuracy(self, tensors: Tensors, data: LabelledImages) -> float:
         """Return the share of ``data`` that a trained network classifies right, in percent."""
-        right = 0
+        return self.hits(tensors, data).accuracy
+
+    def hits(self, tensors: Tensors, data: LabelledImages) -> Hits:
+        """Return how many images of each class a trained network classifies right."""
+        right = torch.zeros(data.classes, dtype=torch.int64, device=self.compute.device)
         for index in torch.arange(len(data)).split(self.compute.chunk):
             scores = self.scores(tensors, data.take(index))
             truth = data.labels[index.to(data.labels.device)].to(scores.device)
-            right += int((scores.argmax(dim=1) == truth).sum())
-        return 100 * right / len(data)
+            found = truth[scores.argmax(dim=1) == truth]
+            right += torch.bincount(found, minlength=data.classes)
+        tested = torch.bincount(data.labels, minlength=data.classes)
+        return Hits(tuple(right.tolist()), tuple(tested.tolist()))
 
     def scores(self, tensors: Tensors, images: Tensor) -> Tensor:
         """Return the scores (N×K) that a trained network gives to N×C×H×W network inputs."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from attar.compute import Compute
 from attar.data.images import LabelledImages, stratified
 from attar.errors import BadRequest
 from attar.evaluation.evaluation_card import EvaluationCard, renamed
-from attar.evaluation.results import evaluate_images
+from attar.evaluation.results import Result, evaluate_images
 from attar.networks import Network
 from attar.rng import Key
 
@@ -32,7 +33,8 @@ class Trial:
 
     Args:
         card: with the setting.
-        accuracy: in percent, mean over the networks.
+        accuracy: in percent, mean over the networks; balanced accuracy where the held-out images
+            are so unequal that accuracy favours the largest class (`by_class.unequal`).
     """
 
     card: EvaluationCard
@@ -69,12 +71,15 @@ class Tuned:
 def settings(card: EvaluationCard, count: int) -> list[EvaluationCard]:
     """Return the settings that are tried: three learning rates times three lengths.
 
+    A number of updates that is asked for stays.
+
     Args:
         card: its own setting is the first.
         count: images of the set.
     """
     tried = []
-    for length, rate in itertools.product(LENGTHS, RATES):
+    lengths = LENGTHS if card.fixed_updates is None else (1.0,)
+    for length, rate in itertools.product(lengths, RATES):
         one = card
         if length != 1:
             one = one.with_epochs(max(1, math.ceil(length * card.epochs_for(count))))
@@ -186,12 +191,18 @@ class Tuning:
             compute=self.compute,
             vectorized=self.vectorized,
         )
-        return sum(result.mean for result in results) / len(results)
+        return sum(map(_fair, results)) / len(results)
 
     def _tell(self, line: str) -> None:
         if self.say is not None:
             self.say(line)
 
 
+def _fair(result: Result) -> float:
+    return statistics.fmean(one.fair for one in result.hits)
+
+
 def _length(card: EvaluationCard) -> str:
+    if card.fixed_updates is not None:
+        return f"{card.fixed_updates} updates"
     return f"{card.epochs} epochs" if card.epochs else "its own number of updates"

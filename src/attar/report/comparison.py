@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from attar.budget import format_bytes
 from attar.evaluation import Result
 from attar.evaluation import rows as evaluation
+from attar.evaluation.by_class import largest_share, largest_stands_out, unequal
 from attar.evaluation.intervals import half_width
 from attar.evaluation.ranking import Scores
+from attar.evaluation.remarks import length, remarks
 from attar.evaluation.rows import Kind
 from attar.report.markup import Markup, join, table, tag
 
@@ -31,6 +33,9 @@ class Row:
         kind: what the line stands for; None reads it off the name (``random…``, ``whole…`` or
             ``full…``, otherwise condensed).
         scores: robust scores, where they were measured.
+        length: for how many epochs and updates networks were trained.
+        remarks: what has to be said before it is set against the other rows.
+        results: everything that was measured, by network.
     """
 
     name: str
@@ -41,13 +46,24 @@ class Row:
     note: str = ""
     kind: Kind | None = None
     scores: tuple[Scores, ...] = ()
+    length: str = ""
+    remarks: tuple[str, ...] = ()
+    results: Mapping[str, Result] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: evaluation.Row) -> Row:
         """Return the line for what `attar.evaluate` measured."""
-        accuracies = {result.network: accuracy(result) for result in row.results}
+        results = {result.network: result for result in row.results}
+        accuracies = {network: accuracy(result) for network, result in results.items()}
         sizes = row.count, row.bytes, row.paper_bytes
-        return cls(row.name, *sizes, accuracies, row.note, row.kind, row.scores)
+        made = cls(row.name, *sizes, accuracies, row.note, row.kind, row.scores, results=results)
+        return replace(made, length=length(row))
+
+    @classmethod
+    def of_all(cls, rows: Sequence[evaluation.Row]) -> list[Row]:
+        """Return the lines of one comparison, with what is to be said of each."""
+        pairs = zip(rows, remarks(rows), strict=True)
+        return [replace(cls.of(row), remarks=tuple(said)) for row, said in pairs]
 
     @property
     def role(self) -> Kind:
@@ -97,13 +113,18 @@ def comparison(rows: Sequence[Row]) -> Markup:
                 row.images_per_class,
                 _size(row),
                 *(
-                    bar(row.accuracies.get(name), shared is None, ceiling=_ceiling(rows, row, name))
+                    bar(
+                        row.accuracies.get(name),
+                        shared is None,
+                        ceiling=_ceiling(rows, row, name),
+                        more=balanced(row.results.get(name)),
+                    )
                     for name in networks
                 ),
             ]
             for row in rows
         ],
-        caption=_caption(shared),
+        caption=_caption(shared) + _of_largest(rows),
         emphasised=None if winner is None else rows.index(winner),
         numeric=(1, 2),
     )
@@ -124,6 +145,23 @@ def _caption(shared: int | None) -> str:
     )
 
 
+def _of_largest(rows: Sequence[Row]) -> str:
+    """Say what naming the largest class gives, where that is much."""
+    found = [result.tested for row in rows for result in row.results.values() if result.tested]
+    tested = next(filter(largest_stands_out, found), None)
+    if tested is None:
+        return ""
+    return f" Naming the largest class gives {largest_share(tested):.1f}{NO_BREAK}%."
+
+
+def balanced(result: Result | None) -> str:
+    """Say the balanced accuracy where accuracy favours the largest class; empty elsewhere."""
+    if result is None or result.balanced is None or not unequal(result.tested):
+        return ""
+    found = result.balanced
+    return f"balanced {percent((found.mean, found.std, len(found.values)))}"
+
+
 def _ceiling(rows: Sequence[Row], row: Row, network: str) -> float | None:
     """Return the accuracy of the whole training set that a row may be measured against."""
     whole = best(rows, "whole", network)
@@ -131,7 +169,13 @@ def _ceiling(rows: Sequence[Row], row: Row, network: str) -> float | None:
 
 
 def _name(row: Row) -> Markup:
-    return join(tag("bdi", row.name), small(row.note))
+    note = "" if row.note and row.note in row.length else row.note
+    return join(
+        tag("bdi", row.name),
+        small(note),
+        small(row.length),
+        *(small(f"{text[0].upper()}{text[1:]}.") for text in row.remarks),
+    )
 
 
 def _size(row: Row) -> Markup:
@@ -146,7 +190,11 @@ def _size(row: Row) -> Markup:
 
 
 def bar(
-    accuracy: Accuracy | None, counted: bool, mark: str = "", ceiling: float | None = None
+    accuracy: Accuracy | None,
+    counted: bool,
+    mark: str = "",
+    ceiling: float | None = None,
+    more: str = "",
 ) -> Markup:
     """Return an accuracy with a bar of its length.
 
@@ -155,6 +203,7 @@ def bar(
         counted: whether the number of networks is said.
         mark: a word beside the figure, which is then set bold.
         ceiling: accuracy in percent from the whole training set, where it was measured.
+        more: a further line below.
     """
     if accuracy is None:
         return missing("not measured")
@@ -169,6 +218,7 @@ def bar(
         tag("span", f" {mark}", class_="mark") if mark else "",
         tag("span", number, class_="small") if counted else "",
         small(", ".join(below)),
+        small(more),
         tag("span", tag("span", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true"),
     )
 

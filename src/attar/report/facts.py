@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attar.artefact import Artefact
+from attar.card import BALANCED, SELECTED_BY
 from attar.evaluation import CARDS
 from attar.evaluation.describing import facts
 from attar.report.markup import Markup, breakable, pairs, tag
@@ -39,8 +40,14 @@ def protocol(artefact: Artefact) -> Markup:
     items = [("Evaluation card", name or "not recorded"), *recipe(name, dataset(artefact))]
     items.append(("Iterate", iterate(artefact)))
     if card.validation is not None:
-        items.append(("Validation accuracy", f"{card.validation:.1f} % on held-out images"))
+        what = "Validation, balanced accuracy" if balanced(artefact) else "Validation accuracy"
+        items.append((what, f"{card.validation:.1f} % on held-out images"))
     return pairs(items, class_="pairs")
+
+
+def balanced(artefact: Artefact) -> bool:
+    """Whether the iterate was judged by balanced accuracy."""
+    return artefact.card.provenance.get(SELECTED_BY) == BALANCED
 
 
 def iterate(artefact: Artefact) -> str:

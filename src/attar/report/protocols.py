@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from attar.evaluation import Result
 from attar.evaluation.record import Evaluation
 from attar.evaluation.rows import Row
 from attar.report.comparison import Accuracy, Kind, accuracy
@@ -149,10 +150,16 @@ def class_phrase(classes: Sequence[str]) -> str:
 
 
 def by_protocol(entry: Entry, evaluation: Evaluation, row: Row) -> dict[Protocol, Accuracy]:
-    """Return what a row of an evaluation says, by protocol."""
+    """Return the accuracies that a row of an evaluation says, by protocol."""
+    found = results_by_protocol(entry, evaluation, row)
+    return {protocol: accuracy(result) for protocol, result in found.items()}
+
+
+def results_by_protocol(entry: Entry, evaluation: Evaluation, row: Row) -> dict[Protocol, Result]:
+    """Return everything that a row of an evaluation says, by protocol."""
     classes = tuple(entry.artefact.card.class_names)
     return {
-        Protocol(result.network, evaluation.card, evaluation.data, classes): accuracy(result)
+        Protocol(result.network, evaluation.card, evaluation.data, classes): result
         for result in row.results
     }
 

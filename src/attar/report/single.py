@@ -13,6 +13,7 @@ from attar.budget import FLOAT32_BYTES, format_bytes
 from attar.recipes import METHODS
 from attar.report.axes import Point
 from attar.report.charts import line_chart
+from attar.report.classes import accuracy_by_class
 from attar.report.comparison import NO_BREAK, Row, best, comparison, percent
 from attar.report.course import series
 from attar.report.document import command_block, write_page
@@ -20,7 +21,7 @@ from attar.report.entries import Entry
 from attar.report.facts import dataset, protocol, provenance, settings
 from attar.report.markup import Markup, join, pairs, table, tag
 from attar.report.pictures import gallery
-from attar.report.protocols import by_protocol, phrases, protocols_of
+from attar.report.protocols import by_protocol, phrases, protocols_of, results_by_protocol
 from attar.report.scores import scores_of_rows
 
 
@@ -61,6 +62,7 @@ def write_report(
         notes=notes,
         sections=[
             ("Comparison", comparison(rows) if rows else Markup("")),
+            ("Accuracy by class", accuracy_by_class(rows, artefact.card.class_names)),
             ("Robust scores", scores_of_rows(rows)),
             ("Images", gallery(artefact)),
             ("Course of the run", _course(artefact, log)),
@@ -103,19 +105,27 @@ def write_entry(
     words = phrases(protocols)
     found: dict[tuple[str, str], Row] = {}
     for evaluation in entry.evaluations:
-        for row in evaluation.rows:
-            line = Row.of(row)
-            accuracies = {
-                words[protocol]: value
-                for protocol, value in by_protocol(entry, evaluation, row).items()
-            }
+        for row, line in zip(evaluation.rows, Row.of_all(evaluation.rows), strict=True):
+            accuracies, results = (
+                {words[protocol]: value for protocol, value in found.items()}
+                for found in (
+                    by_protocol(entry, evaluation, row),
+                    results_by_protocol(entry, evaluation, row),
+                )
+            )
             before = found.get((row.kind, row.name), line)
             merged = accuracies if before is line else {**before.accuracies, **accuracies}
+            if before is not line:
+                results = {**before.results, **results}
             notes = dict.fromkeys(filter(None, (before.note, line.note)))
+            lengths = dict.fromkeys(filter(None, (before.length, line.length)))
             found[row.kind, row.name] = replace(
                 line,
                 accuracies=merged,
                 note=", ".join(notes),
+                length="; ".join(lengths),
+                remarks=tuple(dict.fromkeys((*before.remarks, *line.remarks))),
+                results=results,
                 scores=line.scores if before is line else before.scores + line.scores,
             )
     cards = dict.fromkeys(evaluation.card for evaluation in entry.evaluations)

@@ -1,0 +1,93 @@
+"""What has to be said of accuracies before one is set against another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attar.evaluation.by_class import largest_share
+from attar.evaluation.results import Result
+from attar.evaluation.rows import Row
+
+_PARTS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4, "a fifth": 1 / 5, "a tenth": 1 / 10}
+# by which a part may differ from the one that is named
+_ABOUT = 0.01
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How long networks were trained on a set, beside others.
+
+    Args:
+        name: of the set.
+        updates: None where unknown.
+        whole: whether it is the whole training set, whose number of updates is no measure for
+            small sets.
+    """
+
+    name: str
+    updates: int | None
+    whole: bool = False
+
+
+def less_trained(sets: Sequence[Trained]) -> list[str]:
+    """Say of each set where networks were trained on it for fewer updates than on another one.
+
+    Args:
+        sets: of one comparison.
+
+    Returns:
+        A text for each; empty where none was trained on for longer.
+    """
+    small = [one for one in sets if one.updates is not None and not one.whole]
+    most = max(small, key=lambda one: one.updates or 0, default=None)
+    return ["" if most is None else _said(one, most) for one in sets]
+
+
+def _said(one: Trained, most: Trained) -> str:
+    if one.updates is None or most.updates is None or one.updates >= most.updates:
+        return ""
+    share = one.updates / most.updates
+    part = next((name for name, part in _PARTS.items() if abs(share / part - 1) < _ABOUT), None)
+    percent = f"{min(99, max(1, round(100 * share)))} %"
+    return (
+        f"trained for {counted(one.updates)}, {part or percent} of the {most.updates:,} of "
+        f"{most.name}"
+    )
+
+
+def counted(updates: int) -> str:
+    """Write a number of updates."""
+    return f"{updates:,} update{'s' if updates != 1 else ''}"
+
+
+def length(row: Row) -> str:
+    """Say for how many epochs and updates networks were trained on a set; empty if unknown."""
+    if row.updates is None or row.epochs is None:
+        return ""
+    epochs = f"{row.epochs:,.3g}" if row.epochs < 1_000 else f"{row.epochs:,.0f}"
+    return f"{epochs} epoch{'s' if epochs != '1' else ''}, {counted(row.updates)}"
+
+
+def no_better(result: Result) -> str:
+    """Say of an accuracy that it is at or below that of naming one class; empty if above."""
+    if result.beats_largest is not False:
+        return ""
+    equal = len({count for count in result.tested if count}) == 1
+    what = "one class for every image" if equal else "the largest class"
+    return f"no better than naming {what} ({largest_share(result.tested):.1f} %)"
+
+
+def remarks(rows: Sequence[Row]) -> list[list[str]]:
+    """Return everything that is to be said of each row of one comparison."""
+    found = less_trained([Trained(row.name, row.updates, row.kind == "whole") for row in rows])
+    return [
+        [*filter(None, [less]), *dict.fromkeys(_of_networks(row))]
+        for row, less in zip(rows, found, strict=True)
+    ]
+
+
+def _of_networks(row: Row) -> list[str]:
+    several = len(row.results) > 1
+    pairs = [(result.network, no_better(result)) for result in row.results]
+    return [f"{name}: {text}" if several else text for name, text in pairs if text]
