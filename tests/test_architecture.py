@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
     ("errors", "rng", "memory", "lamb", "zipped", "stopping"),
-    ("files", "locking", "budget", "published", "cluster"),
+    ("files", "locking", "budget", "published", "cluster", "threads"),
     ("request", "tensors", "log", "capacity"),
     ("compute",),
     ("data",),

@@ -203,6 +203,7 @@ def test_all_options_at_once() -> None:
         "precision": "float32",
         "compile": "off",
         "chunk": 4,
+        "threads": 3,
         "output": OUT,
         "resume": True,
         "checkpoint_seconds": 1.0,

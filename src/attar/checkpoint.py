@@ -57,6 +57,7 @@ def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) 
         "last_accuracy": progress.last_accuracy,
         "best_values": progress.best_values,
         "balanced": progress.balanced,
+        "threads": run.problem.compute.record().get("threads"),
     }
     save_tensors(path, tensors | best, header)
 
@@ -89,6 +90,16 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
         header.get("best_values", {}),
         header.get("balanced", False),
     )
+
+
+def threads_of(path: Path) -> int | None:
+    """Return the number of threads that the run of a checkpoint was made with; None if unknown."""
+    try:
+        found = read_header(path).get("threads") if path.exists() else None
+    except ArtefactError:
+        # whoever goes on from it says what is wrong with it
+        return None
+    return found if type(found) is int else None
 
 
 def compare_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:

@@ -65,6 +65,14 @@ class Compute:
         """Return the choice as a plain dictionary."""
         return {**asdict(self), "device": str(self.device)}
 
+    def record(self) -> dict[str, Any]:
+        """Return the same with the number of threads, which results depend on in their last bits.
+
+        No run is refused for it, and on a GPU it plays no part.
+        """
+        on_cpu = self.device.type == "cpu"
+        return self.describe() | ({"threads": torch.get_num_threads()} if on_cpu else {})
+
 
 def choose(
     device: str = "auto",

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from attar import checkpoint
+from attar import checkpoint, threads
 from attar.artefact import Artefact
 from attar.data import as_splits
 from attar.errors import BadRequest, unknown
@@ -52,6 +52,11 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
 
 def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -> Artefact:
     """Do what `condense` does, from a request."""
+    with threads.using(request.threads):
+        return _carry_out(request, data, listener, **reading)
+
+
+def _carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -> Artefact:
     if request.method not in METHODS:
         raise unknown("method", request.method, METHODS)
     with writing(request):

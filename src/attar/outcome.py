@@ -16,6 +16,11 @@ from attar.plan import Plan
 from attar.synthetic import Synthetic
 
 
+def _threads(plan: Plan) -> dict[str, int]:
+    told = plan.compute.record()
+    return {"threads": told["threads"]} if "threads" in told else {}
+
+
 def artefact_of(
     plan: Plan,
     tensors: Mapping[str, Tensor],
@@ -61,6 +66,7 @@ def artefact_of(
                 "images": len(plan.train),
                 "attar": attar.__version__,
                 "torch": torch.__version__,
+                **_threads(plan),
                 "command": plan.command,
                 **values,
                 **plan.provenance,

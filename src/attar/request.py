@@ -31,6 +31,7 @@ _WHOLE = (
     "validations",
     "seed",
     "chunk",
+    "threads",
 )
 
 
@@ -159,6 +160,9 @@ class Request:
     """Compile the networks; auto: where the run is long enough to gain from it."""
     chunk: Whole = None
     """The most images per network call while matching; lower it when memory is short."""
+    threads: Whole = None
+    """CPU threads. Left out, on the command line: one for every core that is free, or as
+    OMP_NUM_THREADS says; from Python: as the process has set."""
     snapshots: Annotated[int | str | tuple[int, ...] | None, option("N or STEPS", kind=str)] = None
     """Keep iterates in OUT.snapshots.safetensors, for 'attar pictures': this many, evenly spread
     from the start to the end, or those of these steps, such as 0,100,1000."""
@@ -180,6 +184,8 @@ class Request:
             raise BadRequest(f"--validation {self.validation:g}: from 0 to 0.5")
         if not 0 <= self.average < 1:
             raise BadRequest(f"--average {self.average:g}: from 0 to below 1")
+        if self.threads is not None and self.threads < 1:
+            raise BadRequest(f"--threads {self.threads}: at least 1 is needed")
         if self.validations < 1:
             raise BadRequest(
                 f"--validations {self.validations}: at least 1; --validation 0 for none"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from attar import threads
 from attar.benching.work import Order, Outcome, perform
 
 
@@ -98,7 +99,8 @@ class Processes:
         self._stopping = False
         self._ended: list[Outcome] = []
         self._workers: list[_Worker | None] = [None] * jobs
-        self._environments = [environment(jobs, index, devices) for index in range(jobs)]
+        own = threads.share(jobs)
+        self._environments = [environment(own, index, devices) for index in range(jobs)]
 
     def free(self) -> bool:
         """Tell whether a worker has nothing to do."""
@@ -203,17 +205,9 @@ def ended(code: int) -> str:
     return f"its process was ended by {name}{memory}"
 
 
-def environment(jobs: int, index: int, devices: tuple[str, ...]) -> dict[str, str]:
+def environment(count: int, index: int, devices: tuple[str, ...]) -> dict[str, str]:
     """Return what a worker's environment has of its own: threads, and the GPU it may use."""
-    threads = str(max(1, cores() // jobs))
-    own = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    own = threads.environment(count)
     if devices:
         own["CUDA_VISIBLE_DEVICES"] = devices[index % len(devices)]
     return own
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

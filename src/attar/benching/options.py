@@ -27,6 +27,7 @@ _OWN = frozenset(
         "resume",
         "overwrite",
         "tensorboard",
+        "threads",
     }
 )
 # what says how a set is updated, and means nothing for a method that makes no updates

@@ -16,7 +16,7 @@ import torch
 import attar
 from attar.benching.cells import Making, Measuring, Work, expand
 from attar.benching.checking import check_against_data, check_names, with_sources
-from attar.benching.executors import Executor, InProcess, Processes, cores
+from attar.benching.executors import Executor, InProcess, Processes
 from attar.benching.folder import Folder, read_json, write_json
 from attar.benching.making import absolute_source
 from attar.benching.pages import Account, write_html, write_markdown
@@ -26,6 +26,7 @@ from attar.benching.sizes import SMALLEST, Sized, at_size, smallest
 from attar.benching.suite_file import read_suite
 from attar.benching.work import Outcome
 from attar.errors import BadRequest
+from attar.threads import cores
 
 # the suite as it was run, in its folder
 SUITE_NOTE = "suite.json"

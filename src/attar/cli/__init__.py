@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from attar import stopping
+# with threads, since what is busy is told from the time since it was imported
+from attar import stopping, threads  # noqa: F401
 from attar.errors import AttarError
 
 PROGRAM = "attar"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from attar import threads
 from attar.request import Folder, Name, Number, Whole, option
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def _run(options: Bench) -> None:
     from attar.memory import keep_memory
 
     keep_memory()
+    if options.jobs == 0:
+        threads.use()
     asked = Asked(
         options.suite,
         options.output,

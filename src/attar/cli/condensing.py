@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from attar import threads
 from attar.cli import reporting
 from attar.cli.console import err, print_json
 from attar.cli.reading import Reading, Source, reading_options
@@ -15,6 +18,8 @@ from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.memory import keep_memory
 from attar.request import File, Request
+from attar.slimming.request import SlimRequest
+from attar.threads import Choice
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,21 @@ class Condense:
         condense(self)
 
 
+def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choice:
+    """Let the process compute with the threads that the options leave it, and return them.
+
+    Args:
+        request: the options.
+        outputs: to be written; where they are to be resumed, the number that they began with is
+            taken again.
+    """
+    from attar.checkpoint import threads_of
+    from attar.paths import Paths
+
+    found = [threads_of(Paths(path).checkpoint) for path in outputs if request.resume]
+    return threads.use(request.threads, next((one for one in found if one is not None), None))
+
+
 def condense(options: Condense) -> None:
     """Run `attar condense`."""
     if options.request.output is None:
@@ -46,7 +66,7 @@ def condense(options: Condense) -> None:
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
 
-    bar = ProgressBar(err)
+    bar = ProgressBar(err, threads_for(options.request, [options.request.output]))
     try:
         artefact = carry_out(
             options.request,

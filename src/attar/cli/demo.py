@@ -8,11 +8,12 @@ from typing import Annotated
 
 import tyro
 
+from attar import threads
 from attar.cli import evaluating, reporting
 from attar.cli.console import err
 from attar.cli.tables import print_rows
 from attar.memory import keep_memory
-from attar.request import Request
+from attar.request import Request, Whole
 
 IPC = 1
 ITERATIONS = 300
@@ -30,13 +31,15 @@ class Demo:
     """Folder for the artefact and the report."""
     seed: int = 0
     """Everything random follows from it."""
+    threads: Whole = None
+    """CPU threads; left out: one for every core that is free, or as OMP_NUM_THREADS says."""
 
     def run(self) -> None:
         """Carry it out."""
-        run(self.output, self.seed)
+        run(self.output, self.seed, self.threads)
 
 
-def run(folder: Path, seed: int) -> None:
+def run(folder: Path, seed: int, count: int | None) -> None:
     """Condense the digits, evaluate beside the baselines, and write artefact and report."""
     keep_memory()
     from attar.cli.progress import ProgressBar
@@ -55,7 +58,7 @@ def run(folder: Path, seed: int) -> None:
         output=path,
         overwrite=True,
     )
-    bar = ProgressBar(err)
+    bar = ProgressBar(err, threads.use(count))
     try:
         artefact = carry_out(request, "digits", bar)
     finally:

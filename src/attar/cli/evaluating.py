@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from rich.markup import escape
 
+from attar import threads
 from attar.cli import reporting
 from attar.cli.console import err, print_json, watcher
 from attar.cli.lists import split_networks
@@ -82,6 +83,8 @@ class Evaluate(Columns):
     """Precision of the networks."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the networks; auto: where it pays."""
+    threads: Whole = None
+    """CPU threads; left out: one for every core that is free, or as OMP_NUM_THREADS says."""
     vectorized: Whole = None
     """Networks that train in one step; left out: what is faster on the device."""
     data_dir: Folder = None
@@ -113,6 +116,9 @@ def evaluate(options: Evaluate) -> None:
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
     keep_memory()
+    chosen = threads.use(options.threads)
+    if chosen.why:
+        err.print(f"compute: {chosen}", highlight=False, soft_wrap=True)
     from attar.evaluation.comparison import evaluate as measure
     from attar.evaluation.record import digest
     from attar.loading import ipc_of_part, load

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from attar import threads
 from attar.cli.console import err, out, print_json
 from attar.cli.reading import Reading, Source, reading_options
 from attar.errors import BadRequest
@@ -47,6 +48,9 @@ def train(options: Experts) -> None:
     from attar.cli.experts_progress import ExpertBar
     from attar.experts.making import carry_out
 
+    chosen = threads.use()
+    if chosen.why and request.jobs in (None, 1):
+        err.print(f"compute: {chosen}", highlight=False, soft_wrap=True)
     began, bar = time.perf_counter(), ExpertBar(err)
     try:
         store = carry_out(

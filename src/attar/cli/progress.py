@@ -16,10 +16,12 @@ from rich.progress import (
 
 from attar.artefact import Artefact
 from attar.budget import format_bytes
+from attar.compute import Compute
 from attar.listening import Estimate, Listener
 from attar.plan import Plan
 from attar.recipes import METHODS
 from attar.synthetic import Layout
+from attar.threads import Choice
 
 # how often a line is printed where no bar can be drawn
 _LINE_SECONDS = 30
@@ -86,8 +88,9 @@ def run_bar(console: Console) -> Progress:
 class ProgressBar(Listener):
     """Prints the plan and the estimate, then a bar with loss, speed and time left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, threads: Choice | None = None) -> None:
         self._console = console
+        self._threads = threads
         self._reading = ReadingBar(console)
         self._bar = run_bar(console)
         self._task: TaskID | None = None
@@ -102,7 +105,7 @@ class ProgressBar(Listener):
 
     def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
         """Print what will be done and what it takes, and start the bar."""
-        for line in describe_plan(plan):
+        for line in describe_plan(plan, self._threads):
             self._console.print(line, highlight=False, soft_wrap=True)
         if step:
             self._console.print(f"resumed at step {step}", highlight=False)
@@ -157,8 +160,13 @@ def _data_of(plan: Plan) -> str:
     return str(slimmed["from"]) if slimmed else plan.source
 
 
-def describe_plan(plan: Plan) -> list[str]:
-    """Return the plan in a few lines for people."""
+def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
+    """Return the plan in a few lines for people.
+
+    Args:
+        plan: of the run.
+        threads: how their number came about, where it was chosen for the command.
+    """
     layout, compute = plan.layout, plan.compute
     rest = ""
     if plan.limit is not None:
@@ -182,7 +190,8 @@ def describe_plan(plan: Plan) -> list[str]:
         f"budget: {_count(layout)}, {plan.ledger.values} values, "
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
         f"compute: {compute.device}, {compute.precision}, "
-        f"{'compiled' if compute.compile else 'not compiled'}, network {plan.network.name}",
+        f"{'compiled' if compute.compile else 'not compiled'}{_threads(compute, threads)}, "
+        f"network {plan.network.name}",
         f"preset: {plan.request.method} for {plan.train.name}, {_stored_as(plan)}, "
         f"{_settings(plan)}",
         *again,
@@ -193,6 +202,14 @@ def _count(layout: Layout) -> str:
     if layout.is_equal:
         return f"{layout.per_class} images per class"
     return f"{layout.rows} images, {min(layout.sizes())} to {layout.per_class} per class"
+
+
+def _threads(compute: Compute, chosen: Choice | None) -> str:
+    """Return how many threads there are, where they do the arithmetic."""
+    count = compute.record().get("threads")
+    if count is None:
+        return ""
+    return f", {chosen if chosen is not None and chosen.count == count else Choice(count)}"
 
 
 def _settings(plan: Plan) -> str:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from attar.budget import format_bytes
+from attar.cli.condensing import threads_for
 from attar.cli.console import err, out, print_json
 from attar.errors import BadRequest
 from attar.memory import keep_memory
@@ -47,11 +48,13 @@ def slim(options: Slim) -> None:
     from attar.slimming.slimming import carry_out
 
     bars: list[ProgressBar] = []
+    outputs = [path for size in sizes if (path := request.output_of(size)) is not None]
+    chosen = threads_for(request, outputs)
 
     def listener(size: int) -> Listener:
         if len(sizes) > 1:
             err.print(f"to {size} per class", highlight=False)
-        bars.append(ProgressBar(err))
+        bars.append(ProgressBar(err, chosen))
         return bars[-1]
 
     def done(one: Slimmed) -> None:

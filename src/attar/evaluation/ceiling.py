@@ -112,7 +112,7 @@ class Ceilings:
             self.given.card.name,
             tuple(accuracies),
             seconds,
-            measurer.compute.describe(),
+            measurer.compute.record(),
             cached=kept == measurer.repeats,
             tested=tested,
             right=tuple(right),

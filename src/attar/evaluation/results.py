@@ -201,7 +201,7 @@ def evaluate_images(
                 card.name,
                 tuple(one.accuracy for one in found),
                 seconds,
-                chosen.describe(),
+                chosen.record(),
                 tested=found[0].tested,
                 right=tuple(one.right for one in found),
                 epochs=card.epochs_of(len(images)),

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import torch
 
+from attar import threads
 from attar.errors import BadRequest, RunFailed
 from attar.experts.telling import ExpertListener
 from attar.experts.work import Work
@@ -50,7 +51,8 @@ def train_in_processes(work: Work, jobs: int, listener: ExpertListener) -> None:
     """
     told: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
     with _handed_on(work) as handle, contextlib.ExitStack() as stack:
-        workers = [_begun(handle, _environment(jobs, i, work.device), told) for i in range(jobs)]
+        own = threads.share(jobs)
+        workers = [_begun(handle, _environment(own, i, work.device), told) for i in range(jobs)]
         stack.callback(_end, workers)
         running, ends = len(workers), []
         while running:
@@ -165,11 +167,9 @@ def _complaint(worker: _Worker) -> str:
     return f"a process ended with status {code}{f' ({lines[-1]})' if lines else ''}"
 
 
-def _environment(jobs: int, index: int, device: str) -> dict[str, str]:
+def _environment(count: int, index: int, device: str) -> dict[str, str]:
     """Return what a process has of its own: its share of the cores, and a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = str(max(1, (cores or 1) // jobs))
-    own = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    own = threads.environment(count)
     gpus = torch.cuda.device_count()
     if device in ("auto", "cuda") and gpus > 1:
         named = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]

@@ -41,6 +41,7 @@ _HANDED_ON = (
     "precision",
     "compile",
     "chunk",
+    "threads",
     "resume",
     "overwrite",
     "checkpoint_seconds",
@@ -109,6 +110,9 @@ class SlimRequest:
     """Compile the networks; auto: where the run is long enough to gain from it."""
     chunk: Whole = None
     """The most images per network call."""
+    threads: Whole = None
+    """CPU threads. Left out, on the command line: one for every core that is free, or as
+    OMP_NUM_THREADS says; from Python: as the process has set."""
     output: Annotated[Path | None, option("OUT.safetensors", "-o")] = None
     """The artefact to write; with several sizes, OUT-ipc5.safetensors and so on."""
     resume: bool = False

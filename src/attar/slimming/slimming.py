@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attar import threads
 from attar.artefact import Artefact
 from attar.condensing import complete, writing
 from attar.errors import BadRequest, unknown
@@ -110,6 +111,7 @@ def carry_out(
         for size in request.sizes():
             _refuse_source(request.output_of(size), source)
             stack.enter_context(writing(request.run_of(size, artefact.card.storage)))
+        stack.enter_context(threads.using(request.threads))
         for size in request.sizes():
             begin = time.perf_counter()
             artefact = _smaller(artefact, name, request, size, lambda size=size: listener(size))
