@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attar.data import multi_label
 from attar.data.channels import channels_last
 from attar.data.values import range_advice, range_text
 from attar.errors import BadRequest
@@ -32,7 +33,7 @@ def as_images(given: Any, name: str, value_range: tuple[float, float] | None = N
             0…255.
     """
     as_tensor = isinstance(given, Tensor)
-    tensor = given.detach() if as_tensor else array_tensor(given, name)
+    tensor = plain_tensor(given, name) if as_tensor else array_tensor(given, name)
     if tensor.ndim == 3:
         tensor = tensor.unsqueeze(1)
     elif tensor.ndim != 4:
@@ -45,10 +46,14 @@ def as_images(given: Any, name: str, value_range: tuple[float, float] | None = N
 
 
 def array_tensor(given: Any, name: str) -> Tensor:
-    """Return a tensor over the memory of an array of numbers."""
+    """Return a tensor over the memory of an array of numbers, or of black (no) and white (yes)."""
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise BadRequest(f"{name}: some values are masked; give an array without masked ones")
     array = np.asarray(given)
-    if array.dtype.kind not in "uif":
+    if array.dtype.kind not in "buif":
         raise BadRequest(f"{name}: values are {array.dtype}; numbers are needed")
+    if array.dtype.kind == "b":
+        return torch.from_numpy(np.require(array, requirements=["C", "W"]))
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
     elif array.dtype != np.uint8:
@@ -57,18 +62,41 @@ def array_tensor(given: Any, name: str) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
+def plain_tensor(given: Tensor, name: str) -> Tensor:
+    """Return a tensor of real numbers, each of which is stored.
+
+    Raises:
+        BadRequest: it is of another kind.
+    """
+    unlike = (
+        (given.is_nested, "nested", "give images of one size as one tensor"),
+        (given.layout != torch.strided, "sparse", "give the tensor's to_dense()"),
+        (given.is_quantized, "quantized", "give the tensor's dequantize()"),
+        (given.is_complex(), "complex", "give real numbers"),
+        (given.is_meta, "without values (meta)", "give one that holds the images"),
+    )
+    for is_it, what, next_step in unlike:
+        if is_it:
+            raise BadRequest(f"{name}: the tensor is {what}; {next_step}")
+    return given.detach()
+
+
 def as_values(images: Tensor, name: str, value_range: tuple[float, float] | None = None) -> Tensor:
     """Return uint8 images where every value is a whole 255th, else float32 ones.
 
     Args:
-        images: of any type and shape.
+        images: of any type of real numbers, or of yes and no for white and black.
         name: how messages call them.
         value_range: the values that become 0 and 1; None for 0 and 255 of integers, and for 0 and
             1 of floats, which are then not checked.
     """
-    if images.dtype in (torch.uint16, torch.uint32, torch.uint64):
+    if images.dtype == torch.bool and value_range is None:
+        return images.to(torch.uint8) * 255
+    if images.dtype in (torch.bool, torch.uint16, torch.uint32, torch.uint64):
         # PyTorch has no arithmetic for these
         images = images.to(torch.int64)
+    if images.is_floating_point() and images.itemsize == 1:
+        images = images.float()
     if value_range is not None:
         return scaled(images, name, value_range)
     if images.dtype == torch.uint8:
@@ -108,7 +136,7 @@ def scaled(images: Tensor, name: str, value_range: tuple[float, float]) -> Tenso
                 f"{range_text((low, high))}; give a range that holds all"
             )
         # float32 holds every step of 16 bits; more are rounded after scaling, not before
-        target.copy_(part.double().sub_(low).div_(high - low))
+        target.copy_(part.double().sub(low).div_(high - low))
     return found
 
 
@@ -123,25 +151,38 @@ def as_labels(given: Any, name: str) -> Tensor:
     """Return N int64 labels; N×1 is flattened.
 
     Raises:
-        BadRequest: the labels are no whole numbers, or one-hot rows.
+        BadRequest: the labels are no whole numbers, or rows for several classes.
     """
-    labels = given.detach() if isinstance(given, Tensor) else label_tensor(given, name)
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise BadRequest(f"{name}: labels are {labels.dtype}; whole class indices are needed")
+    is_tensor = isinstance(given, Tensor)
+    labels = plain_tensor(given, name) if is_tensor else label_tensor(given, name)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels.flatten()
     if labels.ndim != 1:
-        raise BadRequest(
-            f"{name}: labels have shape {tuple(labels.shape)}; one class index per image is "
-            "needed (for one-hot rows: labels.argmax(1))"
-        )
+        raise rows_refused(labels, name)
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise BadRequest(f"{name}: labels are {labels.dtype}; whole class indices are needed")
     return labels.long()
+
+
+def rows_refused(labels: Tensor, name: str) -> BadRequest:
+    """Return the refusal of labels that are no list: rows with several ones, one-hot rows, …"""
+    if labels.ndim == 2 and bool(((labels == 0) | (labels == 1)).all()):
+        ones = (labels == 1).sum(1)
+        other = (ones != 1).nonzero()
+        if len(other):
+            row = int(other[0])
+            what = f"row {row} of the labels holds {int(ones[row])} ones"
+            return multi_label.refused(name, what)
+    return BadRequest(
+        f"{name}: labels have shape {tuple(labels.shape)}; one class index per image is "
+        "needed (for one-hot rows: labels.argmax(1))"
+    )
 
 
 def label_tensor(given: Any, name: str) -> Tensor:
     """Return a tensor of an array or list of labels, or say how to number names."""
     array = np.asarray(given)
-    if array.dtype.kind not in "uif":
+    if array.dtype.kind not in "buif":
         raise BadRequest(
             f"{name}: labels are {array.dtype}; whole class indices are needed (for names: "
             "class_names, labels = numpy.unique(labels, return_inverse=True))"

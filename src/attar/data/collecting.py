@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attar.data.arrays import array_tensor, as_values
+from attar.data.arrays import array_tensor, as_values, plain_tensor, rows_refused
 from attar.data.channels import channels_last
 from attar.data.resizing import decode_image, fit_images, plain_mode
 from attar.data.values import PLAIN, Look
@@ -68,7 +68,9 @@ def read_item(dataset: Any, index: int, name: str, look: Look) -> tuple[Tensor, 
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise BadRequest(f"{name}: item {index} is no pair of image and label")
     image, label = item
-    if isinstance(label, Tensor | np.ndarray) and math.prod(label.shape) == 1:
+    if isinstance(label, Tensor | np.ndarray):
+        if math.prod(label.shape) != 1:
+            raise rows_refused(torch.as_tensor(label).unsqueeze(0), f"{name}: item {index}")
         label = label.item()
     if isinstance(label, bool | np.bool) or not isinstance(label, int | np.integer):
         raise BadRequest(f"{name}: item {index} has the label {label!r}; a whole number is needed")
@@ -84,7 +86,8 @@ def as_pixels(image: Any, name: str, look: Look) -> Tensor:
                 f"{name} is a {type(image).__name__}; a Pillow image, tensor or array is needed"
             )
         image = np.array(decode_image(image, plain_mode(image, name)))
-    pixels = image.detach().cpu() if isinstance(image, Tensor) else array_tensor(image, name)
+    is_tensor = isinstance(image, Tensor)
+    pixels = plain_tensor(image, name).cpu() if is_tensor else array_tensor(image, name)
     if pixels.ndim == 2:
         pixels = pixels.unsqueeze(0)
     elif pixels.ndim != 3:

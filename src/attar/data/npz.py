@@ -12,14 +12,23 @@ from attar.data.reading import Reading
 from attar.data.splits import Parts
 from attar.errors import BadRequest
 
-SPLIT_KEYS = ("x_train", "y_train", "x_test", "y_test")
-WHOLE_KEYS = ("images", "labels")
+# images and labels of the training part, and of others; as Keras, MedMNIST and NumPy's users have
+# them
+KEYS = {
+    ("x_train", "y_train"): (("x_test", "y_test"), ("x_val", "y_val")),
+    ("train_images", "train_labels"): (
+        ("test_images", "test_labels"),
+        ("val_images", "val_labels"),
+    ),
+    ("images", "labels"): (),
+}
 
 
 def load_npz(argument: str, reading: Reading) -> Parts:
     """Read ``x_train, y_train, x_test, y_test`` or ``images, labels`` from a file.
 
-    Images are N×H×W, N×H×W×C or N×C×H×W; ``class_names`` may come along. Without a test part
+    MedMNIST's ``train_images, train_labels, …`` are read too. Images are N×H×W, N×H×W×C or
+    N×C×H×W; ``class_names`` may come along. Without a test part
     a fixed 20 % of every class is held out.
 
     Raises:
@@ -35,18 +44,12 @@ def load_npz(argument: str, reading: Reading) -> Parts:
 def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
     """Return the parts in a file."""
     present = set(stored.files)
+    keys = chosen_keys(present, path)
     names = class_names(stored["class_names"], path) if "class_names" in present else None
-    test = None
-    if present >= set(SPLIT_KEYS):
-        images, labels = stored["x_train"], stored["y_train"]
-        test = (stored["x_test"], stored["y_test"])
-    elif present >= set(WHOLE_KEYS) and not present & set(SPLIT_KEYS):
-        images, labels = stored["images"], stored["labels"]
-    else:
-        raise BadRequest(
-            f"{path} holds the arrays {', '.join(sorted(present)) or '(none)'}; needed are "
-            f"{', '.join(SPLIT_KEYS)}, or {' and '.join(WHOLE_KEYS)} (a test part is then held out)"
-        )
+    images, labels = (stored[key] for key in keys)
+    of_test, of_validation = KEYS[keys] or (None, None)
+    test = pair_in(stored, of_test, path)
+    unread = ", ".join(sorted(present & set(of_validation or ())))
     return parts_from_arrays(
         images,
         labels,
@@ -56,7 +59,42 @@ def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
         size=reading.size,
         subset=reading.subset,
         value_range=reading.look.value_range,
+        note=f"{unread} not read" if unread else "",
     )
+
+
+def chosen_keys(present: set[str], path: Path) -> tuple[str, str]:
+    """Return the names of the images and labels of the training part.
+
+    Raises:
+        BadRequest: none of the usual pairs is there, or several are.
+    """
+    found = [keys for keys in KEYS if present & set(keys)]
+    whole = [keys for keys in found if present >= set(keys)]
+    if len(whole) == len(found) == 1:
+        return whole[0]
+    listed = ", or ".join(" and ".join(keys) for keys in KEYS)
+    raise BadRequest(
+        f"{path} holds the arrays {', '.join(sorted(present)) or '(none)'}; needed are "
+        f"{listed}, and of one kind alone (x_test and y_test, or test_images and test_labels, "
+        "are the test part)"
+    )
+
+
+def pair_in(
+    stored: Arrays, keys: tuple[str, str] | None, path: Path
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return images and labels of a further part, where they are there.
+
+    Raises:
+        BadRequest: one of them is missing.
+    """
+    missing = [key for key in keys or () if key not in stored.files]
+    if keys is None or len(missing) == 2:
+        return None
+    if missing:
+        raise BadRequest(f"{path} lacks {missing[0]}, which belongs to its other arrays; add it")
+    return stored[keys[0]], stored[keys[1]]
 
 
 def class_names(stored: np.ndarray, path: Path) -> list[str]:
