@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
+    ("text",),
     ("errors", "rng", "memory", "lamb", "zipped", "stopping"),
     ("files", "locking", "budget", "published", "cluster", "threads"),
     ("request", "tensors", "log", "capacity"),

@@ -19,6 +19,7 @@ from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest
 from attar.synthetic import STORAGE_TYPES, Synthetic
 from attar.tensors import all_finite, save_tensors
+from attar.text import printable
 
 # what the names of whitening tensors begin with
 WHITENING = "whitening."
@@ -50,7 +51,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     def __repr__(self) -> str:
         card = self.card
         return (
-            f"Artefact({card.method}: {len(card.class_names)} classes × {card.count} "
+            f"Artefact({printable(card.method)}: {len(card.class_names)} classes × {card.count} "
             f"images of {'×'.join(map(str, card.shape))}, {self.nbytes} bytes)"
         )
 

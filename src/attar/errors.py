@@ -8,11 +8,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from attar.text import printable
+
 
 class AttarError(Exception):
-    """Base of every error that Attar raises on purpose."""
+    """Base of every error that Attar raises on purpose.
+
+    Args:
+        message: one or two sentences. What cannot be shown in the names that it repeats is
+            written as escapes.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class BadRequest(AttarError, ValueError):

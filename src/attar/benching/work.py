@@ -25,6 +25,7 @@ from attar.evaluation.record import digest
 from attar.listening import Estimate, Listener
 from attar.plan import Plan
 from attar.slimming import slimming
+from attar.text import printable
 
 Status = Literal["done", "failed", "stopped"]
 # how often a log says how far a run is
@@ -120,7 +121,7 @@ def perform(order: Order) -> Outcome:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 # with threads, since what is busy is told from the time since it was imported
 from attar import stopping, threads  # noqa: F401
 from attar.errors import AttarError
+from attar.text import printable
 
 PROGRAM = "attar"
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _warn(message: Warning | str, *place: object) -> None:
-    sys.stderr.write(f"{PROGRAM}: {message}\n")
+    sys.stderr.write(f"{PROGRAM}: {printable(str(message))}\n")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -57,4 +57,4 @@ class Lines(Watcher):
         return f", about {duration(each * progress.left)} left"
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, highlight=False, soft_wrap=True)

@@ -109,18 +109,15 @@ def _as_json(account: Account, progress: Progress) -> dict[str, Any]:
 
 
 def _print(account: Account) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from attar.benching.tables import rows_of
-    from attar.cli.console import out
+    from attar.cli.console import Grid, out
 
     for one in account.tables:
-        table = Table(title=one.title, caption=one.caption)
+        table = Grid(title=one.title, caption=one.caption)
         for index, head in enumerate(one.heads):
-            table.add_column(escape(head), justify="right" if index else "left")
+            table.add_column(head, justify="right" if index else "left")
         for row in rows_of(one):
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         out.print(table, highlight=False)
     for name in ("results.csv", "results.md", "results.html"):
-        out.print(str(account.root / name), highlight=False, soft_wrap=True, markup=False)
+        out.print(str(account.root / name), highlight=False, soft_wrap=True)

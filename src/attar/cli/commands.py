@@ -18,6 +18,7 @@ from attar.cli.published import Published
 from attar.cli.reporting import Report
 from attar.cli.showing import Export, Show
 from attar.cli.slimming import Slim
+from attar.text import printable
 
 Command = (
     Demo
@@ -82,10 +83,19 @@ def parse(arguments: Sequence[str]) -> Command:
     Raises:
         AttarError: an option's value is refused. Unknown options end the process with status 2.
     """
+    words = with_usual_names(with_values_joined(arguments))
+    shown = list(map(printable, words))
+    if shown != words:
+        # what is refused here is shown as it is given, so it is first given in this form
+        _parse(shown)
+    return _parse(words)
+
+
+def _parse(words: Sequence[str]) -> Command:
     return tyro.cli(
         Command,  # pyright: ignore[reportArgumentType]
         prog="attar",
         description="Dataset condensation: a large labelled image set in, a few kilobytes out.",
-        args=with_usual_names(with_values_joined(arguments)),
+        args=words,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )

@@ -149,7 +149,7 @@ def evaluate(options: Evaluate) -> None:
             vectorized=options.vectorized,
             progress=teller(status, options.repeats),
             estimate=estimator(),
-            say=lambda line: err.print(escape(line), highlight=False, soft_wrap=True),
+            say=lambda line: err.print(line, highlight=False, soft_wrap=True),
             **reading_options(options),
             watch=watcher(status),
         )
@@ -174,7 +174,7 @@ def teller(status: Status, repeats: int) -> Callable[[str, str, int, float | Non
         if accuracy is None:
             status.update(escape(what))
         else:
-            err.print(f"{escape(what)}: {accuracy:.2f} %", highlight=False, soft_wrap=True)
+            err.print(f"{what}: {accuracy:.2f} %", highlight=False, soft_wrap=True)
 
     return tell
 

@@ -66,7 +66,7 @@ def train(options: Experts) -> None:
         print_json(facts)
     else:
         for line in _lines(facts):
-            out.print(line, highlight=False, markup=False, soft_wrap=True)
+            out.print(line, highlight=False, soft_wrap=True)
 
 
 def _facts(store: ExpertStore, folder: Path, trained: int, seconds: float) -> dict[str, Any]:

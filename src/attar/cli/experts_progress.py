@@ -110,7 +110,7 @@ class ExpertBar(ExpertListener):
         return f"about {duration(epochs / rate)} left" if rate and epochs else ""
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
 
 def describe(plan: Plan, missing: Sequence[int], workers: int) -> list[str]:

@@ -105,7 +105,7 @@ def import_files(options: Import) -> None:
         return
     showing.print_card(artefact, output)
     for note in notes(artefact):
-        console.err.print(note, highlight=False, markup=False, soft_wrap=True)
+        console.err.print(note, highlight=False, soft_wrap=True)
 
 
 def notes(artefact: Artefact) -> list[str]:

@@ -145,7 +145,7 @@ def draw(wanted: Pictures) -> None:
         console.out.print(str(path), **_PLAIN)
 
 
-_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 
 
 def options(wanted: Pictures) -> Any:

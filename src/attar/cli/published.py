@@ -81,7 +81,8 @@ def list_figures(options: Published) -> None:
         return
     print_listing(False, "figures", COLUMNS, [_row(figure) for figure in chosen])
     for table in tables:
-        out.print(f"\n{table.id}: {_heading(table)}", highlight=False, markup=False)
+        out.print()
+        out.print(f"{table.id}: {_heading(table)}", highlight=False)
 
 
 def _row(figure: Figure) -> tuple[str, ...]:

@@ -155,7 +155,6 @@ def keep(
             f"warning: the accuracies are not kept in {evaluation_path(artefact, ipc)} ({why}); "
             "with --json they can be kept elsewhere, for 'attar report … --evaluation FILE'",
             highlight=False,
-            markup=False,
             soft_wrap=True,
         )
     return evaluation

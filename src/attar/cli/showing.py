@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from rich.markup import escape
-from rich.table import Table
 
-from attar.cli.console import out, print_json
+from attar.cli.console import Grid, out, print_json
 from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.request import File, Folder, Whole
@@ -114,7 +112,8 @@ def print_card(artefact: Artefact, path: Path) -> None:
     from attar.card import BALANCED, READ_FROM, SELECTED_BY
 
     card, totals = artefact.card, artefact.totals
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Grid(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
     shape = "×".join(map(str, card.shape))
     unused = "" if totals.unused is None else f"; {totals.unused} B of {totals.limit} B unused"
     kind = " balanced" if card.provenance.get(SELECTED_BY) == BALANCED else ""
@@ -142,5 +141,5 @@ def print_card(artefact: Artefact, path: Path) -> None:
             for title, sizes in _orthogonality(artefact).items()
         ),
     ):
-        table.add_row(f"[bold]{name}[/bold]", escape(value))
+        table.add_row(name, value)
     out.print(table, highlight=False)

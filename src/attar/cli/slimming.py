@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.markup import escape
-from rich.table import Table
 
 from attar.budget import format_bytes
 from attar.cli.condensing import threads_for
-from attar.cli.console import err, out, print_json
+from attar.cli.console import Grid, err, out, print_json
 from attar.errors import BadRequest
 from attar.memory import keep_memory
 from attar.slimming.request import SlimRequest
@@ -85,8 +83,8 @@ def _facts(one: Slimmed, request: SlimRequest) -> dict[str, object]:
     }
 
 
-def _table(made: list[Slimmed], request: SlimRequest) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _table(made: list[Slimmed], request: SlimRequest) -> Grid:
+    table = Grid(box=None, pad_edge=False)
     for name in ("per class", "images", "bytes (paper)", "bytes (all)", "updates", "seconds"):
         table.add_column(name, justify="right")
     table.add_column("file", overflow="fold")
@@ -99,6 +97,6 @@ def _table(made: list[Slimmed], request: SlimRequest) -> Table:
             format_bytes(totals.all),
             str(facts["step"]),
             f"{one.seconds:.1f}",
-            escape(str(facts["path"])),
+            str(facts["path"]),
         )
     return table

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import HORIZONTALS
-from rich.markup import escape
-from rich.table import Table
 
-from attar.cli.console import out
+from attar.cli.console import Grid, out
 
 if TYPE_CHECKING:
     from attar.evaluation.ranking import Scores, Spread
@@ -52,7 +50,7 @@ def print_rows(rows: Sequence[Row], class_names: Sequence[str] = ()) -> None:
     columns = [_columns(row, heads, shared is None, balanced) for row in rows]
     longest = [max(map(len, [*_lines(each), head])) for each, head in _by_head(columns, heads)]
     room = out.width - sum(longest) - _PADDING * (len(heads) + 1) - 1
-    table = Table(
+    table = Grid(
         title=_title(rows[0].results[0], several, shared),
         caption=_caption(rows, several),
         show_lines=True,
@@ -63,12 +61,11 @@ def print_rows(rows: Sequence[Row], class_names: Sequence[str] = ()) -> None:
     for head in heads[1:]:
         table.add_column(head, justify="right", no_wrap=True)
     for row, cells, own in zip(rows, columns, said, strict=True):
-        told = (escape("\n".join(_lines([cell]))) for cell in cells)
         marks = ",".join(map(_mark, sorted(notes.index(text) for text in own)))
-        table.add_row(_set(row, max(_LEAST, room), marks), *told)
+        table.add_row(_set(row, max(_LEAST, room), marks), *(_lines([cell]) for cell in cells))
     out.print(table, highlight=False)
     for number, text in enumerate(notes):
-        out.print(escape(f"{_mark(number)} {text}"), highlight=False)
+        out.print(f"{_mark(number)} {text}", highlight=False)
     if balanced and class_names:
         print_by_class(rows[0], class_names)
     for row in rows:
@@ -82,21 +79,21 @@ def print_by_class(row: Row, class_names: Sequence[str]) -> None:
         out.print("accuracy by class: in --json and --report", highlight=False)
         return
     known = [result for result in row.results if result.right]
-    table = Table(title=escape(f"accuracy by class in %, {row.name}"), box=HORIZONTALS)
+    table = Grid(title=f"accuracy by class in %, {row.name}", box=HORIZONTALS)
     table.add_column("class")
     table.add_column("test images", justify="right", no_wrap=True)
     for result in known:
-        table.add_column(escape(result.network), justify="right", min_width=len("100.0"))
+        table.add_column(result.network, justify="right", min_width=len("100.0"))
     for place, name in enumerate(class_names):
         found = [result.by_class[place] for result in known]
         cells = ["–" if one is None else f"{one.mean:.1f}" for one in found]
-        table.add_row(escape(name), str(known[0].tested[place]), *cells)
+        table.add_row(name, str(known[0].tested[place]), *cells)
     out.print(table, highlight=False)
 
 
 def print_scores(scores: Sequence[Scores]) -> None:
     """Print the robust scores of a set, one line per network, and their protocols."""
-    table = Table(
+    table = Grid(
         title="robust scores (DD-Ranking): LRS and ARS from 0 to 1, HLR and IOR in points",
         box=HORIZONTALS,
     )
@@ -105,7 +102,7 @@ def print_scores(scores: Sequence[Scores]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for one in scores:
         table.add_row(
-            escape(one.network),
+            one.network,
             _spread(one.label_robust, 3),
             _spread(one.augmentation_robust, 3),
             _spread(one.hard_label_recovery, 1),
@@ -114,7 +111,7 @@ def print_scores(scores: Sequence[Scores]) -> None:
     out.print(table, highlight=False)
     # networks differ in their protocol only where a card treats one of them in its own way
     for protocol in dict.fromkeys(one.protocol for one in scores):
-        out.print(escape(f"scores: {protocol}"), highlight=False)
+        out.print(f"scores: {protocol}", highlight=False)
 
 
 def _shared(results: Iterable[Result]) -> int | None:
@@ -126,7 +123,7 @@ def _shared(results: Iterable[Result]) -> int | None:
 def _title(first: Result, several: bool, shared: int | None) -> str:
     over = "networks" if shared is None else f"{shared} networks"
     spread = f", mean ± std over {over}" if several else ""
-    return escape(f"test accuracy in %{spread}, {first.card}")
+    return f"test accuracy in %{spread}, {first.card}"
 
 
 def _caption(rows: Sequence[Row], several: bool) -> str:
@@ -146,7 +143,7 @@ def _caption(rows: Sequence[Row], several: bool) -> str:
         text += "; balanced: the mean of the accuracies on each class"
     if any(result.cached for row in rows for result in row.results):
         text += "; the whole training set was measured before"
-    return escape(text)
+    return text
 
 
 def _mark(number: int) -> str:
@@ -154,7 +151,7 @@ def _mark(number: int) -> str:
     return str(number + 1).translate(_RAISED)
 
 
-def _set(row: Row, width: int, marks: str) -> str:
+def _set(row: Row, width: int, marks: str) -> list[str]:
     """Return what a set is, its size and what is special about it, in short lines."""
     from attar.evaluation.remarks import length
 
@@ -171,7 +168,7 @@ def _set(row: Row, width: int, marks: str) -> str:
     lines += [line.replace(NO_BREAK, " ") for line in textwrap.wrap(kept, width)]
     if not row.note or row.note not in trained:
         lines += textwrap.wrap(row.note, width)
-    return escape("\n".join(lines))
+    return lines
 
 
 def _columns(row: Row, heads: Sequence[str], counted: bool, balanced: bool) -> list[list[str]]:

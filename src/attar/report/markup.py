@@ -6,10 +6,10 @@ import html
 import re
 from collections.abc import Sequence
 
+from attar.text import printable
+
 # elements that have no end tag
 _VOID = frozenset({"img", "meta", "wbr"})
-# characters that HTML does not allow, and halves of surrogate pairs from odd file names
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Markup(str):
@@ -22,7 +22,7 @@ def escape(text: object) -> Markup:
     """Return ``text`` as HTML that shows it literally; markup stays as it is."""
     if isinstance(text, Markup):
         return text
-    return Markup(html.escape(_FORBIDDEN.sub("\ufffd", str(text))))
+    return Markup(html.escape(printable(str(text), keep="\t\n")))
 
 
 def join(*parts: object, by: str = "") -> Markup:

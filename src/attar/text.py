@@ -1,0 +1,43 @@
+"""Names and texts from anywhere, made fit to be shown."""
+
+from __future__ import annotations
+
+import json
+import re
+
+# controls (C0, DEL, C1), line and paragraph separators, what is invisible or turns the direction
+# of what follows (bidirectional embeddings, overrides, isolates and marks, tags, no-break space of
+# width zero), and halves of characters, of which names in no encoding consist
+_UNFIT = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Return text with every control character written as an escape, in one line.
+
+    Args:
+        text: any, such as the name of a class or a file, or what a card says.
+        keep: characters that stay as they are, such as a line break of our own.
+
+    Example:
+        >>> printable("\x1b[31mcat\n")
+        '\\x1b[31mcat\\n'
+    """
+    return _UNFIT.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
+def printable_json(value: object) -> str:
+    """Return a value as JSON in several lines, which reads back as it was."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+
+    def shown(found: re.Match[str]) -> str:
+        # a line break is one between values: those of texts are escapes already
+        return found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1]
+
+    return _UNFIT.sub(shown, text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
