@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 ORDER = (
     ("text",),
     ("errors", "rng", "memory", "lamb", "zipped", "stopping"),
-    ("files", "locking", "budget", "published", "cluster", "threads"),
+    ("files", "locking", "kinds", "budget", "published", "cluster", "threads"),
     ("request", "tensors", "log", "capacity"),
     ("compute",),
     ("data",),

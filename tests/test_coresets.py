@@ -278,6 +278,7 @@ def test_a_coreset_is_an_artefact_of_real_images(method: str, tmp_path: Path) ->
     artefact = made(method, data, ipc=5, seed=3, output=out)
     assert artefact.card.step == 0 and artefact.card.method == method
     assert artefact.card.settings["iterations"] == 0
+    assert not {"objective", "optimisers", "average"} & artefact.card.settings.keys()
     assert artefact.card.settings["init"] == {
         "name": method,
         "epochs": 2,
@@ -327,6 +328,11 @@ def test_no_budget_exceeds_the_data() -> None:
         ({"iterations": 5}, "--iterations 5"),
         ({"minutes": 0.5}, "--minutes 0.5"),
         ({"init": "noise"}, "--init noise"),
+        ({"lr": 0.1}, "--lr 0.1"),
+        ({"momentum": 0.5}, "--momentum 0.5"),
+        ({"optimiser": "adam"}, "--optimiser adam"),
+        ({"schedule": "linear"}, "--schedule linear"),
+        ({"average": 0.9}, "--average 0.9"),
     ],
 )
 def test_coresets_are_not_updated(method: str, options: dict[str, Any], given: str) -> None:
@@ -338,8 +344,10 @@ def test_coresets_are_not_updated(method: str, options: dict[str, Any], given: s
 
 
 def test_an_unknown_setting_is_told_with_those_there_are() -> None:
-    with pytest.raises(BadRequest, match=r"of herding and distribution 'epoch' .*'epochs'"):
+    with pytest.raises(BadRequest, match=r"of herding 'epoch' .*'epochs'"):
         made("herding", set=("epoch=2",))
+    with pytest.raises(BadRequest, match="--set batch_real=2: the method has no settings"):
+        made("random", set=("batch_real=2",))
     with pytest.raises(BadRequest, match="of distribution 'epochs'"):
         made("lodm", iterations=0)
 

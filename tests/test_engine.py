@@ -328,7 +328,7 @@ def test_a_run_goes_on_bit_for_bit(rank: int, kind: str, tmp_path: Path) -> None
             Toward(labels=True),
             parametrization=LowRank(rank) if rank else Pixels(),
             learned_labels=True,
-            optimiser=Optimiser(1e-3, 0.5, kind, schedule="cosine"),
+            optimiser=Optimiser(1e-3, 0.5 if kind == "sgd" else 0.0, kind, schedule="cosine"),
             steps=6,
             average=0.9,
         )

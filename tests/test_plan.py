@@ -209,6 +209,13 @@ def test_zero_iterations_are_a_wish_too() -> None:
         ),
         ({"lr": -1.0}, "--lr -1.0: a positive number is needed"),
         ({"lr": float("nan")}, "--lr nan: a positive number is needed"),
+        (
+            {"momentum": 0.5, "optimiser": "adam"},
+            "--momentum 0.5: of SGD alone, and adam would ignore it; leave it out, or take "
+            "--optimiser sgd",
+        ),
+        ({"method": "frepo", "momentum": 0.5}, "--momentum 0.5: of SGD alone, and lamb would"),
+        ({"momentum": 1.0}, "--momentum 1.0: from 0 to below 1"),
         ({"network": "convnet4"}, "network convnet4 halves images of 8×8 to nothing; convnet3 is"),
         ({"network": "covnet3"}, "unknown network 'covnet3' (did you mean 'convnet3' or"),
         (
@@ -233,6 +240,12 @@ def test_zero_iterations_are_a_wish_too() -> None:
 )
 def test_refusals(options: dict[str, Any], text: str) -> None:
     assert refused(**options).startswith(text)
+
+
+def test_adam_takes_no_momentum_along() -> None:
+    optimisers = plan(method="dm", optimiser="adam").recipe.optimisers
+    assert optimisers["images"] == Optimiser(1.0, kind="adam")
+    assert plan(method="dm", optimiser="sgd").recipe.optimisers["images"].momentum == 0.5
 
 
 def test_settings_of_every_kind_are_read_from_text() -> None:

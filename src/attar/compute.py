@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import BadRequest
-from attar.memory import keep_memory
 
 PRECISIONS = ("float32", "bfloat16")
 # Images per call. On a CPU the activations of a chunk should stay near the caches; a GPU wants
@@ -94,7 +93,6 @@ def choose(
     Raises:
         BadRequest: an unknown value, or a device that is not there.
     """
-    keep_memory()
     place = _device(device)
     if precision not in ("auto", *PRECISIONS):
         raise BadRequest(f"--precision {precision!r}: auto, {' or '.join(PRECISIONS)}")

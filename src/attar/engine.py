@@ -36,7 +36,7 @@ class Optimiser:
 
     Args:
         lr: learning rate.
-        momentum: of SGD; the first moment of Adam and LAMB uses 0.9 whatever this says.
+        momentum: of SGD; 0 for Adam and LAMB, whose first moment uses 0.9.
         kind: ``sgd``, ``adam`` or ``lamb``.
         clip: the greatest norm of the role's gradient; None for no limit.
         schedule: ``constant``; or ``linear`` or ``cosine``, from ``lr`` at the first step down
@@ -57,7 +57,12 @@ class Optimiser:
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise BadRequest(f"--lr {self.lr}: a positive number is needed")
         if not 0 <= self.momentum < 1:
-            raise BadRequest(f"momentum {self.momentum}: from 0 to below 1")
+            raise BadRequest(f"--momentum {self.momentum}: from 0 to below 1")
+        if self.momentum and self.kind != "sgd":
+            raise BadRequest(
+                f"--momentum {self.momentum:g}: of SGD alone, and {self.kind} would ignore it; "
+                "leave it out, or take --optimiser sgd"
+            )
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", self.schedule, SCHEDULES)
         if not 0 <= self.floor <= 1:

@@ -23,7 +23,8 @@ def keep_memory() -> bool:
 
     Activations of some tens of megabytes are otherwise mapped and zeroed anew at every step,
     which costs more than the arithmetic. ``ATTAR_ALLOCATOR=system`` leaves the library's own
-    settings; a preloaded allocator is not affected.
+    settings; a preloaded allocator is not affected. The command line and the processes that it
+    starts do so; the library leaves the process that imports it as it is.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False

@@ -23,7 +23,7 @@ from attar.fingerprint import fingerprint
 from attar.networks import Network
 from attar.objectives import Nested, Objective, Problem
 from attar.objectives.base import Trajectories
-from attar.recipes import Recipe
+from attar.recipes import METHODS, Recipe
 from attar.request import Request
 from attar.rng import Key
 from attar.settling import settings_of
@@ -31,6 +31,9 @@ from attar.synthetic import (
     Layout,
     Synthetic,
 )
+
+# parts of an identity that only updates of the set depend on
+_OF_UPDATES = ("objective", "optimisers", "scheduled_steps", "average", "validations")
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,9 @@ class Plan:
             identity["experts"] = self.experts.digest
         if recipe.penalty is not None:
             identity["penalty"] = {"name": recipe.penalty.name, **settings_of(recipe.penalty)}
+        if METHODS[self.request.method].coreset:
+            # real images as they are: what would update them says nothing of them
+            return {name: value for name, value in identity.items() if name not in _OF_UPDATES}
         return identity
 
     @property

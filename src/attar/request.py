@@ -12,6 +12,7 @@ import tyro
 
 from attar.budget import Budget, Count, parse_bytes
 from attar.errors import BadRequest, unknown
+from attar.kinds import settle_kinds
 
 Auto = Literal["auto", "on", "off"]
 _R = TypeVar("_R")
@@ -21,18 +22,6 @@ _COLUMNS = ("path_column", "label_column", "split_column")
 BEARING = ("resize", "classes", "per_class", "value_range", "background", *_COLUMNS)
 # the options of reading the data, beside those of a request
 READING = ("data_dir", *BEARING)
-
-
-_WHOLE = (
-    "ipc",
-    "images_per_class",
-    "rank",
-    "iterations",
-    "validations",
-    "seed",
-    "chunk",
-    "threads",
-)
 
 
 # real images drawn at random, noise, or the selectors in attar.coresets
@@ -205,15 +194,9 @@ class Request:
 
     def _check_types(self) -> None:
         """Refuse what the command line could not have said; take a path given as text."""
-        for name in ("output", "tensorboard", "experts"):
-            if isinstance(getattr(self, name), str):
-                object.__setattr__(self, name, Path(getattr(self, name)))
         if isinstance(self.set, str):
             object.__setattr__(self, "set", (self.set,))
-        for name in _WHOLE:
-            value = getattr(self, name)
-            if value is not None and type(value) is not int:
-                raise BadRequest(f"--{name.replace('_', '-')} {value!r}: a whole number is needed")
+        settle_kinds(self)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in allowed:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from attar.coresets import Selector
+from attar.engine import Optimiser
 from attar.errors import BadRequest, unknown
 from attar.evaluation import CARDS
 from attar.objectives import Nested, Objective, Penalty
@@ -15,6 +16,9 @@ from attar.request import Request
 from attar.synthetic import Decoded, LowRank, OrderedSVD, Parametrization, Pixels
 
 Part = TypeVar("Part", Objective, Selector, Penalty)
+
+# of a request: how what is stored is updated
+_OF_OPTIMISERS = ("lr", "momentum", "optimiser", "schedule")
 
 # checks of a nested run: the authors' 2,000 iterations with one every 100
 _CHECKS = 20
@@ -26,8 +30,8 @@ def refuse_updates(request: Request) -> None:
     if not method.coreset:
         return
     own = "real" if method.name == "random" else method.name
-    asked = {"iterations": request.iterations, "minutes": request.minutes, "init": request.init}
-    for name, value in asked.items():
+    for name in ("iterations", "minutes", "init", *_OF_OPTIMISERS, "average"):
+        value = getattr(request, name)
         if value not in (None, 0, own):
             raise BadRequest(
                 f"--{name} {value}: method {method.name!r} chooses real images and never updates "
@@ -56,13 +60,10 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
         changes["selector"] = None
     if request.card is not None and request.card not in CARDS:
         raise unknown("card", request.card, CARDS)
-    chosen = {"lr": request.lr, "momentum": request.momentum, "kind": request.optimiser}
-    chosen["schedule"] = request.schedule
-    chosen = {name: value for name, value in chosen.items() if value is not None}
     # what the method updates as it does the images, such as learnt labels, stays so
     images = recipe.optimisers["images"]
     changes["optimisers"] = {
-        role: dataclasses.replace(optimiser, **chosen) if optimiser == images else optimiser
+        role: _changed(optimiser, request) if optimiser == images else optimiser
         for role, optimiser in recipe.optimisers.items()
     }
     start = dataclasses.replace(recipe, **changes).start
@@ -76,12 +77,25 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
         "nested": Nested(recipe.objective) if request.nested else None,  # pyright: ignore[reportArgumentType]
     }
     given = {name: part for name, part in parts.items() if part is not None}
+    if METHODS[request.method].coreset:
+        # nothing is matched
+        given = {name: part for name, part in given.items() if name == "selector"}
     settled = _each_with_its_settings(list(given.values()), request.settings())
     changes |= {**parts, "parametrization": form} | dict(zip(given, settled, strict=True))
     _refuse_other_counts(form, changes["parametrization"])
     nested = changes.pop("nested")
     recipe = dataclasses.replace(recipe, **changes)
     return recipe if nested is None else _with_subsets(recipe, nested, request)
+
+
+def _changed(optimiser: Optimiser, request: Request) -> Optimiser:
+    """Return an optimiser with the user's changes; the momentum of SGD goes with it."""
+    chosen = {name: getattr(request, name) for name in _OF_OPTIMISERS}
+    chosen["kind"] = chosen.pop("optimiser")
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if chosen.get("kind", optimiser.kind) != "sgd":
+        chosen.setdefault("momentum", 0.0)
+    return dataclasses.replace(optimiser, **chosen)
 
 
 def _refuse_other_counts(before: Parametrization, after: Parametrization) -> None:
@@ -120,6 +134,10 @@ def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, str]) -> l
     """Return the parts of a method, each with those of the settings that are its own."""
     owner = {name: part for part in parts for name in settings_of(part)}
     for name in given:
+        if not parts:
+            raise BadRequest(
+                f"--set {name}={given[name]}: the method has no settings; leave it out"
+            )
         if name not in owner:
             names = " and ".join(part.name for part in parts)
             raise unknown(f"setting (--set) of {names}", name, owner)

@@ -9,6 +9,7 @@ from typing import Any
 from attar.benching.work import Order, Outcome, perform
 from attar.cluster import connect, room
 from attar.errors import RunFailed
+from attar.memory import keep_memory
 
 
 class Cluster:
@@ -74,6 +75,7 @@ class Cluster:
 
 def _perform(order: dict[str, Any], log: str) -> dict[str, Any]:
     """Do an order on a machine of the cluster."""
+    keep_memory()
     path = Path(log)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

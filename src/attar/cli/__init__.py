@@ -17,6 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 on success, 2 for a bad request, 1 for a failed run."""
     import warnings
 
+    from attar.memory import keep_memory
+
+    keep_memory()
     warnings.showwarning = _warn  # pyright: ignore[reportAttributeAccessIssue]
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 

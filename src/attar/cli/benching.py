@@ -57,9 +57,7 @@ def _run(options: Bench) -> None:
     from attar.cli import console
     from attar.cli.bench_progress import Lines
     from attar.errors import RunFailed
-    from attar.memory import keep_memory
 
-    keep_memory()
     if options.jobs == 0:
         threads.use()
     asked = Asked(

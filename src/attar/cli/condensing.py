@@ -16,7 +16,6 @@ from attar.cli.reading import Reading, Source, reading_options
 from attar.cli.showing import card_facts, print_card
 from attar.errors import BadRequest
 from attar.files import check_writable
-from attar.memory import keep_memory
 from attar.request import File, Request
 from attar.slimming.request import SlimRequest
 from attar.threads import Choice
@@ -62,7 +61,6 @@ def condense(options: Condense) -> None:
         raise BadRequest("-o is missing: name the file to write, such as -o set.safetensors")
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
-    keep_memory()
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
 

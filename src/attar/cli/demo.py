@@ -12,7 +12,6 @@ from attar import threads
 from attar.cli import evaluating, reporting
 from attar.cli.console import err
 from attar.cli.tables import print_rows
-from attar.memory import keep_memory
 from attar.request import Request, Whole
 
 IPC = 1
@@ -41,7 +40,6 @@ class Demo:
 
 def run(folder: Path, seed: int, count: int | None) -> None:
     """Condense the digits, evaluate beside the baselines, and write artefact and report."""
-    keep_memory()
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
     from attar.evaluation.comparison import evaluate

@@ -17,7 +17,6 @@ from attar.cli.lists import split_networks
 from attar.cli.reading import Columns, reading_options
 from attar.cli.tables import print_rows
 from attar.files import check_writable
-from attar.memory import keep_memory
 from attar.request import (
     Background,
     Classes,
@@ -115,7 +114,6 @@ def evaluate(options: Evaluate) -> None:
     """Run `attar evaluate`."""
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
-    keep_memory()
     chosen = threads.use(options.threads)
     if chosen.why:
         err.print(f"compute: {chosen}", highlight=False, soft_wrap=True)

@@ -15,7 +15,6 @@ from attar.cli.console import err, out, print_json
 from attar.cli.reading import Reading, Source, reading_options
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
-from attar.memory import keep_memory
 
 if TYPE_CHECKING:
     from attar.experts.store import ExpertStore
@@ -44,7 +43,6 @@ def train(options: Experts) -> None:
     request = options.request
     if request.output is None:
         raise BadRequest("-o is missing: name the folder for the experts, such as -o experts")
-    keep_memory()
     from attar.cli.experts_progress import ExpertBar
     from attar.experts.making import carry_out
 

@@ -105,9 +105,7 @@ def draw(wanted: Pictures) -> None:
         )
     _check_folder(folder)
     kinds = None if wanted.kind is None else names(wanted.kind, "--kind", "grid,spectrum")
-    from attar.memory import keep_memory
 
-    keep_memory()
     from attar import pictures
     from attar.cli import console
 

@@ -12,7 +12,6 @@ from attar.budget import format_bytes
 from attar.cli.condensing import threads_for
 from attar.cli.console import Grid, err, out, print_json
 from attar.errors import BadRequest
-from attar.memory import keep_memory
 from attar.slimming.request import SlimRequest
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ def slim(options: Slim) -> None:
     if request.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o smaller.safetensors")
     sizes = request.sizes()
-    keep_memory()
     from attar.cli.progress import ProgressBar
     from attar.listening import Listener
     from attar.slimming.slimming import carry_out

@@ -24,6 +24,7 @@ from attar.evaluation.measuring import Measurer, Progress
 from attar.evaluation.results import training_pixels
 from attar.evaluation.rows import Row
 from attar.evaluation.tuning import Tuning
+from attar.kinds import check_arguments
 from attar.networks import Own, make
 from attar.rng import Key
 
@@ -107,6 +108,22 @@ def evaluate(
         >>> attar.evaluate("digits.safetensors", repeats=3)[0].results[0].mean  # doctest: +SKIP
         93.1
     """
+    check_arguments(
+        evaluate,
+        {
+            "ipc": ipc,
+            "repeats": repeats,
+            "card": card,
+            "epochs": epochs,
+            "ceiling": ceiling,
+            "ceiling_epochs": ceiling_epochs,
+            "scores": scores,
+            "tune": tune,
+            "seed": seed,
+            "device": device,
+            "vectorized": vectorized,
+        },
+    )
     wanted = _all_wanted(baselines, ceiling or ceiling_epochs is not None, scores)
     if ceiling_epochs is not None and ceiling_epochs < 1:
         raise BadRequest(f"--ceiling-epochs {ceiling_epochs}: at least 1 is needed")

@@ -19,6 +19,7 @@ from attar.experts.plan import Plan
 from attar.experts.store import path_of, save_expert
 from attar.experts.telling import ExpertListener
 from attar.experts.work import Made, Work, Workshop, facts_of
+from attar.memory import keep_memory
 
 # times that a task is done again after its process or machine was lost
 RETRIES = 5
@@ -120,6 +121,7 @@ _WORKSHOPS: dict[str, Workshop] = {}
 
 def _train(work: Work, experts: list[int]) -> list[Made]:
     """Train a group of experts on a machine of the cluster."""
+    keep_memory()
     digest = work.header.digest
     if digest not in _WORKSHOPS:
         _WORKSHOPS.clear()

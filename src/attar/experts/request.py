@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from attar.errors import BadRequest, unknown
+from attar.kinds import settle_kinds
 from attar.request import Auto, Name, Whole, described, option
 
 # refused here and not by the parser, so that a near name is told
@@ -19,7 +20,6 @@ _CHOICES = {
     "precision": ("auto", "float32", "bfloat16"),
     "compile": ("auto", "on", "off"),
 }
-_WHOLE = ("count", "epochs", "batch", "together", "jobs", "seed", "chunk")
 _FROM_ONE = ("count", "epochs", "batch", "together", "jobs", "chunk")
 # what an expert does not depend on, but for the last bits of rounding
 _NOT_BEARING = (
@@ -103,12 +103,7 @@ class ExpertsRequest:
     ended goes on."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.output, str):
-            object.__setattr__(self, "output", Path(self.output))
-        for name in _WHOLE:
-            value = getattr(self, name)
-            if value is not None and type(value) is not int:
-                raise BadRequest(f"--{name} {value!r}: a whole number is needed")
+        settle_kinds(self)
         for name in _FROM_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from attar.errors import BadRequest, unknown
+from attar.kinds import settle_kinds
 from attar.request import Auto, Name, Number, Request, Whole, option
 
 # the options that say how a set is trained, and mean nothing where none is
@@ -123,10 +124,9 @@ class SlimRequest:
     """The longest time between two checkpoints."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.output, str):
-            object.__setattr__(self, "output", Path(self.output))
         if isinstance(self.set, str):
             object.__setattr__(self, "set", (self.set,))
+        settle_kinds(self)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 known = [value for value in allowed if value]

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import attar
+from attar.errors import BadRequest
+from attar.experts.request import ExpertsRequest
+from attar.request import Request
+from attar.slimming.request import SlimRequest
+
+OUT = "set.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"method": 3}, "--method 3: a text is needed"),
+        ({"method": ["dm"]}, "--method ['dm']: a text is needed"),
+        ({"method": None}, "--method None: a text is needed"),
+        ({"seed": True}, "--seed True: a whole number is needed"),
+        ({"seed": 1.0}, "--seed 1.0: a whole number is needed"),
+        ({"seed": np.int64(1)}, f"--seed {np.int64(1)!r}: a whole number is needed"),
+        ({"lr": "a"}, "--lr 'a': a number is needed"),
+        ({"lr": True}, "--lr True: a number is needed"),
+        ({"average": "x"}, "--average 'x': a number is needed"),
+        ({"minutes": [1]}, "--minutes [1]: a number is needed"),
+        ({"validation": "0.1"}, "--validation '0.1': a number is needed"),
+        ({"output": 5}, "-o 5: a path is needed"),
+        ({"tensorboard": 5}, "--tensorboard 5: a path is needed"),
+        ({"device": None}, "--device None: a text is needed"),
+        ({"card": 3}, "--card 3: a text is needed"),
+        ({"resume": 1, "output": OUT}, "--resume 1: True or False is needed"),
+        ({"nested": "no"}, "--nested 'no': True or False is needed"),
+        ({"bytes": 1.5}, "--bytes 1.5: a text or a whole number is needed"),
+        ({"set": 5}, "--set 5: several of them (a text each) is needed"),
+        ({"set": ("a=1", 2)}, "--set ('a=1', 2): several of them (a text each) is needed"),
+        ({"checkpoint_seconds": "now"}, "--checkpoint-seconds 'now': a number is needed"),
+    ],
+)
+def test_values_of_another_kind_are_refused(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        Request(**options)
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize("kind", [Request, SlimRequest, ExpertsRequest])
+def test_no_field_answers_a_foreign_object_with_a_type_error(kind: Any) -> None:
+    fixed = {"ipc": 1} if kind is SlimRequest else {}
+    for name in kind.__dataclass_fields__:
+        for value in (object(), 1j, {"a": 1}, [object()]):
+            with pytest.raises(BadRequest):
+                kind(**{**fixed, name: value})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda path: attar.evaluate(path, repeats="3"),
+        lambda path: attar.evaluate(path, seed=True),
+        lambda path: attar.evaluate(path, device=None),
+        lambda path: attar.evaluate(path, epochs=1.5),
+        lambda path: attar.evaluate(path, vectorized="2"),
+        lambda path: attar.slim(path, "1", lr="a"),
+        lambda path: attar.condense("digits", classes=3.5),
+        lambda path: attar.condense("digits", per_class=True),
+        lambda path: attar.condense("digits", resize="x"),
+        lambda path: attar.load(path, ipc="x"),
+    ],
+)
+def test_calls_refuse_them_too(call: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / OUT
+    attar.condense("digits", method="random", ipc=2, per_class=20, output=path)
+    with pytest.raises(BadRequest):
+        call(path)
+
+
+def test_a_path_may_be_a_text_and_a_number_whole(tmp_path: Path) -> None:
+    request = Request(output=str(tmp_path / OUT), lr=1, set="batch_real=3")
+    assert request.output == tmp_path / OUT
+    assert request.lr == 1 and request.set == ("batch_real=3",)
+
+
+def test_the_library_leaves_the_allocator_of_its_process_alone(tmp_path: Path) -> None:
+    code = (
+        "import attar, attar.memory as memory\n"
+        "attar.condense('digits', iterations=1, per_class=20, compile='off', validation=0)\n"
+        "assert memory.keep_memory.cache_info().currsize == 0"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
