@@ -147,6 +147,34 @@ def test_probabilities_stay_and_one_hot_rows_are_classes(tmp_path: Path) -> None
     same(made, images, class_by_class(4, 2))
 
 
+def test_images_whose_whitening_was_taken_back_are_pixels(digits: Splits, tmp_path: Path) -> None:
+    # distill.py of mtt-distillation saves images_{it}.pt, as networks saw them, and
+    # images_zca_{it}.pt behind zca_trans.inverse_transform
+    from attar.data import Preprocessing, fit_whitening
+
+    whitened, labels = 0.2 * inputs(8), class_by_class(4, 2)
+    fitted = fit_whitening("mtt", digits.train.images)
+    pixels = Preprocessing((0.0,), (1.0,), fitted).invert(whitened)
+    for name, images in (("images_0", whitened), ("images_zca_0", pixels), ("labels_0", labels)):
+        torch.save(images, tmp_path / f"{name}.pt")
+    back = [tmp_path / "images_zca_0.pt", tmp_path / "labels_0.pt"]
+    for options in ({"zca": "none"}, {}):
+        made = attar.import_artefact(back, data="digits", classes=4, **options)
+        assert made.card.zca == "none" and made.preprocessing.whitening is None
+        torch.testing.assert_close(made.preprocessing.invert(made.images), pixels)
+        assert made.card.std != [1.0]
+        assert any("taken for pixels" in note for note in made.card.provenance["imported"]["notes"])
+    # whitened again they are what networks saw
+    again = attar.import_artefact(back, data="digits", classes=4, zca="mtt")
+    assert again.card.zca == "mtt"
+    torch.testing.assert_close(again.images, whitened, atol=1e-4, rtol=1e-3)
+    with pytest.raises(BadRequest, match="--zca frepo: mtt stores pixels"):
+        attar.import_artefact(back, data="digits", classes=4, zca="frepo")
+    with pytest.raises(BadRequest, match=r"images_zca_0.pt: .* but not that of images_0.pt"):
+        mixed = [*back, tmp_path / "images_0.pt", tmp_path / "labels_0.pt"]
+        attar.import_artefact(mixed, data="digits", classes=4)
+
+
 def test_zca_is_fitted_again_and_kept(digits: Splits, tmp_path: Path) -> None:
     from attar.data import fit_whitening
 

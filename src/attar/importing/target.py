@@ -172,8 +172,9 @@ def _whitening(said: Said, found: Found, target: Target) -> str:
             f"{found.whitening} with --data SOURCE where the authors' command had ZCA on, or "
             "--zca none"
         )
-    if kind != "none" and found.pixels:
-        raise BadRequest(f"--zca {kind}: {found.method} stores pixels, which are never whitened")
+    # pixels whose whitening was taken back can be whitened again, others never were
+    if kind not in ("none", found.whitening) and found.pixels:
+        raise BadRequest(f"--zca {kind}: {found.method} stores pixels, which are not whitened so")
     if kind != "none" and target.splits is None:
         raise BadRequest(
             f"--zca {kind}: the files hold whitened images but not the whitening, which is "

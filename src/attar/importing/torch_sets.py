@@ -27,6 +27,10 @@ from attar.importing.found import (
     hardened,
 )
 
+# how mtt-distillation (and TESLA and DATM after it) call the images whose whitening they took back
+# to look at them; images_*.pt beside them are what networks saw
+_UNWHITENED = re.compile(r"images_zca(_|\.|$)", re.IGNORECASE)
+
 
 def is_pair(value: Any) -> bool:
     """Tell whether this is a list of images and labels."""
@@ -36,6 +40,11 @@ def is_pair(value: Any) -> bool:
         and all(isinstance(one, Tensor) for one in value)
         and value[0].ndim == 4
     )
+
+
+def is_images(value: Any) -> bool:
+    """Tell whether this is a tensor of images."""
+    return isinstance(value, Tensor) and value.ndim == 4
 
 
 def is_dc(contents: Sequence[Content]) -> bool:
@@ -89,14 +98,14 @@ def read_mtt(contents: Sequence[Content], asked: Asked) -> Found:
     """Read ``images_*.pt`` and ``labels_*.pt``, in parts too, and ``lr_*.pt`` where it is given.
 
     Labels are class indices (MTT), probabilities (TESLA) or scores (DATM, whose loss takes
-    their softmax).
+    their softmax). ``images_zca_*.pt`` are pixels, whatever their name says.
     """
     images: list[Tensor] = []
     labels: list[Tensor] = []
     rates: list[float] = []
     for content in contents:
         value = content.value
-        if isinstance(value, Tensor) and value.ndim == 4:
+        if is_images(value):
             images.append(checked_images(value, str(content.path)))
         elif isinstance(value, Tensor) and value.ndim in (1, 2):
             labels.append(value)
@@ -124,16 +133,38 @@ def read_mtt(contents: Sequence[Content], asked: Asked) -> Found:
         notes = (*made, *few)
     if "best" in where:
         notes = (*notes, "the authors' code calls best what did best on the test images")
+    pixels, about = _unwhitened([one.path.name for one in contents if is_images(one.value)])
     return Found(
         joined,
         kept,
         method="datm" if rates else "mtt",
         family="mtt",
+        pixels=pixels,
         whitening="mtt",
-        whitened=None,
+        whitened="none" if pixels else None,
         factor=asked.factor or 1,
         learned_lr=rates[0] if rates else None,
-        notes=notes,
+        notes=(*notes, *about),
+    )
+
+
+def _unwhitened(names: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
+    """Return whether files of images hold them with their whitening taken back, and a note.
+
+    Raises:
+        BadRequest: some do and some do not.
+    """
+    found = [name for name in names if _UNWHITENED.match(name)]
+    if not found:
+        return False, ()
+    if len(found) < len(names):
+        raise BadRequest(
+            f"{', '.join(found)}: the authors' code takes the whitening of these images back, but "
+            f"not that of {', '.join(set(names) - set(found))}; give the files of one kind"
+        )
+    return True, (
+        f"{', '.join(found)}: the authors' code saves these images with their whitening taken "
+        "back, so they were taken for pixels; images_*.pt beside them are what networks saw",
     )
 
 
