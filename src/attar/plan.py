@@ -21,7 +21,8 @@ from attar.evaluation.by_class import unequal
 from attar.experts.store import ExpertStore
 from attar.fingerprint import fingerprint
 from attar.networks import Network
-from attar.objectives import Nested, Objective, Problem
+from attar.networks.starting import opened
+from attar.objectives import GradientMatching, Nested, Objective, Problem
 from attar.objectives.base import Trajectories
 from attar.recipes import METHODS, Recipe
 from attar.request import Request
@@ -123,8 +124,19 @@ class Plan:
         )
 
     def problem(self, experts: Trajectories | None) -> Problem:
-        """Return what the objective may read, with the trajectories that it follows, if any."""
-        return Problem(self.train, self.network, self.layout, self.compute, experts=experts)
+        """Return what the objective may read, with the trajectories that it follows, if any.
+
+        Where gradients are matched, networks of timm begin with no branch silent (see
+        `attar.networks.starting`). Iterates are still judged by the network as it is.
+        """
+        network = opened(self.network) if self._matches_gradients else self.network
+        return Problem(self.train, network, self.layout, self.compute, experts=experts)
+
+    @property
+    def _matches_gradients(self) -> bool:
+        objective = self.recipe.objective
+        matched = objective.base if isinstance(objective, Nested) else objective
+        return isinstance(matched, GradientMatching)
 
     def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
         """Fill the set as the recipe says."""
@@ -176,6 +188,8 @@ class Plan:
         }
         if self.layout.counts is not None:
             identity["class_counts"] = list(self.layout.counts)
+        if self._matches_gradients and opened(self.network) is not self.network:
+            identity["network_start"] = "no branch at zero"
         if self.experts is not None:
             identity["experts"] = self.experts.digest
         if recipe.penalty is not None:

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from attar.errors import BadRequest
 from attar.networks.drawing import Draw
-from attar.networks.probe import layer, scores_of
+from attar.networks.probe import (
+    example_images,
+    features_vary,
+    layer,
+    scores_of,
+    shape_text,
+    smallest_side,
+)
 from attar.rng import Key
 
 
@@ -70,6 +77,7 @@ def check_parts(draw: Draw, parted: Draw, images: Tensor, said: str) -> Facts:
             "statistics there (track_running_stats=True)"
         )
     _refuse_no_gradient(copy.deepcopy(parts), images, said)
+    _refuse_constant(parts, images, said)
     kinds = nn.modules.batchnorm._BatchNorm
     mixes = any(isinstance(part, kinds) for part in whole.modules())
     mixes = mixes or not _close(scores(whole, True)[:2], scores(whole, True, images[:2]))
@@ -106,6 +114,29 @@ def _refuse_no_gradient(module: nn.Module, images: Tensor, said: str) -> None:
             f"{said} passes no gradient on to its images; take detach() and no_grad() out of "
             "forward()"
         )
+
+
+def _refuse_constant(module: nn.Module, images: Tensor, said: str) -> None:
+    """Refuse a module that has the same features for all images, and name a size that helps."""
+    if features_vary(module, images):
+        return
+
+    def works(side: int) -> bool:
+        other = example_images(images.shape[1], (side, side))
+        try:
+            scores_of(copy.deepcopy(module), other, said)
+        except BadRequest:
+            return False
+        return features_vary(module, other)
+
+    least = smallest_side(works, min(images.shape[2:]))
+    remedy = "normalise several channels together (fewer groups), or pool less"
+    if least is not None:
+        remedy = f"it works from {least}×{least} on: give --resize {least}, or {remedy}"
+    raise BadRequest(
+        f"{said} has the same features for all images of C×H×W = {shape_text(images)}, as norms of "
+        f"single values leave them (GroupNorm of one channel each on maps of 1×1); {remedy}"
+    )
 
 
 def _vectorizes(module: nn.Module, images: Tensor) -> bool:

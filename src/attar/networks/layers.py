@@ -41,9 +41,10 @@ def make_norm(norm: str, channels: int, height: int, width: int) -> nn.Module:
     """Return the normalisation layer for maps of ``channels``×``height``×``width``.
 
     Raises:
-        TooSmall: a channel has one value, of which a norm of single channels leaves nothing.
+        TooSmall: what is normalised together is one value, of which a norm leaves nothing.
     """
-    if norm in ("instance", "batch") and height * width < 2:
+    together = {"instance": 1, "batch": 1, "group": channels // GROUPS}.get(norm, channels)
+    if norm != "none" and together * height * width < 2:
         raise TooSmall((height, width))
     match norm:
         case "instance":

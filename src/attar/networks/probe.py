@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import copy
 import itertools
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from attar.errors import BadRequest
 from attar.rng import Key
 
 _IMAGES = 4
+# share of features by which images differ where a norm has left nothing of them
+_NOTHING = 1e-11
 # sides in pixels that are tried to say which one works
 SIDES = (8, 16, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256)
 
@@ -124,3 +127,32 @@ def _what_works(module: nn.Module, images: Tensor) -> str:
             return f"it works from {side}×{side} on: give resize={side}, or change the module"
         return f"it takes images of {other} channels, not {channels}: change the module"
     return "change the module to take them"
+
+
+def features_vary(module: nn.Module, images: Tensor) -> bool:
+    """Tell whether the features of a module depend on the images; True where that is not known.
+
+    A norm of single values leaves nothing but its bias. That is looked at in double precision,
+    since in single precision what rounding leaves behind such a norm is not small.
+
+    Args:
+        module: with ``embed``.
+        images: B×C×H×W network inputs, all different.
+    """
+    try:
+        with torch.no_grad():
+            double: Any = copy.deepcopy(module).double()
+            features = double.embed(images.double())
+    except Exception:  # it may hold constants of single precision
+        return True
+    spread = (features - features[:1]).abs().max()
+    return bool(spread > _NOTHING * features.abs().max().clamp(min=1))
+
+
+def smallest_side(works: Callable[[int], bool], above: int) -> int | None:
+    """Return the smallest side in pixels above one that does not work; None if none is found."""
+    least = next((side for side in SIDES if side > above and works(side)), None)
+    if least is None:
+        return None
+    between = range(above + 1, least + 1)
+    return between[bisect.bisect_left(between, True, key=works)]

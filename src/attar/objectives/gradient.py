@@ -8,6 +8,7 @@ paper.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from attar.compute import Functional
 from attar.data.augment import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
+from attar.networks.silence import silence
 from attar.objectives.base import Match, Problem, State, SubsetObjective
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
@@ -77,7 +79,11 @@ class GradientMatching(SubsetObjective):
             raise BadRequest(f"lr_network {self.lr_network:g}: a positive number is needed")
 
     def check(self, problem: Problem) -> None:
-        """Refuse a network that cannot be differentiated twice, which the way back needs."""
+        """Refuse a network that cannot be differentiated twice, which the way back needs.
+
+        Weights of a fresh network that get no gradient, and so cannot be matched, are told in a
+        warning.
+        """
         plain = dataclasses.replace(problem.compute, compile=False)
         module = problem.network.draw(Key(0), plain.device)
         derivatives = LossGradients(module, *DISTANCES[self.distance], plain)
@@ -92,6 +98,23 @@ class GradientMatching(SubsetObjective):
                 f"network {problem.network.name}: gradient matching needs second derivatives, "
                 f"which it does not have ({error}); take another network, or a method such as lodm"
             ) from error
+        self._warn_of_silence(problem)
+
+    def _warn_of_silence(self, problem: Problem) -> None:
+        # the problem of a run is looked at more than once
+        if "silence" in problem.cache:
+            return
+        counts_vectors = DISTANCES[self.distance][1](torch.zeros(1))
+        found = problem.cache["silence"] = silence(problem.network, vectors=counts_vectors)
+        if found.silent:
+            names = ", ".join(found.silent[:3]) + (", …" if len(found.silent) > 3 else "")
+            warnings.warn(
+                f"network {problem.network.name}: {len(found.silent)} of {found.tensors} weight "
+                f"tensors ({found.values:.0%} of the weights matched) get a gradient of zero when "
+                f"freshly drawn ({names}), so nothing is matched in them; begin no residual branch "
+                "at zero (zero_init_residual=False, scales of 1), or take another network",
+                stacklevel=2,
+            )
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state with the first network."""
