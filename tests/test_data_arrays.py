@@ -147,3 +147,22 @@ def test_what_is_given_stays_as_it_is() -> None:
     before = images.clone()
     read(images, value_range="0:2")
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("keys", [("image", "label"), ("pixel_values", "labels"), ("x", "y")])
+def test_items_that_are_mappings(keys: tuple[str, str]) -> None:
+    class Items(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, index: int) -> Any:
+            return {keys[0]: GRAYS[index], keys[1]: LABELS[index], "more": 1}
+
+    named = {} if keys[0] != "x" else {"path_column": "x", "label_column": "y"}
+    splits = as_splits((Items(), Items()), **named)
+    assert splits.train.labels.tolist() == LABELS.tolist()
+    if named:
+        with pytest.raises(BadRequest, match=r"no image or img or .*, but x, y, more; choose one"):
+            as_splits(Items())
+        with pytest.raises(BadRequest, match="item 0 has no z, but x, y, more"):
+            as_splits(Items(), path_column="x", label_column="z")

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from attar.data import hugging_face, load_source
+import attar
+from attar.data import as_splits, hugging_face, load_source
 from attar.errors import BadRequest
 from pictures import RANDOM, write_folder
 
@@ -110,16 +112,123 @@ def test_one_of_several_columns_is_told_by_its_usual_name(tmp_path: Path) -> Non
 
 
 def test_refused_columns(tmp_path: Path) -> None:
-    train = split_of(10)
-    numbers = train.cast_column("label", datasets.Value("int64"))
-    source = save(tmp_path, train=numbers)
-    with pytest.raises(BadRequest, match=r"no column of type class label.*image \(Image\), label"):
+    numbers = split_of(10).cast_column("label", datasets.Value("int64"))
+    source = save(tmp_path, train=numbers.rename_column("label", "id"))
+    with pytest.raises(BadRequest, match=r"no column of type class label.*image \(Image\), id"):
         load_source(source)
     two = split_of(
         10, image="left", right=([png(np.zeros((2, 2), np.uint8))] * 10, datasets.Image())
     )
     with pytest.raises(BadRequest, match=r"several columns of type image.*left \(Image\), label"):
         load_source(save(tmp_path / "two", train=two))
+
+
+VALUES = {
+    "int64": ([10, 9, -1], ("-1", "9", "10")),
+    "uint8": ([10, 9, 1], ("1", "9", "10")),
+    "string": (["cow", "ant", "bee"], ("ant", "bee", "cow")),
+    "large_string": (["cow", "ant", "bee"], ("ant", "bee", "cow")),
+    "bool": ([True, False, True], ("False", "True")),
+}
+
+
+def labelled(kind: str, name: str = "label", count: int = 12, values: Any = None) -> Any:
+    """Return rows with labels of a plain kind, as parquet files without class names have."""
+    values = VALUES[kind][0] if values is None else values
+    labels = [values[index % len(values)] for index in range(count)]
+    made = split_of(count).remove_columns("label")
+    return made.add_column(name, labels, feature=datasets.Value(kind))
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_plain_labels(tmp_path: Path, kind: str) -> None:
+    splits = load_source(save(tmp_path, train=labelled(kind), test=labelled(kind, count=5)))
+    values, names = VALUES[kind]
+    assert splits.train.class_names == names
+    assert splits.test is not None
+    wanted = [names.index(str(values[index % 3])) for index in range(5)]
+    assert splits.test.labels.tolist() == wanted
+
+
+def test_columns_by_name(tmp_path: Path) -> None:
+    train = labelled("string", "dx").add_column("label", [0, 1] * 6)
+    source = save(tmp_path, train=train, test=train)
+    assert load_source(source).train.class_names == ("0", "1")
+    splits = load_source(source, label_column="dx", path_column="image")
+    assert splits.train.class_names == ("ant", "bee", "cow")
+    with pytest.raises(BadRequest, match=r"\(--label-column\) 'dy'.*did you mean 'dx'"):
+        load_source(source, label_column="dy")
+    with pytest.raises(BadRequest, match=r"--path-column dx: .*cast_column\('dx'"):
+        load_source(source, path_column="dx")
+    with pytest.raises(BadRequest, match="--split-column dx: hf has no such column"):
+        load_source(source, split_column="dx")
+
+
+@pytest.mark.parametrize(
+    ("feature", "labels", "words"),
+    [
+        (datasets.Value("float32"), [0.5, 1.0] * 6, r"holds Value\('float32'\); whole numbers"),
+        (datasets.List(datasets.Value("int64")), [[0, 1], [1]] * 6, "holds a list.*multi-label"),
+        (datasets.Value("string"), ["a", "b", "a|b"] * 4, r"row 2: the label 'a\|b'.*multi-label"),
+        (datasets.Value("string"), ["a", "b", ""] * 4, "row 2 has no label"),
+        (datasets.Value("string"), ["a", "b", None] * 4, "row 2 has no label"),
+    ],
+)
+def test_refused_labels(tmp_path: Path, feature: Any, labels: list[Any], words: str) -> None:
+    train = split_of(12, image="picture").remove_columns("label")
+    train = train.add_column("label", labels, feature=feature)
+    with pytest.raises(BadRequest, match=words):
+        load_source(save(tmp_path, train=train))
+
+
+def test_plain_labels_of_a_test_split(tmp_path: Path) -> None:
+    strange = labelled("string", values=["ant", "dog"])
+    with pytest.raises(BadRequest, match="split test, row 1: no training row has the class 'dog'"):
+        load_source(save(tmp_path, train=labelled("string"), test=strange))
+    # challenges write -1 where a label is kept back
+    numbers = {"train": labelled("int64", values=[0, 1]), "test": labelled("int64", values=[-1])}
+    assert "no labelled test split" in load_source(save(tmp_path / "b", **numbers)).note
+
+
+def test_objects_of_the_library() -> None:
+    train, test = split_of(10), split_of(4)
+    for given in ((train, test), datasets.DatasetDict(train=train, test=test)):
+        splits = as_splits(given)
+        assert splits.test is not None
+        assert (len(splits.train), len(splits.test)) == (10, 4)
+        assert splits.train.class_names == ("ant", "bee")
+        first = np.asarray(train[0]["image"])
+        assert np.array_equal(splits.train.images[0].permute(1, 2, 0).numpy(), first)
+    assert as_splits(train, label_column="label").train.class_names == ("ant", "bee")
+    named = labelled("string", "dx")
+    with pytest.raises(BadRequest, match="Choose one with --label-column"):
+        as_splits(named)
+    assert as_splits(named, label_column="dx").train.class_names == ("ant", "bee", "cow")
+    with pytest.raises(BadRequest, match=r"IterableDataset is a stream; give a datasets\.Dataset"):
+        as_splits(train.to_iterable_dataset())
+    with pytest.raises(BadRequest, match="no split train, but one, two; choose one and give it"):
+        as_splits(datasets.DatasetDict(one=train, two=test))
+    artefact = attar.condense((train, test), method="random", images_per_class=1, resize=8)
+    assert artefact.card.class_names == ["ant", "bee"]
+    quick = {"networks": "convnet1:width=4", "repeats": 1, "epochs": 1, "resize": 8}
+    assert attar.evaluate(artefact, (train, test), **quick)
+
+
+def test_rows_that_a_function_makes_are_read_as_it_makes_them() -> None:
+    def darker(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        images = [torch.from_numpy(np.array(one)).permute(2, 0, 1) // 2 for one in rows["image"]]
+        return {"pixel_values": images, "labels": rows["label"]}
+
+    train = split_of(10)
+    splits = as_splits((train.with_transform(darker), train.with_transform(darker)))
+    assert splits.test is not None
+    assert splits.train.class_names == ("ant", "bee")
+    pixels = np.asarray(train[0]["image"]) // 2
+    assert np.array_equal(splits.test.images[0].permute(1, 2, 0).numpy(), pixels)
+    numbers = datasets.Dataset.from_dict(
+        {"image": RANDOM.integers(0, 256, (8, 4, 6)).tolist(), "label": [0, 1] * 4}
+    )
+    assert as_splits((numbers, numbers)).train.shape == (1, 4, 6)
 
 
 def test_refused_splits(tmp_path: Path) -> None:

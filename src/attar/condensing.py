@@ -28,7 +28,8 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
 
     Args:
         data: a source by name (``digits``, ``folder:DIR``, ``npz:FILE``), a
-            ``torch.utils.data.Dataset``, a pair of images and labels, or `LabelledImages`.
+            ``torch.utils.data.Dataset`` or ``datasets.Dataset``, a pair of images and labels, or
+            `LabelledImages`.
         listener: told how it goes; silent by default.
         **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
             those of reading the data: ``resize``, ``classes``, ``per_class``, ``data_dir``, …

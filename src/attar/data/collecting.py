@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,24 @@ from torch import Tensor
 
 from attar.data.arrays import array_tensor, as_values, plain_tensor, rows_refused
 from attar.data.channels import channels_last
+from attar.data.reading import USUAL, Columns
 from attar.data.resizing import decode_image, fit_images, plain_mode
 from attar.data.values import PLAIN, Look
 from attar.errors import BadRequest
 
+# the keys of items that are mappings; transformers' models call them pixel_values and labels
+IMAGE_KEYS = ("image", "img", "pixel_values")
+LABEL_KEYS = ("label", "labels", "fine_label")
+
 
 def collect(
-    dataset: Any, name: str, size: tuple[int, int] | None, look: Look = PLAIN
+    dataset: Any,
+    name: str,
+    size: tuple[int, int] | None,
+    look: Look = PLAIN,
+    columns: Columns = USUAL,
 ) -> tuple[Tensor, Tensor]:
-    """Return N×C×H×W images and N labels of a data set of (image, label).
+    """Return N×C×H×W images and N labels of a data set of (image, label), or of mappings.
 
     Images become uint8 while every value is a whole 255th, and float32 from the first on that
     is not, so a set of 8-bit pictures never takes more than its bytes.
@@ -28,7 +38,7 @@ def collect(
     labels = torch.empty(count, dtype=torch.int64)
     images: Tensor | None = None
     for index in range(count):
-        pixels, labels[index] = read_item(dataset, index, name, look)
+        pixels, labels[index] = read_item(dataset, index, name, look, columns)
         pixels = fit_images(pixels.unsqueeze(0), size)[0]
         if images is None:
             images = torch.empty(count, *pixels.shape, dtype=pixels.dtype)
@@ -62,9 +72,30 @@ def length(dataset: Any, name: str) -> int:
         ) from error
 
 
-def read_item(dataset: Any, index: int, name: str, look: Look) -> tuple[Tensor, int]:
+def pair_of(item: Mapping[str, Any], columns: Columns, name: str) -> tuple[Any, Any]:
+    """Return the image and the label of an item that is a mapping."""
+    found = []
+    for column, wanted, usual in (
+        ("path", columns.path, IMAGE_KEYS),
+        ("label", columns.label, LABEL_KEYS),
+    ):
+        key = next((one for one in ([wanted] if wanted else usual) if one in item), None)
+        if key is None:
+            raise BadRequest(
+                f"{name} has no {wanted or ' or '.join(usual)}, but {', '.join(map(str, item))}; "
+                f"choose one with {column}_column"
+            )
+        found.append(item[key])
+    return found[0], found[1]
+
+
+def read_item(
+    dataset: Any, index: int, name: str, look: Look, columns: Columns = USUAL
+) -> tuple[Tensor, int]:
     """Return one image as C×H×W and its label."""
     item = dataset[index]
+    if isinstance(item, Mapping):
+        item = pair_of(item, columns, f"{name}: item {index}")
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise BadRequest(f"{name}: item {index} is no pair of image and label")
     image, label = item

@@ -12,9 +12,11 @@ from torch.utils.data import Dataset
 
 from attar.data.arrays import ClassNames
 from attar.data.collecting import collect
+from attar.data.hugging_face_given import given_splits, items_of, load_given
 from attar.data.images import LabelledImages
+from attar.data.named import default_data_dir
 from attar.data.pairs import parts_from_arrays
-from attar.data.reading import Watch
+from attar.data.reading import Columns, Reading, Watch
 from attar.data.resizing import Resize, wanted_size
 from attar.data.sources import kind_of, load_source
 from attar.data.splits import Splits, assemble, check_zca, hold_out
@@ -84,12 +86,15 @@ def from_dataset(
     per_class: int | None = None,
     value_range: ValueRange = None,
     background: Background = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> Splits:
     """Return splits of map-style data sets of (image, label), read once into memory.
 
     Args:
         dataset: gives pairs of a Pillow image, C×H×W or H×W tensor, or array, and a whole
-            number. A ``classes`` attribute gives the class names.
+            number; or mappings with these as ``image`` (``img``, ``pixel_values``) and ``label``
+            (``labels``, ``fine_label``). A ``classes`` attribute gives the class names.
         test: the test part; default a fixed 20 % of every class of ``dataset``.
         class_names: see `from_tensors`.
         name: how messages and artefacts call the set.
@@ -99,6 +104,8 @@ def from_dataset(
         per_class: see `load_source`.
         value_range: see `load_source`.
         background: see `load_source`; only for Pillow images.
+        path_column: the key of the image in items that are mappings.
+        label_column: the key of the label.
 
     Raises:
         BadRequest: an item is no such pair, or images of several sizes without ``resize``.
@@ -109,8 +116,9 @@ def from_dataset(
     if class_names is None and isinstance(found, Sequence) and not isinstance(found, str):
         class_names = [str(one) for one in found]
     look = wanted_look(value_range, background)
-    images, labels = collect(dataset, name, size, look)
-    pair = None if test is None else collect(test, f"{name} test", size, look)
+    columns = Columns(path_column, label_column)
+    images, labels = collect(dataset, name, size, look, columns)
+    pair = None if test is None else collect(test, f"{name} test", size, look, columns)
     parts = parts_from_arrays(images, labels, pair, class_names, name=name, subset=subset)
     return assemble(parts, name=name, source=name, zca=zca)
 
@@ -134,8 +142,9 @@ def as_splits(
 
     Args:
         data: `Splits`; a source name; the path of a folder, .csv or .npz file; a
-            `LabelledImages`; a map-style data set; a pair (images, labels) of tensors or
-            arrays; or a pair (train, test) of two of one of the last three. Without a test part
+            `LabelledImages`; a map-style data set; a ``datasets.DatasetDict``; a pair (images,
+            labels) of tensors or arrays; or a pair (train, test) of two of one of these. Of
+            ``datasets.Dataset`` the rows are read as those of ``hf:``. Without a test part
             a fixed 20 % of every class is held out.
         data_dir: see `load_source`.
         resize: see `load_source`; only for what is not made yet.
@@ -145,9 +154,9 @@ def as_splits(
         value_range: see `load_source`; only for what is not made yet.
         background: see `load_source`; only for what is not made yet.
         watch: see `load_source`.
-        path_column: see `load_source`; only for a source.
+        path_column: see `load_source`, or `from_dataset`.
         label_column: likewise.
-        split_column: likewise.
+        split_column: see `load_source`.
 
     Raises:
         BadRequest: none of these, or an option that comes too late.
@@ -169,9 +178,9 @@ def as_splits(
         data = f"{kind_of(data)}:{data}"
     if isinstance(data, str):
         return load_source(data, data_dir=data_dir, watch=watch, **options, **columns)
-    refuse_columns(columns)
     made = finished(data)
     if made is not None:
+        options |= columns
         if any(value not in (None, "none") for value in options.values()):
             raise BadRequest(
                 f"{made.source} already has its size and preprocessing; give "
@@ -181,8 +190,26 @@ def as_splits(
     train: Any
     test: Any
     train, test = data if is_pair(data) else (data, None)
-    if isinstance(train, Dataset):
-        return from_dataset(train, test, **options)
+    splits = given_splits(data)
+    items = None if splits is None else items_of(splits)
+    if splits is not None and items is None:
+        refuse_columns(columns, "split_column")
+        reading = Reading(
+            Path(data_dir or default_data_dir()),
+            wanted_size(resize),
+            wanted_subset(classes, per_class),
+            watch,
+            wanted_look(value_range, background),
+            Columns(path_column, label_column),
+        )
+        check_zca(zca)
+        return assemble(load_given(splits, reading, "data"), name="data", source="data", zca=zca)
+    if items is not None or isinstance(train, Dataset):
+        refuse_columns(columns, "split_column")
+        train, test, names = items or (train, test, None)
+        options |= {"path_column": path_column, "label_column": label_column}
+        return from_dataset(train, test, names, **options)
+    refuse_columns(columns, *columns)
     if is_pair(train) and is_pair(test):
         return from_tensors(train[0], train[1], test=tuple(test), **options)
     if isinstance(train, Tensor | np.ndarray) and test is not None:
@@ -193,11 +220,11 @@ def as_splits(
     )
 
 
-def refuse_columns(columns: dict[str, Any]) -> None:
-    """Refuse the name of a column for what has no columns."""
-    for name, value in columns.items():
-        if value is not None:
-            raise BadRequest(f"{name}={value!r}: only a table has columns, such as csv:FILE")
+def refuse_columns(columns: dict[str, Any], *names: str) -> None:
+    """Refuse the names of columns that these data do not have."""
+    for name in names:
+        if columns[name] is not None:
+            raise BadRequest(f"{name}={columns[name]!r}: these data have no such column")
 
 
 def is_pair(data: Any) -> bool:

@@ -30,6 +30,9 @@ class Columns:
     split: str | None = None
 
 
+USUAL = Columns()
+
+
 @dataclass(frozen=True)
 class Reading:
     """The options of reading a source by name.
@@ -48,7 +51,7 @@ class Reading:
     subset: Subset = EVERYTHING
     watch: Watch | None = None
     look: Look = PLAIN
-    columns: Columns = Columns()
+    columns: Columns = USUAL
 
 
 def bearing(reading: Mapping[str, Any]) -> dict[str, Any]:
