@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 ORDER = (
     ("text",),
     ("errors", "rng", "memory", "lamb", "zipped", "stopping"),
-    ("files", "locking", "kinds", "budget", "published", "cluster", "threads"),
+    ("files", "locking", "kinds", "budget", "published", "cluster", "threads", "checksums"),
+    ("stored",),
     ("request", "tensors", "log", "capacity"),
     ("compute",),
     ("data",),

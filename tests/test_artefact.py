@@ -270,11 +270,11 @@ def test_checkpoints_say_how_to_go_on(tmp_path: Path) -> None:
 
 def test_a_newer_version_says_what_to_do(tmp_path: Path) -> None:
     path = saved(tmp_path / "a")
-    rewrite(path, {**read_header(path), "version": 2, "something": "new"})
-    refused(path, "has format version 2; this Attar reads up to 1", "Install a newer one")
+    rewrite(path, {**read_header(path), "version": 3, "something": "new"})
+    refused(path, "has format version 3; this Attar reads up to 2", "Install a newer one")
 
 
-@pytest.mark.parametrize("version", [0, -1, "2", "1.5", None, 1.5, [1]])
+@pytest.mark.parametrize("version", [0, -1, "2", "1", "1.5", None, 1.5, 1.0, True, [1]])
 def test_versions_that_never_were(tmp_path: Path, version: object) -> None:
     path = saved(tmp_path / "a")
     refused(rewrite(path, {**read_header(path), "version": version}), "'version'")

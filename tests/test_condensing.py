@@ -367,11 +367,11 @@ def test_a_damaged_checkpoint_is_refused(source: str, out: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[:-10], whole[:100], b"", b"no checkpoint at all"):
         path.write_bytes(damaged)
-        with pytest.raises(ArtefactError):
+        with pytest.raises(ArtefactError, match="--overwrite starts again"):
             condense(source, output=out, resume=True, **OPTIONS)
     made = condense(source, output=out.with_stem("other"), **OPTIONS)
     made.save(path)
-    with pytest.raises(ArtefactError, match="no checkpoint of this version; use --overwrite"):
+    with pytest.raises(ArtefactError, match="version reads; --overwrite starts again"):
         condense(source, output=out, resume=True, **OPTIONS)
 
 

@@ -20,6 +20,7 @@ from attar.evaluation import EvaluationCard, Trainer
 from attar.evaluation.learning import Midway
 from attar.experts import ExpertStore, train_experts
 from attar.experts.claims import claim, someone_works
+from attar.experts.header import read_header
 from attar.experts.store import path_of
 from attar.experts.telling import ExpertListener
 from attar.networks import Network, build
@@ -124,13 +125,13 @@ def test_other_seeds_and_numbers_are_other_experts(tmp_path: Path, whole: Path) 
     store = trained(tmp_path / "e", seed=1)
     one, two = store.segment(0, 0, 3), store.segment(1, 0, 3)
     assert not torch.equal(one[0], two[0])
-    first = ExpertStore(whole, store.header, [0]).segment(0, 0, 0)
+    first = ExpertStore(whole, read_header(whole), [0]).segment(0, 0, 0)
     assert not torch.equal(first, one[:1])
 
 
 def test_several_in_one_step_are_the_same_but_for_rounding(tmp_path: Path, whole: Path) -> None:
     store = trained(tmp_path / "e", count=3, together=2, epochs=3)
-    alone = ExpertStore(whole, store.header, [0, 1])
+    alone = ExpertStore(whole, read_header(whole), [0, 1])
     for expert in range(2):
         torch.testing.assert_close(
             store.segment(expert, 0, 3), alone.segment(expert, 0, 3), atol=1e-5, rtol=1e-4
@@ -140,7 +141,7 @@ def test_several_in_one_step_are_the_same_but_for_rounding(tmp_path: Path, whole
 @pytest.mark.parametrize("storage", ["float16", "bfloat16"])
 def test_half_precision_is_the_rounded_float32(tmp_path: Path, whole: Path, storage: str) -> None:
     store = trained(tmp_path / "e", storage=storage)
-    full = ExpertStore(whole, store.header, [0, 1]).segment(1, 0, 3)
+    full = ExpertStore(whole, read_header(whole), [0, 1]).segment(1, 0, 3)
     assert torch.equal(store.segment(1, 0, 3), full.to(getattr(torch, storage)).float())
     half = path_of(tmp_path / "e", 0).stat().st_size
     assert half < 0.6 * path_of(whole, 0).stat().st_size

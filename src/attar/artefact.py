@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from attar.budget import Ledger
-from attar.card import Card, Totals
+from attar.card import FORMAT_VERSION, Card, Totals
 from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest
 from attar.synthetic import STORAGE_TYPES, Synthetic
@@ -35,12 +35,22 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         card: the header.
         synthetic: the stored set.
         preprocessing: of the data it was made from.
+        checked: False where it was read from a file of version 1, which has no checksums by which
+            damage would have been noticed.
     """
 
-    def __init__(self, card: Card, synthetic: Synthetic, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        card: Card,
+        synthetic: Synthetic,
+        preprocessing: Preprocessing,
+        *,
+        checked: bool = True,
+    ) -> None:
         self.card = card
         self.synthetic = synthetic
         self.preprocessing = preprocessing
+        self.checked = checked
 
     def __len__(self) -> int:
         return len(self.synthetic)
@@ -105,7 +115,9 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
                 f"values do not fit into {self.card.storage}; use --storage float32 or bfloat16"
             )
         tensors |= whitening_tensors(self.preprocessing)
-        save_tensors(Path(path), tensors, self.card.model_dump(mode="json"))
+        # what an older version wrote is written as files are now
+        header = self.card.model_dump(mode="json") | {"version": FORMAT_VERSION}
+        save_tensors(Path(path), tensors, header)
 
 
 def last_iterate_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from attar.synthetic import Layout
 
 FORMAT = "attar.artefact"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # where the provenance says that a set is a part of a larger one's file
 READ_FROM = "part_of"
 # where it says by what the iterate was selected, where that is not accuracy
@@ -46,7 +46,7 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["attar.artefact"] = FORMAT
-    version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
+    version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)
     class_names: list[str] = Field(min_length=2)
     shape: tuple[int, int, int]
     images_per_class: int = Field(ge=1)

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from attar.engine import Run
 from attar.errors import ArtefactError, BadRequest
-from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
+from attar.stored import Damaged, Stored, advising, is_of, open_stored
+from attar.tensors import dotted, flatten, read_header, save_tensors, unflatten
 
 FORMAT = "attar.checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_ADVICE = "--overwrite starts again"
 _BEST = "best/"
+# what a state that is odd, though whole, comes to
+_UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
+
+
+class _Header(BaseModel):
+    """What a checkpoint's header must tell."""
+
+    identity: dict[str, Any]
+    rest: dict[str, Any]
+    seconds: float = Field(ge=0)
+    validations_done: int = Field(ge=0, strict=True)
+    best_step: int = Field(strict=True)
+    best_accuracy: float
+    last_accuracy: float | None
+    best_values: dict[str, float] = Field(default_factory=dict)
+    balanced: bool = Field(default=False, strict=True)
 
 
 @dataclass
@@ -69,27 +89,78 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
         ArtefactError: the file is no checkpoint, or damaged.
         BadRequest: it was made with other settings.
     """
-    header = read_header(path)
-    if header.get("format") != FORMAT or header.get("version") != FORMAT_VERSION:
-        raise ArtefactError(f"{path} is no checkpoint of this version; use --overwrite")
-    compare_identity(header["identity"], identity, path)
-    tensors = read_tensors(path)
-    best = {
-        name.removeprefix(_BEST): tensors.pop(name)
-        for name in list(tensors)
-        if name.startswith(_BEST)
-    }
-    run.load_state_dict(unflatten(tensors, header["rest"]))
-    return Progress(
-        header["seconds"],
-        header["validations_done"],
-        header["best_step"],
-        header["best_accuracy"],
-        header["last_accuracy"],
-        best,
-        header.get("best_values", {}),
-        header.get("balanced", False),
-    )
+    with advising(_ADVICE), open_stored(path) as stored:
+        told = _told(stored)
+        compare_identity(told.identity, identity, path)
+        tensors = stored.all()
+        best = {
+            name.removeprefix(_BEST): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(_BEST)
+        }
+        try:
+            tree = unflatten(tensors, told.rest)
+            _refuse_unlike(run, tree, best)
+            run.load_state_dict(tree)
+        except _UNFIT as error:
+            raise Damaged(path, f"it does not hold what this run needs: {error}") from error
+        if not run.finite():
+            raise Damaged(path, "stored values are NaN or Inf")
+    if not stored.checked:
+        warnings.warn(
+            f"{path} is of an older Attar and has no checksums, so damage cannot be noticed",
+            stacklevel=2,
+        )
+    plain = told.model_dump(exclude={"identity", "rest"})
+    return Progress(**plain, best=best)
+
+
+def _told(stored: Stored) -> _Header:
+    if not is_of(stored.header, FORMAT, FORMAT_VERSION):
+        raise ArtefactError(f"{stored.path} is no checkpoint that this version reads")
+    try:
+        return _Header.model_validate(stored.header)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Damaged(stored.path, f"header field {where!r}: {first['msg']}") from error
+
+
+def _refuse_unlike(run: Run, tree: Mapping[str, Any], best: Mapping[str, Tensor]) -> None:
+    """Refuse a state of other parts or shapes than the run has at its start.
+
+    Raises:
+        ValueError: names the first.
+    """
+    if type(step := tree["step"]) is not int or step < 0:
+        raise ValueError(f"step {step!r}")
+    ours = run.state_dict()
+    if odd := sorted(ours.keys() ^ tree.keys()):
+        raise ValueError(f"{', '.join(map(repr, odd))} is missing or does not belong")
+    for part in ("synthetic", "averaged", "learned"):
+        _refuse_other_tensors(dotted(ours[part]), dotted(tree[part]))
+    if best:
+        _refuse_other_tensors(run.iterate.state_dict(), best)
+    # an objective and an optimiser keep more as they go on, of the shapes that are there
+    own, saved = ({n: one[n] for n in ("state", "optimisers")} for one in (ours, tree))
+    wanted, found = dotted(own), dotted(saved)
+    _refuse_other_tensors(wanted, {name: found[name] for name in wanted})
+    shapes = {tuple(tensor.shape) for tensor in flatten(ours)[0].values()} | {()}
+    for name, tensor in found.items():
+        if tuple(tensor.shape) not in shapes:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}")
+    for name, value in ours["state"].items():
+        if type(tree["state"].get(name)) is not type(value):
+            raise ValueError(f"state {name} {tree['state'].get(name)!r}")
+
+
+def _refuse_other_tensors(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    if odd := sorted(wanted.keys() ^ found.keys()):
+        raise ValueError(f"tensors {', '.join(odd)} are missing or do not belong")
+    for name, tensor in wanted.items():
+        one = found[name]
+        if (one.shape, one.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"{name} is {tuple(one.shape)} of {one.dtype}")
 
 
 def threads_of(path: Path) -> int | None:

@@ -17,9 +17,10 @@ from attar.card import FORMAT, FORMAT_VERSION, READ_FROM, Card
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
 from attar.errors import ArtefactError, BadRequest
-from attar.partial import Held, Part, Stored, open_stored
+from attar.partial import Held, Part
+from attar.stored import Stored, open_stored
 from attar.synthetic import STORAGE_TYPES, Synthetic, from_description, planned_ledger
-from attar.tensors import all_finite, read_header, read_tensors
+from attar.tensors import all_finite, read_header
 
 
 def load(path: str | Path, ipc: int | None = None) -> Artefact:
@@ -30,12 +31,13 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
         ipc: memory in full float32 images per class, at most the artefact's own; None for the
             whole. A set of components ordered by significance is read without the least
             significant ones (`attar.synthetic.ordered.smaller`), a nested one by the first images
-            of every class. Of these, no more than their own bytes are read, beside the header,
-            U and Σ, and the tensors of a whitening, which are needed whole.
+            of every class. Of these, their own bytes are read and less than a block of
+            checksums at either end of a range, beside the header, U and Σ, and the tensors of a
+            whitening, which are needed whole.
 
     Raises:
-        ArtefactError: the file is missing, truncated, foreign, tampered with, or of a newer
-            format version.
+        ArtefactError: the file is missing, truncated, damaged, foreign, tampered with, or of a
+            newer format version.
         BadRequest: ``ipc`` is no positive whole number or more than the artefact has, or the
             artefact is neither ordered nor nested.
 
@@ -46,14 +48,15 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
         torch.Size([10, 1, 8, 8])
     """
     path = Path(path)
-    if ipc is None:
-        return from_tensors(path, read_card(path), read_tensors(path))
     with open_stored(path) as stored:
-        card, part = part_of(stored, ipc)
-        if part is None:
-            tensors = {name: stored.whole(name) for name in stored.places}
-            return from_tensors(path, card, tensors)
-        return from_tensors(path, _card_of_part(path, card, ipc, part), part.read(stored))
+        if ipc is None:
+            card, part = _card(path, stored.header), None
+        else:
+            card, part = part_of(stored, ipc)
+        if ipc is None or part is None:
+            return from_tensors(path, card, stored.all(), checked=stored.checked)
+        card = _card_of_part(path, card, ipc, part)
+        return from_tensors(path, card, part.read(stored), checked=stored.checked)
 
 
 def ipc_of_part(path: str | Path, ipc: int | None) -> int | None:
@@ -65,7 +68,7 @@ def ipc_of_part(path: str | Path, ipc: int | None) -> int | None:
     """
     if ipc is None:
         return None
-    with open_stored(Path(path)) as stored:
+    with open_stored(path) as stored:
         return None if part_of(stored, ipc)[1] is None else ipc
 
 
@@ -101,7 +104,7 @@ def _card_of_part(path: Path, card: Card, ipc: int, part: Part) -> Card:
     )
 
 
-def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor]) -> Artefact:
+def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked: bool) -> Artefact:
     """Return the artefact of a card and the stored tensors that belong to it.
 
     Args:
@@ -109,6 +112,7 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor]) -> Artefact
         card: the header.
         tensors: of the set, and of the whitening where the card names one; those of the latter
             are taken out.
+        checked: whether the tensors were compared with checksums.
 
     Raises:
         ArtefactError: card and tensors do not fit together, or a value is not finite.
@@ -130,7 +134,7 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor]) -> Artefact
         )
     synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     synthetic.requires_grad_(False)
-    return Artefact(card, synthetic, preprocessing)
+    return Artefact(card, synthetic, preprocessing, checked=checked)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from attar.artefact import WHITENING, Artefact, whitening_tensors
 from attar.card import Card
 from attar.errors import ArtefactError, BadRequest
 from attar.loading import from_tensors
+from attar.stored import advising, is_of, open_stored
 from attar.synthetic import STORAGE_TYPES
-from attar.tensors import all_finite, read_header, read_tensors, save_tensors
+from attar.tensors import all_finite, save_tensors
 
 FORMAT = "attar.snapshots"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_ADVICE = "move it away, or start the run again with --overwrite"
+_STEP = re.compile("0|[1-9][0-9]{0,17}")
 # a resumed run may go on for longer; everything else that its iterates depend on is the same
 _LENGTH = ("iterations", "minutes")
 
@@ -118,7 +122,7 @@ class Snapshots:
 
     def _kept(self, card: Card) -> dict[int, dict[str, Tensor]]:
         """Return what the file holds of this run, by step."""
-        found, tensors = _read(self._path)
+        found, tensors, _ = _read(self._path)
         return _by_step(self._path, tensors)[0] if of_one_run(found, card) else {}
 
     def _write(self, artefact: Artefact, steps: Mapping[int, Mapping[str, Tensor]]) -> None:
@@ -138,19 +142,20 @@ def load_snapshots(path: Path) -> list[Artefact]:
     """Return the iterates in a file of snapshots, in order of their steps.
 
     Raises:
-        ArtefactError: the file is missing, truncated, foreign or of a newer version.
+        ArtefactError: the file is missing, truncated, damaged, foreign or of a newer version.
 
     Example:
         >>> [one.card.step for one in load_snapshots(path)]  # doctest: +SKIP
         [0, 500, 1000]
     """
-    card, tensors = _read(path)
+    card, tensors, checked = _read(path)
     steps, whitening = _by_step(path, tensors)
     return [
         from_tensors(
             path,
             card.model_copy(update={"step": step, "iterate": "last", "validation": None}),
             {**steps[step], **whitening},
+            checked=checked,
         )
         for step in sorted(steps)
     ]
@@ -193,15 +198,16 @@ def _identity(card: Card) -> Any:
     return json.loads(json.dumps([card.method, card.seed, card.storage, layout, settings]))
 
 
-def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    header = read_header(path)
-    if header.get("format") != FORMAT or header.get("version") != FORMAT_VERSION:
-        raise ArtefactError(f"{path} holds no snapshots that this version reads; move it away")
-    try:
-        card = Card.model_validate(header.get("card"))
-    except ValidationError as error:
-        raise ArtefactError(f"{path}: its card: {error.errors()[0]['msg']}") from error
-    return card, read_tensors(path)
+def _read(path: Path) -> tuple[Card, dict[str, Tensor], bool]:
+    """Return the card and the tensors of a file, and whether these were checked."""
+    with advising(_ADVICE), open_stored(path) as stored:
+        if not is_of(stored.header, FORMAT, FORMAT_VERSION):
+            raise ArtefactError(f"{path} holds no snapshots that this version reads")
+        try:
+            card = Card.model_validate(stored.header.get("card"))
+        except ValidationError as error:
+            raise ArtefactError(f"{path}: its card: {error.errors()[0]['msg']}") from error
+        return card, stored.all(), stored.checked
 
 
 def _by_step(
@@ -212,7 +218,7 @@ def _by_step(
     shared: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         step, slash, own = name.partition("/")
-        if slash and step.isdecimal():
+        if slash and _STEP.fullmatch(step):
             steps.setdefault(int(step), {})[own] = tensor
         elif name.startswith(WHITENING):
             shared[name] = tensor

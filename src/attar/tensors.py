@@ -1,131 +1,64 @@
 """One file of tensors with a JSON header: what artefacts and checkpoints are made of.
 
-The file is safetensors; the header is one JSON text under the key ``attar`` of its metadata.
-Nothing in it is ever executed.
+The file is safetensors, with checksums of its own (`attar.checksums`); `attar.stored` reads it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
 import struct
-from collections.abc import Iterator, Mapping
-from io import RawIOBase
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from attar.errors import ArtefactError
+from attar.checksums import BLOCKS_KEY, blocks_of, described, text_of
 from attar.files import write_atomically
+from attar.stored import HEADER_KEY, TYPES, open_stored
 
-HEADER_KEY = "attar"
-# safetensors refuses headers above 100 MB itself; ours are a few kilobytes
-_LARGEST_HEADER = 16 * 2**20
-# what reading JSON raises for text that is none, is nested too deep or says something else
-_NO_HEADER = (ValueError, KeyError, TypeError, RecursionError)
+_NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and header to ``path``, atomically."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    """Write tensors and header to ``path``, atomically, with their checksums."""
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # as the safetensors library orders them, so that each begins at a multiple of its item's size
+    names = sorted(flat, key=lambda name: (-flat[name].dtype.itemsize, name))
+    data = {name: _bytes(flat[name]) for name in names}
+    total = sum(map(len, data.values()))
+    table, blocks, end = {}, {}, 0
+    for name, own in data.items():
+        shape = list(flat[name].shape)
+        begin, end = end, end + len(own)
+        kind = _NAMES[flat[name].dtype]
+        table[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+        blocks[name] = blocks_of(own, shape[0] if shape else 1, total)
+    own = json.dumps(header, sort_keys=True, allow_nan=False)
+    text = text_of({HEADER_KEY: own, BLOCKS_KEY: described(blocks)}, table)
 
     def write(temporary: Path) -> None:
-        try:
-            save_file(flat, str(temporary), metadata)
-        except SafetensorError as error:  # a full disk, too, is told in this way
-            raise OSError(str(error)) from error
+        with temporary.open("wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            file.writelines(data.values())
 
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
     write_atomically(path, write)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """Return the JSON header of a file without reading its tensors.
 
     Raises:
-        ArtefactError: no such file, not a safetensors file, or one that Attar did not write.
+        ArtefactError: no such file, not a safetensors file, one that Attar did not write, or a
+            damaged one.
     """
-    path = Path(path)
-    with opened(path) as file:
-        text = header_text(path, file)
-    return header_of(path, text)
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[RawIOBase]:
-    """Open a file to be read byte by byte as asked, nothing ahead.
-
-    Raises:
-        ArtefactError: it cannot be opened, or not be read inside the block.
-    """
-    try:
-        with path.open("rb", buffering=0) as file:
-            yield file
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ArtefactError(f"{path} is a directory, not an artefact") from None
-    except OSError as error:
-        raise ArtefactError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def read_into(file: RawIOBase, buffer: memoryview) -> int:
-    """Fill a buffer of bytes from a file; return how many there were before it ended."""
-    done = 0
-    while done < len(buffer) and (found := file.readinto(buffer[done:])):
-        done += found
-    return done
-
-
-def header_text(path: Path, file: RawIOBase) -> bytes:
-    """Return the JSON that a safetensors file begins with, from the start of the file.
-
-    Raises:
-        ArtefactError: it is no safetensors file.
-    """
-    start = bytearray(8)
-    whole = read_into(file, memoryview(start)) == 8
-    size = struct.unpack("<Q", start)[0] if whole else 0
-    if not 2 <= size <= _LARGEST_HEADER:
-        raise ArtefactError(f"{path} is not a safetensors file, so no artefact")
-    text = bytearray(size)
-    return bytes(text[: read_into(file, memoryview(text))])
-
-
-def header_of(path: Path, text: bytes) -> dict[str, Any]:
-    """Return Attar's own header from the JSON that a file begins with.
-
-    Raises:
-        ArtefactError: there is none.
-    """
-    try:
-        metadata = json.loads(text)["__metadata__"]
-    except _NO_HEADER:
-        raise ArtefactError(f"{path} is not a file that Attar wrote") from None
-    try:
-        header = json.loads(metadata[HEADER_KEY], parse_float=_finite, parse_constant=_finite)
-        # escapes may spell half a character, which no file or terminal takes
-        json.dumps(header, ensure_ascii=False).encode()
-    except _NO_HEADER:
-        raise ArtefactError(
-            f"{path} is a safetensors file, but not one that Attar wrote: it has no "
-            f"valid {HEADER_KEY!r} header"
-        ) from None
-    if not isinstance(header, dict):
-        raise ArtefactError(f"{path}: its {HEADER_KEY!r} header is no JSON object")
-    return header
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
+    with open_stored(path) as stored:
+        return stored.header
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -134,13 +67,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ArtefactError: the file is truncated or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(str(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ArtefactError(f"{path} is truncated or damaged ({error}); fetch it again") from error
+    with open_stored(path) as stored:
+        return stored.all()
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:

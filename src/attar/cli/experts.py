@@ -79,6 +79,7 @@ def _facts(store: ExpertStore, folder: Path, trained: int, seconds: float) -> di
         "parameters": store.values,
         "storage": store.header.storage,
         "bytes": store.bytes,
+        "checked": store.checked,
         "accuracy": statistics.fmean(accuracies) if accuracies else None,
         "accuracies": accuracies,
         "seconds": round(seconds, 3),
@@ -102,7 +103,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"{facts['path']}: {facts['experts']} experts of {facts['network']}, "
         f"{facts['epochs']} epochs each",
         f"parameters: {facts['parameters']}, stored as {facts['storage']}, "
-        f"{format_bytes(facts['bytes'])} in all",
+        f"{format_bytes(facts['bytes'])} in all"
+        + ("" if facts["checked"] else "; some without checksums, being of an older Attar"),
         measured,
         f"trained now: {facts['trained']} in {duration(facts['seconds'])}",
     ]

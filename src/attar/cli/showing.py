@@ -93,7 +93,8 @@ def card_facts(artefact: Artefact) -> dict[str, Any]:
         "unused_bytes": totals.unused,
         "tensors": artefact.ledger.as_rows(),
     }
-    facts = {"card": artefact.card.model_dump(mode="json"), "sizes": sizes}
+    card = artefact.card.model_dump(mode="json")
+    facts = {"card": card, "checked": artefact.checked, "sizes": sizes}
     return facts | _orthogonality(artefact)
 
 
@@ -120,6 +121,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
     held = "" if card.validation is None else f", {card.validation:.1f} %{kind} on held-out images"
     made = "imported" not in card.provenance
     whole = card.provenance.get(READ_FROM)
+    unchecked = "" if artefact.checked else "; unchecked: of an older Attar, without checksums"
     part = f"; read out of {whole}" if isinstance(whole, str) else ""
     storage = ", ".join(
         f"{key} {value}"
@@ -133,7 +135,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
         ("images", f"{card.count} per class of {shape}{part}"),
         ("stored", f"{storage}, {card.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
-        ("file", f"{path.stat().st_size} B with its header"),
+        ("file", f"{path.stat().st_size} B with its header{unchecked}"),
         ("iterate", f"{card.iterate}, step {card.step}{held}" if made else "as imported"),
         ("made by", str(card.provenance.get("command", "?"))),
         *(

@@ -23,7 +23,7 @@ from attar.evaluation.rows import Row, with_ceilings
 from attar.files import write_text
 from attar.loading import part_of
 from attar.locking import locked
-from attar.partial import open_stored
+from attar.stored import open_stored
 
 FORMAT = "attar.evaluation"
 # 2 knows coresets, hard labels, ceilings and scores, 3 sets read out of larger ones; what was
@@ -112,7 +112,7 @@ def digest(artefact: Path, ipc: int | None = None) -> str:
         BadRequest: it has no part of that size.
     """
     if ipc is not None:
-        with open_stored(Path(artefact)) as stored:
+        with open_stored(artefact, hashing=True) as stored:
             _, part = part_of(stored, ipc)
             if part is not None:
                 part.read(stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,9 @@ from attar.rng import Key
 from attar.tensors import feed
 
 FORMAT = "attar.experts"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# headers have a checksum of their own from this version on
+_FIRST_CHECKED = 2
 NAME = "experts.json"
 
 
@@ -67,12 +70,13 @@ class Header(BaseModel):
         data: a digest of images and labels.
         seed: expert i is drawn and trained from it and i.
         provenance: source, versions, and the command that makes the store again.
+        checksum: of all the others, as it is written; none in version 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["attar.experts"] = FORMAT
-    version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
+    version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)
     network: str
     shapes: dict[str, tuple[int, ...]]
     epochs: int = Field(ge=1)
@@ -82,11 +86,12 @@ class Header(BaseModel):
     data: str
     seed: int = 0
     provenance: dict[str, Any] = Field(default_factory=dict)
+    checksum: str | None = None
 
     @property
     def digest(self) -> str:
         """A digest of all that bears on the snapshots."""
-        bearing = self.model_dump(mode="json", exclude={"provenance"})
+        bearing = self.model_dump(mode="json", exclude={"provenance", "checksum"})
         # the order of the parameters counts
         bearing["shapes"] = list(bearing["shapes"].items())
         text = json.dumps(bearing, sort_keys=True)
@@ -99,7 +104,18 @@ class Header(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write the file, atomically."""
-        write_text(folder / NAME, self.model_dump_json(indent=2) + "\n")
+        told = self._checksum() if self.version >= _FIRST_CHECKED else None
+        own = self.model_copy(update={"checksum": told})
+        text = own.model_dump_json(indent=2, exclude=None if told else {"checksum"})
+        write_text(folder / NAME, text + "\n")
+
+    def is_whole(self) -> bool:
+        """Tell whether the header is as it was written; True for version 1, which cannot tell."""
+        return self.version < _FIRST_CHECKED or self.checksum == self._checksum()
+
+    def _checksum(self) -> str:
+        text = json.dumps(self.model_dump(mode="json", exclude={"checksum"}), sort_keys=True)
+        return f"{zlib.crc32(text.encode()):08x}"
 
 
 def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
@@ -116,7 +132,7 @@ def read_header(folder: Path) -> Header:
     """
     path = folder / NAME
     try:
-        return Header.model_validate_json(path.read_bytes())
+        header = Header.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise ArtefactError(
             f"--experts {folder}: no expert trajectories are there ({NAME} is missing); make them "
@@ -130,3 +146,8 @@ def read_header(folder: Path) -> Header:
         raise ArtefactError(
             f"{path} describes no expert trajectories of this version ({place}: {what['msg']})"
         ) from None
+    if not header.is_whole():
+        raise ArtefactError(
+            f"{path} is damaged (its checksum); put back a copy, or train others with --overwrite"
+        )
+    return header

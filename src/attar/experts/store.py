@@ -6,26 +6,29 @@ every epoch. A row holds all parameters one after the other, in the header's ord
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from attar.data.preprocessing import Preprocessing
 from attar.errors import ArtefactError, BadRequest
 from attar.experts.header import Header, Inputs, inputs_of, read_header, shapes_of
 from attar.networks import Network
-from attar.tensors import read_header as read_file_header
+from attar.stored import Damaged, Stored, advising, is_of, open_stored
+from attar.synthetic import STORAGE_TYPES
 from attar.tensors import save_tensors
 
 FORMAT = "attar.expert"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_ADVICE = "remove it, and run 'attar experts' again for another in its place"
 _SNAPSHOTS = "snapshots"
 _NAME = re.compile(r"expert-(\d{5,})\.safetensors")
 
@@ -103,8 +106,20 @@ class ExpertStore:
         Raises:
             ArtefactError: a file was damaged since it was opened.
         """
-        told = (read_file_header(path_of(self.folder, expert)) for expert in self.experts)
-        return [own["accuracy"] for own in told if isinstance(own.get("accuracy"), int | float)]
+        found = []
+        for expert in self.experts:
+            with self._opened(expert) as stored:
+                found.append(stored.header.get("accuracy"))
+        return [one for one in found if isinstance(one, int | float)]
+
+    @cached_property
+    def checked(self) -> bool:
+        """Whether all files have checksums, which those of version 1 lack."""
+        found = []
+        for expert in self.experts:
+            with self._opened(expert) as stored:
+                found.append(stored.checked)
+        return all(found)
 
     def segment(self, expert: int, start: int, length: int) -> Tensor:
         """Return snapshots ``start`` to ``start + length`` of the i-th expert.
@@ -115,7 +130,8 @@ class ExpertStore:
             length: epochs from the first to the last; 0 or more.
 
         Returns:
-            (length + 1)×P, float32. No other bytes of the file are read.
+            (length + 1)×P, float32, compared with their checksums. Beside the header, no other
+            bytes of the file are read (of rows below 4 KiB, the rest of a block at either end).
 
         Raises:
             ArtefactError: the file was damaged since it was opened.
@@ -125,14 +141,10 @@ class ExpertStore:
                 f"epochs {start} to {start + length}: the experts in {self.folder} have 0 to "
                 f"{self.epochs}"
             )
-        path = path_of(self.folder, self.experts[expert])
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                found = file.get_slice(_SNAPSHOTS)[start : start + length + 1].float()
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path, str(error)) from error
-        if not bool(torch.isfinite(found).all()):
-            raise _damaged(path, "it holds values that are no numbers")
+        with self._opened(self.experts[expert]) as stored:
+            found = stored.rows(_SNAPSHOTS, [range(start, start + length + 1)]).float()
+            if not bool(torch.isfinite(found).all()):
+                raise Damaged(stored.path, "it holds values that are no numbers")
         return found
 
     def check(self) -> None:
@@ -142,25 +154,26 @@ class ExpertStore:
             ArtefactError: one is truncated, damaged, or of another store.
         """
         for expert in self.experts:
-            self._check(path_of(self.folder, expert))
+            with self._opened(expert):
+                pass
 
-    def _check(self, path: Path) -> None:
-        own = read_file_header(path)
-        if own.get("format") != FORMAT or own.get("version") != FORMAT_VERSION:
-            raise ArtefactError(f"{path} holds no expert of this version")
-        if own.get("store") != self.header.digest:
-            raise ArtefactError(
-                f"{path} was made with other settings than {self.folder} says; remove it, and run "
-                "'attar experts' again for another in its place"
-            )
-        wanted = [self.epochs + 1, self.values]
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                shape = list(file.get_slice(_SNAPSHOTS).get_shape())
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path, str(error)) from error
-        if shape != wanted:
-            raise _damaged(path, f"its snapshots are {shape}, not {wanted}")
+    @contextlib.contextmanager
+    def _opened(self, expert: int) -> Iterator[Stored]:
+        """Open the file of an expert, refused where it is not that of this store."""
+        path = path_of(self.folder, expert)
+        with advising(_ADVICE), open_stored(path) as stored:
+            own = stored.header
+            if not is_of(own, FORMAT, FORMAT_VERSION):
+                raise ArtefactError(f"{path} holds no expert that this version reads")
+            if own.get("store") != self.header.digest:
+                raise ArtefactError(f"{path} was made with other settings than {self.folder} says")
+            if own.get("expert") != expert:
+                raise ArtefactError(f"{path} is the file of another expert")
+            form = (self.epochs + 1, self.values), STORAGE_TYPES[self.header.storage]
+            found = {name: (one.shape, one.dtype) for name, one in stored.places.items()}
+            if found != {_SNAPSHOTS: form}:
+                raise Damaged(path, f"it holds {found}, not snapshots of {form}")
+            yield stored
 
 
 def open_experts(folder: Path, network: Network, preprocessing: Preprocessing) -> ExpertStore:
@@ -209,10 +222,3 @@ def _refuse_other_inputs(folder: Path, there: Inputs, wanted: Inputs) -> None:
             f"--experts {folder}: these saw images whitened by another matrix, computed from other "
             "images; train others on these data"
         )
-
-
-def _damaged(path: Path, why: str) -> ArtefactError:
-    return ArtefactError(
-        f"{path} is truncated or damaged ({why}); remove it, and run 'attar experts' again for "
-        "another in its place"
-    )

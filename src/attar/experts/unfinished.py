@@ -10,8 +10,10 @@ import contextlib
 import glob
 import re
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -19,10 +21,12 @@ from attar.errors import ArtefactError
 from attar.evaluation.learning import Midway
 from attar.experts.header import Header
 from attar.experts.store import path_of
-from attar.tensors import read_header, read_tensors, save_tensors
+from attar.stored import Damaged, is_of, open_stored
+from attar.synthetic import STORAGE_TYPES
+from attar.tensors import all_finite, save_tensors
 
 FORMAT = "attar.unfinished-experts"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _SNAPSHOTS = "snapshots"
 _NETWORKS = "networks/"
 _OPTIMISER = "optimiser/"
@@ -71,15 +75,18 @@ def read_unfinished(
     if not path.exists():
         return None
     try:
-        own = read_header(path)
-        tensors = read_tensors(path)
+        with open_stored(path) as stored:
+            own = stored.header
+            tensors = stored.all()
+    except Damaged as error:
+        return _useless(path, f"it is damaged: {error.why}")
     except ArtefactError as error:
         return _useless(path, str(error))
-    wanted = {"format": FORMAT, "version": FORMAT_VERSION, "store": header.digest}
-    if any(own.get(name) != value for name, value in wanted.items()) or own.get("experts") != list(
-        experts
-    ):
+    wanted = {"store": header.digest, "experts": list(experts)}
+    if not is_of(own, FORMAT, FORMAT_VERSION) or any(own.get(n) != v for n, v in wanted.items()):
         return _useless(path, "it was made with other settings")
+    if not _fits(header, len(experts), own.get("epochs"), tensors):
+        return _useless(path, "its tensors are not those of these networks")
     networks, optimiser = {}, {}
     for name, tensor in tensors.items():
         if name.startswith(_NETWORKS):
@@ -88,6 +95,22 @@ def read_unfinished(
             of, _, key = name.removeprefix(_OPTIMISER).rpartition("/")
             optimiser.setdefault(of, {})[key] = tensor
     return Midway(own["epochs"], networks, optimiser), tensors[_SNAPSHOTS]
+
+
+def _fits(header: Header, count: int, epochs: Any, tensors: Mapping[str, Tensor]) -> bool:
+    """Tell whether tensors are of so many networks after some epochs of their training."""
+    if type(epochs) is not int or not 0 < epochs <= header.epochs:
+        return False
+    kept = tensors.get(_SNAPSHOTS)
+    if kept is None or kept.dtype != STORAGE_TYPES[header.storage]:
+        return False
+    lead = (count,) if count > 1 else ()
+    networks = [one.shape for name, one in tensors.items() if name.startswith(_NETWORKS)]
+    lacking = Counter(lead + shape for shape in header.shapes.values()) - Counter(
+        map(tuple, networks)
+    )
+    shape = (count, epochs + 1, header.values)
+    return tuple(kept.shape) == shape and not lacking and all_finite(tensors)
 
 
 def clear_unfinished(folder: Path) -> None:

@@ -6,6 +6,5 @@ serve alone.
 """
 
 from attar.partial.parts import Held, Part
-from attar.partial.stored import Stored, open_stored
 
-__all__ = ["Held", "Part", "Stored", "open_stored"]
+__all__ = ["Held", "Part"]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attar.budget import Budget
 from attar.errors import ArtefactError, BadRequest
-from attar.partial.stored import Stored
+from attar.stored import Stored
 from attar.synthetic import (
     Layout,
     LowRank,
