@@ -500,3 +500,24 @@ def test_registering_a_family_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(FAMILIES, "flat", factory)
     assert build("flat", 1, (4, 4), 3).draw(Key(0)).classifier.in_features == 16
     assert ("flat", "Nothing but a linear layer", "") in rows()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("convnet3:width=1000000", r"'convnet3:width=1000000' of 18,000,\d+,\d+,\d+ parameters"),
+        ("frepo3:width=500000", r"of \d+,\d+,\d+,\d+,\d+ parameters, with their gradients, would"),
+        (
+            "mlp:width=1000000",
+            r"parameters, .* would take 80\d\d GB of memory, but .* can be had here",
+        ),
+        ("convnet3:width=1000001", "width=1000001: a whole number above 0, and at most 1000000"),
+        (f"mlp:width={'9' * 5000}", "a whole number above 0, and at most 1000000"),
+        ("convnet1000000000:pooling=none", "'convnet1000000000': the depth: .* at most 1000"),
+        (f"convnet{'9' * 5000}", "the depth: a whole number above 0, and at most 1000"),
+        ("ConvNetD99999999", "the depth: a whole number above 0, and at most 1000"),
+    ],
+)
+def test_a_name_decides_about_no_more_memory_than_there_is(name: str, words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        build(name, 3, (32, 32), 10)

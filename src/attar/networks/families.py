@@ -38,6 +38,8 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "densenet121": DenseNet121,
     "efficientnetv2s": EfficientNetV2S,
 }
+# every block is made, even where nothing is computed; a number of channels costs nothing by itself
+MOST_BLOCKS, _MOST = 1000, 10**6
 _GIVEN = ("channels", "size", "classes")
 
 
@@ -81,11 +83,22 @@ def factory_of(family: str, depth: int | None, options: Mapping[str, str]) -> Fa
             if value not in values:
                 raise unknown(f"value of network option {option}", value, values)
             settings[option] = value
-        elif not value.isdecimal() or int(value) < 1:
-            raise BadRequest(f"network option {option}={value}: a whole number above 0")
         else:
-            settings[option] = int(value)
+            settings[option] = whole_number(value, _MOST, f"network option {option}={value}")
     return functools.partial(FAMILIES[family], **settings)
+
+
+def whole_number(text: str, most: int, said: str, least: int = 1) -> int:
+    """Return a number of blocks, channels or the like.
+
+    Raises:
+        BadRequest: it is none, or one that no network has.
+    """
+    # a longer text is not even turned into a number
+    fits = text.isdecimal() and len(text) <= len(str(most))
+    if not fits or not least <= int(text) <= most:
+        raise BadRequest(f"{said}: a whole number above 0, and at most {most}")
+    return int(text)
 
 
 def rows() -> list[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ from attar.networks import probe
 from attar.networks.layers import Size
 from attar.networks.own import as_network
 from attar.networks.registry import Network
+from attar.networks.weight import check_fits, without_memory
 from attar.rng import Key
 
 # how such a name begins, before a colon
@@ -54,14 +55,26 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
         )
     settings: dict[str, Any] = {"in_chans": channels, "num_classes": classes}
     pretrained = timm.get_pretrained_cfg(name)
-    if pretrained is not None and pretrained.fixed_input_size:
+    fixed = pretrained is not None and pretrained.fixed_input_size
+    sized = settings | ({"img_size": size} if fixed else {})
+    _check_fits(functools.partial(timm.create_model, name, **sized), said)
+    if fixed:
         _check_size(functools.partial(timm.create_model, name, **settings), channels, size, said)
-        settings["img_size"] = size
+        settings = sized
 
     def made() -> nn.Module:
         return timm.create_model(name, pretrained=False, **settings)
 
     return as_network(made, channels, size, classes, said, f"{PREFIX}:{name}")
+
+
+def _check_fits(create: Callable[[], nn.Module], said: str) -> None:
+    """Refuse a network that there is no memory for."""
+    try:
+        module = without_memory(create)
+    except Exception:  # such as for a size that it cannot be made for, which is told elsewhere
+        return
+    check_fits(module, said)
 
 
 def _check_size(create: Callable[..., nn.Module], channels: int, size: Size, said: str) -> None:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import bisect
 import re
 
-import torch
+from torch import nn
 
 from attar.errors import BadRequest, unknown
 from attar.networks import families, from_timm
-from attar.networks.families import FAMILIES, Factory, factory_of, has_depth, options_of
+from attar.networks.families import (
+    FAMILIES,
+    MOST_BLOCKS,
+    Factory,
+    factory_of,
+    has_depth,
+    options_of,
+    whole_number,
+)
 from attar.networks.layers import Size, TooSmall
 from attar.networks.own import Own, from_module
 from attar.networks.paper_names import in_our_words
 from attar.networks.registry import OWN, Network
+from attar.networks.weight import check_fits, without_memory
 
 # the largest side in pixels that is tried where one is too small
 _LARGEST = 1024
@@ -43,8 +52,8 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
         classes: number of classes.
 
     Raises:
-        BadRequest: an unknown name or option, or a network that these images are too small
-            for; says the smallest square that works.
+        BadRequest: an unknown name or option, a network that these images are too small for
+            (says the smallest square that works), or one that there is no memory for.
     """
     name = in_our_words(name)
     head, colon, tail = name.partition(":")
@@ -66,7 +75,7 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
         options[option] = value
     factory = factory_of(family, depth, options)
     try:
-        _try(factory, channels, size, classes)
+        check_fits(_try(factory, channels, size, classes), f"network {name!r}")
     except TooSmall:
         raise _too_small(name, family, depth, options, (channels, size, classes)) from None
     except RuntimeError as error:
@@ -86,15 +95,15 @@ def _parsed(head: str) -> tuple[str, int | None]:
         return head, None
     found = re.fullmatch(r"([a-z]+?)(\d+)", head)
     if found is not None and found[1] in FAMILIES and has_depth(found[1]):
-        return found[1], int(found[2])
+        # of no blocks at all a network itself says what the least is
+        return found[1], whole_number(found[2], MOST_BLOCKS, f"network {head!r}: the depth", 0)
     known = [f"{family}3" if has_depth(family) else family for family in FAMILIES]
     raise unknown("network", head, [*known, f"{from_timm.PREFIX}:NAME"])
 
 
-def _try(factory: Factory, channels: int, size: Size, classes: int) -> None:
+def _try(factory: Factory, channels: int, size: Size, classes: int) -> nn.Module:
     """Make a network without memory or arithmetic."""
-    with torch.device("meta"):
-        factory(channels, size, classes)
+    return without_memory(lambda: factory(channels, size, classes))
 
 
 def _too_small(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.networks.families import Factory
+from attar.networks.weight import check_device, without_memory
 from attar.rng import Key
 
 # how the name of a user's own module begins, before a colon
@@ -51,16 +52,20 @@ class Network:
     vectorizes: bool = field(default=True, repr=False, compare=False)
 
     def draw(self, key: Key, device: str | torch.device = "cpu") -> nn.Module:
-        """Return a module initialised from ``key``; the same key gives the same weights."""
+        """Return a module initialised from ``key``; the same key gives the same weights.
+
+        Raises:
+            BadRequest: the device has less memory than the module and its gradients take.
+        """
         with key.seeding_global():
             module = self.factory(self.channels, self.size, self.classes)
+        check_device(module, device, f"network {self.name}")
         return module.to(device)
 
     def mixes_samples(self) -> bool:
         """Whether a module in training mode lets images of a batch affect each other."""
         if self.mixes is not None:
             return self.mixes
-        with torch.device("meta"):
-            module = self.factory(self.channels, self.size, self.classes)
+        module = without_memory(lambda: self.factory(self.channels, self.size, self.classes))
         kinds = nn.modules.batchnorm._BatchNorm
         return any(isinstance(part, kinds) for part in module.modules())

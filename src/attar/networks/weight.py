@@ -1,0 +1,61 @@
+"""What a network weighs, before one is made: a name alone can ask for any amount of memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from attar.budget import format_bytes
+from attar.capacity import check_memory
+from attar.errors import BadRequest
+
+# the weights and their gradients; every method and every training keeps more
+_COPIES = 2
+
+
+def without_memory(make: Callable[[], nn.Module]) -> nn.Module:
+    """Return a module whose tensors have shapes and nothing else."""
+    with torch.device("meta"):
+        return make()
+
+
+def check_fits(module: nn.Module, said: str) -> None:
+    """Refuse a network that the machine has no memory for.
+
+    Args:
+        module: the network, or one `without_memory`.
+        said: how messages call it.
+
+    Raises:
+        BadRequest: its weights and their gradients alone are more than there is.
+    """
+    check_memory(_COPIES * bytes_of(module), _described(module, said), "give a smaller network")
+
+
+def check_device(module: nn.Module, device: str | torch.device, said: str) -> None:
+    """Refuse a network that a GPU has no memory for, as `check_fits` does."""
+    place = torch.device(device)
+    if place.type != "cuda":
+        return
+    # memory that PyTorch keeps is not free, and is there for this all the same
+    _, there = torch.cuda.mem_get_info(place)
+    needed = _COPIES * bytes_of(module)
+    if needed > there:
+        raise BadRequest(
+            f"{_described(module, said)} would take {format_bytes(needed)} of the memory of "
+            f"{place}, which has {format_bytes(there)}; give a smaller network"
+        )
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Return what parameters and buffers take."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return sum(one.numel() * one.element_size() for one in tensors)
+
+
+def _described(module: nn.Module, said: str) -> str:
+    count = sum(one.numel() for one in module.parameters())
+    return f"{said} of {count:,} parameters, with their gradients,"
