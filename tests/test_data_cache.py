@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from attar.data import Splits, cache, decoding, load_source
+from attar.data import Splits, cache, load_source, parallel
 from attar.errors import BadRequest
 from pictures import write_folder, write_picture
 
@@ -171,7 +171,7 @@ def test_a_broken_file_is_named_and_nothing_is_kept(zoo: Path) -> None:
 
 
 def test_watching(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "CHUNK", 3)
+    monkeypatch.setattr(parallel, "CHUNK", 3)
     seen: list[tuple[str, int, int]] = []
     load(zoo, watch=lambda *what: seen.append(what))
     sizes = [done for what, done, _ in seen if what == "reading image sizes"]
@@ -187,22 +187,22 @@ def test_watching(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_work_is_done_in_parallel_in_order_and_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(decoding, "WAITING", 4)
+    monkeypatch.setattr(parallel, "WAITING", 4)
     begun: list[int] = []
     together = threading.Barrier(2, timeout=30)
 
     def work(chunk: range) -> int:
         begun.append(chunk.start)
-        if chunk.start < 2 * decoding.CHUNK:
+        if chunk.start < 2 * parallel.CHUNK:
             together.wait()
         return chunk.start
 
-    results = decoding.in_parallel(work, 20 * decoding.CHUNK + 1)
-    assert next(results) == (range(decoding.CHUNK), 0)
+    results = parallel.in_parallel(work, 20 * parallel.CHUNK + 1)
+    assert next(results) == (range(parallel.CHUNK), 0)
     time.sleep(0.1)
     assert len(begun) <= 5
     rest = [chunk.start for chunk, start in results if chunk.start == start]
-    assert rest == [decoding.CHUNK * index for index in range(1, 21)]
+    assert rest == [parallel.CHUNK * index for index in range(1, 21)]
 
 
 def test_after_a_failure_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_after_a_failure_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> No
         raise BadRequest("later")
 
     with pytest.raises(BadRequest, match="first"):
-        list(decoding.in_parallel(work, 1000 * decoding.CHUNK))
+        list(parallel.in_parallel(work, 1000 * parallel.CHUNK))
     count = len(begun)
     assert count < 100
     time.sleep(0.05)
@@ -243,9 +243,9 @@ for time in range(2):
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is told in other units")
 def test_images_are_in_memory_once(tmp_path: Path) -> None:
     # 2,000 names of two files, since decoding other pictures takes long: 98 MB of pixels
-    for name in ("ant", "bee"):
+    for name, colour in (("ant", "red"), ("bee", "blue")):
         (tmp_path / "zoo" / name).mkdir(parents=True)
-        Image.new("RGB", (128, 128), (1, 2, 3)).save(tmp_path / f"{name}.png")
+        Image.new("RGB", (128, 128), colour).save(tmp_path / f"{name}.png")
         for index in range(1000):
             (tmp_path / "zoo" / name / f"{index}.png").symlink_to(tmp_path / f"{name}.png")
     words = [sys.executable, "-c", MEASURE, str(tmp_path / "zoo"), str(tmp_path / "data")]

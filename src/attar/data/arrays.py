@@ -140,6 +140,13 @@ def scaled(images: Tensor, name: str, value_range: tuple[float, float]) -> Tenso
     return found
 
 
+def to_type(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return pixels as uint8 or float32, on one scale."""
+    if dtype != torch.uint8 and pixels.dtype == torch.uint8:
+        return pixels.to(dtype).div_(255)
+    return pixels
+
+
 def is_whole_255ths(images: Tensor) -> bool:
     """Tell whether floats in [0, 1] are 8-bit pixels divided by 255, up to float32 rounding."""
     scaled = images.float() * 255

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from attar.data.folders import SUFFIXES
+from attar.data.walking import is_hidden, is_picture, printable, what_is
 from attar.errors import BadRequest
 
 # what is the same for two names of one file: hard links and symbolic links among them
@@ -52,6 +52,8 @@ class Beside:
         found = identity(path)
         if found is not None:
             return path, found
+        if path.exists() and not path.is_dir():
+            raise BadRequest(f"{where}: {printable(path)} is {what_is(path)}, not a picture file")
         fitting = [] if not name or path.is_dir() else self.fitting(name)
         if len(fitting) > 1:
             raise BadRequest(
@@ -81,10 +83,10 @@ class Beside:
         """The pictures below the folder, by name and by name without ending."""
         found: dict[str, list[Path]] = {}
         for where, folders, names in os.walk(self.folder):
-            folders[:] = sorted(one for one in folders if not one.startswith("."))
+            folders[:] = sorted(one for one in folders if not is_hidden(one))
             for name in sorted(names):
-                stem, ending = os.path.splitext(name)  # noqa: PTH122 - of every file
-                if ending.lower() in SUFFIXES and not name.startswith("."):
+                if is_picture(name) and not is_hidden(name):
+                    stem = os.path.splitext(name)[0]  # noqa: PTH122 - of every file
                     for known in (name, stem):
                         found.setdefault(known, []).append(Path(where, name))
         return found

@@ -23,15 +23,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attar.data.decoding import Files, Pictures, decode_parts, in_parallel, unreadable
+from attar.data.channels import MOST
+from attar.data.decoding import decode_parts
+from attar.data.parallel import in_parallel
+from attar.data.picture_files import Files, Pictures, unreadable
 from attar.data.reading import Reading
 from attar.errors import RunFailed
 from attar.files import write_atomically
 
 # fewer images than this are decoded again within a second or two
 KEPT_FROM = 2_000
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NAMES = ("train", "test")
+_TYPES = {"U8": torch.uint8, "F32": torch.float32}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _PIECE = 16 * 2**20
 _LARGEST_HEADER = 2**16
 # a temporary file this old belongs to no living run
@@ -56,12 +61,12 @@ def decoded(
     train, test = parts
     # what is no file has no time of change
     if not isinstance(train, Files) or not isinstance(test, Files) or total(parts) < KEPT_FROM:
-        return decode_parts(parts, reading.size, mode, reading.watch)
-    prefix = digest([place, repr((reading.size, mode, reading.subset))])
+        return decode_parts(parts, reading.size, mode, reading.watch, reading.look)
+    prefix = digest([place, repr((reading.size, mode, reading.subset, reading.look))])
     path = reading.data_dir / "decoded" / f"{prefix}-{files_key((train, test))}.safetensors"
     images = read(path, parts, reading.size)
     if images is None:
-        images = decode_parts(parts, reading.size, mode, reading.watch)
+        images = decode_parts(parts, reading.size, mode, reading.watch, reading.look)
         remove_outdated(path, prefix)
         keep(path, images)
     return images
@@ -131,8 +136,8 @@ def remove_outdated(path: Path, prefix: str) -> None:
 
 
 def pieces(images: Tensor) -> Iterator[memoryview]:
-    """Yield the bytes of contiguous uint8 images in pieces, without copying them."""
-    whole: memoryview = images.flatten().numpy().data
+    """Yield the bytes of contiguous images in pieces, without copying them."""
+    whole: memoryview = images.flatten().view(torch.uint8).numpy().data
     for start in range(0, len(whole), _PIECE):
         yield whole[start : start + _PIECE]
 
@@ -154,8 +159,12 @@ def write(path: Path, images: Sequence[Tensor]) -> None:
     header: dict[str, object] = {"__metadata__": {"crc32": str(checksum(images))}}
     start = 0
     for name, one in zip(NAMES, images, strict=True):
-        end = start + one.numel()
-        header[name] = {"dtype": "U8", "shape": list(one.shape), "data_offsets": [start, end]}
+        end = start + one.numel() * one.element_size()
+        header[name] = {
+            "dtype": _NAMES[one.dtype],
+            "shape": list(one.shape),
+            "data_offsets": [start, end],
+        }
         start = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -178,9 +187,12 @@ def read(
             header = json.loads(file.read(length))
             shapes = [tuple(map(int, header[name]["shape"])) for name in NAMES]
             stored = os.fstat(file.fileno()).st_size - 8 - length
-            if stored != sum(map(math.prod, shapes)) or not fits(shapes, parts, size):
+            # both parts are of one type
+            dtype = _TYPES[header[NAMES[0]]["dtype"]]
+            pixels = sum(map(math.prod, shapes))
+            if stored != pixels * dtype.itemsize or not fits(shapes, parts, size):
                 return None
-            images = [torch.empty(shape, dtype=torch.uint8) for shape in shapes]
+            images = [torch.empty(shape, dtype=dtype) for shape in shapes]
             for one in images:
                 for piece in pieces(one):
                     if file.readinto(piece) != len(piece):  # pyright: ignore[reportAttributeAccessIssue]
@@ -200,7 +212,7 @@ def fits(
     return all(
         len(shape) == 4
         and shape[0] == len(pictures)
-        and shape[1] in (1, 3)
+        and 1 <= shape[1] <= MOST
         and shape[1:] == shapes[0][1:]
         and size in (None, shape[2:])
         for shape, pictures in zip(shapes, parts, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attar.data.arrays import array_tensor, as_values, plain_tensor, rows_refused
+from attar.data.arrays import array_tensor, as_values, plain_tensor, rows_refused, to_type
 from attar.data.channels import channels_last
+from attar.data.opening import check_pages, header_of
+from attar.data.plain import on_background, plain_mode
 from attar.data.reading import USUAL, Columns
-from attar.data.resizing import decode_image, fit_images, plain_mode
+from attar.data.resizing import fit_images
+from attar.data.sampled import Samples, as_seen, needs_range
+from attar.data.turning import orientation
 from attar.data.values import PLAIN, Look
 from attar.errors import BadRequest
 
@@ -37,8 +42,12 @@ def collect(
     count = length(dataset, name)
     labels = torch.empty(count, dtype=torch.int64)
     images: Tensor | None = None
+    lying: list[int] = []
     for index in range(count):
-        pixels, labels[index] = read_item(dataset, index, name, look, columns)
+        image, labels[index] = read_item(dataset, index, name, columns)
+        if is_pillow(image) and orientation(image) != 1:
+            lying.append(index)
+        pixels = as_pixels(image, f"{name}: image {index}", look)
         pixels = fit_images(pixels.unsqueeze(0), size)[0]
         if images is None:
             images = torch.empty(count, *pixels.shape, dtype=pixels.dtype)
@@ -52,14 +61,14 @@ def collect(
         images[index] = to_type(pixels, images.dtype)
     if images is None:
         raise BadRequest(f"{name}: the data set is empty")
+    if lying:
+        warnings.warn(
+            f"{name}: {len(lying)} images, such as image {lying[0]}, are still to be turned as "
+            "their EXIF says, and are taken as the data set gives them; turn them in it with "
+            "PIL.ImageOps.exif_transpose, or give folder:DIR, which turns pictures",
+            stacklevel=3,
+        )
     return images, labels
-
-
-def to_type(pixels: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return pixels as the collected type, uint8 or float32, on one scale."""
-    if dtype != torch.uint8 and pixels.dtype == torch.uint8:
-        return pixels.to(dtype).div_(255)
-    return pixels
 
 
 def length(dataset: Any, name: str) -> int:
@@ -89,10 +98,8 @@ def pair_of(item: Mapping[str, Any], columns: Columns, name: str) -> tuple[Any, 
     return found[0], found[1]
 
 
-def read_item(
-    dataset: Any, index: int, name: str, look: Look, columns: Columns = USUAL
-) -> tuple[Tensor, int]:
-    """Return one image as C×H×W and its label."""
+def read_item(dataset: Any, index: int, name: str, columns: Columns) -> tuple[Any, int]:
+    """Return one image, as it is given, and its label."""
     item = dataset[index]
     if isinstance(item, Mapping):
         item = pair_of(item, columns, f"{name}: item {index}")
@@ -105,18 +112,48 @@ def read_item(
         label = label.item()
     if isinstance(label, bool | np.bool) or not isinstance(label, int | np.integer):
         raise BadRequest(f"{name}: item {index} has the label {label!r}; a whole number is needed")
-    return as_pixels(image, f"{name}: image {index}", look), int(label)
+    return image, int(label)
+
+
+def is_pillow(image: Any) -> bool:
+    """Tell whether this is a Pillow image."""
+    from PIL import Image
+
+    return isinstance(image, Image.Image)
+
+
+def pillow_samples(image: Any, name: str, look: Look) -> Samples:
+    """Return the values of a Pillow image, as it lies.
+
+    Raises:
+        BadRequest: Pillow would keep only a part of it.
+    """
+    if getattr(image, "tell", int)() == 0:  # else the data set has chosen a page
+        check_pages(image, name)
+    header = header_of(image, name, look)
+    if header.reader == "values":
+        values = np.asarray(image)[..., None]
+        if look.value_range is None and not header.floats:
+            raise needs_range(name, header.depth, float(values.min()), float(values.max()))
+        return Samples(values)
+    if header.reader != "plain":
+        raise BadRequest(
+            f"{name} has {header.depth} a channel, of which Pillow keeps 8; give an array or tensor"
+        )
+    mode = plain_mode(image, look.background)
+    values = np.array(on_background(image, look.background).convert(mode))
+    return Samples(values.reshape(*values.shape[:2], -1))
 
 
 def as_pixels(image: Any, name: str, look: Look) -> Tensor:
     """Return one Pillow image, array or tensor as C×H×W, uint8 or float32."""
     prefer_first = isinstance(image, Tensor)
     if not isinstance(image, Tensor | np.ndarray):
-        if not hasattr(image, "convert"):
+        if not is_pillow(image):
             raise BadRequest(
                 f"{name} is a {type(image).__name__}; a Pillow image, tensor or array is needed"
             )
-        image = np.array(decode_image(image, plain_mode(image, name)))
+        return as_seen(pillow_samples(image, name, look), name, look)
     is_tensor = isinstance(image, Tensor)
     pixels = plain_tensor(image, name).cpu() if is_tensor else array_tensor(image, name)
     if pixels.ndim == 2:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from attar.data import tiny_imagenet
-from attar.data.decoding import Files
 from attar.data.indexed import Index, Listing, listing, load_index
+from attar.data.picture_files import Files
 from attar.data.reading import Reading
-from attar.data.splits import Parts
+from attar.data.splits import Parts, joined
+from attar.data.walking import Walk
 from attar.errors import BadRequest
-
-# what torchvision's ImageFolder takes
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
 def load_folder(argument: str, reading: Reading) -> Parts:
@@ -28,12 +25,13 @@ def index_folder(argument: str) -> Index:
     """List a folder of images.
 
     With subfolders ``train`` and ``test`` (or ``val``) these are the parts; otherwise a fixed
-    20 % of every class is held out as test. Names beginning with a dot are passed over. The
-    set is grayscale when every image is; alpha is dropped; EXIF rotation is not applied.
+    20 % of every class is held out as test. The set is grayscale when every image is. Every
+    folder is entered once, and hidden ones never; what is left out is told.
 
     Raises:
         BadRequest: no such folder; no class folders or fewer than two; a class without images;
-            test classes that training lacks.
+            test classes that training lacks; a folder that cannot be read, or that is reached
+            twice as a class; a picture that is no regular file; a class name that is not UTF-8.
     """
     root = Path(argument).expanduser().absolute()
     if not root.is_dir():
@@ -43,8 +41,16 @@ def index_folder(argument: str) -> Index:
             "images per class"
         )
     train_root, test_root, note = find_parts(root)
-    train = list_images(train_root)
-    test = None if test_root is None else list_images(test_root, train.class_names)
+    walk = Walk()
+    walk.enter(root, train_root, *([] if test_root is None else [test_root]))
+    train_folders = walk.folders(train_root)
+    # of both parts before any is gone through, so that no link leads from one to the other
+    test_folders = [] if test_root is None else walk.folders(test_root)
+    train = list_classes(train_root, train_folders, walk)
+    test = None
+    if test_root is not None:
+        test = list_classes(test_root, test_folders, walk, train.class_names)
+    note = joined(note, walk.note)
     return Index(train, test, str(root.resolve()), note, str(train_root))
 
 
@@ -75,14 +81,24 @@ def subfolders(root: Path) -> list[Path]:
     )
 
 
-def list_images(root: Path, class_names: tuple[str, ...] | None = None) -> Listing:
-    """List the image files below each class folder of ``root``.
+def list_images(root: Path) -> Listing:
+    """List the image files below each class folder of ``root``."""
+    walk = Walk()
+    walk.enter(root)
+    return list_classes(root, walk.folders(root), walk)
+
+
+def list_classes(
+    root: Path, folders: list[Path], walk: Walk, class_names: tuple[str, ...] | None = None
+) -> Listing:
+    """List the image files below each class folder of a part.
 
     Args:
-        root: the folder of one part.
+        root: the folder of the part.
+        folders: those of its classes.
+        walk: which has entered them.
         class_names: the classes of the training part, for the test part, which may lack some.
     """
-    folders = subfolders(root)
     names = tuple(folder.name for folder in folders) if class_names is None else class_names
     if not folders:
         raise BadRequest(f"{root} has no subfolders; one subfolder of images per class is needed")
@@ -98,24 +114,25 @@ def list_images(root: Path, class_names: tuple[str, ...] | None = None) -> Listi
                 f"{root} has the class {folder.name!r}, which the training part lacks "
                 f"(it has {', '.join(names)}); remove it or add training images"
             )
-        own = images_below(folder)
+        own = walk.pictures(folder)
         if not own and class_names is None:
             raise BadRequest(
-                f"class folder {folder} holds no images ({', '.join(SUFFIXES)}); "
-                "add some or remove it"
+                f"class folder {folder} holds no images{_so_far(walk)}; add some or remove it"
             )
         files += own
         labels += [names.index(folder.name)] * len(own)
     if not files:
-        raise BadRequest(f"{root} holds no images ({', '.join(SUFFIXES)})")
+        raise BadRequest(f"{root} holds no images{_so_far(walk)}")
     return listing(Files(tuple(files)), labels, names)
+
+
+def _so_far(walk: Walk) -> str:
+    """Return what was not taken, in brackets."""
+    return f" ({walk.note})" if walk.note else ""
 
 
 def images_below(folder: Path) -> list[Path]:
     """Return the image files below a folder, at any depth, in ImageFolder's order."""
-    return [
-        Path(where) / name
-        for where, _, names in sorted(os.walk(folder, followlinks=True))
-        for name in sorted(names)
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
+    walk = Walk()
+    walk.enter(folder)
+    return walk.pictures(folder)

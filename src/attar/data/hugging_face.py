@@ -30,7 +30,8 @@ def index_hf(argument: str, columns: Columns) -> tuple[Index, str]:
     several configurations (``owner/name/configuration``); or a local folder, either saved with
     ``save_to_disk`` or of files that the library reads. SPLIT is the training part; default
     ``train``. The test part is ``test``, else ``validation``; without either, or without
-    labels in them, a fixed 20 % of every class is held out. EXIF rotation is not applied.
+    labels in them, a fixed 20 % of every class is held out. Pictures are
+    turned as their EXIF orientation says.
 
     Raises:
         BadRequest: the extra is missing, the data set cannot be had, or it has no split, image

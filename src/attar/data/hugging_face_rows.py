@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from attar.data import multi_label
 from attar.data.indexed import Listing
+from attar.data.picture_files import open_regular
 from attar.data.reading import Columns
 from attar.data.table_labels import classes_of
 from attar.errors import BadRequest, unknown
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 # which of several columns of the right kind is taken
 IMAGE_COLUMNS = ("image", "img")
@@ -48,16 +47,14 @@ class Rows:
         """Return the pictures of some of the rows."""
         return replace(self, rows=self.rows[index])
 
-    def open(self, index: int) -> Image.Image:
-        """Return one picture, opened by Pillow."""
-        from PIL import Image
-
+    def stream(self, index: int) -> BinaryIO:
+        """Return the file of one picture, opened."""
         found = self.dataset[int(self.rows[index])][self.column]
         if found is None or (found["bytes"] is None and found["path"] is None):
             raise BadRequest(f"{self.name(index)} has no image; remove the row")
         if found["bytes"] is None:
-            return Image.open(found["path"])
-        return Image.open(io.BytesIO(found["bytes"]))
+            return open_regular(Path(found["path"]))
+        return io.BytesIO(found["bytes"])
 
     def name(self, index: int) -> str:
         """Return the row of one picture."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attar.data.cache import decoded
-from attar.data.decoding import Pictures
+from attar.data.picture_files import Pictures
 from attar.data.reading import Reading
 from attar.data.splits import Parts, hold_out, joined
 from attar.data.subsets import Subset, narrowed

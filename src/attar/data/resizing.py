@@ -1,4 +1,4 @@
-"""Bring images to one mode and size: centre crop to the shape, then antialiased bilinear."""
+"""Bring images to one size: centre crop to the shape, then antialiased bilinear."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from attar.errors import BadRequest
 
 if TYPE_CHECKING:
     from PIL import Image
-
-DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-GRAY_MODES = ("1", "L", "LA", "La")
 
 Resize = int | tuple[int, int] | None
 
@@ -35,26 +32,6 @@ def wanted_size(resize: object) -> tuple[int, int] | None:
         f"resize {resize!r} is no size; give one number of pixels for a square (32), or "
         "height and width (32, 48), each above zero"
     )
-
-
-def plain_mode(image: Image.Image, name: str) -> str:
-    """Return what an image is decoded to: ``L`` for grayscale, ``RGB`` otherwise.
-
-    Raises:
-        BadRequest: it has more than 8 bits a channel, which decoding would cut off.
-    """
-    if image.mode in DEEP_MODES:
-        raise BadRequest(
-            f"{name} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits first"
-        )
-    return "L" if image.mode in GRAY_MODES else "RGB"
-
-
-def decode_image(image: Image.Image, mode: str) -> Image.Image:
-    """Return a Pillow image in mode ``L`` or ``RGB``; transparency is dropped."""
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns
-    return image.convert(mode)
 
 
 def fit_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -17,6 +17,7 @@ from attar.data.subsets import Classes, wanted_subset
 from attar.data.tables import load_csv
 from attar.data.tiny_imagenet import load_named as load_tiny_imagenet
 from attar.data.values import Background, ValueRange, range_text, wanted_look
+from attar.data.walking import refuse_no_text
 from attar.errors import BadRequest, unknown
 
 
@@ -156,6 +157,7 @@ def load_source(
         torch.Size([30, 1, 8, 8])
     """
     check_zca(zca)
+    refuse_no_text(source, "the source")
     subset = wanted_subset(classes, per_class)
     folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
     look = wanted_look(value_range, background)

@@ -104,6 +104,7 @@ def assemble(parts: Parts, *, name: str, source: str, zca: str = "none") -> Spli
     check_images(
         parts.test_images, parts.test_labels, classes, f"{name} test", may_lack_classes=True
     )
+    check_different(parts.images, name)
     preprocessing = settle_preprocessing(parts, zca)
     train = LabelledImages(parts.images, parts.labels, parts.class_names, preprocessing, name)
     test = LabelledImages(
@@ -114,7 +115,30 @@ def assemble(parts: Parts, *, name: str, source: str, zca: str = "none") -> Spli
         f"{name} test",
         may_lack_classes=True,
     )
-    return Splits(train, test, parts.note, source)
+    return Splits(train, test, joined(parts.note, channels_note(parts.images)), source)
+
+
+def check_different(images: Tensor, name: str) -> None:
+    """Refuse a training part whose images are all the same.
+
+    Raises:
+        BadRequest: they are.
+    """
+    if all(bool((part == images[:1]).all()) for part in images.split(256)):
+        raise BadRequest(
+            f"{name}: all {len(images)} training images are the same, so there is nothing to "
+            "learn from them; where transparent pictures came to one colour, choose another "
+            "--background"
+        )
+
+
+def channels_note(images: Tensor) -> str:
+    """Return how many channels the images have where they are neither gray nor in colours."""
+    channels = images.shape[1]
+    if channels in (1, 3):
+        return ""
+    more = ", none of them taken for transparency" if channels in (2, 4) else ""
+    return f"images of {channels} channels{more}"
 
 
 def settle_preprocessing(parts: Parts, zca: str) -> Preprocessing:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attar.data.beside import Beside, Identity
 from attar.data.columns import Chosen, Table, choose
-from attar.data.decoding import Files
 from attar.data.indexed import Index, Listing, listing, load_index
+from attar.data.picture_files import Files
 from attar.data.reading import Columns, Reading
 from attar.data.splits import Parts, joined
 from attar.data.table_labels import classes_of, read_labels

@@ -13,8 +13,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from attar.data.decoding import Files
 from attar.data.indexed import Index, Listing, listing, load_index
+from attar.data.picture_files import Files
 from attar.data.reading import Reading
 from attar.data.splits import Parts
 from attar.errors import BadRequest

@@ -1,0 +1,86 @@
+"""Pictures that are listed and can be opened one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol, Self
+
+from torch import Tensor
+
+from attar.data.walking import printable, refuse_irregular
+from attar.errors import BadRequest
+
+
+class Pictures(Protocol):
+    """Pictures that can be opened one by one, from several threads."""
+
+    def __len__(self) -> int: ...
+
+    def at(self, index: Tensor) -> Self:
+        """Return the pictures at ``index``, in that order."""
+        ...
+
+    def stream(self, index: int) -> BinaryIO:
+        """Return the file of one picture, opened."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Return how messages call one picture."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures that are files."""
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def at(self, index: Tensor) -> Files:
+        """Return the files at ``index``."""
+        return Files(tuple(self.paths[i] for i in index.tolist()))
+
+    def stream(self, index: int) -> BinaryIO:
+        """Return one file, opened."""
+        return open_regular(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """Return the path of one file."""
+        return printable(self.paths[index])
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Return a regular file, opened.
+
+    Raises:
+        BadRequest: it is none, so that opening or reading it might never end.
+    """
+    if not path.is_file():
+        refuse_irregular(path)
+    return path.open("rb")
+
+
+def unreadable(name: str, error: Exception) -> BadRequest:
+    """Return the refusal of what is no picture that Pillow can read."""
+    # Pillow names the object that it was given
+    reason = re.sub(r" (<_io\.\w+ .*>|'.*')$", "", str(error))
+    return BadRequest(f"image {name} cannot be read ({reason}); replace or remove it")
+
+
+@contextmanager
+def unreadable_as(pictures: Pictures, index: int) -> Iterator[None]:
+    """Turn whatever reading one picture raises into its refusal."""
+    from PIL import Image
+
+    try:
+        yield
+    except BadRequest:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise unreadable(pictures.name(index), error) from error
