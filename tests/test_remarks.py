@@ -75,9 +75,11 @@ def test_rows_no_better_than_naming_the_largest_class_are_marked() -> None:
 
 
 def test_epochs_and_updates_stand_beside_each_other() -> None:
-    assert length(row("ours", 1001)) == "40 epochs, 1,001 updates"
-    assert length(row("ours", 1)) == "40 epochs, 1 update"
-    assert length(row("ours", None)) == ""
+    assert length(40, 1001) == "40 epochs, 1,001 updates"
+    assert length(1, 1) == "1 epoch, 1 update"
+    assert length(2.5, 20) == "2.5 epochs, 20 updates"
+    assert length(1000, 1001) == "1,000 epochs, 1,001 updates"
+    assert length(None, None) == ""
 
 
 @pytest.mark.parametrize("name", ["dsa-1000", "idc", "rtp", "frepo"])

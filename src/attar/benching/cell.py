@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attar.benching.making import FREE, LEARNED
 from attar.evaluation.intervals import half_width
+from attar.evaluation.remarks import no_better_than_naming
 from attar.published import Figure
 
 # a set that is condensed from the real images where others are slimmed, in the paper's letters
@@ -40,6 +41,11 @@ class Cell:
         gap: of a slimmed set, the mean of the set condensed anew at the same budget less its own,
             in percentage points; None where one of them was not measured, or their cards differ.
         published_gap: the same of what the papers printed.
+        epochs: for which each network was trained; the fewest where sets differ, None where
+            unknown.
+        updates: of each network; likewise.
+        tested: test images of each class; empty where unknown.
+        balanced: balanced accuracies in percent, as ``accuracies``; empty where unknown.
     """
 
     dataset: str
@@ -61,6 +67,10 @@ class Cell:
     published: tuple[Figure, ...] = ()
     gap: float | None = None
     published_gap: float | None = None
+    epochs: float | None = None
+    updates: int | None = None
+    tested: tuple[int, ...] = ()
+    balanced: tuple[float, ...] = ()
 
     @property
     def slimmed(self) -> bool:
@@ -81,6 +91,16 @@ class Cell:
     def std(self) -> float | None:
         """Population standard deviation over all networks of all sets, as in the papers."""
         return statistics.pstdev(self.accuracies) if self.accuracies else None
+
+    @property
+    def balanced_mean(self) -> float | None:
+        """Mean balanced accuracy in percent over all networks of all sets."""
+        return statistics.fmean(self.balanced) if self.balanced else None
+
+    @property
+    def no_better(self) -> str:
+        """Say that the mean is at or below that of naming the largest class; empty if above."""
+        return "" if self.mean is None else no_better_than_naming(self.mean, self.tested)
 
     @property
     def interval(self) -> float | None:

@@ -37,6 +37,7 @@ class Measuring:
         epochs: None for the card's.
         repeats: how many networks.
         whole: measure the whole training set in place of the set made from it.
+        updates: one number for every set in place of epochs; None for epochs.
     """
 
     making: Making
@@ -45,6 +46,7 @@ class Measuring:
     epochs: int | None
     repeats: int
     whole: bool = False
+    updates: int | None = None
 
     @property
     def key(self) -> str:
@@ -81,12 +83,15 @@ class Measuring:
             "epochs": self.epochs,
             "repeats": self.repeats,
             "seed": self.networks_seed,
+            # left out where it is not asked for, so that what was measured before still counts
+            **({} if self.updates is None else {"updates": self.updates}),
             **self.compute,
         }
 
     def as_dict(self) -> dict[str, Any]:
         """Return the work as plain values; `work_from` reads them."""
-        own = {k: getattr(self, k) for k in ("network", "card", "epochs", "repeats", "whole")}
+        names = ("network", "card", "epochs", "repeats", "whole", "updates")
+        own = {k: getattr(self, k) for k in names}
         return {"kind": "measuring", "making": self.making.as_dict(), **own}
 
 
@@ -199,7 +204,8 @@ def _making(
 def _measuring(suite: Suite, making: Making, network: str, whole: bool = False) -> Measuring:
     asked = suite.evaluation
     name = widened(network, suite.width) if suite.width is not None else network
-    return Measuring(making, name, asked.card, asked.epochs, suite.repeats, whole)
+    lengths = {"epochs": asked.epochs, "updates": asked.updates}
+    return Measuring(making, name, asked.card, repeats=suite.repeats, whole=whole, **lengths)
 
 
 def widened(network: str, width: int) -> str:

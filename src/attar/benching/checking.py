@@ -57,8 +57,9 @@ def check_names(suite: Suite) -> None:
             raise BadRequest(f"suite {suite.name}: {unknown('method', entry.method, METHODS)}")
         if "card" in entry.options:
             find_card(entry.options["card"])
-    if suite.evaluation.card is not None:
-        find_card(suite.evaluation.card, suite.evaluation.epochs)
+    asked = suite.evaluation
+    if asked.card is not None:
+        find_card(asked.card, asked.epochs, asked.updates)
     for name, entry in suite.datasets.items():
         if entry.source.partition(":")[0] not in SOURCES:
             refused = unknown("source", entry.source, SOURCES)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from attar.benching.options import checked_options, refusal
+from attar.benching.options import check_length, checked_options, refusal
 from attar.benching.slimming import row_options
 from attar.benching.values import Names, Strict, Whole, as_allowance, as_list
 from attar.budget import Budget
@@ -112,10 +112,20 @@ Allowance = Annotated[BudgetEntry, BeforeValidator(as_allowance)]
 
 
 class EvaluationEntry(Strict):
-    """How sets are evaluated: the card (every method's own if left out) and its epochs."""
+    """How sets are evaluated: the card (every method's own if left out), and for how long.
+
+    ``epochs`` are passes over a set, of which a larger one makes more updates; ``updates`` is one
+    number for all sets.
+    """
 
     card: str | None = None
     epochs: Whole | None = None
+    updates: Whole | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        check_length(self.epochs, self.updates)
+        return self
 
 
 class Filter(Strict):

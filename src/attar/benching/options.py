@@ -87,6 +87,12 @@ def refusal(text: str, *place: str | int) -> PydanticCustomError:
     return PydanticCustomError("refused", "{text}", {"text": text, "place": list(place)})
 
 
+def check_length(epochs: int | None, updates: int | None) -> None:
+    """Refuse two lengths of evaluation networks' training."""
+    if epochs is not None and updates is not None:
+        raise refusal("give epochs or updates, not both")
+
+
 def check_keys(given: Mapping[str, Any], allowed: Iterable[str], kind: str = "key") -> None:
     """Refuse a key that there is not, with the near names."""
     allowed = list(allowed)

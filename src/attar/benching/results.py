@@ -16,6 +16,7 @@ from attar.benching.folder import Folder, read_json
 from attar.benching.gaps import with_gaps
 from attar.benching.making import FREE, LEARNED, Slimming
 from attar.benching.suite import Suite
+from attar.evaluation.by_class import largest_share
 from attar.files import write_text
 from attar.published import Figure, published
 
@@ -132,7 +133,27 @@ def _cell(
         _joined(row["note"] for _, row in rows if row["note"]),
         failures,
         figures,
+        epochs=_least(result.get("epochs") for result in results),
+        updates=_least(result.get("updates") for result in results),
+        tested=_shared_counts(results),
+        balanced=_balanced(results),
     )
+
+
+def _least(found: Iterable[Any]) -> Any:
+    return min((one for one in found if one is not None), default=None)
+
+
+def _shared_counts(results: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """Return the test images of each class; nothing where results do not share them."""
+    found = {tuple(result.get("tested") or ()) for result in results}
+    return found.pop() if len(found) == 1 else ()
+
+
+def _balanced(results: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+    """Return the balanced accuracies; nothing where some were measured before there were any."""
+    found = [result.get("balanced") for result in results]
+    return () if None in found else tuple(v for one in found if one for v in one["values"])
 
 
 def _joined(texts: Iterable[str]) -> str:
@@ -194,6 +215,10 @@ COLUMNS: tuple[str, ...] = (
     "seconds_per_set",
     "seconds_per_network",
     "note",
+    "epochs",
+    "updates",
+    "balanced_mean",
+    "largest_class",
     "published_mean",
     "published_std",
     "published_source",
@@ -232,6 +257,10 @@ def as_record(cell: Cell, root: Path) -> dict[str, Any]:
         "seconds_per_set": cell.seconds,
         "seconds_per_network": cell.evaluation_seconds,
         "note": cell.note,
+        "epochs": cell.epochs,
+        "updates": cell.updates,
+        "balanced_mean": cell.balanced_mean,
+        "largest_class": largest_share(cell.tested) if cell.tested else None,
         "published_mean": figure.mean if figure else None,
         "published_std": figure.std if figure else None,
         "published_source": figure.source if figure else None,

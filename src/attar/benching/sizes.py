@@ -152,8 +152,10 @@ def _changed(suite: Suite, change: Size) -> Suite:
     for name in ("budgets", "networks", "seeds", "repeats", "width"):
         if getattr(change, name) is not None:
             new[name] = getattr(change, name)
-    if change.epochs is not None:
-        new["evaluation"] = EvaluationEntry(card=suite.evaluation.card, epochs=change.epochs)
+    if change.epochs is not None or change.updates is not None:
+        new["evaluation"] = EvaluationEntry(
+            card=suite.evaluation.card, epochs=change.epochs, updates=change.updates
+        )
     return suite.model_copy(update=new)
 
 
@@ -175,7 +177,16 @@ def _is_whole(suite: Suite) -> bool:
 
 def _bears(change: Size) -> bool:
     """Tell whether a size changes how a set or network is made."""
-    names = ("classes", "per_class", "resize", "width", "iterations", "minutes", "epochs")
+    names = (
+        "classes",
+        "per_class",
+        "resize",
+        "width",
+        "iterations",
+        "minutes",
+        "epochs",
+        "updates",
+    )
     changes = (change.options, change.shrinks, change.slimming, change.experts)
     return any(map(bool, changes)) or any(getattr(change, name) is not None for name in names)
 
@@ -194,6 +205,7 @@ def _told(suite: Suite, change: Size) -> list[str]:
         ("iterations", f"updates of every set: {change.iterations} in place of the method's own"),
         ("minutes", f"updates of every set: {change.minutes or 0:g} min"),
         ("epochs", f"epochs of evaluation networks: {change.epochs}"),
+        ("updates", f"updates of evaluation networks: {change.updates}"),
         ("seeds", _count(change.seeds, suite.seeds)),
         ("repeats", f"networks per set: {change.repeats} in place of {suite.repeats}"),
     ]

@@ -16,7 +16,7 @@ from attar.benching.entries import (
     Filter,
     MethodEntry,
 )
-from attar.benching.options import refusal
+from attar.benching.options import check_length, refusal
 from attar.benching.slimming import Minutes, Updates
 from attar.benching.values import (
     ExpertOptions,
@@ -49,6 +49,7 @@ class Size(Strict):
     slimming: Ways = None
     experts: ExpertOptions = None
     epochs: Whole | None = None
+    updates: Whole | None = None
     options: Options = Field(default_factory=dict)
     shrinks: str = ""
 
@@ -56,6 +57,7 @@ class Size(Strict):
     def _one_length(self) -> Self:
         if self.iterations is not None and self.minutes is not None:
             raise refusal("give iterations or minutes, not both")
+        check_length(self.epochs, self.updates)
         for name in ("iterations", "minutes"):
             if name in self.options:
                 raise refusal(f"write {name} beside options, not in it", "options", name)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from attar.benching.cell import Cell
 from attar.benching.gaps import gap_head, points, rows_with_gaps
 from attar.budget import format_bytes
+from attar.evaluation.by_class import unequal
+from attar.evaluation.remarks import Trained, length, less_trained, mark
 from attar.report.comparison import NO_BREAK
 
 DASH = "–"
@@ -63,6 +65,26 @@ class Table:
         own = (cell for cell in self.cells if (cell.row, cell.budget) == (row, budget))
         return next(own, None)
 
+    def remarks(self, cell: Cell) -> list[str]:
+        """Return what has to be said before a cell is set against others of its column."""
+        column = [one for one in self.cells if one.budget == cell.budget]
+        if not cell.budget:
+            return [cell.no_better] if cell.no_better else []
+        said = less_trained([Trained(one.row, one.updates) for one in column])
+        return [text for text in (said[column.index(cell)], cell.no_better) if text]
+
+    @property
+    def notes(self) -> list[str]:
+        """All remarks, each once."""
+        return list(dict.fromkeys(text for cell in self.cells for text in self.remarks(cell)))
+
+    def marks(self, cell: Cell | None) -> str:
+        """Return the signs of a cell's remarks."""
+        if cell is None:
+            return ""
+        notes = self.notes
+        return ",".join(mark(notes.index(text)) for text in self.remarks(cell))
+
     @property
     def has_published(self) -> bool:
         """Whether anything was printed for one of its cells."""
@@ -103,7 +125,13 @@ class Table:
                 " The published figures are of the full size; ours are not, so the two are not to "
                 "be compared."
             )
-        return text
+        if self._favours_largest:
+            text += " Balanced: the mean of the accuracies on each class."
+        return " ".join([text, *(f"{mark(n)} {said}." for n, said in enumerate(self.notes))])
+
+    @property
+    def _favours_largest(self) -> bool:
+        return any(unequal(cell.tested) for cell in self.cells)
 
 
 def tables(cells: Sequence[Cell], full: bool) -> list[Table]:
@@ -129,6 +157,8 @@ def figure(cell: Cell | None, usual: tuple[int, int] | None = None) -> str:
     if cell.interval is not None:
         text += f"{NO_BREAK}±{NO_BREAK}{cell.std:.2f} (±{cell.interval:.2f})"
     said = []
+    if cell.balanced_mean is not None and unequal(cell.tested):
+        said.append(f"balanced {cell.balanced_mean:.2f}")
     if (len(cell.accuracies), cell.sets) != usual:
         said.append(counted(len(cell.accuracies), cell.sets))
     if missing := cell.wanted - cell.sets:
@@ -157,7 +187,8 @@ def size(cell: Cell | None) -> str:
     count = f"{cell.images_per_class} image{many}, " if cell.images_per_class else ""
     differs = cell.bytes is not None and cell.bytes != cell.paper_bytes
     more = f" ({format_bytes(cell.bytes or 0)} in all)" if differs else ""
-    return f"{count}{format_bytes(cell.paper_bytes)}{more}"
+    trained = length(cell.epochs, cell.updates)
+    return f"{count}{format_bytes(cell.paper_bytes)}{more}" + (f"; {trained}" if trained else "")
 
 
 def sizes(cells: Sequence[Cell]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -167,7 +198,7 @@ def sizes(cells: Sequence[Cell]) -> list[tuple[str, list[str], list[list[str]]]]
         own = [cell for cell in cells if cell.dataset == dataset and cell.budget]
         first = Table(dataset, "", tuple({(c.row, c.budget): c for c in own}.values()), True)
         rows = [[row, *(size(first.cell(row, one)) for one in first.budgets)] for row in first.rows]
-        found.append((dataset, ["images per class and bytes", *first.budgets], rows))
+        found.append((dataset, ["images per class, bytes, training", *first.budgets], rows))
     return found
 
 
@@ -176,7 +207,7 @@ def row_of(table: Table, row: str) -> list[str]:
     texts = [row]
     for budget in table.budgets:
         cell = table.cell(row, budget)
-        texts.append(figure(cell, table.usual))
+        texts.append(figure(cell, table.usual) + table.marks(cell))
         if table.has_published:
             texts.append(printed(cell))
     if len(table.cards) > 1:

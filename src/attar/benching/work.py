@@ -160,6 +160,7 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
         repeats=measuring.repeats,
         card=measuring.card,
         epochs=measuring.epochs,
+        updates=measuring.updates,
         baselines=["whole"] if measuring.whole else False,
         seed=measuring.networks_seed,
         data_dir=order.data_dir,

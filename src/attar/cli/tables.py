@@ -20,7 +20,6 @@ _NETWORK = 20
 # and those of a set at least
 _LEAST = 18
 NO_BREAK = "\N{NO-BREAK SPACE}"
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 # classes whose accuracies are printed at most
 _CLASSES = 20
 # what a column takes beside its text
@@ -36,7 +35,7 @@ def print_rows(rows: Sequence[Row], class_names: Sequence[str] = ()) -> None:
             classes are so unequal that accuracy favours the largest.
     """
     from attar.evaluation.by_class import unequal
-    from attar.evaluation.remarks import remarks
+    from attar.evaluation.remarks import mark, remarks
 
     results = [result for row in rows for result in row.results]
     said = remarks(rows)
@@ -61,11 +60,11 @@ def print_rows(rows: Sequence[Row], class_names: Sequence[str] = ()) -> None:
     for head in heads[1:]:
         table.add_column(head, justify="right", no_wrap=True)
     for row, cells, own in zip(rows, columns, said, strict=True):
-        marks = ",".join(map(_mark, sorted(notes.index(text) for text in own)))
+        marks = ",".join(map(mark, sorted(notes.index(text) for text in own)))
         table.add_row(_set(row, max(_LEAST, room), marks), *(_lines([cell]) for cell in cells))
     out.print(table, highlight=False)
     for number, text in enumerate(notes):
-        out.print(f"{_mark(number)} {text}", highlight=False)
+        out.print(f"{mark(number)} {text}", highlight=False)
     if balanced and class_names:
         print_by_class(rows[0], class_names)
     for row in rows:
@@ -146,16 +145,11 @@ def _caption(rows: Sequence[Row], several: bool) -> str:
     return text
 
 
-def _mark(number: int) -> str:
-    """Return the sign of a remark, counted from 0: ¹, ², ³ and so on."""
-    return str(number + 1).translate(_RAISED)
-
-
 def _set(row: Row, width: int, marks: str) -> list[str]:
     """Return what a set is, its size and what is special about it, in short lines."""
     from attar.evaluation.remarks import length
 
-    trained = length(row)
+    trained = length(row.epochs, row.updates)
     sizes = ["all images" if row.kind == "whole" else f"{row.count} per class"]
     if row.paper_bytes is not None and row.paper_bytes != row.bytes:
         sizes.append(f"paper {row.paper_bytes} B")

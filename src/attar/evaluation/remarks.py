@@ -12,6 +12,7 @@ from attar.evaluation.rows import Row
 _PARTS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4, "a fifth": 1 / 5, "a tenth": 1 / 10}
 # by which a part may differ from the one that is named
 _ABOUT = 0.01
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,34 @@ def counted(updates: int) -> str:
     return f"{updates:,} update{'s' if updates != 1 else ''}"
 
 
-def length(row: Row) -> str:
+def length(epochs: float | None, updates: int | None) -> str:
     """Say for how many epochs and updates networks were trained on a set; empty if unknown."""
-    if row.updates is None or row.epochs is None:
+    if updates is None or epochs is None:
         return ""
-    epochs = f"{row.epochs:,.3g}" if row.epochs < 1_000 else f"{row.epochs:,.0f}"
-    return f"{epochs} epoch{'s' if epochs != '1' else ''}, {counted(row.updates)}"
+    passes = f"{epochs:,.3g}" if epochs < 1_000 else f"{epochs:,.0f}"
+    return f"{passes} epoch{'s' if passes != '1' else ''}, {counted(updates)}"
 
 
 def no_better(result: Result) -> str:
     """Say of an accuracy that it is at or below that of naming one class; empty if above."""
-    if result.beats_largest is not False:
+    return no_better_than_naming(result.mean, result.tested)
+
+
+def no_better_than_naming(accuracy: float, tested: Sequence[int]) -> str:
+    """Say the same of an accuracy in percent on so many test images of each class.
+
+    Empty where they are unknown.
+    """
+    if not tested or accuracy > largest_share(tested):
         return ""
-    equal = len({count for count in result.tested if count}) == 1
+    equal = len({count for count in tested if count}) == 1
     what = "one class for every image" if equal else "the largest class"
-    return f"no better than naming {what} ({largest_share(result.tested):.1f} %)"
+    return f"no better than naming {what} ({largest_share(tested):.1f} %)"
+
+
+def mark(number: int) -> str:
+    """Return the sign of a remark, counted from 0: ¹, ², ³ and so on."""
+    return str(number + 1).translate(_RAISED)
 
 
 def remarks(rows: Sequence[Row]) -> list[list[str]]:

@@ -57,7 +57,7 @@ class Row:
         accuracies = {network: accuracy(result) for network, result in results.items()}
         sizes = row.count, row.bytes, row.paper_bytes
         made = cls(row.name, *sizes, accuracies, row.note, row.kind, row.scores, results=results)
-        return replace(made, length=length(row))
+        return replace(made, length=length(row.epochs, row.updates))
 
     @classmethod
     def of_all(cls, rows: Sequence[evaluation.Row]) -> list[Row]:
