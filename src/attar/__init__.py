@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from attar.importing.importer import import_artefact
     from attar.listening import Listener
     from attar.loading import load
+    from attar.merging import merge
     from attar.request import Request
     from attar.slimming.slimming import slim
 
@@ -36,6 +37,7 @@ _HOMES = {
     "from_tensors": "attar.data",
     "import_artefact": "attar.importing.importer",
     "load": "attar.loading",
+    "merge": "attar.merging",
     "load_source": "attar.data",
     "slim": "attar.slimming.slimming",
     "train_experts": "attar.experts.making",
@@ -57,6 +59,7 @@ __all__ = [
     "import_artefact",
     "load",
     "load_source",
+    "merge",
     "slim",
     "train_experts",
 ]

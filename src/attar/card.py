@@ -11,6 +11,8 @@ from attar.synthetic import Layout
 
 FORMAT = "attar.artefact"
 FORMAT_VERSION = 2
+# the settings that say how long a run is; a resumed one may go on for longer
+LENGTH = ("iterations", "minutes")
 # where the provenance says that a set is a part of a larger one's file
 READ_FROM = "part_of"
 # where it says by what the iterate was selected, where that is not accuracy

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from attar import checkpoint, threads
+from attar import threads
 from attar.artefact import Artefact
+from attar.continuing import goes_on
 from attar.data import as_splits
 from attar.errors import BadRequest, unknown
 from attar.files import check_writable
@@ -94,7 +95,8 @@ def complete(plan: Plan, listener: Listener) -> Artefact:
     paths = Paths(request.output) if request.output is not None else None
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
-        checkpoint.compare_identity(done.card.settings, plan.settings, paths.output)
+        if goes_on(done.card.settings, plan.settings, paths):
+            return Session(plan, paths, listener).complete()
         if request.snapshots is not None and not paths.snapshots.exists():
             raise BadRequest(
                 f"--snapshots: the run of {paths.output} is complete and kept none; --overwrite "

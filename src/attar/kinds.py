@@ -31,7 +31,9 @@ def settle_kinds(request: object) -> None:
     for name in request.__dataclass_fields__:  # pyright: ignore[reportAttributeAccessIssue]
         value = getattr(request, name)
         check_kind(name, value, hints[name])
-        if isinstance(value, str | PathLike) and Path in _allowed(hints[name]):
+        allowed = _allowed(hints[name])
+        # a text that may be another thing than a path stays one
+        if isinstance(value, str | PathLike) and Path in allowed and str not in allowed:
             object.__setattr__(request, name, Path(value))
 
 

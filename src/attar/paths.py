@@ -22,6 +22,16 @@ class Paths:
         return self.output.with_suffix(".checkpoint.safetensors")
 
     @property
+    def end(self) -> Path:
+        """Where a complete run ended: a checkpoint from which a longer one goes on."""
+        return self.output.with_suffix(".end.safetensors")
+
+    @property
+    def begun(self) -> Path | None:
+        """What a run can go on from: the latest checkpoint, else the end of a complete run."""
+        return next((path for path in (self.checkpoint, self.end) if path.exists()), None)
+
+    @property
     def log(self) -> Path:
         """Losses and validations, one JSON object per line."""
         return self.output.with_suffix(".log.jsonl")
@@ -38,6 +48,6 @@ class Paths:
 
     def clear_leftovers(self) -> None:
         """Remove temporary files that a killed run left behind."""
-        for path in (self.output, self.checkpoint, self.log, self.last, self.snapshots):
+        for path in (self.output, self.checkpoint, self.end, self.log, self.last, self.snapshots):
             for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                 leftover.unlink(missing_ok=True)

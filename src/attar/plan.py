@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from attar.synthetic import (
     Layout,
     Synthetic,
 )
+from attar.tensors import feed
 
 # parts of an identity that only updates of the set depend on
 _OF_UPDATES = ("objective", "optimisers", "scheduled_steps", "average", "validations")
@@ -176,7 +178,7 @@ class Plan:
             "optimisers": {role: opt.describe() for role, opt in recipe.optimisers.items()},
             "scheduled_steps": self.steps if self._is_scheduled() else None,
             "average": self.request.average,
-            "init": _described(recipe.init, recipe.start),
+            "init": self._described_start(),
             "network": self.network.name,
             "images_per_class": self.layout.per_class,
             "held_out": 0 if self.held_out is None else len(self.held_out),
@@ -198,6 +200,13 @@ class Plan:
             # real images as they are: what would update them says nothing of them
             return {name: value for name, value in identity.items() if name not in _OF_UPDATES}
         return identity
+
+    def _described_start(self) -> str | dict[str, Any]:
+        if self.request.init_file is None or self.start is None:
+            return _described(self.recipe.init, self.recipe.start)
+        found = hashlib.sha256()
+        feed(found, *self.start.state_dict().values())
+        return {"name": self.request.init_file.name, "sha256": found.hexdigest()}
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from attar.recipes import METHODS, Recipe, Task
 from attar.request import Request
 from attar.rng import Key
 from attar.settling import refuse_updates, settle
+from attar.starting import started_from
 from attar.synthetic import Layout, planned_ledger
 
 # the smallest class must have this many images before some are held out unasked
@@ -86,6 +87,10 @@ def make_plan(
             "more, or leave it out"
         )
     experts = None if experts_later else _experts(recipe.objective, request, splits, network)
+    start = None
+    if request.init_file is not None:
+        first = recipe.first_labels(layout) if recipe.learned_labels else None
+        start = started_from(request.init_file, layout, recipe.parametrization, train, first)
     kept, held_out = hold_out(request, train)
     check_against_data(limit, layout, kept)
     compute = computing.choose(
@@ -107,6 +112,7 @@ def make_plan(
         network,
         compute,
         dict(reading or {}),
+        start=start,
         experts=experts,
     )
 

@@ -92,10 +92,10 @@ class Request:
     rank: Whole = None
     """Rank of the factors, for low-rank methods."""
     init: Annotated[
-        Literal["real", "noise", "herding", "forgetting", "kcenter"] | None,
-        option("{real,noise,herding,forgetting,kcenter}", kind=str),
+        Path | str | None, option("{real,noise,herding,forgetting,kcenter} or FILE", kind=str)
     ] = None
-    """Start from random real images, from noise, or from real images chosen in this way."""
+    """Start from random real images, from noise, from real images chosen in this way, or from the
+    images of an artefact (FILE.safetensors)."""
     iterations: Whole = None
     """Updates of the synthetic set."""
     minutes: Number = None
@@ -192,6 +192,12 @@ class Request:
         self.budget()
         self.settings()
 
+    @property
+    def init_file(self) -> Path | None:
+        """The artefact whose images the set starts from, where one is named."""
+        named = self.init is not None and str(self.init).endswith(".safetensors")
+        return Path(str(self.init)) if named else None
+
     def _check_types(self) -> None:
         """Refuse what the command line could not have said; take a path given as text."""
         if isinstance(self.set, str):
@@ -199,6 +205,8 @@ class Request:
         settle_kinds(self)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
+            if name == "init" and self.init_file is not None:
+                continue
             if value is not None and value not in allowed:
                 raise unknown(f"value of --{name.replace('_', '-')}", str(value), allowed)
         if not (self.network is None or isinstance(self.network, str) or callable(self.network)):

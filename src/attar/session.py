@@ -49,8 +49,8 @@ class Session:
         if self.snapshots is not None:
             self.snapshots.check(plan.recipe.iterations if not plan.request.minutes else None)
         self.log = Log(paths.log if paths else None, plan.request.tensorboard)
-        self._resumes = plan.request.resume and paths is not None and paths.checkpoint.exists()
-        self.run = plan.run(listener.reading, blank=self._resumes)
+        self._begun = paths.begun if paths is not None and plan.request.resume else None
+        self.run = plan.run(listener.reading, blank=self._begun is not None)
         self.progress = Progress(balanced=plan.selects_balanced)
         self._clock = self._saved_at = time.perf_counter()
         self._stop = threading.Event()
@@ -58,10 +58,12 @@ class Session:
 
     def complete(self) -> Artefact:
         """Carry the run to its end, from its checkpoint where there is one to resume."""
-        if self.paths and self._resumes:
-            path = self.paths.checkpoint
-            self.progress = checkpoint.restore(path, self.run, self.plan.identity)
+        if self._begun is not None:
+            self.progress = checkpoint.restore(self._begun, self.run, self.plan.identity)
             self._refuse_fewer_steps()
+            # of a longer run, fewer are due by now
+            due = math.floor(self._share() * self.plan.request.validations + 1e-9)
+            self.progress.validations_done = min(self.progress.validations_done, due)
         self.log.open(self.run.step)
         try:
             with stopping.listening(self._stop):
@@ -194,7 +196,7 @@ class Session:
             step,
             total,
             peak_memory(self.plan.compute.device),
-            2 * (1 + self._kept_in_all()) * self.plan.ledger.all + 3 * copies,
+            2 * (1 + self._kept_in_all()) * self.plan.ledger.all + 4 * copies,
         )
 
     def _checkpoint(self) -> None:
@@ -214,6 +216,7 @@ class Session:
                 last.save(self.paths.last)
             else:
                 self.paths.last.unlink(missing_ok=True)
+            checkpoint.save(self.paths.end, self.run, progress, self.plan.identity)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
         self.listener.finished(artefact)

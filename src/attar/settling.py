@@ -56,6 +56,8 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
     for name in ("init", "iterations", "network", "card"):
         if getattr(request, name) is not None:
             changes[name] = getattr(request, name)
+    if request.init is not None:
+        changes["init"] = str(request.init)
     if changes.get("init", recipe.init) != recipe.init:
         changes["selector"] = None
     if request.card is not None and request.card not in CARDS:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from attar.artefact import WHITENING, Artefact, whitening_tensors
-from attar.card import Card
+from attar.card import LENGTH, Card
 from attar.errors import ArtefactError, BadRequest
 from attar.loading import from_tensors
 from attar.stored import advising, is_of, open_stored
@@ -28,8 +28,6 @@ FORMAT = "attar.snapshots"
 FORMAT_VERSION = 2
 _ADVICE = "move it away, or start the run again with --overwrite"
 _STEP = re.compile("0|[1-9][0-9]{0,17}")
-# a resumed run may go on for longer; everything else that its iterates depend on is the same
-_LENGTH = ("iterations", "minutes")
 
 Wanted = int | tuple[int, ...]
 
@@ -192,7 +190,7 @@ def of_one_run(one: Card, other: Card) -> bool:
 
 
 def _identity(card: Card) -> Any:
-    settings = {name: v for name, v in card.settings.items() if name not in _LENGTH}
+    settings = {name: v for name, v in card.settings.items() if name not in LENGTH}
     layout = card.layout.classes, card.layout.sizes(), list(card.layout.shape)
     # as it would be read again, so that a card in memory equals its own file
     return json.loads(json.dumps([card.method, card.seed, card.storage, layout, settings]))

@@ -23,6 +23,7 @@ from attar.errors import AttarError, Interrupted
 from attar.evaluation.comparison import evaluate
 from attar.evaluation.record import digest
 from attar.listening import Estimate, Listener
+from attar.paths import Paths
 from attar.plan import Plan
 from attar.slimming import slimming
 from attar.text import printable
@@ -143,6 +144,8 @@ def _make(making: Making, folder: Folder, order: Order) -> None:
         else:
             request, reading = making.request(**files), making.reading
             carry_out(request, making.source, _Lines(), data_dir=order.data_dir, **reading)
+        # a suite never asks for more of the same run: another length is another set
+        Paths(folder.set_path(making)).end.unlink(missing_ok=True)
     finally:
         note = read_json(folder.note_path(making)) or {}
         note["seconds"] = note.get("seconds", 0.0) + time.perf_counter() - start

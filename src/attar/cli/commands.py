@@ -13,6 +13,7 @@ from attar.cli.evaluating import Evaluate
 from attar.cli.experts import Experts
 from attar.cli.importing import Import
 from attar.cli.listing import Cards, Methods, Networks, Sources
+from attar.cli.merging import Merge
 from attar.cli.pictures import Pictures
 from attar.cli.published import Published
 from attar.cli.reporting import Report
@@ -29,6 +30,7 @@ Command = (
     | Show
     | Export
     | Import
+    | Merge
     | Report
     | Methods
     | Sources

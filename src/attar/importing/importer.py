@@ -28,7 +28,7 @@ from attar.synthetic.tiles import check_factor
 
 # what a run of `attar condense` leaves beside its output, and what would be taken for the
 # course of the imported set, or would go on in its place
-_LOG, _UNFINISHED = ".log.jsonl", ".checkpoint.safetensors"
+_LOG, _UNFINISHED, _END = ".log.jsonl", ".checkpoint.safetensors", ".end.safetensors"
 
 
 def import_artefact(
@@ -113,7 +113,7 @@ def import_artefact(
     artefact = Artefact(card, synthetic, preprocessing)
     if target_file is not None:
         artefact.save(target_file)
-        for suffix in (_LOG, _UNFINISHED):
+        for suffix in (_LOG, _UNFINISHED, _END):
             target_file.with_suffix(suffix).unlink(missing_ok=True)
     return artefact
 

@@ -45,7 +45,7 @@ def keep(
     made.save(run.output)
     # what an earlier run left of another set
     paths = Paths(run.output)
-    for path in (paths.checkpoint, paths.last, paths.log):
+    for path in (paths.checkpoint, paths.end, paths.last, paths.log):
         path.unlink(missing_ok=True)
     return made
 
