@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,28 @@ def test_the_table_says_what_each_set_is_and_marks_the_best_in_words(tmp_path: P
     assert "2 condensed sets of pets , of 1728 B to 3456 B" in said
     assert "B two : 80.5 ± 0.5 % , against 50.0 % for random" in said
     assert "before-comparing" not in html
+
+
+def test_what_was_trained_for_less_or_is_no_better_than_one_class_is_marked(
+    tmp_path: Path,
+) -> None:
+    def measured(accuracy: float, updates: int) -> Result:
+        right = ((round(0.9 * accuracy), round(0.1 * accuracy)),)
+        counts = {"tested": (90, 10), "right": right, "epochs": 40, "updates": updates}
+        return replace(result(accuracy), **counts)
+
+    sets = []
+    for name, accuracy, updates in (("one", 76.0, 41), ("two", 95.0, 164)):
+        made = entry(name, accuracy)
+        (whole,) = (row for row in made.evaluations[0].rows if row.kind == "whole")
+        own = line("condensed", made.artefact.nbytes, measured(accuracy, updates))
+        sets.append(replace(made, evaluations=(Evaluation("dsa-1000", "pets", (own, whole)),)))
+    table = table_rows(section(page(tmp_path, *sets), "summary"))
+    assert "trained for 41 updates, a quarter of the 164 of B" in table[1]
+    assert "no better than naming the largest class (90.0 %)" in table[1]
+    assert "40 epochs, 164 updates" in table[2] and "no better" not in table[2]
+    assert all("balanced" in row for row in table[1:3])
+    assert "update" not in table[3]
 
 
 def test_a_set_without_accuracy_is_shown_with_the_command(tmp_path: Path) -> None:

@@ -36,11 +36,13 @@ class Baseline:
     Args:
         row: what they are.
         accuracies: by protocol.
+        results: everything measured, by protocol.
         beside: the artefacts, by their place.
     """
 
     row: Row
     accuracies: dict[Protocol, Accuracy] = field(default_factory=dict)
+    results: dict[Protocol, Result] = field(default_factory=dict)
     beside: list[int] = field(default_factory=list)
 
     @property
@@ -58,6 +60,15 @@ def letter(index: int) -> str:
 def own_accuracies(entry: Entry) -> dict[Protocol, Accuracy]:
     """Return the accuracies of an artefact itself."""
     return _accuracies(entry, [(one, one.own) for one in entry.evaluations])
+
+
+def own_results(entry: Entry) -> dict[Protocol, Result]:
+    """Return everything measured of an artefact itself."""
+    found: dict[Protocol, Result] = {}
+    for one in entry.evaluations:
+        if one.own is not None:
+            found |= results_by_protocol(entry, one, one.own)
+    return found
 
 
 def hard_accuracies(entry: Entry) -> dict[Protocol, Accuracy]:
@@ -123,6 +134,7 @@ def baselines_of(entries: Sequence[Entry]) -> list[Baseline]:
                     one = Baseline(row)
                     found.append(one)
                 one.accuracies.update(measured)
+                one.results.update(results_by_protocol(entry, evaluation, row))
                 if index not in one.beside:
                     one.beside.append(index)
     order = ("random", "coreset", "whole")

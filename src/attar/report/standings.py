@@ -6,19 +6,23 @@ from collections.abc import Sequence
 
 from attar.artefact import Artefact
 from attar.budget import format_bytes
-from attar.report.comparison import NO_BREAK, bar, missing, small
+from attar.evaluation import Result
+from attar.evaluation.remarks import Trained, length, less_trained, no_better
+from attar.report.comparison import NO_BREAK, balanced, bar, missing, small
 from attar.report.course import last_step, minutes
 from attar.report.entries import Entry
 from attar.report.facts import written
 from attar.report.markup import Markup, breakable, join, table, tag
 from attar.report.protocols import (
     Baseline,
+    Protocol,
     baselines_of,
     best_of,
     ceilings_of,
     hard_accuracies,
     letter,
     own_accuracies,
+    own_results,
     phrases,
     protocols_of,
 )
@@ -49,6 +53,7 @@ def standings(entries: Sequence[Entry]) -> Markup:
     best = {protocol: best_of(entries, protocol) for protocol in protocols}
     owns = [own_accuracies(entry) for entry in entries]
     others = baselines_of(entries)
+    notes = {protocol: _notes(entries, others, protocol) for protocol in protocols}
     measured = [acc for own in owns for acc in own.values()]
     measured += [acc for one in others for acc in one.accuracies.values()]
     counts = {count for _, _, count in measured}
@@ -62,7 +67,13 @@ def standings(entries: Sequence[Entry]) -> Markup:
             ceilings = ceilings_of(entry)
             marks = ["best" if best[protocol] == index else "" for protocol in protocols]
             cells = [
-                bar(own.get(protocol), shared is None, mark, ceilings.get(protocol))
+                bar(
+                    own.get(protocol),
+                    shared is None,
+                    mark,
+                    ceilings.get(protocol),
+                    notes[protocol][index],
+                )
                 for protocol, mark in zip(protocols, marks, strict=True)
             ]
         rows.append(
@@ -79,8 +90,11 @@ def standings(entries: Sequence[Entry]) -> Markup:
         if hard:
             bars = [bar(hard.get(protocol), shared is None) for protocol in protocols]
             rows.append([_with_hard_labels(index), *[missing("as above")] * 3, *bars, _same()])
-    for one in others:
-        accuracies = [bar(one.accuracies.get(protocol), shared is None) for protocol in protocols]
+    for index, one in enumerate(others, start=len(entries)):
+        accuracies = [
+            bar(one.accuracies.get(protocol), shared is None, more=notes[protocol][index])
+            for protocol in protocols
+        ]
         rows.append([*_baseline(one, len(entries)), *accuracies, missing("no updates")])
     heads = ["Trained on", "Images per class", "Papers’ count", "Everything stored"]
     heads += [words[protocol] for protocol in protocols] or ["Accuracy"]
@@ -93,6 +107,30 @@ def standings(entries: Sequence[Entry]) -> Markup:
         role="region",
         aria_label="Summary table",
     )
+
+
+def _notes(entries: Sequence[Entry], others: Sequence[Baseline], protocol: Protocol) -> list[str]:
+    """Return what is said below each accuracy of a column: artefacts first, then baselines."""
+    found = [own_results(entry).get(protocol) for entry in entries]
+    found += [one.results.get(protocol) for one in others]
+    names = [*map(letter, range(len(entries))), *(one.row.name for one in others)]
+    whole = [False] * len(entries) + [one.kind == "whole" for one in others]
+    trained = [
+        Trained(name, result.updates if result else None, is_whole)
+        for name, result, is_whole in zip(names, found, whole, strict=True)
+    ]
+    return [
+        "; ".join(filter(None, (balanced(result), less or _length(result), _below(result))))
+        for result, less in zip(found, less_trained(trained), strict=True)
+    ]
+
+
+def _length(result: Result | None) -> str:
+    return "" if result is None else length(result.epochs, result.updates)
+
+
+def _below(result: Result | None) -> str:
+    return "" if result is None else no_better(result)
 
 
 def _with_hard_labels(index: int) -> Markup:
