@@ -93,6 +93,7 @@ def test_rows_name_every_source() -> None:
     assert list(rows) == [
         *("digits", "mnist", "fashion_mnist", "svhn", "cifar10", "cifar100"),
         *("tiny_imagenet", "folder:DIR", "csv:FILE", "npz:FILE", "hf:NAME[:SPLIT]"),
+        "wds:SHARDS",
     ]
     assert all(rows.values())
     assert len(rows) == len(SOURCES)

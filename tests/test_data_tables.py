@@ -92,7 +92,7 @@ def test_columns_go_with_tables_alone() -> None:
     with pytest.raises(BadRequest, match=r"--label-column x: digits has no such column.* csv:"):
         load_source("digits", label_column="x")
     images = [[[0, 1], [1, 0]]] * 4
-    with pytest.raises(BadRequest, match=r"split_column='x': only a table has columns"):
+    with pytest.raises(BadRequest, match=r"split_column='x': these data have no such column"):
         attar.condense((images, [0, 1, 0, 1]), split_column="x")
 
 

@@ -14,7 +14,7 @@ from attar.slimming.request import SlimRequest
 
 # how a set is slimmed, in the paper's letters: by learning, or without
 LEARNED, FREE = "LBS", "LFS"
-_PATHS = ("folder", "csv", "npz")
+_PATHS = ("folder", "csv", "npz", "wds")
 
 
 def _options(options: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:

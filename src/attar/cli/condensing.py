@@ -26,8 +26,8 @@ class Condense:
     """Condense a labelled image set into one small file."""
 
     source: Source
-    """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE or hf:NAME; 'attar sources' lists
-    them."""
+    """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE, hf:NAME or wds:SHARDS; 'attar
+    sources' lists them."""
     reading: Annotated[Reading, tyro.conf.arg(name="")]
     request: Annotated[Request, tyro.conf.arg(name="")]
     report: File = None

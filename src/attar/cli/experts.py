@@ -26,8 +26,8 @@ class Experts:
     that follow them, such as mtt and esp."""
 
     source: Source
-    """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE or hf:NAME; 'attar sources' lists
-    them."""
+    """digits, cifar10, …, folder:DIR, csv:FILE, npz:FILE, hf:NAME or wds:SHARDS; 'attar
+    sources' lists them."""
     reading: Annotated[Reading, tyro.conf.arg(name="")]
     request: Annotated[ExpertsRequest, tyro.conf.arg(name="")]
     json: bool = False

@@ -19,7 +19,8 @@ class Columns:
     path_column: Name = None
     """Column of a csv: table that names the images, or of an hf: data set that holds them."""
     label_column: Annotated[str | None, option("NAME or NAMES")] = None
-    """Column of the classes; several with commas between are columns with a 1 for the class."""
+    """Column of the classes; several with commas between are columns with a 1 for the class. In
+    wds: shards the ending of the file of the class, or its name in .json."""
     split_column: Name = None
     """Column of a csv: table that says train, test or val."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from attar.data.walking import is_hidden, is_picture, printable, what_is
+from attar.data.walking import Walk, printable, what_is
 from attar.errors import BadRequest
 
 # what is the same for two names of one file: hard links and symbolic links among them
@@ -82,13 +82,11 @@ class Beside:
     def pictures(self) -> dict[str, list[Path]]:
         """The pictures below the folder, by name and by name without ending."""
         found: dict[str, list[Path]] = {}
-        for where, folders, names in os.walk(self.folder):
-            folders[:] = sorted(one for one in folders if not is_hidden(one))
-            for name in sorted(names):
-                if is_picture(name) and not is_hidden(name):
-                    stem = os.path.splitext(name)[0]  # noqa: PTH122 - of every file
-                    for known in (name, stem):
-                        found.setdefault(known, []).append(Path(where, name))
+        walk = Walk()
+        walk.enter(self.folder)
+        for path in walk.pictures(self.folder):
+            for known in (path.name, path.stem):
+                found.setdefault(known, []).append(path)
         return found
 
     @property

@@ -159,12 +159,7 @@ def read_labels(
     check_kind(feature, f"{where}, column {column}")
     texts = [None if one is None or one == "" else str(one) for one in values]
     labels = {text for text in texts if text is not None}
-    several = multi_label.first_joined(labels)
-    if several is not None:
-        raise multi_label.refused(
-            f"{where}, row {texts.index(several)}",
-            f"the label {several!r} joins several that other rows have",
-        )
+    multi_label.refuse_joined(texts, lambda index: f"{where}, row {index}")
     names = tuple(classes_of(labels, ())[0]) if class_names is None else class_names
     position: dict[str | None, int] = {name: index for index, name in enumerate(names)}
     # splits of challenges say with -1 that there is no label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 from attar.errors import BadRequest
 
@@ -36,6 +36,16 @@ def joins_others(label: str, labels: Collection[str]) -> bool:
     return False
 
 
-def first_joined(labels: Collection[str]) -> str | None:
-    """Return the first label, by name, that joins others; None where there is none."""
-    return next((label for label in sorted(labels) if joins_others(label, labels)), None)
+def refuse_joined(labels: Sequence[str | None], where: Callable[[int], str]) -> None:
+    """Refuse labels of which one joins others.
+
+    Args:
+        labels: of the images; None where there is none.
+        where: returns how messages call the image at an index.
+    """
+    distinct = {label for label in labels if label is not None}
+    several = next((label for label in sorted(distinct) if joins_others(label, distinct)), None)
+    if several is not None:
+        raise refused(
+            where(labels.index(several)), f"the label {several!r} joins several that others have"
+        )

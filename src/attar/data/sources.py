@@ -18,6 +18,7 @@ from attar.data.tables import load_csv
 from attar.data.tiny_imagenet import load_named as load_tiny_imagenet
 from attar.data.values import Background, ValueRange, range_text, wanted_look
 from attar.data.walking import refuse_no_text
+from attar.data.webdataset import load_webdataset
 from attar.errors import BadRequest, unknown
 
 
@@ -80,6 +81,12 @@ SOURCES: dict[str, Source] = {
         load_hf,
         "NAME[:SPLIT]",
         ("path", "label"),
+    ),
+    "wds": Source(
+        "samples in .tar shards of webdataset: a folder, or such as FILE-{000..009}.tar",
+        load_webdataset,
+        "SHARDS",
+        ("label",),
     ),
 }
 

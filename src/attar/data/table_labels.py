@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attar.data import multi_label
 from attar.data.columns import ZERO_OR_ONE, Table
@@ -24,12 +24,20 @@ def read_labels(table: Table, columns: Sequence[int]) -> list[str]:
     if "" in labels:
         line = lines[labels.index("")]
         raise BadRequest(f"{table.where}, line {line}: the column {table.names[column]} is empty")
-    several = multi_label.first_joined(set(labels))
-    if several is not None:
-        raise multi_label.refused(
-            f"{table.where}, line {lines[labels.index(several)]}",
-            f"the label {several!r} joins several that other rows have",
-        )
+    return plain_labels(labels, lambda index: f"{table.where}, line {lines[index]}")
+
+
+def plain_labels(labels: list[str], where: Callable[[int], str]) -> list[str]:
+    """Return labels as classes: of numbers, 07 and 7 are one.
+
+    Args:
+        labels: as written.
+        where: returns how messages call the place of one.
+
+    Raises:
+        BadRequest: a label joins several others.
+    """
+    multi_label.refuse_joined(labels, where)
     if all(map(is_number, labels)):
         return [str(int(label)) for label in labels]
     return labels
