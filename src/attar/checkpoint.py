@@ -37,12 +37,16 @@ class _Header(BaseModel):
     last_accuracy: float | None
     best_values: dict[str, float] = Field(default_factory=dict)
     balanced: bool = Field(default=False, strict=True)
+    opened: float = Field(default=0.0, ge=0)
+    validations: int | None = Field(default=None, ge=0, strict=True)
+    validation_epochs: int | None = Field(default=None, ge=1, strict=True)
 
 
 @dataclass
 class Progress:
     """What a session keeps beside the run itself; written to every checkpoint."""
 
+    # of all commands of the run so far, from their start
     seconds: float = 0.0
     validations_done: int = 0
     best_step: int = -1
@@ -52,6 +56,11 @@ class Progress:
     best_values: dict[str, float] = field(default_factory=dict)
     # whether iterates are judged by balanced accuracy; a run goes on as it began
     balanced: bool = False
+    # wall seconds that were gone when the updates began
+    opened: float = 0.0
+    # validations in all and the epochs of each, where the clock decided; else as asked for
+    validations: int | None = None
+    validation_epochs: int | None = None
 
 
 def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) -> None:
@@ -77,6 +86,9 @@ def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) 
         "last_accuracy": progress.last_accuracy,
         "best_values": progress.best_values,
         "balanced": progress.balanced,
+        "opened": progress.opened,
+        "validations": progress.validations,
+        "validation_epochs": progress.validation_epochs,
         "threads": run.problem.compute.record().get("threads"),
     }
     save_tensors(path, tensors | best, header)
@@ -171,6 +183,17 @@ def threads_of(path: Path) -> int | None:
         # whoever goes on from it says what is wrong with it
         return None
     return found if type(found) is int else None
+
+
+def compute_of(path: Path) -> Mapping[str, Any]:
+    """Return how the arithmetic of a checkpoint's run, or of an artefact, was done; or nothing."""
+    try:
+        header = read_header(path) if path.exists() else {}
+    except ArtefactError:
+        return {}
+    found = header.get("identity", header.get("settings"))
+    compute = found.get("compute") if isinstance(found, Mapping) else None
+    return compute if isinstance(compute, Mapping) else {}
 
 
 def compare_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from attar import threads
+from attar import checkpoint, compiling, threads
 from attar.artefact import Artefact
+from attar.compute import PRECISIONS
 from attar.continuing import goes_on
 from attar.data import as_splits
 from attar.errors import BadRequest, unknown
@@ -52,20 +56,37 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
     return carry_out(request, data, listener or Listener(), **reading)
 
 
-def carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -> Artefact:
-    """Do what `condense` does, from a request."""
+def carry_out(
+    request: Request,
+    data: Any,
+    listener: Listener,
+    began: float | None = None,
+    **reading: Any,
+) -> Artefact:
+    """Do what `condense` does, from a request.
+
+    Args:
+        request: the options.
+        data: as `condense` takes it.
+        listener: told how it goes.
+        began: when the command began, by ``time.perf_counter``; None for now.
+        **reading: how the data are read.
+    """
+    began = time.perf_counter() if began is None else began
     with threads.using(request.threads):
-        return _carry_out(request, data, listener, **reading)
+        return _carry_out(request, data, listener, began, **reading)
 
 
-def _carry_out(request: Request, data: Any, listener: Listener, **reading: Any) -> Artefact:
+def _carry_out(
+    request: Request, data: Any, listener: Listener, began: float, **reading: Any
+) -> Artefact:
     if request.method not in METHODS:
         raise unknown("method", request.method, METHODS)
     with writing(request):
         zca = whitening_kind(request, data if isinstance(data, str) else "data")
         # the test part is not needed, and the plan holds the training images: keep no other
         splits = as_splits(data, zca=zca, watch=listener.reading, **reading)
-        return complete(make_plan(request, splits, reading), listener)
+        return complete(make_plan(request, splits, reading), listener, began)
 
 
 @contextlib.contextmanager
@@ -84,26 +105,47 @@ def writing(request: Request) -> Iterator[None]:
         yield
 
 
-def complete(plan: Plan, listener: Listener) -> Artefact:
+def complete(plan: Plan, listener: Listener, began: float | None = None) -> Artefact:
     """Carry out a plan, or return what it has made already where it is to be resumed.
+
+    Args:
+        plan: every setting.
+        listener: told how it goes.
+        began: when the command began, by ``time.perf_counter``; None for now.
 
     Raises:
         BadRequest: what is there was made otherwise.
         RunFailed: the run diverged, was interrupted, or a file could not be written.
     """
     request = plan.request
+    began = time.perf_counter() if began is None else began
     paths = Paths(request.output) if request.output is not None else None
+    begun = paths and request.resume and (paths.begun or (paths.output.exists() and paths.output))
+    if begun:
+        plan = _as_begun(plan, begun)
+    elif request.minutes is not None:
+        plan = compiling.settled(plan, 60 * request.minutes - (time.perf_counter() - began))
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         if goes_on(done.card.settings, plan.settings, paths):
-            return Session(plan, paths, listener).complete()
+            return Session(plan, paths, listener, began).complete()
         if request.snapshots is not None and not paths.snapshots.exists():
             raise BadRequest(
                 f"--snapshots: the run of {paths.output} is complete and kept none; --overwrite "
                 "does it again"
             )
         return done
-    return Session(plan, paths, listener).complete()
+    return Session(plan, paths, listener, began).complete()
+
+
+def _as_begun(plan: Plan, path: Path) -> Plan:
+    """Return a plan that computes as an earlier part of its run did, where it is free to."""
+    kept, request, changes = checkpoint.compute_of(path), plan.request, dict[str, Any]()
+    if request.compile == "auto" and type(kept.get("compile")) is bool:
+        changes["compile"] = kept["compile"]
+    if request.precision == "auto" and kept.get("precision") in PRECISIONS:
+        changes["precision"] = kept["precision"]
+    return dataclasses.replace(plan, compute=dataclasses.replace(plan.compute, **changes))
 
 
 def _refuse_earlier_work(request: Request, paths: Paths) -> None:

@@ -191,9 +191,15 @@ class Run:
         """Do the arithmetic of a step and throw it away; for timing and for compiling."""
         key = self.key.fold("step", self.step)
         index = self.objective.select(self.problem, self.state, key)
-        with torch.no_grad():
-            images, labels = self.synthetic(index.to(self.problem.compute.device))
-        match = self.objective.match(images, labels, self.problem, self._seen_state(), key)
+        images, labels = self.synthetic(index.to(self.problem.compute.device))
+        match = self.objective.match(
+            images.detach(), labels.detach(), self.problem, self._seen_state(), key
+        )
+        ends = self._ends(images, labels, match)
+        learnt = [one for one in self.synthetic.parameters() if one.requires_grad]
+        if ends and learnt:
+            tensors, slopes = zip(*ends, strict=True)
+            torch.autograd.grad(tensors, learnt, slopes, allow_unused=True)
         self._advanced(match, key)
 
     @property
@@ -261,12 +267,14 @@ class Run:
             return self.state
         return {**self.state, "learned": {n: v.detach() for n, v in self.learned.items()}}
 
+    @staticmethod
+    def _ends(images: Tensor, labels: Tensor, match: Match) -> list[tuple[Tensor, Tensor]]:
+        """Return what was matched and is learnt, with its gradients."""
+        pairs = ((images, match.images), (labels, match.labels))
+        return [(one, slope) for one, slope in pairs if slope is not None and one.requires_grad]
+
     def _pull_back(self, images: Tensor, labels: Tensor, match: Match) -> None:
-        ends = [
-            (tensor, gradient)
-            for tensor, gradient in ((images, match.images), (labels, match.labels))
-            if gradient is not None and tensor.requires_grad
-        ]
+        ends = self._ends(images, labels, match)
         found = [*(gradient for _, gradient in ends), *match.learned.values()]
         if not all(bool(torch.isfinite(gradient).all()) for gradient in found):
             raise self._diverged(match.loss.item())

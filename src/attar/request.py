@@ -99,7 +99,8 @@ class Request:
     iterations: Whole = None
     """Updates of the synthetic set."""
     minutes: Number = None
-    """Stop after this many minutes of updates (validation not counted)."""
+    """Wall minutes of the whole command: reading, compiling, updating, validating (a tenth of them
+    at most) and writing."""
     nested: bool = False
     """Make a set whose first 1, 2, … images of every class are good sets, too."""
     lr: Number = None

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
-
-import torch
-from torch import Tensor
+from collections.abc import Iterator
 
 from attar import checkpoint, engine, stopping
 from attar.artefact import Artefact
 from attar.card import BALANCED, SELECTED_BY
 from attar.checkpoint import Progress
-from attar.compute import peak_memory
 from attar.engine import Run
 from attar.errors import BadRequest, Interrupted, RunFailed
-from attar.evaluation import Trainer
-from attar.evaluation import card as find_card
-from attar.evaluation.fitting import LEARNT_LR
+from attar.estimating import Estimator
 from attar.listening import Estimate, Listener
 from attar.log import Log
 from attar.outcome import artefact_of
+from attar.pacing import VALIDATING, Pace
 from attar.paths import Paths
 from attar.plan import Plan
 from attar.snapshots import Snapshots
-from attar.synthetic import Synthetic
-from attar.tensors import flatten
+from attar.validating import Validator, fitting, told
 
-# seconds; a step this long is measured once before the run starts
-_LONG_STEP = 5.0
+
+class _Left(BaseException):
+    """Raised by a signal in the midst of work that changes nothing and can be left at once."""
 
 
 class Session:
@@ -39,12 +36,16 @@ class Session:
         plan: every setting.
         paths: where files go; None writes none.
         listener: told how it goes.
+        began: when the command began, by ``time.perf_counter``; None for now.
     """
 
-    def __init__(self, plan: Plan, paths: Paths | None, listener: Listener) -> None:
+    def __init__(
+        self, plan: Plan, paths: Paths | None, listener: Listener, began: float | None = None
+    ) -> None:
         self.plan = plan
         self.paths = paths
         self.listener = listener
+        self.pace = Pace(plan.recipe.iterations, plan.request.minutes, began)
         self.snapshots = Snapshots(paths.snapshots, plan.request.kept_steps()) if paths else None
         if self.snapshots is not None:
             self.snapshots.check(plan.recipe.iterations if not plan.request.minutes else None)
@@ -54,24 +55,25 @@ class Session:
         self.progress = Progress(balanced=plan.selects_balanced)
         self._clock = self._saved_at = time.perf_counter()
         self._stop = threading.Event()
-        self._trainer: Trainer | None = None
+        self._may_leave = False
+        self._timed = plan.request.minutes is not None
+        held_out = plan.held_out is not None
+        self._validator = Validator(plan, timed=self._timed) if held_out else None
 
     def complete(self) -> Artefact:
         """Carry the run to its end, from its checkpoint where there is one to resume."""
         if self._begun is not None:
             self.progress = checkpoint.restore(self._begun, self.run, self.plan.identity)
+            self.pace.resume(self.progress.seconds, self.progress.opened)
+            self.pace.passed(self.run.step, 0.0)
             self._refuse_fewer_steps()
             # of a longer run, fewer are due by now
-            due = math.floor(self._share() * self.plan.request.validations + 1e-9)
+            due = math.floor(self._share() * self._validations() + 1e-9)
             self.progress.validations_done = min(self.progress.validations_done, due)
         self.log.open(self.run.step)
         try:
-            with stopping.listening(self._stop):
-                self._begin_snapshots()
-                self.listener.started(self.plan, self._estimate(), self.run.step)
-                self._validate_when_due()
-                engine.loop(self.run, self._until, self._after)
-            if self._stop.is_set() and self._share() < 1:
+            left = self._carried_on()
+            if self._stop.is_set() and (left or self._share() < 1):
                 self._checkpoint()
                 where = f"; continue with --resume -o {self.paths.output}" if self.paths else ""
                 raise Interrupted(f"interrupted at step {self.run.step}{where}.")
@@ -83,6 +85,40 @@ class Session:
             raise RunFailed(f"{error} The checkpoint {kept} is kept.") from error
         finally:
             self.log.close()
+
+    def _carried_on(self) -> bool:
+        """Do the updates; return whether a signal left something undone between two of them."""
+        try:
+            with stopping.listening(self._stop, self._asked_to_stop):
+                self.pace.passed(self.run.step, 0.0)
+                self._begin_snapshots()
+                self.listener.planned(self.plan, self.run.step)
+                self.listener.started(self.plan, self._estimate(), self.run.step)
+                self._clock = time.perf_counter()
+                self._validate_when_due()
+                engine.loop(self.run, self._until, self._after)
+        except _Left:
+            return True
+        return False
+
+    def _asked_to_stop(self) -> None:
+        if self._may_leave:
+            self.listener.stopping("")
+            raise _Left
+        self.listener.stopping("this step")
+
+    @contextlib.contextmanager
+    def _in_phase(self, name: str) -> Iterator[None]:
+        """Do what changes nothing of the run, and is left at once where it is asked to stop."""
+        self.listener.phase(name)
+        self._may_leave = True
+        try:
+            if self._stop.is_set():
+                raise _Left
+            yield
+        finally:
+            self._may_leave = False
+        self.listener.phase("condensing")
 
     def _refuse_fewer_steps(self) -> None:
         wanted, done = self.plan.recipe.iterations, self.run.step
@@ -97,31 +133,36 @@ class Session:
 
     def _share(self) -> float:
         """Return how much of the run is done, from 0 to 1."""
-        request, iterations = self.plan.request, self.plan.recipe.iterations
-        if request.minutes is not None:
-            return min(1.0, self.progress.seconds / (60 * request.minutes))
-        return 1.0 if iterations == 0 else min(1.0, self.run.step / iterations)
+        return self.pace.share(self.run.step)
 
     def _after(self, run: Run, loss: float) -> None:
         now = time.perf_counter()
-        self.progress.seconds += now - self._clock
-        self.log.step(run.step, loss, self.progress.seconds)
-        self.listener.stepped(run.step, loss, self._share(), self.progress.seconds)
+        self.pace.passed(run.step, now - self._clock)
+        self.log.step(run.step, loss, self.pace.seconds())
+        self.listener.stepped(run.step, loss, self._share(), self.pace.seconds())
         self._validate_when_due()
         self._keep_when_due()
         if self.paths and now - self._saved_at >= self.plan.request.checkpoint_seconds:
             self._checkpoint()
         self._clock = time.perf_counter()
 
+    def _validations(self) -> int:
+        """Return how often the run validates in all."""
+        if self._validator is None:
+            return 0
+        chosen = self.progress.validations
+        return self.plan.request.validations if chosen is None else chosen
+
     def _validate_when_due(self) -> None:
         """Measure the iterate on held-out images whenever another share of the run is done."""
-        wanted = self.plan.request.validations
-        if self.plan.held_out is None or self.progress.validations_done >= wanted:
+        wanted = self._validations()
+        if self.progress.validations_done >= wanted:
             return
         if self._share() * wanted < self.progress.validations_done + 1 - 1e-9:
             return
+        with self._in_phase("validating"):
+            accuracy = self._validation_accuracy()
         self.progress.validations_done = math.floor(self._share() * wanted + 1e-9)
-        accuracy = self._validation_accuracy()
         self.progress.last_accuracy = accuracy
         if accuracy > self.progress.best_accuracy:
             self.progress.best_accuracy = accuracy
@@ -132,6 +173,17 @@ class Session:
             self.progress.best_values = self.run.learned_values()
         self.log.validation(self.run.step, accuracy)
         self.listener.validated(self.run.step, accuracy)
+
+    def _validation_accuracy(self) -> float:
+        """Return the accuracy of the current iterate on held-out images.
+
+        Where these are many of one class and few of another, it is balanced accuracy.
+        """
+        assert self._validator is not None
+        begin = time.perf_counter()
+        hits = self._validator.hits(self.run, self.progress.validation_epochs)
+        self.pace.reserve = time.perf_counter() - begin
+        return hits.balanced if self.progress.balanced else hits.accuracy
 
     def _begin_snapshots(self) -> None:
         if self.snapshots is not None:
@@ -147,66 +199,57 @@ class Session:
             iterate = self._artefact()
             self.snapshots.add(iterate, self._share())
 
-    def _validation_accuracy(self) -> float:
-        """Train one network on the current set, in brief, and test it on held-out images.
-
-        Where these are many of one class and few of another, the figure is balanced accuracy.
-        """
-        assert self.plan.held_out is not None
-        if self._trainer is None:
-            self._trainer = Trainer(self.plan.network, self.plan.compute)
-        name = self.plan.recipe.card
-        full = find_card(name)
-        count = len(self.run.iterate)
-        brief = full.with_epochs(min(full.epochs_for(count), 200, max(25, 20_000 // count)))
-        learned = self.run.learned_values()
-        if full.learnt_lr and LEARNT_LR in learned:
-            brief = brief.with_lr(learned[LEARNT_LR])
-        images, labels = training_pair(self.run.iterate)
-        strategy = brief.strategy(self.plan.train.name, self.plan.network.name)
-        key = self.run.key.fold("validation", self.run.step)
-        (tensors,) = self._trainer.fit(images, labels, brief, strategy, [key])
-        hits = self._trainer.hits(tensors, self.plan.held_out)
-        return hits.balanced if self.progress.balanced else hits.accuracy
-
     def _estimate(self) -> Estimate:
-        self._clock = start = time.perf_counter()
+        """Measure a few steps and a little of a validation, and say what everything takes."""
+        estimator = Estimator(self.run, self.plan, self._kept_in_all())
         if self._share() >= 1:
-            return Estimate(0.0, 0.0, 0.0, peak_memory(self.plan.compute.device), 0)
-        self.run.probe()
-        first = time.perf_counter() - start
-        measured = []
-        for _ in range(2):
-            begin = time.perf_counter()
-            self.run.probe()
-            measured.append(time.perf_counter() - begin)
-            if measured[-1] > _LONG_STEP:
-                break
-        step = min(measured)
-        request = self.plan.request
-        if request.minutes is not None:
-            total = max(0.0, 60 * request.minutes - self.progress.seconds)
-        else:
-            total = step * (self.plan.recipe.iterations - self.run.step)
-        tensors, _ = flatten(self.run.state_dict())
-        copies = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        self._clock = time.perf_counter()
-        return Estimate(
-            first,
-            step,
-            total,
-            peak_memory(self.plan.compute.device),
-            2 * (1 + self._kept_in_all()) * self.plan.ledger.all + 4 * copies,
-        )
+            return estimator.nothing()
+        with self._in_phase("compiling" if self.plan.compute.compile else "measuring"):
+            estimator.measure_steps()
+        notes: tuple[str, ...] = ()
+        if self._validations() > self.progress.validations_done:
+            assert self._validator is not None
+            with self._in_phase("validating"):
+                estimator.validation = self._validator.cost(self.run)
+            notes = self._settle_validations(estimator)
+        if self.run.step == 0:
+            self.pace.open()
+            self.progress.opened = self.pace.opened
+        left = self._validations() - self.progress.validations_done
+        epochs = self.progress.validation_epochs
+        return estimator.whole(self.pace, left, epochs or self._usual_epochs(), notes)
+
+    def _usual_epochs(self) -> int:
+        return 0 if self._validator is None else self._validator.epochs(self.run)
+
+    def _settle_validations(self, estimator: Estimator) -> tuple[str, ...]:
+        """Where the clock ends the run, validate for a tenth of its time at most.
+
+        A run of a number of updates must repeat, and so validates as it is asked to.
+        """
+        cost, usual, limit = estimator.validation, self._usual_epochs(), self.pace.limit
+        if limit is None or cost is None:
+            return ()
+        if self.progress.validations is None:
+            asked = self.plan.request.validations
+            fits = fitting(asked, usual, cost, VALIDATING * limit)
+            self.progress.validations, self.progress.validation_epochs = fits.count, fits.epochs
+        count, epochs = self.progress.validations, self.progress.validation_epochs
+        one = cost.seconds(epochs or usual)
+        self.pace.reserve = one if count else 0.0
+        return told(count, epochs, self.plan.request.validations, cost.seconds(usual))
 
     def _checkpoint(self) -> None:
         if self.paths is not None and self.run.finite():
             self.log.flush()
+            self.progress.seconds = self.pace.seconds()
             checkpoint.save(self.paths.checkpoint, self.run, self.progress, self.plan.identity)
             self._saved_at = time.perf_counter()
 
     def _finish(self) -> Artefact:
+        self.listener.phase("writing")
         progress = self.progress
+        progress.seconds = self.pace.seconds()
         last = self._artefact()
         artefact = last
         if progress.best and progress.best_step != self.run.step:
@@ -235,11 +278,3 @@ class Session:
         if measured is not None and progress.balanced:
             values = {**values, SELECTED_BY: BALANCED}
         return artefact_of(self.plan, tensors, iterate, step, measured, values)
-
-
-@torch.no_grad()
-def training_pair(synthetic: Synthetic) -> tuple[Tensor, Tensor]:
-    """Return the images and labels that a network trains on."""
-    rows = torch.arange(len(synthetic), device=synthetic.class_of_row.device)
-    images, labels = synthetic(rows)
-    return images, synthetic.class_of_row if synthetic.labels is None else labels

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 # with threads, since what is busy is told from the time since it was imported
 from attar import stopping, threads  # noqa: F401
+from attar.cli.clock import CLOCK
 from attar.errors import AttarError
 from attar.text import printable
 
@@ -30,6 +31,7 @@ def _warn(message: Warning | str, *place: object) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
+    CLOCK.start()
     if list(arguments) == ["--version"]:
         from attar import __version__
 

@@ -53,10 +53,12 @@ class Bench:
 
 def _run(options: Bench) -> None:
     """Run `attar bench`; work that failed or is left makes the exit status 1."""
-    from attar.benching.session import Asked, bench
     from attar.cli import console
     from attar.cli.bench_progress import Lines
     from attar.errors import RunFailed
+
+    console.err.print(f"attar bench: reading {options.suite}", **console.PLAIN)
+    from attar.benching.session import Asked, bench
 
     if options.jobs == 0:
         threads.use()

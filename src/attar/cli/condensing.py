@@ -11,7 +11,8 @@ import tyro
 
 from attar import threads
 from attar.cli import reporting
-from attar.cli.console import err, print_json
+from attar.cli.clock import CLOCK
+from attar.cli.console import PLAIN, err, print_json
 from attar.cli.reading import Reading, Source, reading_options
 from attar.cli.showing import card_facts, print_card
 from attar.errors import BadRequest
@@ -51,7 +52,8 @@ def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choi
     from attar.checkpoint import threads_of
     from attar.paths import Paths
 
-    found = [threads_of(Paths(path).checkpoint) for path in outputs if request.resume]
+    begun = [Paths(path).begun for path in outputs if request.resume]
+    found = [threads_of(path) for path in begun if path is not None]
     return threads.use(request.threads, next((one for one in found if one is not None), None))
 
 
@@ -61,6 +63,7 @@ def condense(options: Condense) -> None:
         raise BadRequest("-o is missing: name the file to write, such as -o set.safetensors")
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
+    err.print(f"attar condense: reading {options.source}", **PLAIN)
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
 
@@ -70,6 +73,7 @@ def condense(options: Condense) -> None:
             options.request,
             options.source,
             bar,
+            CLOCK.began,
             **reading_options(options.reading),
         )
     finally:

@@ -71,6 +71,8 @@ class Grid(Table):
 
 out = Plain()
 err = Plain(stderr=True)
+# how a line of text is printed as it is
+PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 
 
 def _cell(given: RenderableType | Sequence[str] | None) -> RenderableType | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,10 @@ import tyro
 
 from attar import threads
 from attar.cli import evaluating, reporting
-from attar.cli.console import err
+from attar.cli.clock import CLOCK
+from attar.cli.console import PLAIN, err
 from attar.cli.tables import print_rows
+from attar.errors import AttarError
 from attar.request import Request, Whole
 
 IPC = 1
@@ -35,11 +38,29 @@ class Demo:
 
     def run(self) -> None:
         """Carry it out."""
-        run(self.output, self.seed, self.threads)
+        try:
+            run(self.output, self.seed, self.threads)
+        except AttarError as error:
+            raise type(error)(_without_other_options(str(error))) from error
+
+
+def _without_other_options(text: str) -> str:
+    """Return what went wrong, without advice to use options of other commands."""
+    own = {f"--{name}" for name in Demo.__dataclass_fields__}
+    parts = re.split(r"(?<=[.;]) ", text)
+    kept = [part for part in parts if own.issuperset(re.findall(r"--[a-z][a-z-]*", part))]
+    return " ".join(kept).rstrip(";.") + "; 'attar demo' starts again"
 
 
 def run(folder: Path, seed: int, count: int | None) -> None:
-    """Condense the digits, evaluate beside the baselines, and write artefact and report."""
+    """Condense the digits, evaluate beside the baselines, and write artefact and report.
+
+    Args:
+        folder: for both.
+        seed: everything random follows from it.
+        count: CPU threads; None for one on every core that is free.
+    """
+    err.print("attar demo: reading digits", **PLAIN)
     from attar.cli.progress import ProgressBar
     from attar.condensing import carry_out
     from attar.evaluation.comparison import evaluate
@@ -58,7 +79,7 @@ def run(folder: Path, seed: int, count: int | None) -> None:
     )
     bar = ProgressBar(err, threads.use(count))
     try:
-        artefact = carry_out(request, "digits", bar)
+        artefact = carry_out(request, "digits", bar, CLOCK.began)
     finally:
         bar.stop()
     err.print(

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from attar import threads
 from attar.cli import reporting
-from attar.cli.console import err, print_json, watcher
+from attar.cli.console import PLAIN, err, print_json, watcher
 from attar.cli.lists import split_networks
 from attar.cli.reading import Columns, reading_options
 from attar.cli.tables import print_rows
@@ -114,6 +114,7 @@ def evaluate(options: Evaluate) -> None:
     """Run `attar evaluate`."""
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
+    err.print(f"attar evaluate: reading {options.artefact}", **PLAIN)
     chosen = threads.use(options.threads)
     if chosen.why:
         err.print(f"compute: {chosen}", highlight=False, soft_wrap=True)

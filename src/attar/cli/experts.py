@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from attar import threads
-from attar.cli.console import err, out, print_json
+from attar.cli.console import PLAIN, err, out, print_json
 from attar.cli.reading import Reading, Source, reading_options
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
@@ -43,6 +43,7 @@ def train(options: Experts) -> None:
     request = options.request
     if request.output is None:
         raise BadRequest("-o is missing: name the folder for the experts, such as -o experts")
+    err.print(f"attar experts: reading {options.source}", **PLAIN)
     from attar.cli.experts_progress import ExpertBar
     from attar.experts.making import carry_out
 

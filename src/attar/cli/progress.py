@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from rich.console import Console
@@ -97,42 +98,55 @@ class ProgressBar(Listener):
         self._images = 0
         self._accuracy = ""
         self._said = 0.0
-        self._first: tuple[float, int] | None = None
+        self._first: tuple[float, int, float] | None = None
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Show how far reading is, where it takes long."""
         self._reading.show(what, done, total)
 
-    def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
-        """Print what will be done and what it takes, and start the bar."""
+    def planned(self, plan: Plan, step: int) -> None:
+        """Print what will be done, and start the bar."""
         for line in describe_plan(plan, self._threads):
             self._console.print(line, highlight=False, soft_wrap=True)
         if step:
             self._console.print(f"resumed at step {step}", highlight=False)
-        if estimate.total_seconds:
-            self._console.print(
-                f"estimate: {duration(estimate.total_seconds)} without validation "
-                f"({estimate.step_seconds:.3g} s a step after a first one of "
-                f"{estimate.first_seconds:.1f} s), memory {format_bytes(estimate.memory)}, "
-                f"disk {format_bytes(estimate.disk)}",
-                highlight=False,
-                soft_wrap=True,
-            )
         self._images = len(plan.layout)
         batch = getattr(plan.recipe.objective, "batch_real", 0)
         self._images += sum(min(batch, len(own)) for own in plan.train.indices_of_class)
-        self._task = self._bar.add_task("condensing", total=1.0, left="", facts="")
+        self._task = self._bar.add_task("measuring", total=1.0, left="", facts="")
         self._bar.start()
+
+    def phase(self, name: str) -> None:
+        """Name on the bar what goes on; where there is no bar, say what is long."""
+        if self._task is not None:
+            self._bar.update(self._task, description=name)
+        if name == "compiling" and not self._console.is_terminal:
+            self._console.print(name, highlight=False)
+
+    def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
+        """Print what it takes."""
+        if estimate.total_seconds:
+            self._console.print(describe_estimate(estimate), highlight=False, soft_wrap=True)
+        for note in estimate.notes:
+            self._console.print(f"note: {note}", highlight=False, soft_wrap=True)
+
+    def stopping(self, after: str) -> None:
+        """Say that the request to stop was heard."""
+        # printing in the midst of printing is refused by Python's files
+        with contextlib.suppress(RuntimeError):
+            what = f"stopping after {after}; again to stop at once" if after else "stopping"
+            self._console.print(what, highlight=False)
 
     def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
         """Move the bar."""
         if self._task is None:
             return
         if self._first is None:
-            self._first = (seconds, step)
-        since = seconds - self._first[0]
-        speed = (step - self._first[1]) * self._images / since if since > 0 else 0.0
-        left = f"{duration(seconds / share - seconds)} left" if 0 < share < 1 else ""
+            self._first = (seconds, step, share)
+        begin, first, before = self._first
+        since, gone = seconds - begin, share - before
+        speed = (step - first) * self._images / since if since > 0 else 0.0
+        left = f"{duration(since / gone * (1 - share))} left" if gone > 0 and share < 1 else ""
         facts = f"step {step}  loss {loss:.4g}  {speed:.0f} images/s{self._accuracy}"
         self._bar.update(self._task, completed=share, left=left, facts=facts)
         if not self._console.is_terminal and seconds - self._said >= _LINE_SECONDS:
@@ -152,6 +166,18 @@ class ProgressBar(Listener):
         self._reading.stop()
         if self._task is not None:
             self._bar.stop()
+
+
+def describe_estimate(estimate: Estimate) -> str:
+    """Return what a run takes in one line for people."""
+    parts = [f"{estimate.step_seconds:.3g} s a step after a first one of "]
+    parts[0] += f"{estimate.first_seconds:.1f} s"
+    if estimate.validating_seconds:
+        parts.append(f"validating {duration(estimate.validating_seconds)}")
+    return (
+        f"estimate: {duration(estimate.total_seconds)} in all ({', '.join(parts)}), "
+        f"memory {format_bytes(estimate.memory)}, disk {format_bytes(estimate.disk)}"
+    )
 
 
 def _data_of(plan: Plan) -> str:

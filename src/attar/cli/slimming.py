@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from attar.budget import format_bytes
+from attar.cli.clock import CLOCK
 from attar.cli.condensing import threads_for
-from attar.cli.console import Grid, err, out, print_json
+from attar.cli.console import PLAIN, Grid, err, out, print_json
 from attar.errors import BadRequest
 from attar.slimming.request import SlimRequest
 
@@ -39,6 +40,7 @@ def slim(options: Slim) -> None:
     if request.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o smaller.safetensors")
     sizes = request.sizes()
+    err.print(f"attar slim: reading {options.artefact}", **PLAIN)
     from attar.cli.progress import ProgressBar
     from attar.listening import Listener
     from attar.slimming.slimming import carry_out
@@ -58,7 +60,7 @@ def slim(options: Slim) -> None:
             bars[-1].stop()
 
     try:
-        made = carry_out(options.artefact, request, listener, done)
+        made = carry_out(options.artefact, request, listener, done, CLOCK.began)
     finally:
         for bar in bars:
             bar.stop()

@@ -77,7 +77,7 @@ class SlimRequest:
     iterations: Whole = None
     """Updates of the smaller set."""
     minutes: Number = None
-    """Stop after this many minutes of updates of each size."""
+    """Wall minutes of each size: compiling, updating and writing."""
     lr: Number = None
     """Learning rate of images or components. This, --optimiser and --schedule hold for learnt
     labels, too, where the method updates both in the same way."""

@@ -83,6 +83,7 @@ def carry_out(
     request: SlimRequest,
     listener: Callable[[int], Listener],
     done: Callable[[Slimmed], None] = lambda one: None,
+    began: float | None = None,
 ) -> list[Slimmed]:
     """Do what `slim` does, from a request.
 
@@ -91,6 +92,8 @@ def carry_out(
         request: the options.
         listener: what listens to the run of a size.
         done: told of every set when it is there.
+        began: when the command began, by ``time.perf_counter``; None for now. It counts for the
+            first size.
     """
     if request.method not in slimmable_methods():
         if getattr(METHODS.get(request.method), "coreset", False):
@@ -114,7 +117,10 @@ def carry_out(
         stack.enter_context(threads.using(request.threads))
         for size in request.sizes():
             begin = time.perf_counter()
-            artefact = _smaller(artefact, name, request, size, lambda size=size: listener(size))
+            artefact = _smaller(
+                artefact, name, request, size, lambda size=size: listener(size), began or begin
+            )
+            began = None
             made.append(Slimmed(size, artefact, time.perf_counter() - begin))
             done(made[-1])
             output = request.output_of(size)
@@ -136,6 +142,7 @@ def _smaller(
     request: SlimRequest,
     size: int,
     listener: Callable[[], Listener],
+    began: float,
 ) -> Artefact:
     """Return the next smaller set of an artefact called ``name``."""
     run = request.run_of(size, artefact.card.storage)
@@ -144,7 +151,7 @@ def _smaller(
         return keep(artefact, run, request, command, told)
     plan = plan_for(artefact, run, request)
     plan = dataclasses.replace(plan, made_by=command, provenance={"slimmed": told})
-    return complete(plan, listener())
+    return complete(plan, listener(), began)
 
 
 def _told(artefact: Artefact, name: str, request: SlimRequest) -> dict[str, Any]:
