@@ -67,6 +67,14 @@ def test_a_slice_keeps_name_constants_and_colour(tmp_path: Path) -> None:
     assert splits.train.preprocessing.mean == (0.485, 0.456, 0.406)
 
 
+def test_its_constants_are_for_no_other_range(tmp_path: Path) -> None:
+    write_tiny(tmp_path)
+    with pytest.raises(BadRequest, match="--range 0:4095: what the values of tiny_imagenet mean"):
+        load_source("tiny_imagenet", data_dir=tmp_path, value_range="0:4095")
+    with pytest.raises(BadRequest, match="--range 0:4095: what the values of Tiny-ImageNet mean"):
+        load_source(f"folder:{tmp_path / 'tiny-imagenet-200'}", value_range="0:4095")
+
+
 def test_without_words_the_ids_are_the_names(tmp_path: Path) -> None:
     (write_tiny(tmp_path) / "words.txt").unlink()
     splits = load_source("tiny_imagenet", data_dir=tmp_path)

@@ -13,6 +13,8 @@ from attar.data import as_splits, as_texts, bearing, from_dataset, from_tensors,
 from attar.data.arrays import as_images
 from attar.data.values import wanted_background, wanted_range
 from attar.errors import BadRequest
+from attar.exporting import export_npz, export_png
+from attar.report import write_report
 
 LABELS = np.arange(20) % 2
 DEEP = np.random.default_rng(0).integers(0, 4096, (20, 13, 6, 6))
@@ -146,3 +148,17 @@ def test_an_artefact_reads_its_data_in_the_same_way_again(tmp_path: Path) -> Non
     assert "--value-range 0:4095" in artefact.card.provenance["command"]
     rows = attar.evaluate(out, epochs=1, repeats=1, networks="mlp")
     assert len(rows) == 1
+
+
+def test_images_of_many_channels_are_condensed_shown_and_exported(tmp_path: Path) -> None:
+    data = from_tensors(DEEP, LABELS, value_range=(0, 4095))
+    options = {"ipc": 1, "iterations": 2, "network": "mlp", "validation": 0, "compile": "off"}
+    artefact = attar.condense(data, method="dm", **options)
+    assert artefact.card.shape == (13, 6, 6)
+    with pytest.raises(BadRequest, match=r"13 channels, and a PNG holds 1 or 3; use --npz"):
+        export_png(artefact, tmp_path / "png")
+    export_npz(artefact, tmp_path / "a.npz")
+    assert np.load(tmp_path / "a.npz")["images"].shape == (2, 6, 6, 13)
+    # the first three of more, and said so
+    write_report(tmp_path / "a.html", artefact, rows=[], log=[])
+    assert "13 channels" in (tmp_path / "a.html").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, features
+from PIL import Image
 
 from attar.data import Splits, load_source
 from attar.data.decoding import decode_parts
@@ -81,22 +81,18 @@ def test_hidden_pictures_are_never_taken(zoo: Path) -> None:
 @pytest.mark.parametrize(
     "ending",
     [
-        *("jfif", "jpe", "JPG", "gif", "dib", "tga", "pcx", "pnm", "sgi", "ico", "qoi"),
-        pytest.param(
-            "avif", marks=pytest.mark.skipif(not features.check("avif"), reason="no AVIF")
-        ),
-        pytest.param(
-            "jp2", marks=pytest.mark.skipif(not features.check("jpg_2000"), reason="no JPEG 2000")
-        ),
+        *("jfif", "jpe", "JPG", "gif", "dib", "tga", "pcx", "pnm", "sgi", "ico", "qoi", "avif"),
+        *("jp2", "webp"),
     ],
 )
 def test_all_endings_of_what_can_be_read_are_taken(zoo: Path, ending: str) -> None:
     image = Image.effect_noise((6, 4), 80).convert("RGB")
-    formats = {"jfif": "JPEG", "jpe": "JPEG", "JPG": "JPEG", "pnm": "PPM", "ico": "ICO"}
-    if ending == "qoi" and "QOI" not in Image.SAVE:
-        pytest.skip("this Pillow writes no QOI")
+    kind = Image.registered_extensions().get(f".{ending.lower()}")
+    # Pillow 11.0 writes no QOI and knows no AVIF, and others are built without JPEG 2000
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {ending}")
     sizes = {"sizes": [(6, 4)]} if ending == "ico" else {}
-    image.save(zoo / f"ant/new.{ending}", format=formats.get(ending), **sizes)
+    image.save(zoo / f"ant/new.{ending}", format=kind, **sizes)
     assert count(read(zoo)) == 13
 
 
@@ -245,7 +241,7 @@ def test_names_of_files_need_not_be_utf_8(zoo: Path, odd: bytes) -> None:
     Path(os.fsdecode(odd)).write_bytes(b"no picture")
     with pytest.raises(BadRequest) as caught:
         read(zoo)
-    assert r"caf\xe9.png cannot be read" in str(caught.value)
+    assert r"caf\udce9.png cannot be read" in str(caught.value)
     str(caught.value).encode()
 
 
@@ -253,7 +249,7 @@ def test_names_of_classes_must_be_utf_8(zoo: Path, odd: bytes) -> None:
     (zoo / "bee").rename(os.fsdecode(os.fsencode(zoo) + b"/b\xe9e"))
     with pytest.raises(BadRequest) as caught:
         read(zoo)
-    assert r"'b\\xe9e' is not in UTF-8" in str(caught.value)
+    assert r"b\udce9e' is not in UTF-8" in str(caught.value)
     str(caught.value).encode()
     with pytest.raises(BadRequest, match=r"the source .* is not in UTF-8"):
         load_source(f"folder:{os.fsdecode(os.fsencode(zoo) + b'/b' + bytes([0xE9]) + b'e')}")

@@ -26,11 +26,18 @@ def export_png(artefact: Artefact, folder: Path) -> int:
         The number of images.
 
     Raises:
-        BadRequest: the folder exists and is not empty, or is a file.
+        BadRequest: the folder exists and is not empty, or is a file; images of other than 1 or 3
+            channels.
         RunFailed: a picture could not be written; those before it are removed again.
     """
     from PIL import Image
 
+    channels = artefact.card.shape[0]
+    if channels not in (1, 3):
+        raise BadRequest(
+            f"--png {folder}: the images have {channels} channels, and a PNG holds 1 or 3; use "
+            "--npz, or 'attar pictures', which shows the first three"
+        )
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadRequest(f"--png {folder}: already there and not empty; name a new folder")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from attar.data.walking import Walk, printable, what_is
+from attar.data.walking import Walk, what_is
 from attar.errors import BadRequest
 
 # what is the same for two names of one file: hard links and symbolic links among them
@@ -53,7 +53,7 @@ class Beside:
         if found is not None:
             return path, found
         if path.exists() and not path.is_dir():
-            raise BadRequest(f"{where}: {printable(path)} is {what_is(path)}, not a picture file")
+            raise BadRequest(f"{where}: {path} is {what_is(path)}, not a picture file")
         fitting = [] if not name or path.is_dir() else self.fitting(name)
         if len(fitting) > 1:
             raise BadRequest(

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol, Self
 
 from torch import Tensor
 
-from attar.data.walking import printable, refuse_irregular
+from attar.data.walking import refuse_irregular
 from attar.errors import BadRequest
 
 
@@ -52,7 +52,7 @@ class Files:
 
     def name(self, index: int) -> str:
         """Return the path of one file."""
-        return printable(self.paths[index])
+        return str(self.paths[index])
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -17,6 +17,7 @@ from attar.data.indexed import Index, Listing, listing, load_index
 from attar.data.picture_files import Files
 from attar.data.reading import Reading
 from attar.data.splits import Parts
+from attar.data.values import range_text
 from attar.errors import BadRequest
 
 NAME = "tiny_imagenet"
@@ -55,7 +56,16 @@ def is_distributed(root: Path) -> bool:
 
 
 def load(root: Path, reading: Reading) -> Parts:
-    """Read the set from its folder; some of its images are grayscale, the set is colour."""
+    """Read the set from its folder; some of its images are grayscale, the set is colour.
+
+    Raises:
+        BadRequest: it is not whole, or a range is given, which its constants are not for.
+    """
+    if reading.look.value_range is not None:
+        raise BadRequest(
+            f"--range {range_text(reading.look.value_range)}: what the values of Tiny-ImageNet "
+            "mean is known; leave it out"
+        )
     parts = load_index(index(root.absolute()), reading)
     return replace(parts, name=NAME, mean=MEAN, std=STD)
 

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from attar.errors import BadRequest
+from attar.text import printable
 
 # what Pillow knows the endings of beside pictures: documents, vectors, films, measurements
 _NO_PICTURES = (
@@ -66,14 +67,7 @@ def refuse_irregular(path: Path) -> None:
     """
     what = what_is(path)
     if what:
-        raise BadRequest(
-            f"{printable(path)} is {what}; a picture file is needed: remove or replace it"
-        )
-
-
-def printable(text: object) -> str:
-    """Return a name with what is not UTF-8 in it as ``\\\\xe9``, so that it can be printed."""
-    return os.fsencode(str(text)).decode("utf-8", "backslashreplace")
+        raise BadRequest(f"{path} is {what}; a picture file is needed: remove or replace it")
 
 
 def refuse_no_text(name: str, what: str) -> None:
@@ -86,8 +80,7 @@ def refuse_no_text(name: str, what: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise BadRequest(
-            f"{what} {printable(name)!r} is not in UTF-8, so it cannot be written into an "
-            "artefact; rename it"
+            f"{what} {name!r} is not in UTF-8, so it cannot be written into an artefact; rename it"
         ) from None
 
 
@@ -116,7 +109,7 @@ class Walk:
                 self._left[_ending(entry.name) + beside] += 1
                 continue
             path = root / entry.name
-            refuse_no_text(entry.name, f"the folder in {printable(root)} with the name")
+            refuse_no_text(entry.name, f"the folder in {root} with the name")
             before = self._enter(path)
             if before is not None:
                 raise BadRequest(
@@ -162,16 +155,15 @@ class Walk:
     @property
     def note(self) -> str:
         """One line about everything that was not taken; empty where all was."""
-        said = [f"{count:,} {ending}" for ending, count in self._left.most_common()]
+        left = [f"{count:,} {ending}" for ending, count in self._left.most_common()]
         hidden = Counter(self._hidden)
-        said += [f"{count:,} hidden {printable(name)}" for name, count in hidden.most_common()]
-        left = f"left out: {', '.join(said)}" if said else ""
-        if not self._again:
-            return left
-        path, before = self._again[0]
-        more = f", and {len(self._again) - 1:,} more" if len(self._again) > 1 else ""
-        again = f"entered once: {printable(path)} is the same folder as {printable(before)}{more}"
-        return "; ".join(filter(None, (left, again)))
+        left += [f"{count:,} hidden {name}" for name, count in hidden.most_common()]
+        said = [f"left out: {', '.join(left)}"] if left else []
+        if self._again:
+            path, before = self._again[0]
+            more = f", and {len(self._again) - 1:,} more" if len(self._again) > 1 else ""
+            said.append(f"entered once: {path} is the same folder as {before}{more}")
+        return printable("; ".join(said))
 
     def _enter(self, folder: Path) -> Path | None:
         """Note a folder, and return the path under which it was entered before, if any."""
@@ -210,12 +202,11 @@ class Walk:
 
 def _unreadable(folder: Path, error: OSError) -> BadRequest:
     return BadRequest(
-        f"folder {printable(folder)} cannot be read ({error.strerror}); make it readable, or "
-        "remove it"
+        f"folder {folder} cannot be read ({error.strerror}); make it readable, or remove it"
     )
 
 
 def _ending(name: str) -> str:
     """Return how a kind of file is called in the list of what was left out."""
     ending = os.path.splitext(name)[1]  # noqa: PTH122
-    return printable(ending.lower()) if ending else "without ending"
+    return ending.lower() if ending else "without ending"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
+from attar.data.arrays import to_type
 from attar.data.decoding import decode_parts
 from attar.data.folders import list_images
 from attar.errors import BadRequest
@@ -25,7 +28,7 @@ def read_folder(contents: Sequence[Content], asked: Asked) -> Found:
     listed = list_images(content.path)
     (images,) = decode_parts([listed.pictures], asked.resize)
     return Found(
-        images.float() / 255,
+        to_type(images, torch.float32),
         listed.labels,
         method="folder",
         family="dc",
