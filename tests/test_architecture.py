@@ -24,6 +24,7 @@ ORDER = (
     ("engine",),
     ("card",),
     ("artefact",),
+    ("checks",),
     ("loading",),
     ("evaluation",),
     ("experts",),

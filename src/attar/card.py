@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from attar.budget import Count
 from attar.synthetic import Layout
 
 FORMAT = "attar.artefact"
@@ -71,9 +72,15 @@ class Card(BaseModel):
 
     @field_validator("budget")
     @classmethod
-    def _has_a_limit_in_bytes(cls, budget: dict[str, Any]) -> dict[str, Any]:
+    def _is_one(cls, budget: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(budget.get("limit"), int | None):
             raise ValueError("its limit is a number of bytes, or null")
+        for name in ("ipc", "bytes", "images_per_class"):
+            value = budget.get(name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"its {name} {value!r} is no whole number of 1 or more")
+        if budget.get("count") not in (None, *get_args(Count)):
+            raise ValueError(f"its count is {' or '.join(get_args(Count))}")
         return budget
 
     @property

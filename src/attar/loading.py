@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,17 @@ from torch import Tensor
 from attar.artefact import WHITENING, Artefact
 from attar.budget import Budget
 from attar.card import FORMAT, FORMAT_VERSION, READ_FROM, Card
+from attar.checks import check_card, check_set, check_tensors
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
 from attar.errors import ArtefactError, BadRequest
 from attar.partial import Held, Part
 from attar.stored import Stored, open_stored
-from attar.synthetic import STORAGE_TYPES, Synthetic, from_description, planned_ledger
-from attar.tensors import all_finite, read_header
+from attar.synthetic import Synthetic
+from attar.tensors import read_header
+
+# what a header of a wrong content comes to
+_NO_SET = (BadRequest, TypeError, KeyError, ValueError, RuntimeError, OverflowError)
 
 
 def load(path: str | Path, ipc: int | None = None) -> Artefact:
@@ -82,8 +85,7 @@ def part_of(stored: Stored, ipc: int) -> tuple[Card, Part | None]:
     path = stored.path
     card = _card(path, stored.header)
     with _describing(path):
-        form = from_description(card.parametrization)
-        check_size(card, path)
+        form = check_card(path, card)
     held = Held(path, card.layout, form, card.storage, card.nested, card.budget.get("ipc"))
     return card, held.part(ipc)
 
@@ -115,12 +117,10 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked:
         checked: whether the tensors were compared with checksums.
 
     Raises:
-        ArtefactError: card and tensors do not fit together, or a value is not finite.
+        ArtefactError: card and tensors do not fit together, or are no set (`attar.checks`).
     """
     with _describing(path):
-        parametrization = from_description(card.parametrization)
-        check_size(card, path)
-        synthetic = Synthetic(card.layout, parametrization, card.learned_labels)
+        synthetic = Synthetic(card.layout, check_card(path, card), card.learned_labels)
         check_tensors(path, card, synthetic, tensors)
         whitening = {
             name.removeprefix(WHITENING): tensors.pop(name)
@@ -134,7 +134,10 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked:
         )
     synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     synthetic.requires_grad_(False)
-    return Artefact(card, synthetic, preprocessing, checked=checked)
+    artefact = Artefact(card, synthetic, preprocessing, checked=checked)
+    with _describing(path):
+        check_set(path, artefact)
+    return artefact
 
 
 @contextlib.contextmanager
@@ -144,7 +147,7 @@ def _describing(path: Path) -> Iterator[None]:
         yield
     except ArtefactError:
         raise
-    except (BadRequest, TypeError, KeyError, ValueError, RuntimeError) as error:
+    except _NO_SET as error:
         raise ArtefactError(f"{path}: its header does not describe a set ({error})") from error
 
 
@@ -171,35 +174,3 @@ def _card(path: Path, header: Mapping[str, Any]) -> Card:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ArtefactError(f"{path}: header field {where!r}: {first['msg']}") from error
-
-
-def check_size(card: Card, path: Path) -> None:
-    """Refuse a header whose set could not lie in a file of this size, before allocating it."""
-    parametrization = from_description(card.parametrization)
-    planned = planned_ledger(card.layout, parametrization, card.storage, card.learned_labels)
-    if min(card.shape) < 1 or planned.all > path.stat().st_size:
-        raise ArtefactError(
-            f"{path}: its header speaks of {planned.all} bytes, more than the file holds"
-        )
-    if not len(card.mean) == len(card.std) == card.shape[0] or min(card.std) <= 0:
-        raise ArtefactError(f"{path}: mean and std do not fit {card.shape[0]} channels")
-
-
-def check_tensors(
-    path: Path, card: Card, synthetic: Synthetic, tensors: Mapping[str, Tensor]
-) -> None:
-    """Refuse tensors that are not those the header speaks of."""
-    storage = STORAGE_TYPES[card.storage]
-    expected = {name: (tuple(t.shape), storage) for name, t in synthetic.state_dict().items()}
-    if card.zca != "none":
-        stored = Whitening.stored(math.prod(card.shape))
-        expected |= {WHITENING + name: form for name, form in stored.items()}
-    if expected.keys() != tensors.keys():
-        odd = sorted(expected.keys() ^ tensors.keys())
-        raise ArtefactError(f"{path}: tensors {', '.join(odd)} are missing or do not belong")
-    for name, tensor in tensors.items():
-        for found, wanted in zip((tuple(tensor.shape), tensor.dtype), expected[name], strict=True):
-            if found != wanted:
-                raise ArtefactError(f"{path}: {name} is {found}, its header says {wanted}")
-    if not all_finite(tensors):
-        raise ArtefactError(f"{path}: stored values are NaN or Inf")

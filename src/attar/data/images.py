@@ -54,6 +54,9 @@ class LabelledImages:
             may_lack_classes=self.may_lack_classes,
             any_range=self.prepared,
         )
+        if len(set(self.class_names)) < len(self.class_names):
+            twice = next(one for one in self.class_names if self.class_names.count(one) > 1)
+            raise BadRequest(f"{self.name}: the class name {twice!r} is given twice")
         if self.targets is not None and self.targets.shape != (len(self.labels), self.classes):
             raise BadRequest(
                 f"{self.name}: label values of shape {tuple(self.targets.shape)}; "

@@ -34,6 +34,7 @@ from attar.data.covariance import (
     flat_chunks,
     second_moment,
 )
+from attar.data.inverting import is_invertible
 from attar.errors import ArtefactError, BadRequest, unknown
 
 KINDS = ("mtt", "frepo", "rtp", "kip")
@@ -84,6 +85,10 @@ class Whitening:
     def inverse(self) -> Tensor:
         """The inverse of ``matrix`` (d×d), computed in float64 on first use."""
         return torch.linalg.inv(self.matrix.double()).to(self.matrix.dtype)
+
+    def is_invertible(self) -> bool:
+        """Tell whether `invert` can undo `apply`, without computing the inverse where it can."""
+        return is_invertible(self.matrix)
 
     def apply(self, images: Tensor) -> Tensor:
         """Whiten B×C×H×W images; the shape stays.

@@ -150,7 +150,7 @@ class Held:
         base = _ordered_base(self.parametrization)
         if base is not None:
             return self._components(base, ipc, limit)
-        if self.nested and _plain(self.parametrization):
+        if self.nested and can_be_nested(self.parametrization):
             return self._images(ipc, limit)
         raise BadRequest(
             f"--ipc {ipc}: {self.path} is stored as {self.parametrization.name} with the memory of "
@@ -200,5 +200,6 @@ def _ordered_base(form: Parametrization) -> OrderedSVD | None:
     return base if isinstance(base, OrderedSVD) else None
 
 
-def _plain(form: Parametrization) -> bool:
+def can_be_nested(form: Parametrization) -> bool:
+    """Tell whether the first images of a set in some form can be stored alone."""
     return isinstance(form.base if isinstance(form, LowRank) else form, Pixels)

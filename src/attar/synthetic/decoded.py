@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from attar.rng import Key
 from attar.synthetic.layout import Layout
-from attar.synthetic.stores import Store
+from attar.synthetic.stores import Store, largest
 
 SLOPE = 0.2
 _SIDE = 3
@@ -99,6 +99,16 @@ class DecodedImages(Store):
             else:
                 images = functional.conv2d(images, kernel, bias, padding=1)
         return images[..., : self.item[1], : self.item[2]]
+
+    def bound(self) -> float:
+        """Return the bound of what any layer of any decoder makes of codes within theirs."""
+        found = most = self.codes.bound()
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            # doubling repeats pixels, and the rectifier makes nothing larger
+            weight = float(kernel.detach().double().abs().sum(dim=(2, 3, 4)).max())
+            found = weight * found + largest(bias)
+            most = max(most, found)
+        return most
 
     @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:

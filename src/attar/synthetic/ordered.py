@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from attar.errors import BadRequest
 from attar.rng import Key
 from attar.synthetic.layout import Layout
-from attar.synthetic.stores import Store
+from attar.synthetic.stores import Store, largest
 
 # tensors that must be kept beside what the papers count, and what they are for
 BESIDE = {
@@ -86,6 +86,15 @@ class OrderedImages(Store):
     def forward(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``."""
         return self.mixed(self.components, index).view(len(index), *self.item)
+
+    def bound(self) -> float:
+        """Return the sum of all significances' bounds times that of a component."""
+        # no value of U is above 1
+        return self.mixed_bound(self.components.bound())
+
+    def mixed_bound(self, component: float) -> float:
+        """Return the bound of a row that is made of components with the given one."""
+        return max(1.0, self.kept) * largest(self.significance) * max(1.0, component)
 
     @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:
@@ -191,6 +200,10 @@ class OrderedLabels(Store):
     def forward(self, index: Tensor) -> Tensor:
         """Return the labels at ``index``, B×K."""
         return self._images[0].mixed(lambda rows: self.components[rows].float(), index)
+
+    def bound(self) -> float:
+        """Return the bound of labels, as of images."""
+        return self._images[0].mixed_bound(largest(self.components))
 
     @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:

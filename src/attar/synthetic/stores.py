@@ -39,6 +39,10 @@ class Store(nn.Module, ABC):
     def fit(self, rows: Tensor) -> None:
         """Set the stored values so that the rows come nearest to ``rows`` (N×*item)."""
 
+    def bound(self) -> float:
+        """Return what no value on the way to a row exceeds in size; infinity where it is open."""
+        return math.inf
+
     def settle(self, labels: Store | None) -> None:
         """Bring what is stored into the order in which it is kept; the rows stay as they are.
 
@@ -68,6 +72,10 @@ class Dense(Store):
     def forward(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``."""
         return self.values[index].float()
+
+    def bound(self) -> float:
+        """Return the largest size of a value."""
+        return largest(self.values)
 
     @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:
@@ -106,6 +114,10 @@ class LowRank(Store):
         """Return A·B of the rows at ``index``."""
         return self.left[index].float() @ self.right[index].float()
 
+    def bound(self) -> float:
+        """Return r times the largest sizes in A and in B."""
+        return self.rank * largest(self.left) * largest(self.right)
+
     @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:
         """Draw A and B from N(0, 1), as the authors do: pixels then have variance r."""
@@ -123,6 +135,14 @@ class LowRank(Store):
         root = scale[..., : self.rank].sqrt()
         self.left.copy_(left[..., : self.rank] * root.unsqueeze(-2))
         self.right.copy_(root.unsqueeze(-1) * right[..., : self.rank, :])
+
+
+def largest(values: Tensor) -> float:
+    """Return the largest size of a value; 0 where there are none."""
+    if not values.numel():
+        return 0.0
+    low, high = values.detach().aminmax()
+    return max(-float(low), float(high))
 
 
 def check_rank(rank: int, item: tuple[int, ...]) -> None:

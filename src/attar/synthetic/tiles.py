@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from attar.errors import BadRequest
 from attar.rng import Key
-from attar.synthetic.stores import Store
+from attar.synthetic.stores import Store, largest
 
 
 class Tiles(Store):
@@ -68,6 +68,10 @@ class Tiles(Store):
         return functional.interpolate(
             picked, size=tuple(self.item[1:]), mode="bilinear", align_corners=False
         )
+
+    def bound(self) -> float:
+        """Return the largest size of a value; enlarging takes means of them."""
+        return max(self.stored.bound(), largest(self.edge))
 
     def start_from_noise(self, key: Key) -> None:
         """Start the stored images from noise."""
