@@ -298,6 +298,36 @@ def test_smaller_copies_are_no_pages(tmp_path: Path) -> None:
     assert read(tmp_path).train.shape == (3, 4, 6)
 
 
+def test_of_a_phones_picture_the_main_one_is_read(tmp_path: Path) -> None:
+    """MPO: a JPEG file with a preview, a depth map or a second view behind the picture."""
+
+    def save(path: Path, values: np.ndarray) -> None:
+        first, second = (Image.fromarray(bytes_of(*size, 3)) for size in ((4, 6), (2, 3)))
+        first.save(path, "MPO", save_all=True, append_images=[second])
+        with Image.open(path) as image:
+            assert image.format == "MPO" and getattr(image, "n_frames", 1) == 2
+
+    set_of(tmp_path, save, 1, ending="jpg")
+    assert read(tmp_path).train.shape == (3, 4, 6)
+
+
+def test_what_is_no_picture_inside_is_never_opened(tmp_path: Path) -> None:
+    """Pillow has EPS files run by Ghostscript, whatever their names are."""
+    set_of(tmp_path, lambda p, v: Image.fromarray(v).save(p), 4, 6, 3, make=bytes_of, ending="png")
+    Image.fromarray(bytes_of(4, 6, 3)).save(tmp_path / "ant/0.png", "EPS")
+    with pytest.raises(BadRequest, match=r"ant.0.png cannot be read \(cannot identify"):
+        read(tmp_path)
+
+
+def test_sizes_beyond_any_picture_are_refused(tmp_path: Path) -> None:
+    set_of(tmp_path, tiff(photometric="minisblack", planarconfig="contig"), 4, 6, 13)
+    with tifffile.TiffFile(tmp_path / "ant/0.tif", mode="r+b") as file:
+        for name in ("ImageWidth", "ImageLength"):
+            file.pages[0].tags[name].overwrite(2**30 if name == "ImageWidth" else 2**16 - 1)
+    with pytest.raises(BadRequest, match=r"ant.0.tif cannot be read \(.* pixels, more than"):
+        read(tmp_path, value_range=(0, 4095))
+
+
 # orientation
 
 CORNER = np.zeros((4, 6, 3), np.uint8)

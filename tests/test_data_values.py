@@ -1,5 +1,6 @@
 """Arrays of any number of channels and any range of values, and how that is said."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 import attar
+from attar.cli import run
 from attar.data import as_splits, as_texts, bearing, from_dataset, from_tensors, load_source
 from attar.data.arrays import as_images
 from attar.data.values import wanted_background, wanted_range
@@ -135,6 +137,9 @@ def test_a_data_set_of_deep_tensors() -> None:
 def test_options_that_change_nothing_are_refused() -> None:
     with pytest.raises(BadRequest, match="what the values of digits mean is known"):
         load_source("digits", value_range=(0, 16))
+    for source in ("digits", "npz:/no/such.npz"):
+        with pytest.raises(BadRequest, match=r"--background red: .* holds no transparent pictures"):
+            load_source(source, background="red")
     with pytest.raises(BadRequest, match="arrays have no transparency"):
         from_tensors(DEEP, LABELS, value_range=(0, 4095), background="black")
 
@@ -145,7 +150,12 @@ def test_an_artefact_reads_its_data_in_the_same_way_again(tmp_path: Path) -> Non
     source, out = f"npz:{path}", tmp_path / "a.safetensors"
     artefact = attar.condense(source, ipc=1, method="random", value_range=(0, 4095), output=out)
     assert artefact.card.shape == (13, 6, 6)
-    assert "--value-range 0:4095" in artefact.card.provenance["command"]
+    command = artefact.card.provenance["command"]
+    assert "--value-range 0:4095" in command
+    assert run([*shlex.split(command)[1:-1], str(tmp_path / "b.safetensors")]) == 0
+    again = attar.load(tmp_path / "b.safetensors")
+    assert torch.equal(again.images, artefact.images)
+    assert again.card.provenance["reading"] == {"value_range": "0:4095"}
     rows = attar.evaluate(out, epochs=1, repeats=1, networks="mlp")
     assert len(rows) == 1
 

@@ -15,6 +15,7 @@ from attar.data import tiff
 from attar.data.plain import plain_mode
 from attar.data.turning import turned_size
 from attar.data.values import Look
+from attar.data.walking import formats
 from attar.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def open_picture(stream: BinaryIO) -> Image.Image | None:
 
     stream.seek(0)
     try:
-        return Image.open(stream)
+        # whatever it is called: an EPS file would be run as a program
+        return Image.open(stream, formats=formats())
     except Image.UnidentifiedImageError:
         if not tiff.is_tiff(stream):
             raise

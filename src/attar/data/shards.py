@@ -13,8 +13,8 @@ from typing import BinaryIO
 import numpy as np
 from torch import Tensor
 
-from attar.data.walking import printable
 from attar.errors import BadRequest
+from attar.text import printable
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_SHARDS = 100_000

@@ -178,6 +178,10 @@ def load_source(
         raise BadRequest(f"source {source!r} lacks its path; write {name}:{entry.argument}")
     if colon and not entry.argument:
         raise BadRequest(f"source {source!r}: {name} takes nothing after its name")
+    if background is not None and (not entry.argument or name == "npz"):
+        raise BadRequest(
+            f"--background {background}: {name} holds no transparent pictures; leave it out"
+        )
     if look.value_range and not entry.argument:
         raise BadRequest(
             f"--range {range_text(look.value_range)}: what the values of {name} mean is known; "

@@ -17,6 +17,8 @@ _SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES = 254, 258, 262, 277
 _ORIENTATION, _EXTRA, _FORMAT = 274, 338, 339
 # how many of the samples of a pixel a photometric interpretation speaks of
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}
+# above which Pillow refuses any picture
+_MOST_PIXELS = 2 * 89_478_485
 _WHITE_IS_ZERO = 0
 _TRANSPARENCY = (1, 2)
 _PREMULTIPLIED = 1
@@ -158,9 +160,11 @@ def _layout(page: Any, name: str) -> Layout:
             f"{name} holds transparency beside {bands} bands, which has no meaning; remove it, or "
             "say that it is a band (ExtraSamples 0)"
         )
+    height, width = int(page.imagelength), int(page.imagewidth)
+    if height * width > _MOST_PIXELS:
+        raise ValueError(f"{height}×{width} pixels, more than {_MOST_PIXELS:,}")
     tag = page.tags.get(_ORIENTATION)
     turn = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
-    height, width = int(page.imagelength), int(page.imagewidth)
     floats = page.dtype.kind == "f"
     return Layout(
         bands,

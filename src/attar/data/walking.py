@@ -13,11 +13,8 @@ from pathlib import Path
 from attar.errors import BadRequest
 from attar.text import printable
 
-# what Pillow knows the endings of beside pictures: documents, vectors, films, measurements
-_NO_PICTURES = (
-    *("EPS", "PDF", "WMF", "MPEG", "FLI", "HDF5", "GRIB", "BUFR", "IPTC", "CUR"),
-    *("ICNS", "GBR", "FTEX", "BLP"),
-)
+# what Pillow reads beside pictures: documents, vectors, films, measurements
+_NO_PICTURES = ("EPS", "PDF", "WMF", "MPEG", "FLI", "HDF5", "GRIB", "BUFR", "IPTC")
 # what systems leave in folders, beside names that begin with a dot
 _HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
 _KINDS = {
@@ -30,14 +27,21 @@ _KINDS = {
 
 
 @cache
+def formats() -> tuple[str, ...]:
+    """Return Pillow's names of the formats of pictures."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(sorted(Image.OPEN.keys() - set(_NO_PICTURES)))
+
+
+@cache
 def endings() -> frozenset[str]:
     """Return the endings of picture files, in small letters: those of the formats of Pillow."""
     from PIL import Image
 
     known = Image.registered_extensions().items()
-    return frozenset(
-        ending for ending, kind in known if kind in Image.OPEN and kind not in _NO_PICTURES
-    )
+    return frozenset(ending for ending, kind in known if kind in formats())
 
 
 def is_picture(name: str) -> bool:
