@@ -29,7 +29,7 @@ ORDER = (
     ("evaluation",),
     ("experts",),
     ("recipes",),
-    ("settling", "fingerprint", "starting"),
+    ("settling", "fingerprint", "starting", "selecting"),
     ("plan", "exporting", "importing", "merging"),
     ("planning", "outcome", "checkpoint", "listening", "snapshots", "pacing", "validating"),
     ("paths", "estimating", "compiling"),

@@ -25,7 +25,8 @@ NETWORK = "convnet1:width=8"
 
 @pytest.fixture(scope="module")
 def artefact() -> Artefact:
-    return attar.condense(tiny_data(), method="random", images_per_class=1, network=NETWORK)
+    options = {"images_per_class": 1, "network": NETWORK, "test_share": 0.2}
+    return attar.condense(tiny_data(), method="random", **options)
 
 
 @pytest.fixture

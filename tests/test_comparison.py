@@ -21,7 +21,8 @@ QUICK = {"epochs": 1, "repeats": 1, "device": "cpu", "compile": "off"}
 
 @pytest.fixture(scope="module")
 def artefact() -> Artefact:
-    return attar.condense(tiny_data(), method="random", images_per_class=2, network=NAME)
+    options = {"images_per_class": 2, "network": NAME, "test_share": 0.2}
+    return attar.condense(tiny_data(), method="random", **options)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_saved_splits(tmp_path: Path) -> None:
         expected = np.asarray(train[index]["image"])
         assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
     assert (len(splits.train), len(splits.test)) == (10, 4)
-    assert splits.note == "parts: the splits train and test"
+    assert splits.note == "the splits train and test; 10 training, 4 test images"
     assert len(load_source(f"{source}:validation").train) == 2
     assert len(load_source(f"{source}:test").test) == 2
 
@@ -74,7 +74,7 @@ def test_a_folder_of_files_and_a_single_saved_split(tmp_path: Path) -> None:
     write_folder(tmp_path / "zoo/validation", {"ant": 1, "bee": 1})
     splits = load_source(f"hf:{tmp_path / 'zoo'}")
     assert (len(splits.train), len(splits.test)) == (6, 2)
-    assert splits.note == "parts: the splits train and validation"
+    assert splits.note == "the splits train and validation; 6 training, 2 test images"
     split_of(10).shuffle(seed=0).with_format("torch").save_to_disk(str(tmp_path / "one"))
     splits = load_source(f"hf:{tmp_path / 'one'}", resize=3)
     assert (len(splits.train), len(splits.test)) == (8, 2)

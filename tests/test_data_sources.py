@@ -204,14 +204,16 @@ def test_named_data_sets(
     assert splits.train.preprocessing.mean == mean
     assert splits.train.classes == (100 if name == "cifar100" else 10)
     assert splits.train.images.is_contiguous()
-    assert (splits.train.name, splits.test.name, splits.note) == (name, f"{name} test", "")
+    assert (splits.train.name, splits.test.name) == (name, f"{name} test")
+    count = 3 * len(splits.train.class_names)
+    assert splits.note == f"{count} training, {count // 3 * 2} test images"
     assert len(splits.train) == 1.5 * len(splits.test)
     assert [root for root, _ in calls] == [tmp_path, tmp_path]
     assert all(options["download"] for _, options in calls)
     small = load_source(name, data_dir=tmp_path, resize=14)
     assert small.train.shape == (shape[0], 14, 14)
     assert small.train.preprocessing.mean == mean
-    assert small.note == "resized to 14×14"
+    assert small.note == f"{splits.note}; resized to 14×14"
 
 
 def test_channels_stay_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -667,7 +669,7 @@ def test_as_splits_of_everything(tmp_path: Path) -> None:
         assert splits.train.shape == (1, 8, 8) if one == "digits" else (1, 4, 4)
     assert as_splits(made) is made
     assert made.train.preprocessing is labelled.preprocessing
-    assert (len(made.train), len(made.test)) == (16, 4)
+    assert made.train is labelled and made.test is None
     assert len(as_splits((dataset, dataset)).test) == 20
     assert as_splits(dataset, resize=2, zca="mtt").train.shape == (1, 2, 2)
 

@@ -10,7 +10,7 @@ import attar
 from attar.data import LabelledImages, as_splits, from_dataset, from_tensors, load_source
 from attar.data.subsets import classes_text, wanted_subset
 from attar.errors import BadRequest
-from attar.evaluation.comparison import read_splits
+from attar.evaluation.real import read_splits
 from attar.planning import make_plan
 from attar.request import Request
 from pictures import write_folder
@@ -90,25 +90,26 @@ def test_order_labels_and_test_part_follow_the_classes() -> None:
         for value, label in zip(pixels(part), part.labels.tolist(), strict=True):
             assert value % 4 == (3, 0)[label]
     assert len(splits.train) == len(splits.test) == 20
-    assert "2 classes only" in splits.note
+    assert "2 classes only (20 of 40 images)" in splits.note
 
 
 def test_a_sample_is_the_same_whatever_else_is_chosen() -> None:
-    whole = from_tensors(IMAGES, LABELS, NAMES, per_class=3)
-    some = from_tensors(IMAGES, LABELS, NAMES, per_class=3, classes="dog,bee")
+    whole = from_tensors(IMAGES, LABELS, NAMES, per_class=3, test_share=0.2)
+    some = from_tensors(IMAGES, LABELS, NAMES, per_class=3, classes="dog,bee", test_share=0.2)
     assert [len(own) for own in whole.train.indices_of_class] == [3] * 4
     assert {v for v in pixels(whole.train) if v % 4 in (1, 3)} == set(pixels(some.train))
     # the test part keeps all images of the classes, the same ones as without a sample
-    every = from_tensors(IMAGES, LABELS, NAMES)
+    every = from_tensors(IMAGES, LABELS, NAMES, test_share=0.2)
     assert pixels(whole.test) == pixels(every.test)
     assert {v for v in pixels(every.test) if v % 4 in (1, 3)} == set(pixels(some.test))
     assert not set(pixels(whole.train)) & set(pixels(whole.test))
-    assert "at most 3 training images of a class" in whole.note
+    assert "at most 3 training images of a class, drawn once (12 of 32)" in whole.note
+    assert "2 classes only (20 of 40 images)" in some.note
 
 
 def test_more_than_there_are_takes_all() -> None:
     splits = from_tensors(IMAGES, LABELS, NAMES, per_class=10**12)
-    assert len(splits.train) == 32
+    assert len(splits.train) == 40
 
 
 def test_statistics_come_from_the_slice() -> None:
@@ -126,12 +127,16 @@ def test_classes_outside_the_slice_may_be_small() -> None:
     labels[labels == 1] = 0
     labels[0] = 1
     with pytest.raises(BadRequest, match="class 'bee' has one image"):
-        from_tensors(IMAGES, labels, NAMES)
-    assert from_tensors(IMAGES, labels, NAMES, classes="ant,dog").train.classes == 2
+        from_tensors(IMAGES, labels, NAMES, test_share=0.2)
+    assert from_tensors(IMAGES, labels, NAMES).train.classes == 4
+    part = from_tensors(IMAGES, labels, NAMES, classes="ant,dog", test_share=0.2)
+    assert part.train.classes == 2
     assert from_tensors(IMAGES, LABELS * 5, classes="5,15").train.class_names == ("5", "15")
     with pytest.raises(BadRequest, match="class '6' has no images"):
+        from_tensors(IMAGES, LABELS * 5, classes="5,6", test_share=0.2)
+    with pytest.raises(BadRequest, match="no images of class 1"):
         from_tensors(IMAGES, LABELS * 5, classes="5,6")
-    with pytest.raises(BadRequest, match="data test: there are no images of the chosen classes"):
+    with pytest.raises(BadRequest, match="the test part has no images of the classes bee, dog"):
         from_tensors(IMAGES, LABELS, NAMES, (IMAGES, LABELS * 0), classes="bee,dog")
     with pytest.raises(BadRequest, match="labels run from 0 to 12"):
         from_tensors(IMAGES, LABELS * 4, NAMES, (IMAGES, LABELS), classes="ant,bee")
@@ -142,7 +147,8 @@ def test_every_kind_of_data_takes_a_slice(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=IMAGES[:, 0].numpy(), labels=LABELS.numpy())
     dataset = TensorDataset(IMAGES, LABELS)
     for data in ("digits", tmp_path / "zoo", tmp_path / "a.npz", dataset, (IMAGES, LABELS)):
-        splits = as_splits(data, classes=[2, 0] if data != tmp_path / "zoo" else "cow,ant")
+        wanted = [2, 0] if data != tmp_path / "zoo" else "cow,ant"
+        splits = as_splits(data, classes=wanted, test_share=0.2)
         assert splits.train.classes == splits.test.classes == 2
         assert splits.train.class_names in (("2", "0"), ("cow", "ant"))
         splits = as_splits(data, classes=2, per_class=2)

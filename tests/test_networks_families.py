@@ -368,7 +368,8 @@ def test_condense_and_evaluate(name: str, method: str) -> None:
     again = attar.condense(data, method=method, network=name, ipc=1, **quick)
     assert torch.equal(made.images, again.images)
     assert made.card.settings["network"] == name
-    row = attar.evaluate(made, data, repeats=2, epochs=1, device="cpu")[0]
+    test = tiny_data(channels=1, counts=(4, 4, 4), size=12, seed=1)
+    row = attar.evaluate(made, test, repeats=2, epochs=1, device="cpu")[0]
     assert row.results[0].network == name and len(row.results[0].accuracies) == 2
 
 

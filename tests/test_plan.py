@@ -12,7 +12,7 @@ from attar.errors import BadRequest
 from attar.fingerprint import fingerprint
 from attar.objectives import DistributionMatching
 from attar.plan import Plan
-from attar.planning import hold_out, make_plan
+from attar.planning import make_plan
 from attar.recipes import METHODS, Task
 from attar.request import Request
 from attar.rng import Key
@@ -312,8 +312,7 @@ def test_held_out_images_are_not_condensed() -> None:
 
 
 def test_what_is_held_out_follows_the_seed() -> None:
-    train = data().train
-    (_, one), (_, same), (_, other) = (hold_out(Request(seed=s), train) for s in (0, 0, 1))
+    one, same, other = (plan(seed=seed).held_out for seed in (0, 0, 1))
     assert one is not None
     assert same is not None
     assert other is not None

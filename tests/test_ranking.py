@@ -156,7 +156,7 @@ def test_learnt_labels_are_compared_with_hard_ones_and_a_teacher(
         return fit(self, images, labels, recipe, strategy, keys)
 
     monkeypatch.setattr(Trainer, "fit", watched)
-    rows = attar.evaluate(artefact, tiny_data(), epochs=2, scores=True, **QUICK)
+    rows = attar.evaluate(artefact, both(), epochs=2, scores=True, **QUICK)
     assert [(row.kind, row.labels) for row in rows] == [
         ("condensed", "own"),
         ("condensed", "hard"),
@@ -190,7 +190,7 @@ def test_squared_error_compares_with_the_scores_of_the_teacher(
     monkeypatch.setattr(Trainer, "fit", watched)
     artefact = soft_artefact()
     rows = attar.evaluate(
-        artefact, tiny_data(), card="frepo", epochs=2, scores=True, **{**QUICK, "repeats": 1}
+        artefact, both(), card="frepo", epochs=2, scores=True, **{**QUICK, "repeats": 1}
     )
     taught = [labels for labels in seen if labels.ndim == 2 and not labels.equal(artefact.labels)]
     assert taught and all(bool((labels < 0).any()) for labels in taught)
@@ -203,13 +203,13 @@ def test_the_time_told_counts_the_teacher(
     works: list[Work] = []
     monkeypatch.setattr(Forecast, "seconds", lambda self, some: works.extend(some) or 1.0)
     options = {**QUICK, "estimate": lambda seconds: None, "repeats": 1}
-    attar.evaluate(soft_artefact(), tiny_data(), epochs=1, scores=True, **options)
+    attar.evaluate(soft_artefact(), both(), epochs=1, scores=True, **options)
     whole = [work.repeats for work in works if work.given.kind == "whole"]
     assert whole[-1] == 1 and len(whole) == 2
 
 
 def test_hard_labels_without_scores_need_no_asking() -> None:
-    rows = attar.evaluate(soft_artefact(), tiny_data(), epochs=1, **{**QUICK, "repeats": 1})
+    rows = attar.evaluate(soft_artefact(), both(), epochs=1, **{**QUICK, "repeats": 1})
     assert [row.labels for row in rows] == ["own", "hard"]
 
 

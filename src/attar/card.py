@@ -18,6 +18,8 @@ LENGTH = ("iterations", "minutes")
 READ_FROM = "part_of"
 # where it says by what the iterate was selected, where that is not accuracy
 SELECTED_BY, BALANCED = "selected_by", "balanced accuracy"
+# where it tells of the parts of the data; see `attar.selecting.Selection.facts`
+PARTS = "parts"
 
 
 class Card(BaseModel):
@@ -82,6 +84,12 @@ class Card(BaseModel):
         if budget.get("count") not in (None, *get_args(Count)):
             raise ValueError(f"its count is {' or '.join(get_args(Count))}")
         return budget
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What is told of the parts of the data; nothing in files of before that."""
+        told = self.provenance.get(PARTS)
+        return told if isinstance(told, dict) else {}
 
     @property
     def layout(self) -> Layout:

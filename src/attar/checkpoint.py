@@ -21,6 +21,8 @@ FORMAT = "attar.checkpoint"
 FORMAT_VERSION = 2
 _ADVICE = "--overwrite starts again"
 _BEST = "best/"
+# of an identity, what files of earlier releases do not tell
+_LATER = frozenset({"selection"})
 # what a state that is odd, though whole, comes to
 _UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
 
@@ -199,7 +201,8 @@ def compute_of(path: Path) -> Mapping[str, Any]:
 def compare_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
     """Refuse to continue a run whose settings are other than those asked for."""
     wanted = json.loads(json.dumps(wanted))
-    different = [name for name in wanted if saved.get(name) != wanted[name]]
+    told = [name for name in wanted if name in saved or name not in _LATER]
+    different = [name for name in told if saved.get(name) != wanted[name]]
     if different:
         name = different[0]
         raise BadRequest(

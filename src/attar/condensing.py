@@ -34,11 +34,13 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
     Args:
         data: a source by name (``digits``, ``folder:DIR``, ``npz:FILE``), a
             ``torch.utils.data.Dataset`` or ``datasets.Dataset``, a pair of images and labels, or
-            `LabelledImages`.
+            `LabelledImages`. Objects are taken whole, but for the images held out to select an
+            iterate (``validation``); of a source without a test part 20 % are held out as test,
+            as on the command line, unless ``test_share`` says otherwise.
         listener: told how it goes; silent by default.
         **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
-            those of reading the data: ``resize``, ``classes``, ``per_class``, ``data_dir``, …
-            (see `attar.load_source`).
+            those of reading the data: ``resize``, ``classes``, ``per_class``, ``test_share``,
+            ``data_dir``, … (see `attar.load_source`).
 
     Returns:
         The artefact: the iterate selected on held-out training images, or the last one. With

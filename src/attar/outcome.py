@@ -10,7 +10,7 @@ from torch import Tensor
 
 import attar
 from attar.artefact import Artefact
-from attar.card import Card
+from attar.card import PARTS, Card
 from attar.objectives import Nested
 from attar.plan import Plan
 from attar.synthetic import Synthetic
@@ -64,6 +64,7 @@ def artefact_of(
                 "reading": plan.repeated_reading,
                 "dataset": plan.train.name,
                 "images": len(plan.train),
+                **({PARTS: dict(plan.parts)} if plan.parts else {}),
                 "attar": attar.__version__,
                 "torch": torch.__version__,
                 **_threads(plan),

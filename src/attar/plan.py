@@ -59,6 +59,7 @@ class Plan:
         made_by: the command that asks for the same result; None for that of the request.
         provenance: more to tell in the artefact about where it comes from.
         experts: networks trained on the real data, where the objective follows any.
+        parts: what is told of the parts of the data; see `attar.selecting.Selection.facts`.
     """
 
     request: Request
@@ -76,6 +77,7 @@ class Plan:
     made_by: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     experts: ExpertStore | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
@@ -194,6 +196,8 @@ class Plan:
             identity["network_start"] = "no branch at zero"
         if self.experts is not None:
             identity["experts"] = self.experts.digest
+        if self.held_out is not None:
+            identity["selection"] = fingerprint(self.held_out)
         if recipe.penalty is not None:
             identity["penalty"] = {"name": recipe.penalty.name, **settings_of(recipe.penalty)}
         if METHODS[self.request.method].coreset:

@@ -20,14 +20,10 @@ from attar.objectives import Objective
 from attar.plan import Plan
 from attar.recipes import METHODS, Recipe, Task
 from attar.request import Request
-from attar.rng import Key
+from attar.selecting import select
 from attar.settling import refuse_updates, settle
 from attar.starting import started_from
 from attar.synthetic import Layout, planned_ledger
-
-# the smallest class must have this many images before some are held out unasked
-_HELD_OUT_FROM = 20
-_HELD_OUT = 0.1
 
 
 def make_plan(
@@ -91,7 +87,8 @@ def make_plan(
     if request.init_file is not None:
         first = recipe.first_labels(layout) if recipe.learned_labels else None
         start = started_from(request.init_file, layout, recipe.parametrization, train, first)
-    kept, held_out = hold_out(request, train)
+    selection = select(request, splits)
+    kept = selection.condensed
     check_against_data(limit, layout, kept)
     compute = computing.choose(
         request.device,
@@ -105,7 +102,7 @@ def make_plan(
         splits.source,
         recipe,
         place(kept, compute),
-        held_out,
+        selection.selecting,
         layout,
         cost(layout),
         limit,
@@ -114,6 +111,7 @@ def make_plan(
         dict(reading or {}),
         start=start,
         experts=experts,
+        parts=selection.facts(request, splits),
     )
 
 
@@ -184,21 +182,6 @@ def _experts(
     experts = open_experts(request.experts, network, splits.train.preprocessing)
     check_images(experts.folder, experts.header, splits.train)
     return experts
-
-
-def hold_out(
-    request: Request, train: LabelledImages
-) -> tuple[LabelledImages, LabelledImages | None]:
-    """Return the images to condense and those that select the iterate, if any."""
-    share = request.validation
-    if share is None:
-        if METHODS[request.method].coreset:
-            return train, None
-        smallest = min(len(index) for index in train.indices_of_class)
-        share = _HELD_OUT if smallest >= _HELD_OUT_FROM else 0.0
-    if share == 0:
-        return train, None
-    return train.split(share, Key(request.seed).fold("held out"))
 
 
 def check_against_data(limit: int | None, layout: Layout, train: LabelledImages) -> None:

@@ -19,7 +19,10 @@ _R = TypeVar("_R")
 
 _COLUMNS = ("path_column", "label_column", "split_column")
 # the options of reading that bear on the images, and are repeated and recorded
-BEARING = ("resize", "classes", "per_class", "value_range", "background", *_COLUMNS)
+BEARING = (
+    *("resize", "classes", "per_class", "test_share", "value_range", "background"),
+    *_COLUMNS,
+)
 # the options of reading the data, beside those of a request
 READING = ("data_dir", *BEARING)
 

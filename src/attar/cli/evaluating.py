@@ -23,6 +23,7 @@ from attar.request import (
     File,
     Folder,
     Name,
+    Number,
     ValueRange,
     Whole,
     option,
@@ -102,6 +103,9 @@ class Evaluate(Columns):
     background: Background = None
     """The colour behind transparent pictures. Where this and --data are left out: as the artefact
     did."""
+    test_share: Number = None
+    """Share of every class of --data to hold out as test, where it has no test part. Left out:
+    as the artefact did; where that was condensed from all its images, all of --data is tested."""
     json: bool = False
     """Print one JSON object with every accuracy."""
 

@@ -10,7 +10,7 @@ import tyro
 
 from attar.cli.reading import Columns, reading_options
 from attar.errors import BadRequest
-from attar.request import Background, Folder, Name, ValueRange, Whole, option
+from attar.request import Background, Folder, Name, Number, ValueRange, Whole, option
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,9 @@ class Pictures(Columns):
     background: Background = None
     """The colour behind transparent pictures. Where this and --data are left out: as the artefact
     did."""
+    test_share: Number = None
+    """Share of every class to hold out as test where the real images have no test part; as the
+    artefact did where left out."""
     json: bool = False
     """Print one JSON object: the files, and the numbers drawn."""
 

@@ -198,7 +198,10 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
     if plan.limit is not None:
         used = plan.ledger.all if plan.request.budget().count == "all" else plan.ledger.paper
         rest = f", {plan.limit - used} B of {plan.limit} B unused"
-    held = f"; {len(plan.held_out)} held out to select the iterate" if plan.held_out else ""
+    held = ""
+    if plan.held_out is not None:
+        how = "validation images" if plan.parts.get("validation") else "held out to"
+        held = f"; {len(plan.held_out)} {how} select the iterate"
     if plan.selects_balanced:
         held += " by balanced accuracy, since classes are of unequal size"
     own = map(len, plan.train.indices_of_class)
@@ -213,6 +216,7 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
     return [
         f"{plan.request.method} on {_data_of(plan)}: {len(plan.train)} images of "
         f"{layout.classes} classes{held}",
+        *_parts_of(plan),
         f"budget: {_count(layout)}, {plan.ledger.values} values, "
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
         f"compute: {compute.device}, {compute.precision}, "
@@ -222,6 +226,15 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
         f"{_settings(plan)}",
         *again,
     ]
+
+
+def _parts_of(plan: Plan) -> list[str]:
+    """Return how the parts of real images came about, and how to have no test part cut off."""
+    note = str(plan.parts.get("note", ""))
+    if not note or "slimmed" in plan.provenance:
+        return []
+    unasked = plan.parts["test_share"] and plan.reading.get("test_share") is None
+    return [f"data: {note}" + ("; --test-share 0 condenses all" if unasked else "")]
 
 
 def _count(layout: Layout) -> str:

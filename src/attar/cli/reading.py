@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import tyro
 
-from attar.request import READING, Background, Classes, Folder, Name, ValueRange, Whole, option
+from attar.request import (
+    READING,
+    Background,
+    Classes,
+    Folder,
+    Name,
+    Number,
+    ValueRange,
+    Whole,
+    option,
+)
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 
@@ -43,6 +53,9 @@ class Reading(Columns):
     0…255 of 8 bits (floats: 0…1)."""
     background: Background = None
     """The colour behind transparent pictures, such as black or #ff8800; white where left out."""
+    test_share: Number = None
+    """Share of every class to hold out as test where the source has no test part of its own; 0
+    takes all images. Left out: 0.2. 'attar evaluate' tests on what was held out."""
 
 
 def reading_options(wanted: Any) -> dict[str, Any]:

@@ -108,6 +108,19 @@ def _orthogonality(artefact: Artefact) -> dict[str, Any]:
     return {"defect": defect(artefact.synthetic)}
 
 
+def _parts(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what became of the real images, where that is told."""
+    if not told:
+        return []
+    said = [f"{told.get('condensed')} condensed"]
+    if told.get("held_out"):
+        said.append(f"{told['held_out']} held out to select the iterate")
+    if told.get("validation"):
+        said.append(f"{told['validation']} validation images select the iterate")
+    said.append(f"{told.get('test') or 'none'} kept for testing")
+    return [("real images", f"{', '.join(said)} ({told.get('note')})")]
+
+
 def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
     from attar.card import BALANCED, READ_FROM, SELECTED_BY
@@ -131,6 +144,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
     for name, value in (
         ("method", f"{card.method} (seed {card.seed})" if made else card.method),
         ("data", f"{card.provenance.get('source', '?')}, zca {card.zca}"),
+        *_parts(card.parts),
         ("classes", f"{len(card.class_names)}: {', '.join(card.class_names[:10])}"),
         ("images", f"{card.count} per class of {shape}{part}"),
         ("stored", f"{storage}, {card.storage}, {totals.values} values"),

@@ -34,7 +34,8 @@ from attar.files import write_atomically
 # fewer images than this are decoded again within a second or two
 KEPT_FROM = 2_000
 FORMAT_VERSION = 2
-NAMES = ("train", "test")
+# a source may lack the last ones
+NAMES = ("train", "test", "validation")
 _TYPES = {"U8": torch.uint8, "F32": torch.float32}
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _PIECE = 16 * 2**20
@@ -45,12 +46,12 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, RecursionError, struct.err
 
 
 def decoded(
-    parts: tuple[Pictures, Pictures], place: str, mode: str | None, reading: Reading
+    parts: Sequence[Pictures], place: str, mode: str | None, reading: Reading
 ) -> list[Tensor]:
-    """Return the images of both parts, from the cache where they are in it.
+    """Return the images of all parts, from the cache where they are in it.
 
     Args:
-        parts: training and test pictures.
+        parts: training pictures, then test pictures, then those to select by, where there are.
         place: what tells this source from others on this machine.
         mode: see `decode_parts`.
         reading: ``data_dir/decoded`` is the folder of the cache.
@@ -58,12 +59,15 @@ def decoded(
     Raises:
         BadRequest: a picture cannot be used; see `decode_parts`.
     """
-    train, test = parts
+    files = [part for part in parts if isinstance(part, Files)]
     # what is no file has no time of change
-    if not isinstance(train, Files) or not isinstance(test, Files) or total(parts) < KEPT_FROM:
+    if len(files) < len(parts) or total(parts) < KEPT_FROM:
         return decode_parts(parts, reading.size, mode, reading.watch, reading.look)
-    prefix = digest([place, repr((reading.size, mode, reading.subset, reading.look))])
-    path = reading.data_dir / "decoded" / f"{prefix}-{files_key((train, test))}.safetensors"
+    read_as = [reading.size, mode, reading.subset, reading.look]
+    if reading.test_share is not None:
+        read_as.append(reading.test_share)
+    prefix = digest([place, repr(tuple(read_as))])
+    path = reading.data_dir / "decoded" / f"{prefix}-{files_key(files)}.safetensors"
     images = read(path, parts, reading.size)
     if images is None:
         images = decode_parts(parts, reading.size, mode, reading.watch, reading.look)
@@ -111,7 +115,7 @@ def stamp(path: Path) -> str:
 
 
 def keep(path: Path, images: Sequence[Tensor]) -> None:
-    """Write the images of both parts; where that fails, warn and go on without."""
+    """Write the images of all parts; where that fails, warn and go on without."""
     try:
         write_atomically(path, lambda temporary: write(temporary, images))
     except RunFailed as error:
@@ -152,13 +156,13 @@ def checksum(images: Sequence[Tensor]) -> int:
 
 
 def write(path: Path, images: Sequence[Tensor]) -> None:
-    """Write both parts as safetensors.
+    """Write all parts as safetensors.
 
     By hand, since `safetensors.torch.save_file` makes a copy of every tensor first.
     """
     header: dict[str, object] = {"__metadata__": {"crc32": str(checksum(images))}}
     start = 0
-    for name, one in zip(NAMES, images, strict=True):
+    for name, one in zip(NAMES, images, strict=False):
         end = start + one.numel() * one.element_size()
         header[name] = {
             "dtype": _NAMES[one.dtype],
@@ -185,7 +189,7 @@ def read(
             if length > _LARGEST_HEADER:
                 return None
             header = json.loads(file.read(length))
-            shapes = [tuple(map(int, header[name]["shape"])) for name in NAMES]
+            shapes = [tuple(map(int, header[name]["shape"])) for name in NAMES[: len(parts)]]
             stored = os.fstat(file.fileno()).st_size - 8 - length
             # both parts are of one type
             dtype = _TYPES[header[NAMES[0]]["dtype"]]

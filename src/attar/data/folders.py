@@ -58,19 +58,18 @@ def find_parts(root: Path) -> tuple[Path, Path | None, str]:
     """Return the training folder, the test folder or None, and a note about the choice."""
     train, test, validation = (root / name for name in ("train", "test", "val"))
     if train.is_dir() and test.is_dir():
-        return train, test, "parts: the folders train and test"
+        return train, test, "the folders train and test"
     if train.is_dir() and validation.is_dir():
-        return train, validation, "parts: the folders train and val (as test)"
-    held = "a fixed 20 % of every class is held out as test"
+        return train, validation, "the folders train and val (as test)"
     if train.is_dir():
-        return train, None, f"the folder train has no test or val beside it: {held}"
+        return train, None, "the folder train has no test or val beside it"
     present = {path.name for path in subfolders(root)}
     if present and present <= {"test", "val"}:
         raise BadRequest(
             f"{root} has {' and '.join(sorted(present))} but no train; put the training "
             "images into a subfolder train"
         )
-    return root, None, f"the folder has no train and test parts: {held}"
+    return root, None, "the folder has no train and test parts"
 
 
 def subfolders(root: Path) -> list[Path]:

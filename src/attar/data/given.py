@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from torch.utils.data import Dataset
 
 from attar.data.arrays import ClassNames
 from attar.data.collecting import collect
+from attar.data.dividing import divide, refuse_share, told, wanted_share
 from attar.data.hugging_face_given import given_splits, items_of, load_given
 from attar.data.images import LabelledImages
 from attar.data.named import default_data_dir
 from attar.data.pairs import parts_from_arrays
-from attar.data.reading import Columns, Reading, Watch
+from attar.data.reading import HELD_OUT, Columns, Reading, Watch
 from attar.data.resizing import Resize, wanted_size
 from attar.data.sources import kind_of, load_source
-from attar.data.splits import Splits, assemble, check_zca, hold_out
+from attar.data.splits import Splits, assemble, check_zca
 from attar.data.subsets import Classes, wanted_subset
 from attar.data.values import Background, ValueRange, wanted_look, wanted_range
 from attar.errors import BadRequest
@@ -37,6 +39,7 @@ def from_tensors(
     per_class: int | None = None,
     value_range: ValueRange = None,
     background: Background = None,
+    test_share: float | None = None,
 ) -> Splits:
     """Return splits of tensors or arrays.
 
@@ -46,7 +49,7 @@ def from_tensors(
         labels: N class indices 0…K−1.
         class_names: K names; or a mapping from label to name, in the order wanted, which
             renumbers the labels 0…K−1 (for labels such as 3 and 7). Default "0", "1", ….
-        test: images and labels of the test part; default a fixed 20 % of every class.
+        test: images and labels of the test part; left out, there is none.
         name: how messages and artefacts call the set.
         zca: see `load_source`.
         resize: see `load_source`.
@@ -54,6 +57,7 @@ def from_tensors(
         per_class: see `load_source`.
         value_range: see `load_source`.
         background: see `load_source`; only for Pillow images.
+        test_share: of every class, to hold out as the test part; by default none.
 
     Raises:
         BadRequest: see `LabelledImages` and `Splits`.
@@ -71,6 +75,7 @@ def from_tensors(
         size=size,
         subset=subset,
         value_range=wanted_range(value_range),
+        share=wanted_share(test_share),
     )
     return assemble(parts, name=name, source=name, zca=zca)
 
@@ -88,6 +93,7 @@ def from_dataset(
     background: Background = None,
     path_column: str | None = None,
     label_column: str | None = None,
+    test_share: float | None = None,
 ) -> Splits:
     """Return splits of map-style data sets of (image, label), read once into memory.
 
@@ -95,7 +101,7 @@ def from_dataset(
         dataset: gives pairs of a Pillow image, C×H×W or H×W tensor, or array, and a whole
             number; or mappings with these as ``image`` (``img``, ``pixel_values``) and ``label``
             (``labels``, ``fine_label``). A ``classes`` attribute gives the class names.
-        test: the test part; default a fixed 20 % of every class of ``dataset``.
+        test: the test part; left out, there is none.
         class_names: see `from_tensors`.
         name: how messages and artefacts call the set.
         zca: see `load_source`.
@@ -106,6 +112,7 @@ def from_dataset(
         background: see `load_source`; only for Pillow images.
         path_column: the key of the image in items that are mappings.
         label_column: the key of the label.
+        test_share: of every class, to hold out as the test part; by default none.
 
     Raises:
         BadRequest: an item is no such pair, or images of several sizes without ``resize``.
@@ -119,7 +126,10 @@ def from_dataset(
     columns = Columns(path_column, label_column)
     images, labels = collect(dataset, name, size, look, columns)
     pair = None if test is None else collect(test, f"{name} test", size, look, columns)
-    parts = parts_from_arrays(images, labels, pair, class_names, name=name, subset=subset)
+    share = wanted_share(test_share)
+    parts = parts_from_arrays(
+        images, labels, pair, class_names, name=name, subset=subset, share=share
+    )
     return assemble(parts, name=name, source=name, zca=zca)
 
 
@@ -133,6 +143,8 @@ def as_splits(
     per_class: int | None = None,
     value_range: ValueRange = None,
     background: Background = None,
+    test_share: float | None = None,
+    default_share: float | None = None,
     watch: Watch | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -144,8 +156,9 @@ def as_splits(
         data: `Splits`; a source name; the path of a folder, .csv or .npz file; a
             `LabelledImages`; a map-style data set; a ``datasets.DatasetDict``; a pair (images,
             labels) of tensors or arrays; or a pair (train, test) of two of one of these. Of
-            ``datasets.Dataset`` the rows are read as those of ``hf:``. Without a test part
-            a fixed 20 % of every class is held out.
+            ``datasets.Dataset`` the rows are read as those of ``hf:``. Objects without a test
+            part are training images, all of them; for sources by name and paths see
+            `load_source`.
         data_dir: see `load_source`.
         resize: see `load_source`; only for what is not made yet.
         zca: see `load_source`; only for what is not made yet.
@@ -153,6 +166,9 @@ def as_splits(
         per_class: see `load_source`; only for what is not made yet.
         value_range: see `load_source`; only for what is not made yet.
         background: see `load_source`; only for what is not made yet.
+        test_share: of every class, to hold out as test where there is no test part.
+        default_share: that share where ``test_share`` is None; left out, 0 for objects, and for
+            sources by name that of `load_source`.
         watch: see `load_source`.
         path_column: see `load_source`, or `from_dataset`.
         label_column: likewise.
@@ -177,8 +193,11 @@ def as_splits(
     if isinstance(data, Path):
         data = f"{kind_of(data)}:{data}"
     if isinstance(data, str):
-        return load_source(data, data_dir=data_dir, watch=watch, **options, **columns)
-    made = finished(data)
+        options["default_share"] = HELD_OUT if default_share is None else default_share
+        return load_source(
+            data, data_dir=data_dir, watch=watch, test_share=test_share, **options, **columns
+        )
+    made = finished(data, wanted_share(test_share), default_share or 0.0)
     if made is not None:
         options |= columns
         if any(value not in (None, "none") for value in options.values()):
@@ -190,6 +209,7 @@ def as_splits(
     train: Any
     test: Any
     train, test = data if is_pair(data) else (data, None)
+    whole = default_share if test_share is None else test_share
     splits = given_splits(data)
     items = None if splits is None else items_of(splits)
     if splits is not None and items is None:
@@ -201,6 +221,8 @@ def as_splits(
             watch,
             wanted_look(value_range, background),
             Columns(path_column, label_column),
+            wanted_share(test_share),
+            default_share or 0.0,
         )
         check_zca(zca)
         return assemble(load_given(splits, reading, "data"), name="data", source="data", zca=zca)
@@ -208,12 +230,13 @@ def as_splits(
         refuse_columns(columns, "split_column")
         train, test, names = items or (train, test, None)
         options |= {"path_column": path_column, "label_column": label_column}
+        options["test_share"] = whole if test is None else test_share
         return from_dataset(train, test, names, **options)
     refuse_columns(columns, *columns)
     if is_pair(train) and is_pair(test):
-        return from_tensors(train[0], train[1], test=tuple(test), **options)
+        return from_tensors(train[0], train[1], test=tuple(test), test_share=test_share, **options)
     if isinstance(train, Tensor | np.ndarray) and test is not None:
-        return from_tensors(train, test, **options)
+        return from_tensors(train, test, test_share=whole, **options)
     raise BadRequest(
         f"{type(data).__name__} is no data; give a source name, a map-style Dataset, a pair of "
         "images and labels (tensors or arrays), LabelledImages or Splits"
@@ -232,14 +255,37 @@ def is_pair(data: Any) -> bool:
     return isinstance(data, tuple | list) and len(data) == 2
 
 
-def finished(data: Any) -> Splits | None:
+def finished(data: Any, share: float | None, default: float) -> Splits | None:
     """Return splits of what has its preprocessing already, or None."""
-    if isinstance(data, Splits):
-        return data
     if isinstance(data, LabelledImages):
-        kept, held = hold_out(data.labels.cpu(), data.class_names, data.name)
-        note = "a fixed 20 % of every class is held out as test"
-        return Splits(data.subset(kept), data.subset(held), note, data.name)
+        return cut(data, default if share is None else share)
+    if isinstance(data, Splits):
+        if data.test is None and share:
+            made = cut(data.train, share)
+            return replace(made, source=data.source, validation=data.validation)
+        refuse_share(share, data.source)
+        return data
     if is_pair(data) and all(isinstance(one, LabelledImages) for one in data):
-        return Splits(data[0], data[1], "", data[0].name)
+        train, test = data
+        refuse_share(share, train.name)
+        counts = {"train": len(train), "test": len(test)}
+        return Splits(train, test, told("", counts, 0.0), train.name)
     return None
+
+
+def cut(data: LabelledImages, share: float) -> Splits:
+    """Return splits of a whole, with a share of every class, 0 for none, as the test part.
+
+    Raises:
+        BadRequest: a class has a single image, so that none can be held out.
+    """
+    division = divide(data.labels.cpu(), None, None, data.class_names, data.name, share=share)
+    kept = division.train.index
+    held = None if division.test is None else division.test.index
+    return Splits(
+        data if kept is None else data.subset(kept),
+        None if held is None else data.subset(held),
+        division.note,
+        data.name,
+        test_share=division.test_share,
+    )

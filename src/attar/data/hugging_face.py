@@ -63,10 +63,10 @@ def index_splits(splits: dict[str, Any], split: str, source: str, columns: Colum
         # test splits of challenges come without labels
         if len(test.labels) and bool((test.labels >= 0).all()):
             check_same_classes(train, test, source)
-            note = f"parts: the splits {chosen} and {other}"
+            note = f"the splits {chosen} and {other}"
             return Index(train, test, source, note, source)
-    note = "there is no labelled test split: a fixed 20 % of every class is held out as test"
-    return Index(train, None, source, f"split {chosen}; {note}", source)
+    note = f"split {chosen}; there is no labelled test split"
+    return Index(train, None, source, note, source)
 
 
 def open_splits(name: str, source: str) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attar.data.cache import decoded
+from attar.data.dividing import Taken, divide
 from attar.data.picture_files import Pictures
 from attar.data.reading import Reading
-from attar.data.splits import Parts, hold_out, joined
-from attar.data.subsets import Subset, narrowed
-from attar.errors import BadRequest
+from attar.data.splits import Parts
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,9 @@ class Listing:
     labels: Tensor
     class_names: tuple[str, ...]
 
-    def part(self, index: Tensor) -> Listing:
-        """Return the listing of the pictures at ``index``."""
-        return replace(self, pictures=self.pictures.at(index), labels=self.labels[index])
-
-    def of_classes(self, positions: tuple[int, ...]) -> Listing:
-        """Return the listing of some classes, numbered in their order."""
-        index, labels = narrowed(self.labels, positions)
-        names = tuple(self.class_names[one] for one in positions)
-        return Listing(self.pictures.at(index), labels, names)
+    def chosen(self, taken: Taken) -> Pictures:
+        """Return the pictures that are taken."""
+        return self.pictures if taken.index is None else self.pictures.at(taken.index)
 
 
 @dataclass(frozen=True)
@@ -42,9 +35,10 @@ class Index:
         train: the training pictures.
         test: the test pictures, of the same classes; None has a part of ``train`` held out.
         place: what tells this source from others on this machine, such as its absolute path.
-        note: how the parts were made.
+        note: how the parts were told.
         name: how messages call the training part.
         mode: Pillow's mode of the images (``L`` or ``RGB``); None is grayscale where all are.
+        validation: pictures of the same classes to select an iterate by.
     """
 
     train: Listing
@@ -53,6 +47,7 @@ class Index:
     note: str
     name: str
     mode: str | None = None
+    validation: Listing | None = None
 
 
 def load_index(index: Index, reading: Reading) -> Parts:
@@ -62,35 +57,39 @@ def load_index(index: Index, reading: Reading) -> Parts:
         BadRequest: the subset does not fit the data, a class is too small to hold out images
             of it, or a picture cannot be used.
     """
-    train, test = parts_of(index, reading.subset)
-    images, test_images = decoded((train.pictures, test.pictures), index.place, index.mode, reading)
+    division = divide(
+        index.train.labels,
+        None if index.test is None else index.test.labels,
+        None if index.validation is None else index.validation.labels,
+        index.train.class_names,
+        index.name,
+        share=reading.test_share,
+        default=reading.default_share,
+        subset=reading.subset,
+        found=index.note,
+    )
+    parts = [
+        (listed or index.train, taken)
+        for listed, taken in (
+            (index.train, division.train),
+            (index.test, division.test),
+            (index.validation, division.validation),
+        )
+        if taken is not None
+    ]
+    pictures = [listed.chosen(taken) for listed, taken in parts]
+    images, *others = decoded(pictures, index.place, index.mode, reading)
+    pairs = [(one, taken.labels) for one, (_, taken) in zip(others, parts[1:], strict=True)]
+    test = pairs.pop(0) if division.test is not None else (None, None)
     return Parts(
         images,
-        train.labels,
-        test_images,
-        test.labels,
-        train.class_names,
-        joined(index.note, reading.subset.note),
+        division.train.labels,
+        *test,
+        division.class_names,
+        division.note,
+        validation=pairs[0] if pairs else None,
+        test_share=division.test_share,
     )
-
-
-def parts_of(index: Index, subset: Subset) -> tuple[Listing, Listing]:
-    """Return the wanted training and test pictures."""
-    train, test = index.train, index.test
-    positions = subset.positions(train.class_names, index.name)
-    if test is None:
-        # of the whole source, so that the test part of a class does not hang on the others
-        kept, held = hold_out(train.labels, train.class_names, index.name, positions)
-        train, test = train.part(kept), train.part(held)
-    if positions is not None:
-        train, test = train.of_classes(positions), test.of_classes(positions)
-        if not len(test.labels):
-            raise BadRequest(
-                f"{index.name}: the test part has no images of the classes "
-                f"{', '.join(train.class_names)}; choose others with --classes"
-            )
-    sample = subset.sample(train.labels, train.class_names)
-    return (train if sample is None else train.part(sample)), test
 
 
 def listing(pictures: Pictures, labels: list[int], class_names: tuple[str, ...]) -> Listing:

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from attar.data.dividing import joined, refuse_share
 from attar.data.pairs import parts_from_arrays
 from attar.data.reading import Reading
-from attar.data.splits import Parts, joined
+from attar.data.splits import Parts
 from attar.data.subsets import Subset
 from attar.errors import BadRequest
 
@@ -77,22 +78,26 @@ def load_digits(reading: Reading) -> Parts:
         size=reading.size,
         subset=reading.subset,
         note="values 0…16 scaled to 0…255 and rounded",
+        share=reading.test_share,
+        default=reading.default_share,
     )
 
 
 def load_torchvision(name: str, reading: Reading) -> Parts:
     """Read one of torchvision's data sets, downloading it where it is not in the data folder."""
+    refuse_share(reading.test_share, name)
     parts, size = READERS[name](name, reading.data_dir, reading.subset), reading.size
     if size is not None:
-        parts = parts_from_arrays(
+        small = parts_from_arrays(
             parts.images,
             parts.labels,
-            (parts.test_images, parts.test_labels),
+            parts.test,
             parts.class_names,
             name=name,
             size=size,
-            note=joined(parts.note, f"resized to {size[0]}×{size[1]}"),
         )
+        resized = f"resized to {size[0]}×{size[1]}"
+        parts = replace(small, note=joined(parts.note, resized))
     constants = CONSTANTS[name]
     return replace(
         parts,

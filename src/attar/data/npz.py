@@ -29,7 +29,7 @@ def load_npz(argument: str, reading: Reading) -> Parts:
 
     MedMNIST's ``train_images, train_labels, …`` are read too. Images are N×H×W, N×H×W×C or
     N×C×H×W; ``class_names`` may come along. Without a test part
-    a fixed 20 % of every class is held out.
+    a fixed share of every class is held out.
 
     Raises:
         BadRequest: no such file, not an .npz file, or arrays that are missing or unusable.
@@ -60,6 +60,8 @@ def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
         subset=reading.subset,
         value_range=reading.look.value_range,
         note=f"{unread} not read" if unread else "",
+        share=reading.test_share,
+        default=reading.default_share,
     )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from attar.data.arrays import ClassNames, as_images, as_labels, name_classes, renumber
-from attar.data.images import check_labels
+from attar.data.dividing import divide, joined
 from attar.data.resizing import fit_images
-from attar.data.splits import Parts, hold_out, joined
-from attar.data.subsets import EVERYTHING, Subset, narrowed
+from attar.data.splits import Parts
+from attar.data.subsets import EVERYTHING, Subset
 from attar.errors import BadRequest
 
 
@@ -25,33 +23,42 @@ def parts_from_arrays(
     subset: Subset = EVERYTHING,
     value_range: tuple[float, float] | None = None,
     note: str = "",
+    validation: tuple[object, object] | None = None,
+    share: float | None = None,
+    default: float = 0.0,
 ) -> Parts:
-    """Return the parts of arrays or tensors; without a test pair 20 % are held out."""
+    """Return the parts of arrays or tensors; see `divide` for ``share`` and ``default``."""
     train = pair_of(images, labels, class_names, name, value_range)
     if not len(train[1]):
         raise BadRequest(f"{name}: there are no images")
     names = name_classes(train[1], class_names, name)
-    positions = subset.positions(names, name)
-    if test is None:
-        kept, held = hold_out(train[1], names, name, positions)
-        note = joined(note, "a fixed 20 % of every class is held out as test")
-        train, other = take(train, kept), take(train, held)
-    else:
-        other = pair_of(*test, class_names, f"{name} test", value_range)
-    if positions is not None:
-        train = of_classes(train, positions, len(names), name)
-        other = of_classes(other, positions, len(names), f"{name} test")
-        names = tuple(names[one] for one in positions)
-    sample = subset.sample(train[1], names)
-    if sample is not None:
-        train = take(train, sample)
-    return Parts(
-        fit_images(train[0], size),
+    others = [
+        None if pair is None else pair_of(*pair, class_names, f"{name} {part}", value_range)
+        for part, pair in (("test", test), ("validation", validation))
+    ]
+    of_test, of_validation = (None if pair is None else pair[1] for pair in others)
+    division = divide(
         train[1],
-        fit_images(other[0], size),
-        other[1],
+        of_test,
+        of_validation,
         names,
-        joined(note, subset.note),
+        name,
+        share=share,
+        default=default,
+        subset=subset,
+    )
+    chosen = [
+        None if taken is None else (fit_images(taken.of((pair or train)[0]), size), taken.labels)
+        for pair, taken in zip(others, (division.test, division.validation), strict=True)
+    ]
+    return Parts(
+        fit_images(division.train.of(train[0]), size),
+        division.train.labels,
+        *(chosen[0] or (None, None)),
+        division.class_names,
+        joined(note, division.note),
+        validation=chosen[1],
+        test_share=division.test_share,
     )
 
 
@@ -71,23 +78,3 @@ def pair_of(
             "is needed"
         )
     return pixels, numbers
-
-
-def take(pair: tuple[Tensor, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the images and labels at ``index``."""
-    return pair[0][index], pair[1][index]
-
-
-def of_classes(
-    pair: tuple[Tensor, Tensor], positions: Sequence[int], classes: int, name: str
-) -> tuple[Tensor, Tensor]:
-    """Return the images of some classes, numbered in their order."""
-    images, labels = pair
-    if len(labels):
-        check_labels(labels, classes, name, may_lack_classes=True)
-    index, numbered = narrowed(labels, positions)
-    if not len(index):
-        raise BadRequest(
-            f"{name}: there are no images of the chosen classes; choose others with --classes"
-        )
-    return images[index], numbered.to(labels.device)

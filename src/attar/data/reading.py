@@ -11,6 +11,9 @@ from attar.data.subsets import EVERYTHING, Subset, classes_text
 from attar.data.values import PLAIN, Look, range_text
 from attar.request import BEARING
 
+# of every class, where a source by name has no test part of its own
+HELD_OUT = 0.2
+
 # told what is done ("decoding images"), how many of the images are done, and how many there are
 Watch = Callable[[str, int, int], None]
 
@@ -44,6 +47,9 @@ class Reading:
         watch: told how reading goes on; see `Watch`.
         look: what stored values come to.
         columns: which columns of a table to read.
+        test_share: of every class, to hold out as test where there is no test part; None where
+            nothing was said.
+        default_share: that share then.
     """
 
     data_dir: Path
@@ -52,6 +58,8 @@ class Reading:
     watch: Watch | None = None
     look: Look = PLAIN
     columns: Columns = USUAL
+    test_share: float | None = None
+    default_share: float = HELD_OUT
 
 
 def bearing(reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from attar.data.dividing import wanted_share
 from attar.data.folders import load_folder
 from attar.data.hugging_face import load_hf
 from attar.data.named import default_data_dir, load_digits, load_torchvision
 from attar.data.npz import load_npz
-from attar.data.reading import Columns, Reading, Watch
+from attar.data.reading import HELD_OUT, Columns, Reading, Watch
 from attar.data.resizing import Resize, wanted_size
 from attar.data.splits import Parts, Splits, assemble, check_zca
 from attar.data.subsets import Classes, wanted_subset
@@ -121,6 +122,8 @@ def load_source(
     per_class: int | None = None,
     value_range: ValueRange = None,
     background: Background = None,
+    test_share: float | None = None,
+    default_share: float = HELD_OUT,
     watch: Watch | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -144,6 +147,10 @@ def load_source(
             [0, 1]. Images are then float32.
         background: colour behind transparent pictures, such as ``black`` or ``#ff8800``; white
             where left out.
+        test_share: of every class, held out as test where the source has no test part of its
+            own: from 0, which keeps none, to below 1. The same share holds out the same images,
+            whatever the seed.
+        default_share: that share where ``test_share`` is None.
         watch: called with what is done (such as "decoding images"), how many images are done
             and how many there are.
         path_column: of a table: the column of the paths (of hf: the images), where its name is
@@ -169,7 +176,9 @@ def load_source(
     folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
     look = wanted_look(value_range, background)
     columns = Columns(path_column, label_column, split_column)
-    reading = Reading(folder, wanted_size(resize), subset, watch, look, columns)
+    share = wanted_share(test_share)
+    size = wanted_size(resize)
+    reading = Reading(folder, size, subset, watch, look, columns, share, default_share)
     name, colon, argument = source.partition(":")
     if name not in SOURCES:
         raise unknown_source(source, name)

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attar.data.images import (
-    LabelledImages,
-    channel_statistics,
-    check_images,
-    check_labels,
-    stratified,
-)
+from attar.data.dividing import joined
+from attar.data.images import LabelledImages, channel_statistics, check_images
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import KINDS, fit_whitening
 from attar.errors import BadRequest, unknown
-from attar.rng import Key
 
-HELD_OUT = 0.2
 ZCA_NAMES = ("none", *KINDS)
 # the forms that take pixels in [0, 1] as they are
 ON_PIXELS = ("mtt", "rtp", "kip")
@@ -34,42 +26,67 @@ class Splits:
     Args:
         train: the set to condense.
         test: the set to measure on, with the same classes, shape and preprocessing. It may
-            lack a class.
-        note: how the parts were made, to be shown with results; may be empty.
+            lack a class. None where no image is kept for testing.
+        note: how many images the parts have and how they were made, to be shown with results;
+            may be empty.
         source: what was asked for: ``digits``, ``folder:DIR``, or a name given from Python.
+        validation: a part that is neither, to select an iterate by; None where there is none.
+        test_share: of every class, cut off what was given as the test part; 0 where the test
+            part was one of its own, or there is none.
 
     Raises:
-        BadRequest: the two sets differ in image shape, class names or preprocessing.
+        BadRequest: the sets differ in image shape, class names or preprocessing.
     """
 
     train: LabelledImages
-    test: LabelledImages
+    test: LabelledImages | None
     note: str = ""
     source: str = "data"
+    validation: LabelledImages | None = None
+    test_share: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.train.shape != self.test.shape:
+        for part, other in (("test", self.test), ("validation", self.validation)):
+            if other is not None:
+                self._check(part, other)
+
+    def _check(self, part: str, other: LabelledImages) -> None:
+        if self.train.shape != other.shape:
             raise BadRequest(
-                f"{self.source}: training images are C×H×W = {self.train.shape}, test images "
-                f"{self.test.shape}; give one size, or resize both"
+                f"{self.source}: training images are C×H×W = {self.train.shape}, {part} images "
+                f"{other.shape}; give one size, or resize both"
             )
-        if self.train.class_names != self.test.class_names:
+        if self.train.class_names != other.class_names:
             raise BadRequest(
-                f"{self.source}: the classes of the test part "
-                f"({', '.join(self.test.class_names)}) are not those of the training part "
+                f"{self.source}: the classes of the {part} part "
+                f"({', '.join(other.class_names)}) are not those of the training part "
                 f"({', '.join(self.train.class_names)})"
             )
-        if self.train.preprocessing != self.test.preprocessing:
-            raise BadRequest(f"{self.source}: training and test part have another preprocessing")
+        if self.train.preprocessing != other.preprocessing:
+            raise BadRequest(f"{self.source}: training and {part} part have another preprocessing")
+
+    @property
+    def given(self) -> int:
+        """How many images there were before a test part was cut off."""
+        cut = len(self.test) if self.test is not None and self.test_share else 0
+        return len(self.train) + cut
 
     def to(self, device: str | torch.device) -> Splits:
-        """Return both sets on ``device``."""
-        return dataclasses.replace(self, train=self.train.to(device), test=self.test.to(device))
+        """Return all sets on ``device``."""
+        return dataclasses.replace(
+            self,
+            train=self.train.to(device),
+            test=None if self.test is None else self.test.to(device),
+            validation=None if self.validation is None else self.validation.to(device),
+        )
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a loader found: N×C×H×W images and labels of both parts, and the constants.
+    """What a loader found: N×C×H×W images and labels of the parts, and the constants.
+
+    There may be no test part. ``validation`` are images and labels of a part of its own, and
+    ``test_share`` is of every class what was cut off as the test part.
 
     Without ``mean`` and ``std`` the per-channel statistics of the training part are taken.
     ``frepo_std`` is used instead of ``std`` with the frepo whitening, ``zca_strength`` with
@@ -78,8 +95,8 @@ class Parts:
 
     images: Tensor
     labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
+    test_images: Tensor | None
+    test_labels: Tensor | None
     class_names: tuple[str, ...]
     note: str = ""
     mean: tuple[float, ...] | None = None
@@ -87,6 +104,15 @@ class Parts:
     frepo_std: tuple[float, ...] | None = None
     zca_strength: float = 0.1
     name: str = ""
+    validation: tuple[Tensor, Tensor] | None = None
+    test_share: float = 0.0
+
+    @property
+    def test(self) -> tuple[Tensor, Tensor] | None:
+        """Images and labels of the test part, where there is one."""
+        if self.test_images is None or self.test_labels is None:
+            return None
+        return self.test_images, self.test_labels
 
 
 def check_zca(zca: str) -> None:
@@ -100,22 +126,24 @@ def assemble(parts: Parts, *, name: str, source: str, zca: str = "none") -> Spli
     check_zca(zca)
     classes = len(parts.class_names)
     check_images(parts.images, parts.labels, classes, name)
+    others = {"test": parts.test, "validation": parts.validation}
     # before the whitening, which may take a minute
-    check_images(
-        parts.test_images, parts.test_labels, classes, f"{name} test", may_lack_classes=True
-    )
+    for part, pair in others.items():
+        if pair is not None:
+            check_images(*pair, classes, f"{name} {part}", may_lack_classes=True)
     check_different(parts.images, name)
     preprocessing = settle_preprocessing(parts, zca)
     train = LabelledImages(parts.images, parts.labels, parts.class_names, preprocessing, name)
-    test = LabelledImages(
-        parts.test_images,
-        parts.test_labels,
-        parts.class_names,
-        preprocessing,
-        f"{name} test",
-        may_lack_classes=True,
+    test, validation = (
+        None
+        if pair is None
+        else LabelledImages(
+            *pair, parts.class_names, preprocessing, f"{name} {part}", may_lack_classes=True
+        )
+        for part, pair in others.items()
     )
-    return Splits(train, test, joined(parts.note, channels_note(parts.images)), source)
+    note = joined(parts.note, channels_note(parts.images))
+    return Splits(train, test, note, source, validation, parts.test_share)
 
 
 def check_different(images: Tensor, name: str) -> None:
@@ -157,42 +185,3 @@ def settle_preprocessing(parts: Parts, zca: str) -> Preprocessing:
         return Preprocessing(mean, std)
     std = parts.frepo_std or std
     return Preprocessing(mean, std, fit_whitening(zca, parts.images, mean=mean, std=std))
-
-
-def hold_out(
-    labels: Tensor,
-    class_names: tuple[str, ...],
-    name: str,
-    positions: Sequence[int] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the indices of the training part and of a fixed, stratified test part of 20 %.
-
-    Args:
-        labels: N class indices.
-        class_names: their names.
-        name: how messages call the set.
-        positions: the only classes to consider, for a slice; they are held out of just as when
-            all are.
-
-    Raises:
-        BadRequest: the labels do not fit the classes, or a class has a single image.
-    """
-    check_labels(labels, len(class_names), name, may_lack_classes=positions is not None)
-    wanted = range(len(class_names)) if positions is None else positions
-    own = [
-        torch.nonzero(labels == label).flatten() if label in wanted else labels.new_empty(0)
-        for label in range(len(class_names))
-    ]
-    for label in wanted:
-        if len(own[label]) < 2:
-            many = "one image" if len(own[label]) else "no images"
-            raise BadRequest(
-                f"{name}: class {class_names[label]!r} has {many}, so none can be held out as "
-                "test; add images, or give a test part"
-            )
-    return stratified(own, HELD_OUT, Key(0).fold("test part"))
-
-
-def joined(*notes: str) -> str:
-    """Return the notes that say something, as one line."""
-    return "; ".join(filter(None, notes))

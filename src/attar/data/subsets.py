@@ -76,17 +76,25 @@ class Subset:
             taken.append(own[torch.randperm(len(own), generator=generator)[: self.per_class]])
         return torch.cat(taken).sort().values
 
-    @property
-    def note(self) -> str:
-        """One line about what is left out, to be shown with results; empty for everything."""
-        said = []
-        if isinstance(self.classes, int):
-            said.append(f"the first {self.classes} classes only")
-        elif self.classes is not None:
-            said.append(f"{len(self.classes)} classes only")
-        if self.per_class is not None:
-            said.append(f"at most {self.per_class} training images of a class, drawn once")
-        return ", ".join(said)
+    def told(self, taken: int, whole: int) -> str:
+        """Say which classes are taken, with so many of the images; nothing where all are."""
+        if self.classes is None:
+            return ""
+        said = (
+            f"the first {self.classes} classes only"
+            if isinstance(self.classes, int)
+            else f"{len(self.classes)} classes only"
+        )
+        return f"{said} ({taken:,} of {whole:,} images)"
+
+    def told_of_sample(self, taken: int, whole: int) -> str:
+        """Say how many training images of the classes are taken; nothing where all are."""
+        if self.per_class is None:
+            return ""
+        return (
+            f"at most {self.per_class} training images of a class, drawn once ({taken:,} of "
+            f"{whole:,})"
+        )
 
 
 EVERYTHING = Subset()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from attar.data.beside import Beside, Identity
 from attar.data.columns import Chosen, Table, choose
+from attar.data.dividing import joined
 from attar.data.indexed import Index, Listing, listing, load_index
 from attar.data.picture_files import Files
 from attar.data.reading import Columns, Reading
-from attar.data.splits import Parts, joined
+from attar.data.splits import Parts
 from attar.data.table_labels import classes_of, read_labels
 from attar.errors import BadRequest
 
@@ -100,9 +101,9 @@ def rows_for_testing(rows: list[Row], split: str) -> tuple[list[Row], str]:
     for name, more in (("test", ""), ("val", " (as test)")):
         if name in parts:
             unused = "; val is not read" if name == "test" and "val" in parts else ""
-            note = f"parts: train and {name}{more}{unused}, as the column {split} says"
+            note = f"train and {name}{more}{unused}, as the column {split} says"
             return [row for row in rows if row.part == name], note
-    return [], "the table has no test rows: a fixed 20 % of every class is held out as test"
+    return [], "the table has no test rows"
 
 
 def read_table(argument: str) -> Table:

@@ -86,7 +86,7 @@ def index(root: Path) -> Index:
         listing(Files(tuple(files)), labels, names),
         list_validation(root, ids, names),
         str(root.resolve()),
-        "parts: train and val (as test)",
+        "train and val (as test)",
         NAME,
         "RGB",
     )

@@ -12,7 +12,7 @@ from attar.artefact import Artefact
 from attar.budget import FLOAT32_BYTES, proportional
 from attar.condensing import condense
 from attar.data import LabelledImages, Splits
-from attar.data.splits import joined
+from attar.data.dividing import joined
 from attar.errors import BadRequest, unknown
 from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.rows import TrainingSet
@@ -136,7 +136,7 @@ def coreset(
         options["per_class_budget"] = "proportional"
     least, most = image_bytes(train, train.classes), image_bytes(train, len(train))
     made = condense(
-        Splits(train, train, source=train.name),
+        Splits(train, None, source=train.name),
         method=method,
         bytes=min(max(size, least), most),
         count="paper",

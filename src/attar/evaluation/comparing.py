@@ -49,7 +49,8 @@ class Comparison:
     Args:
         artefact: the condensed set.
         last: the last iterate, where another one was selected.
-        train: all the real images, under the preprocessing of the artefact.
+        train: all the real images, under the preprocessing of the artefact; None where no
+            baseline is wanted.
         asked: what is to be measured.
         measurer: trains and tests.
         estimate: told how long it takes.
@@ -57,7 +58,7 @@ class Comparison:
 
     artefact: Artefact
     last: Artefact | None
-    train: LabelledImages
+    train: LabelledImages | None
     asked: Asked
     measurer: Measurer
     estimate: Callable[[float], None] | None = None
@@ -65,16 +66,11 @@ class Comparison:
     def rows(self) -> list[Row]:
         """Train and test, one row after the other."""
         own, *others = self._small_sets()
-        small = self.train.drawn(images_that_fit(self.train, self.artefact.totals.paper))
-        whole = whole_set(self.train, self.asked.card, small, self.asked.ceiling_epochs)
-        ceilings = None
-        if WHOLE in self.asked.baselines:
-            folder = Path(self.asked.data_dir or default_data_dir()).expanduser()
-            ceilings = Ceilings(folder, whole, self.measurer)
+        ceilings = self._ceilings()
         scoring = None
-        if self.asked.scores:
+        if self.asked.scores and ceilings is not None:
             random = next(one for one in others if one.kind == RANDOM)
-            scoring = Scoring(own, random, whole, self.measurer)
+            scoring = Scoring(own, random, ceilings.given, self.measurer)
         expected = self._tell_estimate(own, others, ceilings, scoring)
         first = self.measurer.row(own)
         self._correct_estimate(first, expected)
@@ -85,6 +81,15 @@ class Comparison:
             rows[0] = dataclasses.replace(first, scores=scoring.scores(_by_role(rows)))
         return list(with_ceilings(rows))
 
+    def _ceilings(self) -> Ceilings | None:
+        """Return what measures the whole training set, where that is wanted."""
+        if WHOLE not in self.asked.baselines or self.train is None:
+            return None
+        small = self.train.drawn(images_that_fit(self.train, self.artefact.totals.paper))
+        whole = whole_set(self.train, self.asked.card, small, self.asked.ceiling_epochs)
+        folder = Path(self.asked.data_dir or default_data_dir()).expanduser()
+        return Ceilings(folder, whole, self.measurer)
+
     def _small_sets(self) -> list[TrainingSet]:
         """Return the sets of the artefact's size, the artefact itself first."""
         asked, size = self.asked, self.artefact.totals.paper
@@ -92,19 +97,21 @@ class Comparison:
         sets = [own, hard_labels(own)] if own.labels.ndim > 1 else [own]
         if self.last is not None:
             sets.append(condensed(self.last, asked.card))
+        if self.train is None:
+            return sets
         for name in asked.baselines:
             if name == RANDOM:
                 unequal = not self.artefact.card.layout.is_equal
                 sets.append(random_set(self.train, size, asked.card, asked.seed, unequal=unequal))
             elif name != WHOLE:
-                sets.append(self._coreset(name, size))
+                sets.append(self._coreset(name, self.train, size))
         return sets
 
-    def _coreset(self, name: str, size: int) -> TrainingSet:
+    def _coreset(self, name: str, train: LabelledImages, size: int) -> TrainingSet:
         compute = self.measurer.compute
         return coreset(
             name,
-            self.train,
+            train,
             size,
             self.asked.card,
             self.artefact,

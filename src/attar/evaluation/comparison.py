@@ -13,14 +13,9 @@ from attar.evaluation import card as find_card
 from attar.evaluation.baselines import RANDOM, WHOLE, wanted_baselines
 from attar.evaluation.comparing import Asked, Comparison
 from attar.evaluation.fitting import fitted
-from attar.evaluation.given import (
-    asked_networks,
-    read_splits,
-    told_apart,
-    with_last,
-    with_preprocessing,
-)
+from attar.evaluation.given import asked_networks, told_apart, with_last
 from attar.evaluation.measuring import Measurer, Progress
+from attar.evaluation.real import read_real
 from attar.evaluation.results import training_pixels
 from attar.evaluation.rows import Row
 from attar.evaluation.tuning import Tuning
@@ -28,7 +23,7 @@ from attar.kinds import check_arguments
 from attar.networks import Own, make
 from attar.rng import Key
 
-__all__ = ["Row", "evaluate", "read_splits"]
+__all__ = ["Row", "evaluate"]
 
 
 def evaluate(
@@ -61,7 +56,11 @@ def evaluate(
     Args:
         artefact: or the path of one.
         data: the real images, as `attar.condense` takes them; by default the source that the
-            artefact was made from.
+            artefact was made from. Of a pair (train, test), or a source with both parts, the
+            test part is tested on, and the baselines are of the training part. Data in one
+            piece are test images, all of them, where the artefact was condensed from all of its
+            data; where its run cut a share off as a test part (``test_share``), the same cut is
+            made again.
         ipc: read the path at this smaller memory in images per class, as `attar.load` does.
         networks: names of networks, or own modules as `attar.condense` takes them; by default
             the one it was made with.
@@ -91,18 +90,20 @@ def evaluate(
             when its training begins.
         estimate: called with the seconds that training will take: before it begins, and again
             with those left after the first row.
-        say: called with lines of text about the tuning: its cost first, then every result.
-        **reading: ``resize``, ``classes``, ``per_class``, ``data_dir`` and ``watch``, as
-            `attar.load_source` takes them. Without ``data``, the first three are by default
-            those of the artefact.
+        say: called with lines of text about the images that are tested on, and about the
+            tuning: its cost first, then every result.
+        **reading: ``resize``, ``classes``, ``per_class``, ``test_share``, ``data_dir`` and
+            ``watch``, as `attar.load_source` takes them. Without ``data``, the first four are
+            by default those of the artefact.
 
     Returns:
         A row for the artefact, one under hard labels where it has learnt ones, one for the last
         iterate where the file of another one lies beside it, and one for each baseline.
 
     Raises:
-        BadRequest: no artefact, no data, classes or image sizes that do not fit, or an unknown
-            card, network or baseline.
+        BadRequest: no artefact, no data, classes or image sizes that do not fit, an unknown
+            card, network or baseline, no test images but those that the artefact was made from,
+            or baselines without training images.
 
     Example:
         >>> attar.evaluate("digits.safetensors", repeats=3)[0].results[0].mean  # doctest: +SKIP
@@ -138,9 +139,13 @@ def evaluate(
     classes = len(artefact.card.class_names)
     # refused before the data are read, which may take long
     built = told_apart([make(each, channels, (height, width), classes) for each in given])
-    splits = read_splits(artefact, data, **reading)
-    test = with_preprocessing(splits.test, artefact)
-    dataset = artefact.card.provenance.get("dataset", splits.train.name)
+    real = read_real(artefact, data, **reading)
+    train, test = real.train, real.test
+    if train is None:
+        _refuse_without_training_images(wanted, tune)
+    if say is not None:
+        say(f"tested on {len(test):,} images of {real.name} ({real.note})")
+    dataset = artefact.card.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)
     # one choice for all rows, so that they differ in nothing but the images
     compute = computing.choose(
@@ -149,16 +154,31 @@ def evaluate(
         compile,
         pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(built)),
     )
-    train, note = with_preprocessing(splits.train, artefact), ""
-    if tune:
+    note = ""
+    if tune and train is not None:
         tuning = Tuning(dataset, built, compute, seed, vectorized, say)
-        found = tuning.tuned(chosen, artefact, train)
+        found = tuning.tuned(chosen, artefact, train, real.validation)
         chosen, note = found.card, found.note
     key = Key(seed).fold("evaluate")
     measurer = Measurer(test, built, repeats, dataset, compute, key, vectorized, progress)
     asked = Asked(wanted, chosen, ceiling_epochs, seed, scores, reading.get("data_dir"), note)
     run = Comparison(artefact, last, train, asked, measurer, estimate)
     return run.rows()
+
+
+def _refuse_without_training_images(wanted: Sequence[str], tune: bool) -> None:
+    """Refuse what needs real training images.
+
+    Raises:
+        BadRequest: any of it is wanted.
+    """
+    if not wanted and not tune:
+        return
+    what = f"--baselines {','.join(wanted)}" if wanted else "--tune"
+    raise BadRequest(
+        f"{what}: needs real training images, and the data are test images alone; give a source "
+        "with both parts, or from Python a pair (train, test)"
+    )
 
 
 def _all_wanted(

@@ -48,14 +48,16 @@ class Tuned:
     Args:
         card: the best setting; its name says that it was tuned.
         trials: everything that was tried.
-        images: held-out training images that decided.
+        images: that decided.
         fresh: whether the set was made without them.
+        what: kind of images they are.
     """
 
     card: EvaluationCard
     trials: tuple[Trial, ...]
     images: int
     fresh: bool
+    what: str = "held-out training images"
 
     @property
     def note(self) -> str:
@@ -64,7 +66,7 @@ class Tuned:
         seen = "" if self.fresh else ", which the set was made from"
         return (
             f"lr {self.card.lr:.4g} and {_length(self.card)} chosen among {len(self.trials)} "
-            f"settings on {self.images} held-out training images{seen}: {best:.1f} % there"
+            f"settings on {self.images} {self.what}{seen}: {best:.1f} % there"
         )
 
 
@@ -151,7 +153,13 @@ class Tuning:
     vectorized: int | None = None
     say: Callable[[str], None] | None = None
 
-    def tuned(self, card: EvaluationCard, artefact: Artefact, train: LabelledImages) -> Tuned:
+    def tuned(
+        self,
+        card: EvaluationCard,
+        artefact: Artefact,
+        train: LabelledImages,
+        validation: LabelledImages | None = None,
+    ) -> Tuned:
         """Return a card with the learning rate and the epochs that serve a set best.
 
         Every setting trains one network of each kind, with the same initial weights and the same
@@ -161,22 +169,25 @@ class Tuning:
             card: around which is searched.
             artefact: the set.
             train: real training images, with the artefact's preprocessing.
+            validation: real images that are neither training nor test images, to decide in place
+                of held-out ones.
 
         Raises:
             BadRequest: no training image can be held out.
         """
-        own, fresh = held_out(artefact, train)
+        what = "held-out training images" if validation is None else "validation images"
+        own, fresh = (validation, True) if validation is not None else held_out(artefact, train)
         self._tell(cost(card, len(artefact), len(self.networks)))
         trials: list[Trial] = []
         for one in settings(card, len(artefact)):
             trials.append(Trial(one, self._accuracy(one, artefact, own)))
             self._tell(
                 f"tuning: lr {one.lr:.4g}, {_length(one)}: {trials[-1].accuracy:.2f} % of "
-                f"{len(own)} held-out training images"
+                f"{len(own)} {what}"
             )
         best = max(trials, key=lambda trial: trial.accuracy).card
         chosen = replace(best, name=renamed(best.name, "tuned"))
-        return Tuned(chosen, tuple(trials), len(own), fresh)
+        return Tuned(chosen, tuple(trials), len(own), fresh, what)
 
     def _accuracy(self, card: EvaluationCard, artefact: Artefact, own: LabelledImages) -> float:
         results = evaluate_images(

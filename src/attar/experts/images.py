@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from pathlib import Path
 
 from attar.data import LabelledImages
+from attar.data.identity import digest_of
 from attar.errors import BadRequest
 from attar.experts.header import Header
-from attar.tensors import feed
-
-
-def digest_of(data: LabelledImages) -> str:
-    """Return a digest of images and labels, as they are before preprocessing."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((data.images.shape, str(data.images.dtype), data.prepared)).encode())
-    feed(digest, data.images, data.labels)
-    return digest.hexdigest()
 
 
 def check_images(folder: Path, header: Header, train: LabelledImages) -> None:

@@ -37,7 +37,7 @@ def train_experts(
         listener: told how it goes; silent by default.
         **options: the fields of `attar.experts.request.ExpertsRequest`, such as ``count=20,
             epochs=7, output="experts"``, and those of reading the data: ``resize``, ``classes``,
-            ``per_class`` and ``data_dir`` (see `attar.load_source`).
+            ``per_class``, ``test_share`` and ``data_dir`` (see `attar.load_source`).
 
     Returns:
         The experts in the folder, to be read piece by piece.

@@ -12,11 +12,11 @@ import attar
 from attar import compute as computing
 from attar.data import SOURCES, Splits, as_texts, bearing
 from attar.data.augment_variants import read_strategy
+from attar.data.identity import digest_of
 from attar.errors import BadRequest
 from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.experts.folder import folder_of, header_in
 from attar.experts.header import Header, inputs_of, shapes_of
-from attar.experts.images import digest_of
 from attar.experts.plan import Plan
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import numbers
@@ -34,7 +34,8 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
     Args:
         request: the options.
         splits: the data; the test part is not used.
-        reading: how the source was read: ``resize``, ``classes`` and ``per_class``, where given.
+        reading: how the source was read: ``resize``, ``classes``, ``per_class`` and ``test_share``,
+            where given.
 
     Raises:
         BadRequest: anything about the request that cannot be carried out.

@@ -144,7 +144,8 @@ class ExpertsRequest:
 
         Args:
             source: of the images.
-            **reading: how it was read: ``resize``, ``classes`` and ``per_class``, where given.
+            **reading: how it was read: ``resize``, ``classes``, ``per_class`` and
+                ``test_share``, where given.
         """
         if not isinstance(self.network, str | None):
             return self.call(repr(source), **reading)

@@ -37,10 +37,11 @@ class Extractor:
         name: of the network.
         epochs: of its training.
         images: real ones that it was trained on.
-        accuracy: on real test images, in percent.
+        accuracy: on real images, in percent.
         function: from its tensors and images to features.
         tensors: its parameters and buffers.
         compute: device, precision, compilation.
+        measured_on: what ``accuracy`` is of.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Extractor:
     function: Functional
     tensors: dict[str, Tensor]
     compute: Compute
+    measured_on: str = "test images"
 
     @torch.no_grad()
     def features(self, images: Tensor) -> np.ndarray:
@@ -66,14 +68,14 @@ class Extractor:
         """Say what it is in a few words."""
         return (
             f"{self.name}, trained on {self.images:,} real images for {self.epochs} epochs of "
-            f"{CARD} ({self.accuracy:.1f} % on test images)"
+            f"{CARD} ({self.accuracy:.1f} % on {self.measured_on})"
         )
 
 
 def train_extractor(
     network: Network,
     train: LabelledImages,
-    test: LabelledImages,
+    test: LabelledImages | None,
     compute: Compute,
     *,
     epochs: int,
@@ -85,7 +87,7 @@ def train_extractor(
     Args:
         network: to train.
         train: the real images.
-        test: real images that say how good it is.
+        test: real images that say how good it is; None takes those that it was trained on.
         compute: device, precision, compilation.
         epochs: passes over the real images.
         dataset: the name that decides how images may be augmented.
@@ -101,11 +103,18 @@ def train_extractor(
     recipe = dataclasses.replace(find_card(CARD, epochs), one_more=False)
     strategy = recipe.strategy(dataset, network.name)
     (tensors,) = trainer.fit(train, train.labels, recipe, strategy, [key])
-    accuracy = trainer.accuracy(tensors, test)
+    accuracy = trainer.accuracy(tensors, train if test is None else test)
     module = network.draw(key.fold("structure"), compute.device).eval()
     function = Functional(module, "embed", compute)
     return Extractor(
-        network.name, epochs, len(train), accuracy, function, function.arranged(tensors), compute
+        network.name,
+        epochs,
+        len(train),
+        accuracy,
+        function,
+        function.arranged(tensors),
+        compute,
+        "test images" if test is not None else "these same images",
     )
 
 

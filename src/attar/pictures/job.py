@@ -10,7 +10,7 @@ from typing import Any
 
 from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest
-from attar.evaluation.given import with_preprocessing
+from attar.evaluation.real import with_preprocessing
 from attar.pictures.subjects import Source, Subject, check_alike, sample
 from attar.report import read_entries
 from attar.rng import Key
@@ -129,12 +129,12 @@ class Job:
         self.tell("reading the real images")
         return self.source.read(self.subjects)
 
-    def real_like(self, subject: Subject) -> tuple[LabelledImages, LabelledImages]:
+    def real_like(self, subject: Subject) -> tuple[LabelledImages, LabelledImages | None]:
         """Return real training and test images under the preprocessing of an artefact."""
-        artefact = subject.artefact
+        artefact, test = subject.artefact, self.splits.test
         return (
             with_preprocessing(self.splits.train, artefact),
-            with_preprocessing(self.splits.test, artefact),
+            None if test is None else with_preprocessing(test, artefact),
         )
 
     def sampled(self) -> Any:

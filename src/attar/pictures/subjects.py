@@ -14,7 +14,7 @@ from torch import Tensor
 from attar.artefact import Artefact, whitening_tensors
 from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest
-from attar.evaluation.given import read_splits
+from attar.evaluation.real import read_splits
 from attar.report.entries import Entry
 from attar.rng import Key
 from attar.snapshots import snapshots_of

@@ -36,8 +36,8 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
     """
     data = as_data(artefact)
     if request.method != SLIMMER.name:
-        plan = make_plan(request, Splits(data, data, source=_source(artefact)))
-        return dataclasses.replace(plan, reading=_reading(artefact))
+        plan = make_plan(request, Splits(data, None, source=_source(artefact)))
+        return dataclasses.replace(plan, reading=_reading(artefact), parts=artefact.card.parts)
     task = Task(data.name, request.ipc or 1, data.shape, data.classes)
     recipe = settle(SLIMMER.recipe(task), request)
     whole = ordered(artefact, slim.share)
@@ -76,6 +76,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         compute,
         _reading(artefact),
         start=start,
+        parts=artefact.card.parts,
     )
 
 
