@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
     ("text",),
-    ("errors", "rng", "memory", "lamb", "zipped", "stopping"),
+    ("errors", "rng", "memory", "lamb", "zipped", "stopping", "faults"),
     ("files", "locking", "kinds", "budget", "published", "cluster", "threads", "checksums"),
     ("stored",),
     ("request", "tensors", "log", "capacity"),

@@ -101,7 +101,7 @@ def writing(request: Request) -> Iterator[None]:
     if request.output is None:
         yield
         return
-    check_writable(request.output)
+    check_writable(request.output, beside=Paths(request.output).beside)
     with sole_writer(request.output):
         _refuse_earlier_work(request, Paths(request.output))
         yield

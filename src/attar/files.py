@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from attar.errors import BadRequest, RunFailed
+from attar.faults import shortened
+
+# bytes of a file's name on the usual file systems
+_LONGEST_NAME = 255
+# what a temporary name adds: two dots, eight letters and an ending
+_TEMPORARY = 14
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -33,13 +40,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise RunFailed(
-            f"could not write {path}: {error.strerror or error}. What was there before is "
-            "untouched; free some space or choose another path, and run again ('attar condense' "
+            f"could not write {shortened(path)}: {error.strerror or error}. What was there before "
+            "is untouched; free some space or choose another path, and run again ('attar condense' "
             "goes on with --resume)."
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,23 +55,52 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def check_writable(path: Path, option: str = "-o", example: str = "set.safetensors") -> None:
+def check_writable(
+    path: Path,
+    option: str = "-o",
+    example: str = "set.safetensors",
+    beside: Iterable[Path] = (),
+) -> None:
     """Refuse, before any work starts, an output path that could not be written at the end.
 
     Args:
         path: where.
         option: that names it.
         example: of a file name, for one that names a folder.
+        beside: further files that are written with it.
 
     Raises:
-        BadRequest: the path is a folder, or lies in one that cannot be written to.
+        BadRequest: a path is a folder or too long, or lies in a folder that cannot be written to.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise BadRequest(f"{option} {path} is a directory; name a file, such as {path / example}")
-    folder = nearest(path.parent)
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    path, beside = Path(path), tuple(beside)
+    longest = max((path, *beside), key=lambda one: len(os.fsencode(one.name)))
+    _refuse_long(path, option, longest)
+    try:
+        if path.is_dir():
+            raise BadRequest(
+                f"{option} {path} is a directory; name a file, such as {path / example}"
+            )
+        folder = nearest(path.parent)
+    except OSError as error:  # a path of too many names, or one below a folder that is closed
+        raise BadRequest(f"{option} {shortened(path)}: {error.strerror}") from error
+    if not folder.is_dir() or not all(os.access(folder, right) for right in (os.W_OK, os.X_OK)):
         raise BadRequest(f"{option} {path}: {folder} is not a folder that can be written to")
+    for other in beside:
+        if other.is_dir():
+            raise BadRequest(
+                f"{option} {path}: {other.name}, which is written beside it, is a directory; move "
+                "it away or choose another name"
+            )
+
+
+def _refuse_long(path: Path, option: str, longest: Path) -> None:
+    """Refuse a name with which the longest of its files, while it is written, has none."""
+    spare = _LONGEST_NAME - len(os.fsencode(longest.name)) - _TEMPORARY
+    if spare < 0:
+        raise BadRequest(
+            f"{option} {shortened(path)}: its name is {-spare} bytes too long, since files beside "
+            "it are named after it; choose a shorter one"
+        )
 
 
 def nearest(path: Path) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attar.artefact import last_iterate_path
+from attar.evaluation.record import evaluation_path
 from attar.snapshots import snapshots_path
 
 
@@ -45,6 +46,12 @@ class Paths:
     def snapshots(self) -> Path:
         """Iterates on the way, where they were asked for."""
         return snapshots_path(self.output)
+
+    @property
+    def beside(self) -> tuple[Path, ...]:
+        """Whatever a run and the evaluation of what it made write beside the output."""
+        own = (self.checkpoint, self.log, self.last, self.snapshots)
+        return (*own, evaluation_path(self.output), evaluation_path(self.last))
 
     def clear_leftovers(self) -> None:
         """Remove temporary files that a killed run left behind."""

@@ -22,6 +22,7 @@ from attar.condensing import carry_out
 from attar.errors import AttarError, Interrupted
 from attar.evaluation.comparison import evaluate
 from attar.evaluation.record import digest
+from attar.faults import in_words
 from attar.listening import Estimate, Listener
 from attar.paths import Paths
 from attar.plan import Plan
@@ -113,8 +114,8 @@ def perform(order: Order) -> Outcome:
         _say(f"failed: {error}")
         return outcome("failed", str(error))
     except Exception as error:
-        traceback.print_exc()
-        return outcome("failed", f"{type(error).__name__}: {error}")
+        _say(traceback.format_exc())
+        return outcome("failed", in_words(error) or f"{type(error).__name__}: {error}")
     finally:
         _forget_compiled()
     _say("done")

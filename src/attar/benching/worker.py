@@ -12,8 +12,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from attar.faults import in_words
 
 
 def main() -> None:
@@ -26,14 +29,24 @@ def main() -> None:
     while True:
         line = orders.get()
         given = json.loads(line)
+        answers.write(json.dumps(_answer(given)) + "\n")
+        answers.flush()
+
+
+def _answer(given: dict[str, Any]) -> dict[str, Any]:
+    """Do an order, and return what came of it."""
+    try:
         with _output_in(Path(given["log"])):
             from attar.benching.work import Order, perform
             from attar.memory import keep_memory
 
             keep_memory()
-            outcome = perform(Order.from_dict(given["order"]))
-        answers.write(json.dumps(outcome.as_dict()) + "\n")
-        answers.flush()
+            return perform(Order.from_dict(given["order"])).as_dict()
+    except OSError as error:  # of the log, on a full disk
+        from attar.benching.work import Order, Outcome
+
+        key = Order.from_dict(given["order"]).work.key
+        return Outcome(key, "failed", 0.0, in_words(error) or str(error)).as_dict()
 
 
 def _listen(orders: queue.Queue[str]) -> None:
@@ -57,8 +70,9 @@ def _output_in(path: Path) -> Iterator[None]:
             os.dup2(file, descriptor)
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
         for descriptor, one in zip((1, 2), kept, strict=True):
             os.dup2(one, descriptor)
             os.close(one)

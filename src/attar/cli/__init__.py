@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 
 # with threads, since what is busy is told from the time since it was imported
-from attar import stopping, threads  # noqa: F401
+from attar import faults, stopping, threads  # noqa: F401
+from attar.cli import streams
 from attar.cli.clock import CLOCK
 from attar.errors import AttarError
 from attar.text import printable
 
 PROGRAM = "attar"
+# set to show where an error comes from
+TRACEBACK = "ATTAR_TRACEBACK"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,10 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     keep_memory()
     warnings.showwarning = _warn  # pyright: ignore[reportAttributeAccessIssue]
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    with streams.kept() as out:
+        try:
+            status = run(sys.argv[1:] if arguments is None else arguments)
+        except SystemExit as ended:  # help, or options that cannot be parsed
+            status = ended.code if isinstance(ended.code, int) else 0
+        out.flush()
+        lost = streams.lost(out)
+        if lost is not None:
+            _say(lost)
+            status = status or 1
+    sys.exit(status)
 
 
 def _warn(message: Warning | str, *place: object) -> None:
+    _say(message)
+
+
+def _say(message: object) -> None:
     sys.stderr.write(f"{PROGRAM}: {printable(str(message))}\n")
 
 
@@ -37,11 +57,15 @@ def run(arguments: Sequence[str]) -> int:
 
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
         return 0
+    # torch cannot be loaded there: its library MKL ends the process (torch 2.15)
+    if not faults.working_folder_exists():
+        _say(f"{faults.NO_FOLDER}.")
+        return 2
     try:
         with stopping.terminated_as_interrupted():
             return _run(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write(f"{PROGRAM}: interrupted\n")
+        _say("interrupted")
         return 1
 
 
@@ -51,9 +75,24 @@ def _run(arguments: Sequence[str]) -> int:
 
         parse(arguments).run()
     except AttarError as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        _say(error)
         return error.exit_status
-    except BrokenPipeError:
-        # the reader of our output has seen enough
-        sys.stderr.close()
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        _say(faults.in_words(error) or _unforeseen(error))
+        return 1
     return 0
+
+
+def _unforeseen(error: Exception) -> str:
+    """Say what nobody thought of, and keep where it came from."""
+    first = str(error).strip().partition("\n")[0]
+    said = f"an error that was not foreseen ({type(error).__name__}: {faults.shortened(first)})"
+    try:
+        handle, name = tempfile.mkstemp(prefix="attar-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return f"{said}; {TRACEBACK}=1 shows where it comes from."
+    return f"{said}; {name} tells where it comes from. What was written before is kept."

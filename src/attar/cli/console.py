@@ -7,6 +7,7 @@ control characters are written as escapes.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -106,4 +107,9 @@ def print_listing(
 
 def print_json(value: Any) -> None:
     """Print one JSON object and nothing else."""
-    sys.stdout.write(printable_json(value) + "\n")
+    text = printable_json(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a stream's own escapes would be no JSON
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(text + "\n")

@@ -12,7 +12,8 @@ from typing import BinaryIO, Protocol, Self
 from torch import Tensor
 
 from attar.data.walking import refuse_irregular
-from attar.errors import BadRequest
+from attar.errors import AttarError, BadRequest, RunFailed
+from attar.faults import in_words, lacking
 
 
 class Pictures(Protocol):
@@ -66,8 +67,16 @@ def open_regular(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def unreadable(name: str, error: Exception) -> BadRequest:
-    """Return the refusal of what is no picture that Pillow can read."""
+def unreadable(name: str, error: Exception) -> AttarError:
+    """Return what is to be said of a picture that could not be read.
+
+    Where the system failed, the picture is not at fault: nobody should remove it.
+    """
+    scarce = lacking(error)
+    if scarce is not None:
+        return RunFailed(f"reading {name}: {scarce}.")
+    if isinstance(error, OSError) and error.errno is not None:
+        return BadRequest(f"image {name} cannot be read: {in_words(error)}")
     # Pillow names the object that it was given
     reason = re.sub(r" (<_io\.\w+ .*>|'.*')$", "", str(error))
     return BadRequest(f"image {name} cannot be read ({reason}); replace or remove it")

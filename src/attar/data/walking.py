@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from attar.errors import BadRequest
+from attar.errors import AttarError, BadRequest, RunFailed
+from attar.faults import lacking
 from attar.text import printable
 
 # what Pillow reads beside pictures: documents, vectors, films, measurements
@@ -204,10 +205,11 @@ class Walk:
             return False
 
 
-def _unreadable(folder: Path, error: OSError) -> BadRequest:
-    return BadRequest(
-        f"folder {folder} cannot be read ({error.strerror}); make it readable, or remove it"
-    )
+def _unreadable(folder: Path, error: OSError) -> AttarError:
+    scarce = lacking(error)
+    if scarce is not None:
+        return RunFailed(f"reading {folder}: {scarce}.")
+    return BadRequest(f"folder {folder} cannot be read ({error.strerror}); make it readable")
 
 
 def _ending(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from attar.errors import AttarError
 from attar.experts.telling import ExpertListener
+from attar.faults import in_words
 
 # as a program that was interrupted ends
 _INTERRUPTED = 130
@@ -64,6 +65,12 @@ def main() -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Exception as error:
+        said = in_words(error)
+        if said is None:
+            raise
+        lines.say({"failed": said, "status": 1})
+        return 1
     return 0
 
 
