@@ -16,6 +16,8 @@ from attar.text import printable
 
 # what Pillow reads beside pictures: documents, vectors, films, measurements
 _NO_PICTURES = ("EPS", "PDF", "WMF", "MPEG", "FLI", "HDF5", "GRIB", "BUFR", "IPTC")
+# Pillow tries formats one after the other
+_FREQUENT = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM")
 # what systems leave in folders, beside names that begin with a dot
 _HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
 _KINDS = {
@@ -29,11 +31,12 @@ _KINDS = {
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return Pillow's names of the formats of pictures."""
+    """Return Pillow's names of the formats of pictures, the most frequent first."""
     from PIL import Image
 
     Image.init()
-    return tuple(sorted(Image.OPEN.keys() - set(_NO_PICTURES)))
+    others = sorted(Image.OPEN.keys() - {*_NO_PICTURES, *_FREQUENT})
+    return (*(one for one in _FREQUENT if one in Image.OPEN), *others)
 
 
 @cache
