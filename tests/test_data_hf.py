@@ -64,7 +64,10 @@ def test_saved_splits(tmp_path: Path) -> None:
         expected = np.asarray(train[index]["image"])
         assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
     assert (len(splits.train), len(splits.test)) == (10, 4)
-    assert splits.note == "the splits train and test; 10 training, 4 test images"
+    assert splits.note == (
+        "the splits train, test and validation (as validation); "
+        "10 training, 4 test, 2 validation images"
+    )
     assert len(load_source(f"{source}:validation").train) == 2
     assert len(load_source(f"{source}:test").test) == 2
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attar.data import tiny_imagenet
 from attar.data.indexed import Index, Listing, listing, load_index
+from attar.data.part_folders import find_parts
 from attar.data.picture_files import Files
 from attar.data.reading import Reading
 from attar.data.splits import Parts, joined
@@ -24,8 +25,9 @@ def load_folder(argument: str, reading: Reading) -> Parts:
 def index_folder(argument: str) -> Index:
     """List a folder of images.
 
-    With subfolders ``train`` and ``test`` (or ``val``) these are the parts; otherwise a fixed
-    20 % of every class is held out as test. The set is grayscale when every image is. Every
+    With subfolders ``train`` and ``test`` (or ``val``), under these or like names in any case,
+    these are the parts (see `find_parts`); otherwise a fixed share of every class is held out
+    as test. The set is grayscale when every image is. Every
     folder is entered once, and hidden ones never; what is left out is told.
 
     Raises:
@@ -40,43 +42,24 @@ def index_folder(argument: str) -> Index:
             f"folder:{argument}: {root} {what}; give a folder with one subfolder of "
             "images per class"
         )
-    train_root, test_root, note = find_parts(root)
+    parts = find_parts(root)
     walk = Walk()
-    walk.enter(root, train_root, *([] if test_root is None else [test_root]))
-    train_folders = walk.folders(train_root)
-    # of both parts before any is gone through, so that no link leads from one to the other
-    test_folders = [] if test_root is None else walk.folders(test_root)
-    train = list_classes(train_root, train_folders, walk)
-    test = None
-    if test_root is not None:
-        test = list_classes(test_root, test_folders, walk, train.class_names)
-    note = joined(note, walk.note)
-    return Index(train, test, str(root.resolve()), note, str(train_root))
-
-
-def find_parts(root: Path) -> tuple[Path, Path | None, str]:
-    """Return the training folder, the test folder or None, and a note about the choice."""
-    train, test, validation = (root / name for name in ("train", "test", "val"))
-    if train.is_dir() and test.is_dir():
-        return train, test, "the folders train and test"
-    if train.is_dir() and validation.is_dir():
-        return train, validation, "the folders train and val (as test)"
-    if train.is_dir():
-        return train, None, "the folder train has no test or val beside it"
-    present = {path.name for path in subfolders(root)}
-    if present and present <= {"test", "val"}:
-        raise BadRequest(
-            f"{root} has {' and '.join(sorted(present))} but no train; put the training "
-            "images into a subfolder train"
-        )
-    return root, None, "the folder has no train and test parts"
-
-
-def subfolders(root: Path) -> list[Path]:
-    """Return the subfolders that are not hidden, sorted by name."""
-    return sorted(
-        (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")),
-        key=lambda path: path.name,
+    walk.enter(root, parts.train, *parts.others.values())
+    train_folders = walk.folders(parts.train)
+    # of all parts before any is gone through, so that no link leads from one to another
+    folders = {part: walk.folders(path) for part, path in parts.others.items()}
+    train = list_classes(parts.train, train_folders, walk)
+    others = {
+        part: list_classes(path, folders[part], walk, train.class_names)
+        for part, path in parts.others.items()
+    }
+    return Index(
+        train,
+        others.get("test"),
+        str(root.resolve()),
+        joined(parts.note, walk.note),
+        str(parts.train),
+        validation=others.get("validation"),
     )
 
 

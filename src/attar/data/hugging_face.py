@@ -9,6 +9,7 @@ from typing import Any
 
 from attar.data.hugging_face_rows import list_rows
 from attar.data.indexed import Index, Listing, load_index
+from attar.data.part_names import part_of
 from attar.data.reading import Columns, Reading
 from attar.data.splits import Parts
 from attar.errors import BadRequest, unknown
@@ -29,8 +30,9 @@ def index_hf(argument: str, columns: Columns) -> tuple[Index, str]:
     NAME is a data set of the Hub (``mnist``, ``uoft-cs/cifar10``), with a third part for one of
     several configurations (``owner/name/configuration``); or a local folder, either saved with
     ``save_to_disk`` or of files that the library reads. SPLIT is the training part; default
-    ``train``. The test part is ``test``, else ``validation``; without either, or without
-    labels in them, a fixed 20 % of every class is held out. Pictures are
+    ``train``. The test part is ``test``, else ``validation``, which selects the iterate
+    beside a test part; without either, or without labels in them, a fixed share of every class
+    is held out. Pictures are
     turned as their EXIF orientation says.
 
     Raises:
@@ -55,6 +57,7 @@ def index_splits(splits: dict[str, Any], split: str, source: str, columns: Colum
             f"{source}, split {chosen}: row {row} has no label; name a labelled split, one of "
             f"{', '.join(splits)}, {_as(source)}"
         )
+    found: dict[str, Listing] = {}
     for other in TEST_SPLITS:
         if other == chosen or other not in splits:
             continue
@@ -63,10 +66,18 @@ def index_splits(splits: dict[str, Any], split: str, source: str, columns: Colum
         # test splits of challenges come without labels
         if len(test.labels) and bool((test.labels >= 0).all()):
             check_same_classes(train, test, source)
-            note = f"the splits {chosen} and {other}"
-            return Index(train, test, source, note, source)
-    note = f"split {chosen}; there is no labelled test split"
-    return Index(train, None, source, note, source)
+            found[other] = test
+    if not found:
+        note = f"split {chosen}; there is no labelled test split"
+        return Index(train, None, source, note, source)
+    first, *rest = found
+    # a validation split is one of its own beside a test split alone
+    selects = rest[0] if rest and part_of(first) == "test" else None
+    note = f"the splits {chosen} and {first}"
+    if selects is not None:
+        note = f"the splits {chosen}, {first} and {selects} (as validation)"
+    validation = None if selects is None else found[selects]
+    return Index(train, found[first], source, note, source, validation=validation)
 
 
 def open_splits(name: str, source: str) -> dict[str, Any]:

@@ -10,21 +10,12 @@ from attar.data.beside import Beside, Identity
 from attar.data.columns import Chosen, Table, choose
 from attar.data.dividing import joined
 from attar.data.indexed import Index, Listing, listing, load_index
+from attar.data.part_names import PART_OF
 from attar.data.picture_files import Files
 from attar.data.reading import Columns, Reading
 from attar.data.splits import Parts
 from attar.data.table_labels import classes_of, read_labels
 from attar.errors import BadRequest
-
-PART_OF = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-}
 
 
 @dataclass(frozen=True)
@@ -53,8 +44,9 @@ def index_csv(argument: str, wanted: Columns) -> Index:
     of a row and 0 for all others. Relative paths start at the folder of the table; an id means
     the one picture below that folder that is called so. Columns are separated by commas,
     semicolons or tabs. Classes are ordered by number where all labels are whole numbers, as
-    columns are where they are columns, else by name. The part ``val`` is the test part where
-    there is no other; without either a fixed 20 % of every class is held out. Rows that repeat
+    columns are where they are columns, else by name. The part ``val`` selects the
+    iterate, and is the test part where there is no other; without either a fixed share of every
+    class is held out. Rows that repeat
     another's file, class and part are counted once.
 
     Raises:
@@ -73,9 +65,9 @@ def index_csv(argument: str, wanted: Columns) -> Index:
     if len(classes) < 2:
         raise BadRequest(f"{path} has only the class {classes[0]}; condensation needs two or more")
     split = "" if chosen.split is None else table.names[chosen.split]
-    test, how = rows_for_testing(rows, split)
+    test, validation, how = other_rows(rows, split)
     position = {name: index for index, name in enumerate(classes)}
-    for row in test:
+    for row in (*test, *validation):
         if row.label not in position:
             raise BadRequest(
                 f"{path}, line {row.line}: no training row has the class {row.label!r}; "
@@ -92,18 +84,24 @@ def index_csv(argument: str, wanted: Columns) -> Index:
         str(path.resolve()),
         joined(how, chosen.note, unused, note),
         path.name,
+        validation=listed(validation) if validation else None,
     )
 
 
-def rows_for_testing(rows: list[Row], split: str) -> tuple[list[Row], str]:
-    """Return the rows of the test part, none where it is to be held out, and a note."""
-    parts = {row.part for row in rows}
-    for name, more in (("test", ""), ("val", " (as test)")):
-        if name in parts:
-            unused = "; val is not read" if name == "test" and "val" in parts else ""
-            note = f"train and {name}{more}{unused}, as the column {split} says"
-            return [row for row in rows if row.part == name], note
-    return [], "the table has no test rows"
+def other_rows(rows: list[Row], split: str) -> tuple[list[Row], list[Row], str]:
+    """Return the rows of the test and of the validation part, and a note.
+
+    Validation rows are the test part where there is no other.
+    """
+    test, validation = ([row for row in rows if row.part == part] for part in ("test", "val"))
+    if test and validation:
+        note = f"train, test and val (as validation), as the column {split} says"
+        return test, validation, note
+    if test:
+        return test, [], f"train and test, as the column {split} says"
+    if validation:
+        return validation, [], f"train and val (as test), as the column {split} says"
+    return [], [], "the table has no test rows"
 
 
 def read_table(argument: str) -> Table:

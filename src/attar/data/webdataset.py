@@ -18,11 +18,11 @@ import torch
 
 from attar.data import multi_label
 from attar.data.indexed import Index, Listing, load_index
+from attar.data.part_names import PART_OF
 from attar.data.reading import Columns, Reading
 from attar.data.shards import LONGEST_LABEL, Member, Members, members_of, read_at, shards_of
 from attar.data.splits import Parts, joined
 from attar.data.table_labels import classes_of, plain_labels
-from attar.data.tables import PART_OF
 from attar.data.walking import is_picture
 from attar.errors import BadRequest
 
