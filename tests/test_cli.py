@@ -135,7 +135,18 @@ def test_export_png_can_be_read_as_a_folder(
     splits = attar.load_source(f"folder:{folder}")
     assert splits.train.classes == 10 and splits.train.shape == (1, 8, 8)
     status, _, err = said(capsys, "export", str(artefact), "--png", str(folder))
-    assert status == 2 and "not empty" in err
+    assert status == 2 and "--overwrite replaces it" in err
+    # whole, and without what was there before
+    stray = folder / "3" / "77.png"
+    stray.write_bytes(b"")
+    assert said(capsys, "export", str(artefact), "--png", str(folder), "--overwrite")[0] == 0
+    assert not stray.exists() and len(list(folder.rglob("*.png"))) == len(loaded)
+    assert list(tmp_path.iterdir()) == [folder]
+    # what is no export is replaced by nobody
+    (folder / "notes.txt").write_text("mine")
+    status, _, err = said(capsys, "export", str(artefact), "--png", str(folder), "--overwrite")
+    assert status == 2 and "no export; name a new folder" in err
+    assert (folder / "notes.txt").exists()
 
 
 def test_an_export_that_fails_leaves_nothing(
@@ -155,7 +166,7 @@ def test_an_export_that_fails_leaves_nothing(
     monkeypatch.setattr(Image.Image, "save", full)
     status, out, err = said(capsys, "export", str(artefact), "--png", str(tmp_path / "images"))
     assert status == 1 and "No space left" in err and not out
-    assert not (tmp_path / "images").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_export_npz_holds_images_labels_and_names(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from attar.artefact import Artefact
 from attar.errors import BadRequest
-from attar.files import write_atomically
+from attar.files import check_writable, write_atomically, write_folder
 
 
 def image_array(artefact: Artefact) -> np.ndarray:
@@ -19,56 +18,68 @@ def image_array(artefact: Artefact) -> np.ndarray:
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def export_png(artefact: Artefact, folder: Path) -> int:
+def export_png(artefact: Artefact, folder: Path, *, overwrite: bool = False) -> int:
     """Write one PNG per image into a subfolder per class, as ``folder:`` sources read them.
+
+    The folder is there whole or not at all: it is written under another name beside its own.
+
+    Args:
+        artefact: its images are rounded to 8 bits.
+        folder: new or empty, or an earlier export that ``overwrite`` replaces.
+        overwrite: whether it does.
 
     Returns:
         The number of images.
 
     Raises:
-        BadRequest: the folder exists and is not empty, or is a file; images of other than 1 or 3
-            channels.
-        RunFailed: a picture could not be written; those before it are removed again.
+        BadRequest: the folder is there and not to be replaced, or holds anything but an export;
+            images of other than 1 or 3 channels.
+        RunFailed: a picture could not be written; nothing is left of the new folder.
     """
     from PIL import Image
 
+    folder = Path(folder)
     channels = artefact.card.shape[0]
     if channels not in (1, 3):
         raise BadRequest(
             f"--png {folder}: the images have {channels} channels, and a PNG holds 1 or 3; use "
             "--npz, or 'attar pictures', which shows the first three"
         )
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadRequest(f"--png {folder}: already there and not empty; name a new folder")
+    _check_folder(folder, overwrite)
     card = artefact.card
     digits = len(str(card.images_per_class - 1))
-    written: list[Path] = []
-    try:
+
+    def write(new: Path) -> None:
         for row, image in enumerate(image_array(artefact)):
             label, number = card.layout.place(row)
-            name = folder_name(label, card.class_names)
+            own = new / folder_name(label, card.class_names)
+            own.mkdir(exist_ok=True)
             picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-            written.append(folder / name / f"{number:0{digits}}.png")
-            write_atomically(
-                written[-1],
-                lambda temporary, picture=picture: picture.save(temporary, format="PNG"),
-            )
-    except BaseException:
-        # a part of a set looks like a whole one, and would stand in the way of the next try
-        _remove(folder, written)
-        raise
+            picture.save(own / f"{number:0{digits}}.png", format="PNG")
+
+    write_folder(folder, write)
     return len(artefact)
 
 
-def _remove(folder: Path, written: list[Path]) -> None:
-    """Remove the pictures of an export that failed, and the folders that they were in."""
-    for path in written:
-        with contextlib.suppress(OSError):
-            path.unlink()
-    for part in [*{path.parent for path in written}, folder]:
-        with contextlib.suppress(OSError):
-            part.rmdir()
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse to replace what is there, unless it is an export and that is asked for."""
+    check_writable(folder / "0" / "0.png", "--png")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder.is_dir() and all(map(_is_export_of_class, folder.iterdir()))):
+        raise BadRequest(f"--png {folder}: already there, and no export; name a new folder")
+    if not overwrite:
+        raise BadRequest(
+            f"--png {folder}: an export is already there; --overwrite replaces it, or name a new "
+            "folder"
+        )
+
+
+def _is_export_of_class(path: Path) -> bool:
+    """Tell whether a path is a folder of numbered pictures and nothing else."""
+    return path.is_dir() and all(
+        one.suffix == ".png" and one.stem.isdecimal() for one in path.iterdir()
+    )
 
 
 def folder_name(label: int, class_names: list[str]) -> str:

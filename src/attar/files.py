@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,9 +35,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         # mkstemp makes private files; the result has the rights of any new file
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(0o666 & ~_mask())
         temporary.replace(path)
     except OSError as error:
         raise RunFailed(
@@ -48,6 +47,45 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Call ``write`` with a new folder beside ``folder``, then put it in its place.
+
+    What was in that place is gone afterwards.
+
+    Raises:
+        RunFailed: it cannot be written; ``folder`` is untouched.
+    """
+    folder = Path(folder)
+    new: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        write(new)
+        new.chmod(0o777 & ~_mask())
+        if folder.exists() and any(folder.iterdir()):
+            old = new.with_suffix(".old")
+            folder.rename(old)
+            new.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            new.replace(folder)
+    except OSError as error:
+        raise RunFailed(
+            f"could not write {shortened(folder)}: {error.strerror or error}; free some space or "
+            "choose another folder. Nothing is left of it."
+        ) from error
+    finally:
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def _mask() -> int:
+    """Return the rights that new files do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_text(path: Path, text: str) -> None:

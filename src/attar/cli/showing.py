@@ -45,6 +45,8 @@ class Export:
     """Folder for one PNG per image, in a subfolder per class."""
     npz: File = None
     """File for arrays: images (uint8, N×H×W×C), labels, class_names."""
+    overwrite: bool = False
+    """Replace an earlier export in that folder; a file is replaced in any case."""
 
     def run(self) -> None:
         """Carry it out."""
@@ -73,7 +75,7 @@ def export(options: Export) -> None:
 
     artefact = load(options.artefact, options.ipc)
     if options.png is not None:
-        count = export_png(artefact, options.png)
+        count = export_png(artefact, options.png, overwrite=options.overwrite)
         out.print(f"{count} images in {options.png}", highlight=False)
     elif options.npz is not None:
         export_npz(artefact, options.npz)
