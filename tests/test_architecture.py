@@ -16,7 +16,7 @@ ORDER = (
     ("files", "locking", "kinds", "budget", "published", "cluster", "threads", "checksums"),
     ("stored",),
     ("request", "tensors", "log", "capacity"),
-    ("compute",),
+    ("compute", "paying"),
     ("data",),
     ("networks",),
     ("synthetic", "coresets"),

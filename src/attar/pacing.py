@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 # of the time that a run may take, at most so much is spent on validations
 VALIDATING = 0.1
-# seconds to write the artefact and to end, and the most of the whole time that is left for it
-_WRITING, _WRITING_SHARE = 1.0, 0.1
+# what is left to write the artefact and to end: seconds, a share of the time, and the most of it
+_WRITING, _WRITING_SHARE, _MOST = 1.0, 0.02, 0.1
+# how many times as long as the longest so far a last validation may take
+_MARGIN = 1.5
 
 
 class Pace:
@@ -29,15 +31,13 @@ class Pace:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.limit = None if minutes is None else 60 * minutes
-        # seconds to leave for a last validation
-        self.reserve = 0.0
         # seconds that were gone when the updates began
         self.opened = 0.0
         self._iterations = iterations
         self._clock = clock
         self._began = clock() if began is None else began
         self._earlier = 0.0
-        self._share = 0.0
+        self._share = self._validation = 0.0
 
     def here(self) -> float:
         """Return the seconds since this command began."""
@@ -54,6 +54,10 @@ class Pace:
     def open(self) -> None:
         """Note that the updates begin."""
         self.opened = self.seconds()
+
+    def validates(self, seconds: float) -> None:
+        """Note what a validation takes, so that there is room for the last one."""
+        self._validation = max(self._validation, seconds)
 
     def share(self, step: int) -> float:
         """Return how much of the run is done after so many updates."""
@@ -77,4 +81,5 @@ class Pace:
 
     def _left_over(self) -> float:
         assert self.limit is not None
-        return self.reserve + min(_WRITING, _WRITING_SHARE * self.limit)
+        writing = min(_WRITING + _WRITING_SHARE * self.limit, _MOST * self.limit)
+        return _MARGIN * self._validation + writing

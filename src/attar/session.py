@@ -182,7 +182,7 @@ class Session:
         assert self._validator is not None
         begin = time.perf_counter()
         hits = self._validator.hits(self.run, self.progress.validation_epochs)
-        self.pace.reserve = time.perf_counter() - begin
+        self.pace.validates(time.perf_counter() - begin)
         return hits.balanced if self.progress.balanced else hits.accuracy
 
     def _begin_snapshots(self) -> None:
@@ -236,7 +236,7 @@ class Session:
             self.progress.validations, self.progress.validation_epochs = fits.count, fits.epochs
         count, epochs = self.progress.validations, self.progress.validation_epochs
         one = cost.seconds(epochs or usual)
-        self.pace.reserve = one if count else 0.0
+        self.pace.validates(one if count else 0.0)
         return told(count, epochs, self.plan.request.validations, cost.seconds(usual))
 
     def _checkpoint(self) -> None:

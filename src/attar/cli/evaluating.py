@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from attar import threads
 from attar.cli import reporting
+from attar.cli.clock import CLOCK
 from attar.cli.console import PLAIN, err, print_json, watcher
 from attar.cli.lists import split_networks
 from attar.cli.reading import Columns, reading_options
@@ -189,8 +190,9 @@ def estimator() -> Callable[[float], None]:
     def estimate(seconds: float) -> None:
         from attar.cli.progress import duration
 
-        about = f"about {duration(seconds)}"
-        line = f"{about} left" if told else f"estimate: {about} of training and testing"
+        line = f"about {duration(seconds)} left"
+        if not told:
+            line = f"estimate: about {duration(CLOCK.seconds() + seconds)} in all"
         told.append(seconds)
         err.print(line, highlight=False, soft_wrap=True)
 

@@ -12,18 +12,18 @@ import torch
 from attar.evaluation.evaluation_card import EvaluationCard
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import TrainingSet
-from attar.evaluation.training import Trainer
+from attar.evaluation.training import Tensors, Trainer
 from attar.networks import Network
+from attar.paying import COMPILING, GAIN, slowdown
 from attar.rng import Key
 
-# images of the steps that are timed: few, since a large network may take seconds on a CPU
-_SMALL, _LARGE = 4, 16
+# images of the first steps that are timed, and how many more each time: a large network may take
+# seconds for a batch on a CPU, so none is tried that would take longer than so many seconds
+_SMALL, _TIMES, _LONGEST = 4, 4, 1.5
 # epochs of the longer training
 _EPOCHS = 4
 # seconds that anything takes at least, whatever a noisy clock says
 _LEAST = 1e-7
-# a forward pass takes about a third of a training step
-_FORWARD = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,20 @@ class Cost:
     Args:
         step: seconds of an update, however few images it has.
         image: further seconds for each of its images.
+        test: seconds of each image that is tested on.
+        first: seconds that only the first network takes.
     """
 
     step: float
     image: float
+    test: float
+    first: float = 0.0
 
 
 class Forecast:
     """Says how long training and testing takes.
 
-    Without compilation, and with networks trained one by one; both make it less.
+    With networks trained one by one; several in one step make it less on a GPU.
 
     Args:
         measurer: trains and tests.
@@ -75,29 +79,34 @@ class Forecast:
         if not work.repeats:
             return 0.0
         name = work.network.name
+        once = 0.0
         if name not in self._costs:
             self._costs[name] = timed(work.network, work.given.card, self._measurer)
+            once = self._costs[name].first
         cost, count = self._costs[name], len(work.given.labels)
-        images = work.given.card.passes(count) * count + _FORWARD * len(self._measurer.test)
-        return work.repeats * (work.given.card.steps(count) * cost.step + images * cost.image)
+        training = work.given.card.steps(count) * cost.step
+        training += work.given.card.passes(count) * count * cost.image
+        return once + work.repeats * (training + len(self._measurer.test) * cost.test)
 
 
 def timed(network: Network, card: EvaluationCard, measurer: Measurer) -> Cost:
-    """Return what training a network takes, by training it in brief three times.
+    """Return what training a network takes, by training it in brief a few times.
 
-    Once with few steps of few images, once with more steps and once with more images.
+    With few steps of few images, with more steps, and with more images, up to a batch. What is
+    to be compiled is timed without, and made so much less by what compilation gains.
     """
     # uncompiled, since compiling takes longer than what is to be timed
     trainer = Trainer(network, dataclasses.replace(measurer.compute, compile=False))
     strategy = card.strategy(measurer.dataset, network.name)
 
+    trained: list[Tensors] = []
+
     def seconds(count: int, epochs: int) -> float:
         images = torch.zeros(count, *measurer.test.shape)
         labels = torch.zeros(count, dtype=torch.int64)
         start = time.perf_counter()
-        trainer.fit(images, labels, card.with_epochs(epochs), strategy, [Key(0)])
-        if measurer.compute.device.type == "cuda":
-            torch.cuda.synchronize(measurer.compute.device)
+        trained[:] = trainer.fit(images, labels, card.with_epochs(epochs), strategy, [Key(0)])
+        _wait(measurer)
         return time.perf_counter() - start
 
     def steps(count: int, epochs: int) -> int:
@@ -107,6 +116,22 @@ def timed(network: Network, card: EvaluationCard, measurer: Measurer) -> Cost:
     seconds(_SMALL, 1)
     brief = seconds(_SMALL, 1)
     more = (seconds(_SMALL, _EPOCHS) - brief) / (steps(_SMALL, _EPOCHS) - steps(_SMALL, 1))
-    larger = (seconds(_LARGE, 1) - brief) / steps(_LARGE, 1) / (_LARGE - _SMALL)
-    image = max(larger, _LEAST)
-    return Cost(max(more - _SMALL * image, _LEAST), image)
+    size, took = _SMALL, brief
+    while size < card.batch and (size == _SMALL or _TIMES * took < _LONGEST):
+        size = min(_TIMES * size, card.batch)
+        took = seconds(size, 1)
+    image = max((took / steps(size, 1) - brief / steps(_SMALL, 1)) / (size - _SMALL), _LEAST)
+    step = max(more - _SMALL * image, _LEAST)
+    chunk = measurer.test.take(torch.arange(min(measurer.compute.chunk, len(measurer.test))))
+    start = time.perf_counter()
+    trainer.scores(trained[0], chunk)
+    _wait(measurer)
+    test = (time.perf_counter() - start) / measurer.compute.chunk
+    if not measurer.compute.compile:
+        return Cost(step, image, test)
+    return Cost(step / GAIN, image / GAIN, test / GAIN, COMPILING * slowdown())
+
+
+def _wait(measurer: Measurer) -> None:
+    if measurer.compute.device.type == "cuda":
+        torch.cuda.synchronize(measurer.compute.device)
