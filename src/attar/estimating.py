@@ -15,8 +15,8 @@ from attar.tensors import flatten
 from attar.validating import Cost
 
 # seconds that steps are measured for, or one step where that is longer
-_MEASURED = 1.0
-_MOST = 5
+_MEASURED = 2.0
+_MOST = 10
 # seconds to write the artefact and to end
 _ENDING = 1.0
 

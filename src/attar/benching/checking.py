@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from attar.benching.cells import Making, Measuring
 from attar.benching.entries import DatasetEntry
 from attar.benching.experts import Promised
 from attar.benching.making import Slimming
+from attar.benching.pricing import Prices
 from attar.benching.suite import Suite
 from attar.data import SOURCES, Splits, as_splits
 from attar.errors import BadRequest, unknown
@@ -71,6 +73,7 @@ def check_against_data(
     measurings: Sequence[Measuring],
     data_dir: Path | None,
     by_name: bool = True,
+    prices: Prices | None = None,
 ) -> None:
     """Read the data of the work to be done, and refuse what cannot be done with them.
 
@@ -79,6 +82,7 @@ def check_against_data(
         measurings: the networks to be trained on them.
         data_dir: where named datasets lie; None for the default.
         by_name: refuse a dataset that is not the one that it is named after.
+        prices: told what is seen of every cell.
 
     Raises:
         BadRequest: data that cannot be read, a budget or option that does not fit, or a network
@@ -86,10 +90,13 @@ def check_against_data(
     """
     for dataset in dict.fromkeys(one.dataset for one in makings):
         own = [one for one in makings if one.dataset == dataset]
+        begin = time.perf_counter()
         splits = _read(own[0], data_dir, by_name)
+        prices = Prices() if prices is None else prices
+        prices.read(dataset, splits, time.perf_counter() - begin)
         for making in {(one.row, one.budget): one for one in own}.values():
             try:
-                _check(making, splits)
+                _check(making, splits, prices)
             except BadRequest as error:
                 raise BadRequest(f"{making.words}: {error}") from None
         channels, height, width = splits.train.shape
@@ -100,13 +107,15 @@ def check_against_data(
                 raise BadRequest(f"{dataset}: {error}") from None
 
 
-def _check(making: Making, splits: Splits) -> None:
+def _check(making: Making, splits: Splits, prices: Prices) -> None:
     """Refuse what cannot be made of the data, or of the set before it."""
     if not isinstance(making, Slimming):
         later = making.experts is not None
         plan = make_plan(making.request(), splits, making.reading, experts_later=later)
         if making.experts is not None:
             plan.recipe.objective.check(plan.problem(Promised.of(making.experts)))
+        else:
+            prices.planned(making, plan)
         return
     request = making.slim_request()
     if request.card is not None:

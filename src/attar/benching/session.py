@@ -14,12 +14,14 @@ from typing import Any
 import torch
 
 import attar
+from attar import threads
 from attar.benching.cells import Making, Measuring, Work, expand
 from attar.benching.checking import check_against_data, check_names, with_sources
 from attar.benching.executors import Executor, InProcess, Processes
 from attar.benching.folder import Folder, read_json, write_json
 from attar.benching.making import absolute_source
 from attar.benching.pages import Account, write_html, write_markdown
+from attar.benching.pricing import Price, Prices
 from attar.benching.results import gather, write_csv
 from attar.benching.running import Progress, Runner, Stop
 from attar.benching.sizes import SMALLEST, Sized, at_size, smallest
@@ -107,6 +109,9 @@ class Watcher:
     def checking(self) -> None:
         """Before data are read, to refuse what does not fit."""
 
+    def priced(self, price: Price, jobs: int) -> None:
+        """Before the first piece of work: what all of it takes, and how many go on at once."""
+
     def ended(self, progress: Progress, work: Work, outcome: Outcome, log: Path) -> None:
         """After each piece of work."""
 
@@ -146,8 +151,12 @@ def bench(asked: Asked, watcher: Watcher | None = None) -> tuple[Account, Progre
         runner.told = _telling(watcher, folder, tables)
         if runner.waiting:
             watcher.checking()
-            _check(runner, makings, asked, sized)
+            prices = _check(runner, makings, asked, sized)
             _note_suite(folder, sized)
+            if asked.ray is None:
+                jobs = 1 if asked.jobs == 0 else _jobs(asked, len(runner.waiting))
+                with threads.using(threads.share(jobs)):
+                    watcher.priced(prices.of(runner.waiting), jobs)
             _run(
                 runner,
                 asked,
@@ -158,17 +167,24 @@ def bench(asked: Asked, watcher: Watcher | None = None) -> tuple[Account, Progre
         return tables.write(runner.progress), runner.progress
 
 
-def _check(runner: Runner, makings: list[Making], asked: Asked, sized: Sized) -> None:
+def _check(runner: Runner, makings: list[Making], asked: Asked, sized: Sized) -> Prices:
     """Refuse what does not fit, looking at the datasets with work to be done."""
     needed = {
         (work if isinstance(work, Making) else work.making).dataset for work in runner.waiting
     }
+    prices = Prices()
     check_against_data(
         [making for making in makings if making.dataset in needed],
         [work for work in runner.waiting if isinstance(work, Measuring)],
         asked.data_dir,
         by_name=sized.size != SMALLEST,
+        prices=prices,
     )
+    return prices
+
+
+def _jobs(asked: Asked, waiting: int) -> int:
+    return min(asked.jobs or torch.cuda.device_count() or cores(), waiting)
 
 
 def _run(
@@ -196,7 +212,7 @@ def _executor(asked: Asked, lock: int | None, waiting: int) -> tuple[Executor, s
     if asked.jobs == 0:
         return InProcess(), "in this process"
     gpus = torch.cuda.device_count()
-    jobs = min(asked.jobs or gpus or cores(), waiting)
+    jobs = _jobs(asked, waiting)
     devices = _devices(gpus) if gpus > 1 else ()
     return Processes(jobs, lock, devices), f"in {jobs} process{'es' if jobs > 1 else ''}"
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from attar.benching.cells import Making, Work
+from attar.benching.pricing import Price
 from attar.benching.running import Progress
 from attar.benching.session import Watcher
 from attar.benching.sizes import Sized
 from attar.benching.work import Outcome
+from attar.cli.clock import CLOCK
 from attar.cli.progress import duration
 
 
@@ -35,6 +37,12 @@ class Lines(Watcher):
         self._say(f"folder: {folder}")
         for line in sized.shrinks:
             self._say(f"shrunk: {line}")
+
+    def priced(self, price: Price, jobs: int) -> None:
+        """Say how long all of it takes."""
+        more = f", without {price.unknown} pieces that are not known yet" if price.unknown else ""
+        seconds = CLOCK.seconds() + price.at_once(jobs)
+        self._say(f"estimate: about {duration(seconds)} in all{more}")
 
     def ended(self, progress: Progress, work: Work, outcome: Outcome, log: Path) -> None:
         """Say how a piece of work ended."""

@@ -87,11 +87,20 @@ def run_bar(console: Console) -> Progress:
 
 
 class ProgressBar(Listener):
-    """Prints the plan and the estimate, then a bar with loss, speed and time left."""
+    """Prints the plan and the estimate, then a bar with loss, speed and time left.
 
-    def __init__(self, console: Console, threads: Choice | None = None) -> None:
+    Args:
+        console: to print on.
+        threads: how their number came about; None where it was not chosen here.
+        further: how many times as long as the run the command goes on after it.
+    """
+
+    def __init__(
+        self, console: Console, threads: Choice | None = None, further: float = 0.0
+    ) -> None:
         self._console = console
         self._threads = threads
+        self._further = further
         self._reading = ReadingBar(console)
         self._bar = run_bar(console)
         self._task: TaskID | None = None
@@ -126,7 +135,8 @@ class ProgressBar(Listener):
     def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
         """Print what it takes."""
         if estimate.total_seconds:
-            self._console.print(describe_estimate(estimate), highlight=False, soft_wrap=True)
+            line = describe_estimate(estimate, self._further)
+            self._console.print(line, highlight=False, soft_wrap=True)
         for note in estimate.notes:
             self._console.print(f"note: {note}", highlight=False, soft_wrap=True)
 
@@ -168,14 +178,19 @@ class ProgressBar(Listener):
             self._bar.stop()
 
 
-def describe_estimate(estimate: Estimate) -> str:
-    """Return what a run takes in one line for people."""
+def describe_estimate(estimate: Estimate, further: float = 0.0) -> str:
+    """Return what a run takes in one line for people.
+
+    Args:
+        estimate: of the run.
+        further: how many times as long the command goes on after it.
+    """
     parts = [f"{estimate.step_seconds:.3g} s a step after a first one of "]
     parts[0] += f"{estimate.first_seconds:.1f} s"
     if estimate.validating_seconds:
         parts.append(f"validating {duration(estimate.validating_seconds)}")
     return (
-        f"estimate: {duration(estimate.total_seconds)} in all ({', '.join(parts)}), "
+        f"estimate: {duration((1 + further) * estimate.total_seconds)} in all ({', '.join(parts)}), "
         f"memory {format_bytes(estimate.memory)}, disk {format_bytes(estimate.disk)}"
     )
 
@@ -268,6 +283,8 @@ def duration(seconds: float) -> str:
     """Write seconds for people."""
     if seconds < 90:
         return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{seconds / 60:.1f} min"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
