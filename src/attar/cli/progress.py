@@ -189,8 +189,9 @@ def describe_estimate(estimate: Estimate, further: float = 0.0) -> str:
     parts[0] += f"{estimate.first_seconds:.1f} s"
     if estimate.validating_seconds:
         parts.append(f"validating {duration(estimate.validating_seconds)}")
+    whole = duration((1 + further) * estimate.total_seconds)
     return (
-        f"estimate: {duration((1 + further) * estimate.total_seconds)} in all ({', '.join(parts)}), "
+        f"estimate: {whole} in all ({', '.join(parts)}), "
         f"memory {format_bytes(estimate.memory)}, disk {format_bytes(estimate.disk)}"
     )
 
