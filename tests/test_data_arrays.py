@@ -124,7 +124,8 @@ def test_medmnist(tmp_path: Path) -> None:
     assert splits.test is not None
     assert (len(splits.train), len(splits.test)) == (20, 8)
     assert splits.train.shape == (3, 5, 5)
-    assert "val_images, val_labels not read" in splits.note
+    assert splits.validation is not None
+    assert len(splits.validation) == 6
     several = np.random.default_rng(0).integers(0, 2, (20, 14), dtype=np.uint8)
     with pytest.raises(BadRequest, match="so these are multi-label data"):
         load_source(medmnist(tmp_path / "chestmnist.npz", several))

@@ -52,7 +52,14 @@ def test_shards_of_parts(tmp_path: Path) -> None:
     assert splits.train.name == "zoo"
     first = np.asarray(Image.open(io.BytesIO(kept[1][2]["png"])))
     assert np.array_equal(splits.train.images[8].permute(1, 2, 0).numpy(), first)
-    assert "train and val" in splits.note
+    assert "the names of the shards say train, val (as test)" in splits.note
+    shard(tmp_path / "all/train.tar", kept[0])
+    shard(tmp_path / "all/val.tar", kept[0][:3])
+    shard(tmp_path / "all/test.tar", kept[1][:2])
+    splits = load_source(f"wds:{tmp_path / 'all'}")
+    assert splits.test is not None
+    assert splits.validation is not None
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (6, 3, 2)
     assert len(load_source(f"wds:{tmp_path}/zoo/zoo-train-{{000..001}}.tar").train) < 12
     assert load_source(f"wds:{tmp_path}/zoo", classes="10,9", per_class=2).train.classes == 2
 

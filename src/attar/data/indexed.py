@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attar.data.cache import decoded
-from attar.data.dividing import Taken, divide
+from attar.data.dividing import Taken, divide, joined
 from attar.data.picture_files import Pictures
 from attar.data.reading import Reading
 from attar.data.splits import Parts
@@ -39,6 +39,7 @@ class Index:
         name: how messages call the training part.
         mode: Pillow's mode of the images (``L`` or ``RGB``); None is grayscale where all are.
         validation: pictures of the same classes to select an iterate by.
+        more: what else is to be told of the source.
     """
 
     train: Listing
@@ -48,6 +49,7 @@ class Index:
     name: str
     mode: str | None = None
     validation: Listing | None = None
+    more: str = ""
 
 
 def load_index(index: Index, reading: Reading) -> Parts:
@@ -86,7 +88,7 @@ def load_index(index: Index, reading: Reading) -> Parts:
         division.train.labels,
         *test,
         division.class_names,
-        division.note,
+        joined(division.note, index.more),
         validation=pairs[0] if pairs else None,
         test_share=division.test_share,
     )

@@ -47,9 +47,13 @@ def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
     keys = chosen_keys(present, path)
     names = class_names(stored["class_names"], path) if "class_names" in present else None
     images, labels = (stored[key] for key in keys)
+    note = ""
     of_test, of_validation = KEYS[keys] or (None, None)
     test = pair_in(stored, of_test, path)
-    unread = ", ".join(sorted(present & set(of_validation or ())))
+    validation = pair_in(stored, of_validation, path)
+    if test is None and validation is not None:
+        # as everywhere: the test part where there is no other
+        test, validation, note = validation, None, "the validation arrays are the test part"
     return parts_from_arrays(
         images,
         labels,
@@ -59,7 +63,8 @@ def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
         size=reading.size,
         subset=reading.subset,
         value_range=reading.look.value_range,
-        note=f"{unread} not read" if unread else "",
+        validation=validation,
+        note=note,
         share=reading.test_share,
         default=reading.default_share,
     )

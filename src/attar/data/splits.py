@@ -11,6 +11,7 @@ from torch import Tensor
 from attar.data.dividing import joined
 from attar.data.images import LabelledImages, channel_statistics, check_images
 from attar.data.preprocessing import Preprocessing
+from attar.data.twins import twins_note
 from attar.data.whitening import KINDS, fit_whitening
 from attar.errors import BadRequest, unknown
 
@@ -142,7 +143,9 @@ def assemble(parts: Parts, *, name: str, source: str, zca: str = "none") -> Spli
         )
         for part, pair in others.items()
     )
-    note = joined(parts.note, channels_note(parts.images))
+    there = {part: pair for part, pair in others.items() if pair is not None}
+    twins = twins_note((parts.images, parts.labels), there)
+    note = joined(parts.note, channels_note(parts.images), twins)
     return Splits(train, test, note, source, validation, parts.test_share)
 
 

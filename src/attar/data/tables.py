@@ -82,9 +82,10 @@ def index_csv(argument: str, wanted: Columns) -> Index:
         listed(train),
         listed(test) if test else None,
         str(path.resolve()),
-        joined(how, chosen.note, unused, note),
+        how,
         path.name,
         validation=listed(validation) if validation else None,
+        more=joined(chosen.note, unused, note),
     )
 
 

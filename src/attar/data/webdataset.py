@@ -21,7 +21,7 @@ from attar.data.indexed import Index, Listing, load_index
 from attar.data.part_names import PART_OF
 from attar.data.reading import Columns, Reading
 from attar.data.shards import LONGEST_LABEL, Member, Members, members_of, read_at, shards_of
-from attar.data.splits import Parts, joined
+from attar.data.splits import Parts
 from attar.data.table_labels import classes_of, plain_labels
 from attar.data.walking import is_picture
 from attar.errors import BadRequest
@@ -79,19 +79,23 @@ def index_webdataset(argument: str, columns: Columns) -> Index:
             f"{where}: the training shards have {len(classes)} class(es); condensation needs two "
             "or more"
         )
-    name = next((one for one in ("test", "val") if one in parts), "")
-    if name:
-        unread = "; val is not read" if name == "test" and "val" in parts else ""
-        how = f"parts: train and {name}{unread}, as the names of the shards say"
-    else:
-        how = "no shard is of a test part: a fixed 20 % of every class is held out as test"
     paths = tuple(shards)
+    test, validation = (
+        parts[part].listing(paths, classes) if part in parts else None for part in ("test", "val")
+    )
+    words = [part for part in ("train", "val", "test") if part in parts]
+    how = f"the names of the shards say {', '.join(words)}" if len(words) > 1 else "training shards"
+    if test is None and validation is not None:
+        # as everywhere: the test part where there is no other
+        test, validation, how = validation, None, f"{how} (as test)"
     return Index(
         train.listing(paths, classes),
-        parts[name].listing(paths, classes) if name else None,
+        test,
         str(paths[0].parent),
-        joined(how, f"{lacking:,} samples without a picture left out" if lacking else ""),
+        how,
         where,
+        validation=validation,
+        more=f"{lacking:,} samples without a picture left out" if lacking else "",
     )
 
 
