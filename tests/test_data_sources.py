@@ -402,7 +402,7 @@ def test_folder_refusals_of_parts(tmp_path: Path) -> None:
     refused(
         tmp_path, r"test has the class 'bee', which the training part lacks \(it has ant, cat\)"
     )
-    (tmp_path / "test").rename(tmp_path / "old")
+    (tmp_path / "test").rename(tmp_path / ".old")
     for name in ("ant", "cat"):
         (tmp_path / "test" / name).mkdir(parents=True)
     refused(tmp_path, "test holds no images")

@@ -57,7 +57,7 @@ def find_parts(root: Path) -> PartFolders:
         return PartFolders(root, None, None, "the folder has no train and test parts")
     found = _by_part(root, named)
     if others and not _are_parts(found, others):
-        raise _either(root, named, others)
+        raise _either(root, found, others)
     if "train" not in found:
         present_names = " and ".join(path.name for path in named)
         raise BadRequest(
@@ -141,11 +141,13 @@ def _has_files(folder: Path) -> bool:
     return any(names for _, _, names in os.walk(folder))
 
 
-def _either(root: Path, named: Sequence[Path], others: Sequence[Path]) -> BadRequest:
+def _either(root: Path, found: dict[str, Path], others: Sequence[Path]) -> BadRequest:
+    named = list(found.values())
+    alone = found.get("train", named[0])
     parts, rest = (_few([path.name for path in paths]) for paths in (named, others))
     return BadRequest(
         f"{root} can be read in two ways: with {parts} as parts, or as classes together with "
-        f"{rest}. If these are parts, move {rest} away, or give folder:{named[0]} alone; if all "
+        f"{rest}. If these are parts, move {rest} away, or give folder:{alone} alone; if all "
         f"are classes, put them into a folder train below {root.name}"
     )
 
