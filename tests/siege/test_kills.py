@@ -1,0 +1,142 @@
+"""A hundred kills at drawn moments over every command that writes; what is done again is equal.
+
+Slow: some ten minutes on two cores. The figures are printed with ``pytest -m slow -s``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import attar
+
+KILLS = 100
+ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, what it takes to do it again, and which of its files are compared."""
+
+    line: str
+    again: str = ""
+    pattern: str = "*.safetensors"
+
+
+_OFTEN = "--compile off --checkpoint-seconds 0"
+
+
+def condensing(rest: str) -> Job:
+    line = f"condense digits --per-class 20 --validation 0.2 {_OFTEN} -o out/a.safetensors"
+    return Job(f"{line} --method {rest}", "--resume")
+
+
+JOBS = {
+    "condense dm": condensing("dm --iterations 60"),
+    "condense lodm": condensing("lodm --iterations 60 --average 0.9"),
+    "condense dsa": condensing("dsa --iterations 12"),
+    "condense frepo": condensing("frepo --iterations 12"),
+    "condense nested": condensing("dm --iterations 40 --ipc 3 --nested"),
+    "condense snapshots": condensing("dm --iterations 40 --snapshots 5"),
+    "slim": Job(
+        f"slim in.safetensors --ipc 1 --iterations 30 {_OFTEN} -o out/a.safetensors", "--resume"
+    ),
+    "experts": Job(
+        "experts digits --per-class 20 --count 2 --epochs 8 --network convnet1:width=8 "
+        f"{_OFTEN} -o out"
+    ),
+    "evaluate": Job(
+        "evaluate out/in.safetensors --repeats 1 --epochs 20 --compile off", pattern="*.json"
+    ),
+    "export png": Job("export in.safetensors --png out/png", "--overwrite", "*.png"),
+    "export npz": Job("export in.safetensors --npz out/a.npz", pattern="*.npz"),
+    "report": Job("report in.safetensors -o out/a.html", pattern="*.html"),
+    "pictures": Job("pictures in.safetensors --kind grid -o out", pattern="*.png"),
+    "import": Job("import png --data-name digits -o out/a.safetensors", "--overwrite"),
+    "bench": Job("bench suite.yaml --jobs 1 -o out/b"),
+}
+
+SUITE = """
+name: tiny
+datasets: {digits: {source: digits, per_class: 10}}
+budgets: [{ipc: 1}]
+networks: [convnet1]
+methods: [random, {method: dm, name: DM}]
+seeds: 1
+repeats: 1
+evaluation: {card: dc-300, epochs: 2}
+options: {iterations: 20, compile: 'off', validation: 0}
+"""
+
+
+def begun(job: Job, folder: Path, more: str = "") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "attar", *job.line.split(), *more.split()]
+    return subprocess.Popen(
+        command, cwd=folder, env=ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def contents(folder: Path, pattern: str) -> dict[str, bytes]:
+    found = sorted(one for one in (folder / "out").rglob(pattern) if one.is_file())
+    return {str(one.relative_to(folder)): one.read_bytes() for one in found}
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the commands read."""
+    folder = tmp_path_factory.mktemp("given")
+    made = attar.condense(
+        "digits", method="random", ipc=2, per_class=20, output=folder / "in.safetensors"
+    )
+    from attar.exporting import export_png
+
+    export_png(made, folder / "png")
+    (folder / "suite.yaml").write_text(SUITE)
+    (folder / "out").mkdir()
+    shutil.copy(folder / "in.safetensors", folder / "out")
+    return folder
+
+
+def fresh(given: Path, to: Path) -> Path:
+    return Path(shutil.copytree(given, to))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JOBS)
+def test_what_was_killed_and_done_again_is_equal(name: str, given: Path, tmp_path: Path) -> None:
+    job = JOBS[name]
+    whole = fresh(given, tmp_path / "whole")
+    start = time.monotonic()
+    child = begun(job, whole)
+    _, told = child.communicate()
+    assert child.returncode == 0, told.decode()
+    seconds = time.monotonic() - start
+    wanted = contents(whole, job.pattern)
+    assert wanted
+    draw = random.Random(name)
+    kills = -(-KILLS // len(JOBS))
+    landed = 0
+    for number in range(kills):
+        folder = fresh(given, tmp_path / f"killed-{number}")
+        child = begun(job, folder)
+        try:
+            child.communicate(timeout=draw.uniform(0.2, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            landed += 1
+            child.send_signal(draw.choice((signal.SIGKILL, signal.SIGTERM)))
+            child.communicate()
+        again = begun(job, folder, job.again)
+        _, told = again.communicate()
+        assert again.returncode == 0, (number, told.decode())
+        assert contents(folder, job.pattern) == wanted, number
+        shutil.rmtree(folder)
+    sys.stdout.write(f"\n{name}: {landed} of {kills} in the midst of {seconds:.1f} s, all equal\n")
