@@ -93,6 +93,9 @@ def test_every_part_has_its_place() -> None:
         "import attar; attar.BadRequest; attar.Request",
         "from attar.cli import run; run(['--help'])",
         "from attar.cli import run; run(['condense', '--help'])",
+        "from attar.cli import run; run(['methods'])",
+        "from attar.cli import run; run(['cards'])",
+        "from attar.cli import run; run(['published'])",
     ],
 )
 def test_help_needs_no_torch(code: str) -> None:

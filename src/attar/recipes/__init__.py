@@ -1,29 +1,17 @@
 """Published methods by name, with their settings per dataset and budget."""
 
-from attar.errors import unknown
-from attar.recipes import (
-    coresets,
-    distribution,
-    factorized,
-    gradient,
-    kernel,
-    subspace,
-    trajectory,
-)
-from attar.recipes.base import Method, Recipe, Task
+from __future__ import annotations
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        *gradient.METHODS,
-        *distribution.METHODS,
-        *factorized.METHODS,
-        *kernel.METHODS,
-        *subspace.METHODS,
-        *trajectory.METHODS,
-        *coresets.METHODS,
-    )
-}
+from typing import TYPE_CHECKING, Any
+
+from attar.errors import unknown
+from attar.recipes.catalogue import METHODS
+from attar.recipes.method import Method, Task
+
+if TYPE_CHECKING:
+    from attar.recipes.base import Recipe
+
+__all__ = ["METHODS", "Method", "Recipe", "Task", "usual"]
 
 
 def usual(method: str) -> Recipe:
@@ -37,4 +25,10 @@ def usual(method: str) -> Recipe:
     return METHODS[method].recipe(Task("cifar10", 10, (3, 32, 32), 10))
 
 
-__all__ = ["METHODS", "Method", "Recipe", "Task", "usual"]
+def __getattr__(name: str) -> Any:
+    # settings need torch, names do not
+    if name == "Recipe":
+        from attar.recipes.base import Recipe
+
+        return Recipe
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

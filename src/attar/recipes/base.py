@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -13,24 +13,8 @@ from attar.coresets import SELECTORS, Selector
 from attar.engine import Optimiser
 from attar.networks.paper_names import published_convnet
 from attar.objectives import Objective, Penalty
+from attar.recipes.method import Task
 from attar.synthetic import Layout, Parametrization
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a recipe may depend on.
-
-    Args:
-        dataset: its name, such as ``cifar10``; any other text for a user's own data.
-        ipc: the memory in full float32 images per class, one or more.
-        shape: C, H, W.
-        classes: K.
-    """
-
-    dataset: str
-    ipc: int
-    shape: tuple[int, int, int]
-    classes: int
 
 
 @dataclass(frozen=True)
@@ -78,27 +62,6 @@ class Recipe:
         if not self.centred_labels:
             return labels
         return (labels - 1 / layout.classes) / math.sqrt(layout.classes / 10)
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method by name.
-
-    Args:
-        name: as on the command line.
-        summary: one line for people.
-        paper: who published it.
-        recipe: its settings for a task.
-        zca: the whitening it fixes for a dataset by name and a memory in images per class.
-        coreset: whether it chooses real images and never updates them.
-    """
-
-    name: str
-    summary: str
-    paper: str
-    recipe: Callable[[Task], Recipe]
-    zca: Callable[[str, int], str] = lambda dataset, ipc: "none"
-    coreset: bool = False
 
 
 def published_network(task: Task) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from attar.coresets import SELECTORS
 from attar.recipes import gradient
-from attar.recipes.base import Method, Recipe, Task
+from attar.recipes.base import Recipe, Task
 from attar.recipes.distribution import random
 
 
@@ -27,12 +27,6 @@ def _chosen_by(name: str) -> Callable[[Task], Recipe]:
     return recipe
 
 
-def _method(name: str, summary: str, paper: str) -> Method:
-    return Method(name, summary, paper, _chosen_by(name), coreset=True)
-
-
-METHODS = (
-    _method("herding", "real images whose mean feature is their class's", "Welling 2009"),
-    _method("forgetting", "real images that training forgets most often", "Toneva et al. 2019"),
-    _method("kcenter", "real images that cover their class's features", "Sener & Savarese 2018"),
-)
+herding = _chosen_by("herding")
+forgetting = _chosen_by("forgetting")
+kcenter = _chosen_by("kcenter")

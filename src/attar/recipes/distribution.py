@@ -11,7 +11,7 @@ from __future__ import annotations
 from attar.engine import Optimiser
 from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.objectives import DistributionMatching
-from attar.recipes.base import Method, Recipe, Task, published_network
+from attar.recipes.base import Recipe, Task, published_network
 from attar.synthetic import LowRank, Pixels
 
 MOMENTUM = 0.5
@@ -72,10 +72,3 @@ def random(task: Task) -> Recipe:
         network=recipe.network,
         card=recipe.card,
     )
-
-
-METHODS = (
-    Method("dm", "class means of features in random networks", "Zhao & Bilen 2023", dm),
-    Method("lodm", "DM on low-rank factors of every channel", "Yang et al. 2023", lodm),
-    Method("random", "real images drawn at random, not updated", "baseline", random, coreset=True),
-)

@@ -16,7 +16,7 @@ import math
 from attar.engine import Optimiser
 from attar.errors import BadRequest
 from attar.objectives import DistributionMatching
-from attar.recipes.base import Method, Recipe, Task, published_network
+from attar.recipes.base import Recipe, Task, published_network
 from attar.recipes.distribution import ITERATIONS, augmentation
 from attar.synthetic import Decoded, Layout, images_within
 
@@ -112,6 +112,3 @@ def kfs(task: Task) -> Recipe:
         network=published_network(task),
         card="dsa-1000",
     )
-
-
-METHODS = (Method("kfs", "DM on latent codes and shared decoders", "Lee et al. 2022", kfs),)

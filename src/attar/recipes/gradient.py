@@ -12,7 +12,7 @@ from __future__ import annotations
 from attar.engine import Optimiser
 from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.objectives import GradientMatching
-from attar.recipes.base import Method, Recipe, Task, published_network
+from attar.recipes.base import Recipe, Task, published_network
 from attar.synthetic import LowRank, Parametrization, Pixels
 
 MOMENTUM = 0.5
@@ -97,11 +97,3 @@ def lodsa(task: Task) -> Recipe:
     elif task.dataset == "cifar100" and task.ipc >= 10:
         rank = 8
     return _recipe(task, augment, LowRank(rank), "noise", card)
-
-
-METHODS = (
-    Method("dc", "loss gradients in networks in training", "Zhao et al. 2021", dc),
-    Method("dsa", "DC with siamese augmentation", "Zhao & Bilen 2021", dsa),
-    Method("lodc", "DC on low-rank factors of every channel", "Yang et al. 2023", lodc),
-    Method("lodsa", "DSA on low-rank factors of every channel", "Yang et al. 2023", lodsa),
-)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attar.engine import Optimiser
 from attar.objectives import KernelRegression, SignificancePenalty
-from attar.recipes.base import Method, Recipe, Task
+from attar.recipes.base import Recipe, Task
 from attar.synthetic import LowRank, OrderedSVD, Pixels
 
 ITERATIONS = 500_000
@@ -80,28 +80,3 @@ def whitening(dataset: str, ipc: int) -> str:
     """Return the whitening for a data set by its name, or by that of its folder or file."""
     del ipc
     return "none" if Path(dataset.rpartition(":")[2]).stem in GREY else "frepo"
-
-
-METHODS = (
-    Method(
-        "frepo",
-        "regression in features of networks in training",
-        "Zhou et al. 2022",
-        frepo,
-        whitening,
-    ),
-    Method(
-        "lofrepo",
-        "FRePo on low-rank factors of every channel",
-        "Zhou et al. 2022",
-        lofrepo,
-        whitening,
-    ),
-    Method(
-        "slimmable",
-        "FRePo on components by significance, to be slimmed later",
-        "Liu et al. 2023",
-        slimmable,
-        whitening,
-    ),
-)

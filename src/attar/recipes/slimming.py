@@ -9,8 +9,9 @@ of different sizes drown the other terms (see the benchmarks page).
 from __future__ import annotations
 
 from attar.objectives import ParameterMatching, SignificancePenalty
-from attar.recipes.base import Method, Recipe, Task
+from attar.recipes.base import Recipe
 from attar.recipes.kernel import frepo_network, lamb, mirrors
+from attar.recipes.method import Method, Task
 from attar.synthetic import OrderedSVD
 
 ITERATIONS = 30_000
@@ -36,5 +37,5 @@ SLIMMER = Method(
     "slimmable",
     "parameters matched with those that the larger set gives",
     "Liu et al. 2023",
-    matched,
+    "slimming.matched",
 )

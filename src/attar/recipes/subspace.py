@@ -17,7 +17,7 @@ with cross-entropy, it makes sets by itself as in the paper's Table 4, so that i
 from __future__ import annotations
 
 from attar.objectives import SubspaceProjection
-from attar.recipes.base import Method, Recipe, Task, published_network
+from attar.recipes.base import Recipe, Task, published_network
 from attar.recipes.distribution import ITERATIONS, augmentation
 from attar.recipes.factorized import optimisers, shape
 
@@ -45,8 +45,3 @@ def esp(task: Task) -> Recipe:
         network=published_network(task),
         card="dsa-1000",
     )
-
-
-METHODS = (
-    Method("esp", "gradients in the span of experts' training, and DM", "Ma et al. 2023", esp),
-)

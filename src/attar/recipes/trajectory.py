@@ -16,7 +16,7 @@ from pathlib import Path
 from attar.engine import Optimiser
 from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.objectives import TrajectoryMatching
-from attar.recipes.base import Method, Recipe, Task, published_network
+from attar.recipes.base import Recipe, Task, published_network
 from attar.synthetic import LowRank, Pixels
 
 MOMENTUM = 0.5
@@ -126,12 +126,3 @@ def whitening(dataset: str, ipc: int) -> str:
     """Return the whitening for a dataset by its name, or by that of its folder or file."""
     name = Path(dataset.rpartition(":")[2]).stem
     return "mtt" if name in TABLE and setting(name, ipc).zca else "none"
-
-
-METHODS = (
-    Method("mtt", "parameters of experts in training", "Cazenavette et al. 2022", mtt, whitening),
-    Method(
-        "tesla", "MTT in memory that inner steps do not change", "Cui et al. 2023", tesla, whitening
-    ),
-    Method("lomtt", "MTT on low-rank factors of every channel", "Yang et al. 2023", lomtt),
-)

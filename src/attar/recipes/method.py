@@ -1,0 +1,63 @@
+"""A method by name; free of torch, so that listings appear at once."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attar.recipes.base import Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a recipe may depend on.
+
+    Args:
+        dataset: its name, such as ``cifar10``; any other text for a user's own data.
+        ipc: the memory in full float32 images per class, one or more.
+        shape: C, H, W.
+        classes: K.
+    """
+
+    dataset: str
+    ipc: int
+    shape: tuple[int, int, int]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method by name.
+
+    Args:
+        name: as on the command line.
+        summary: one line for people.
+        paper: who published it.
+        home: of the function from a task to its settings, as ``module.function`` in this package;
+            imported when it is first asked for.
+        whitened: the same for the function from a dataset by name and a memory in images per
+            class to the whitening that the method fixes; empty for none.
+        coreset: whether it chooses real images and never updates them.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    home: str
+    whitened: str = ""
+    coreset: bool = False
+
+    def recipe(self, task: Task) -> Recipe:
+        """Return its settings for a task."""
+        return _found(self.home)(task)
+
+    def zca(self, dataset: str, ipc: int) -> str:
+        """Return the whitening that it fixes."""
+        return _found(self.whitened)(dataset, ipc) if self.whitened else "none"
+
+
+def _found(home: str) -> Any:
+    module, _, name = home.partition(".")
+    return getattr(importlib.import_module(f"attar.recipes.{module}"), name)
