@@ -117,7 +117,7 @@ def text_of(metadata: Mapping[str, str], table: Mapping[str, Any]) -> bytes:
         table: where each tensor lies, as safetensors says it.
     """
     whole = {"__metadata__": {SEAL_KEY: _ZEROS.decode(), **metadata}, **table}
-    text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(whole, separators=(",", ":")).encode()
     # tensors begin at a multiple of eight bytes
     return sealed(text + b" " * (-len(text) % 8))
 
