@@ -50,7 +50,7 @@ def test_files_left_out_are_counted_by_ending(zoo: Path) -> None:
     write_picture(zoo / "cover.png")
     splits = read(zoo)
     assert count(splits) == 12
-    _, told = splits.note.split("left out: ")
+    told = splits.note.split("left out: ")[1].split(";")[0]
     assert sorted(told.split(", ")) == [
         "1 .csv",
         "1 .heic",
@@ -76,6 +76,12 @@ def test_hidden_pictures_are_never_taken(zoo: Path) -> None:
     for said in ("2 hidden .ipynb_checkpoints", "2 hidden __MACOSX", "1 hidden .hidden"):
         assert said in splits.note
     assert "1 hidden .png" in splits.note
+
+
+def test_what_an_archive_leaves_beside_the_parts_is_hidden(parts: Path) -> None:
+    write_folder(parts / "__MACOSX/train", {"ant": 1})
+    splits = read(parts)
+    assert len(splits.train) == 8 and len(splits.test) == 8
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attar.data.part_names import hints_of, part_of
+from attar.data.walking import is_folder, is_hidden
 from attar.errors import BadRequest
 
 
@@ -77,7 +78,7 @@ def subfolders(root: Path) -> list[Path]:
     """
     try:
         with os.scandir(root) as entries:
-            names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+            names = [e.name for e in entries if not is_hidden(e.name) and is_folder(e)]
     except OSError as error:
         raise BadRequest(f"{root} cannot be read ({error.strerror or error})") from error
     return [root / name for name in sorted(names)]

@@ -58,6 +58,14 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _HIDDEN
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether there is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def what_is(path: Path) -> str:
     """Return what there is in the place of a regular file, in words; empty for one."""
     try:
@@ -112,7 +120,7 @@ class Walk:
         """
         found = []
         for entry in self._entries(root):
-            if not self._is_folder(entry):
+            if not is_folder(entry):
                 beside = " beside the folders of the classes" if is_picture(entry.name) else ""
                 self._left[_ending(entry.name) + beside] += 1
                 continue
@@ -140,7 +148,7 @@ class Walk:
             found = own.setdefault(str(where), [])
             for entry in self._entries(where):
                 path = where / entry.name
-                if self._is_folder(entry):
+                if is_folder(entry):
                     before = self._enter(path)
                     if before is None:
                         pending.append(path)
@@ -198,14 +206,7 @@ class Walk:
             if not is_hidden(entry.name):
                 yield entry
             elif entry.is_dir(follow_symlinks=False) or is_picture(entry.name):
-                self._hidden.append(entry.name if entry.is_dir() else _ending(entry.name))
-
-    @staticmethod
-    def _is_folder(entry: os.DirEntry[str]) -> bool:
-        try:
-            return entry.is_dir()
-        except OSError:  # a link to itself
-            return False
+                self._hidden.append(entry.name if is_folder(entry) else _ending(entry.name))
 
 
 def _unreadable(folder: Path, error: OSError) -> AttarError:
