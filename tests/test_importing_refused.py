@@ -290,6 +290,7 @@ def test_npz_with_other_things_in_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
         archive.writestr("image.npy", magic + header)
+        archive.writestr("label.npy", magic + header)
     with pytest.raises(BadRequest, match="plain arrays"):
         attar.import_artefact(path, classes=4, zca="none", **KNOWN)
 

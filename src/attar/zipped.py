@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import struct
 import zipfile
 import zlib
@@ -26,6 +27,7 @@ UNREADABLE = (
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
+    pickle.UnpicklingError,
 )
 # of one read; the list of members is read at once, so that this limits it to some 40,000
 _MOST = 4 * 2**20

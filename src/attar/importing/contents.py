@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from attar.data.folders import images_below
+from attar.data.npz_file import Arrays
 from attar.errors import BadRequest
 from attar.importing.flax_files import is_flax, read_flax
-from attar.importing.pickled_names import UNREADABLE
+from attar.importing.pickled_names import is_archive
 from attar.importing.pickles import read_pickled
+from attar.zipped import UNREADABLE, opened, reason
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".tar")
 _WHAT_IS_READ = (
@@ -50,7 +52,7 @@ class Content:
             return f"a checkpoint of flax with {_few(value)}"
         if isinstance(value, Tensor):
             return f"a tensor of shape {tuple(value.shape)}"
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return f"a dictionary of {_few(value)}"
         if isinstance(value, list):
             return f"a list of {len(value)}"
@@ -74,7 +76,7 @@ def open_content(path: Path) -> Content:
     except OSError as error:
         raise BadRequest(f"{path} cannot be read: {error.strerror or error}") from error
     if _is_npz(path):
-        return Content(path, "npz", _read_npz(path))
+        return Content(path, "npz", Numbers(Arrays(path)))
     if beginning[:2] == b"PK" or beginning[:1] == b"\x80" or path.suffix.lower() in PICKLES:
         return Content(path, "torch", read_pickled(path))
     if is_flax(beginning):
@@ -88,42 +90,56 @@ def fingerprint(path: Path) -> tuple[str, int]:
     """Return the SHA-256 of a file, or of a folder's images with their names, and the bytes."""
     digest, size = hashlib.sha256(), 0
     folder = path.is_dir()
-    for file in sorted(images_below(path)) if folder else [path]:
-        content = file.read_bytes()
-        size += len(content)
+    for name in sorted(images_below(path)) if folder else [path]:
+        length = name.stat().st_size
+        size += length
         if folder:
-            digest.update(f"{file.relative_to(path).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
+            digest.update(f"{name.relative_to(path).as_posix()}\0{length}\0".encode())
+        with name.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest(), size
 
 
 def _is_npz(path: Path) -> bool:
     if path.suffix.lower() == ".npz":
         return True
+    if not is_archive(path):
+        return False
     try:
-        if not zipfile.is_zipfile(path):
-            return False
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as archive:
             names = archive.namelist()
     except UNREADABLE as error:
-        raise BadRequest(f"{path} cannot be read ({error}); fetch it again") from error
+        raise BadRequest(f"{path} cannot be read ({reason(error)}); fetch it again") from error
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def _read_npz(path: Path) -> dict[str, Tensor]:
-    """Return the arrays of numbers in an .npz file; pickled ones are refused."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
-    except UNREADABLE as error:
-        raise BadRequest(
-            f"{path} cannot be read as an .npz file of plain arrays ({error}); an array of "
-            "objects is a pickle, which is never run: save it with numpy.savez as numbers"
-        ) from error
-    # what is no array at all, such as a text beside them, comes as bytes
-    arrays = {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
-    numbers = {name: array for name, array in arrays.items() if array.dtype.kind in "uif"}
-    return {name: torch.from_numpy(_native(array)) for name, array in numbers.items()}
+class Numbers(Mapping[str, Tensor]):
+    """The arrays of an .npz file as tensors, each read where it is asked for.
+
+    Args:
+        arrays: of the file.
+
+    Raises:
+        BadRequest: as `Arrays`, and on reading what are no numbers.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays.files
+
+    def __getitem__(self, name: str) -> Tensor:
+        array = self._arrays[name]
+        if array.dtype.kind not in "uif":
+            raise BadRequest(f"{self._arrays.path}: array {name!r} is {array.dtype}, no numbers")
+        return torch.from_numpy(_native(array))
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attar.capacity import check_memory
 from attar.errors import BadRequest
 
 _ARRAY = 1
@@ -26,6 +27,30 @@ _TYPES = {
     b"int32": torch.int32,
     b"uint8": torch.uint8,
 }
+
+
+# entries of one list or map, and of all of them: a checkpoint has some for each layer, while
+# containers that are empty or declared only would take far more memory than their file
+_LONGEST, _MOST = 10_000, 200_000
+
+
+class _Count:
+    """Counts what a tree holds while it is read."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def packed(self, kind: int, data: bytes) -> Packed:
+        """Count an extension type."""
+        self._count += 1
+        return Packed(kind, data)
+
+    def container(self, value: Any) -> Any:
+        """Count a list or map with its entries."""
+        self._count += 1 + len(value)
+        if self._count > _MOST:
+            raise ValueError(f"it has more than {_MOST} entries")
+        return value
 
 
 @dataclass(frozen=True)
@@ -54,8 +79,20 @@ def read_flax(path: Path) -> dict[str, Any]:
             f"{path} is a checkpoint of flax; to read it, install the extra: "
             "pip install 'attar[flax]'"
         ) from None
+    # the file, its arrays as bytes, and as tensors
+    check_memory(3 * path.stat().st_size, str(path), "free some memory")
+    count = _Count()
     try:
-        tree = msgpack.unpackb(path.read_bytes(), raw=False, strict_map_key=False, ext_hook=Packed)
+        tree = msgpack.unpackb(
+            path.read_bytes(),
+            raw=False,
+            strict_map_key=False,
+            max_array_len=_LONGEST,
+            max_map_len=_LONGEST,
+            ext_hook=count.packed,
+            object_hook=count.container,
+            list_hook=count.container,
+        )
     except (ValueError, TypeError, OSError, RecursionError, MemoryError) as error:
         raise BadRequest(
             f"{path} cannot be read as a checkpoint of flax ({error}); fetch it again"
@@ -81,7 +118,7 @@ def array(packed: Any, name: str, path: Path) -> Tensor:
     if not isinstance(packed, Packed) or packed.kind != _ARRAY:
         raise BadRequest(f"{path}: {name} is no array; arrays above 1 GiB are not read either")
     try:
-        shape, kind, values = msgpack.unpackb(packed.data, raw=True)
+        shape, kind, values = msgpack.unpackb(packed.data, raw=True, max_array_len=_LONGEST)
         shape = tuple(int(size) for size in shape)
         dtype = _TYPES[kind]
         if not isinstance(values, bytes):

@@ -8,12 +8,14 @@ convolution back to the image's size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from attar.capacity import check_unpacked
 from attar.errors import BadRequest
 from attar.importing.contents import Content
 from attar.importing.found import Asked, Found, checked_images
@@ -69,6 +71,25 @@ def read_haba(contents: Sequence[Content], asked: Asked) -> Found:
     )
 
 
+def _weights_of(weights: Mapping[str, Tensor], style: int, said: str) -> list[Tensor]:
+    """Return the weights of one hallucinator in the order of `_PARTS`, with the right axes."""
+    own = [weights.get(f"{style}.{part}") for part in _PARTS]
+    if not all(isinstance(one, Tensor) and one.is_floating_point() for one in own):
+        raise BadRequest(f"{said} lacks some weights")
+    found = [one.float() for one in own if one is not None]
+    axes = [one.ndim for one in found]
+    if axes != [4, 1, 4, 4, 4, 1] or len(found[2]) != 1 or len(found[3]) != 1:
+        shapes = ", ".join(str(tuple(one.shape)) for one in found)
+        raise BadRequest(f"{said} has weights of other axes than HaBa's: {shapes}")
+    return found
+
+
+def _stored(values: Iterable[object]) -> int:
+    """Return the bytes of tensors, those that share their values once."""
+    storages = (one.untyped_storage() for one in values if isinstance(one, Tensor))
+    return sum({one.data_ptr(): one.nbytes() for one in storages}.values())
+
+
 @torch.no_grad()
 def hallucinated(bases: Tensor, weights: Mapping[str, Tensor], where: str) -> Tensor:
     """Return all images: base after base, of each one image per hallucinator.
@@ -85,12 +106,15 @@ def hallucinated(bases: Tensor, weights: Mapping[str, Tensor], where: str) -> Te
         BadRequest: weights are missing, or do not fit the bases or one another.
     """
     styles = len({str(name).split(".")[0] for name in weights})
+    stored, pixels = _stored([bases, *weights.values()]), len(bases) * math.prod(bases.shape[2:])
     made = []
     for style in range(styles):
-        own = [weights.get(f"{style}.{part}") for part in _PARTS]
-        if not all(isinstance(one, Tensor) and one.is_floating_point() for one in own):
-            raise BadRequest(f"{where}: hallucinator {style} of {styles} lacks some weights")
-        encode, bias, scale, shift, decode, last = (one.float() for one in own if one is not None)
+        own = _weights_of(weights, style, f"{where}: hallucinator {style} of {styles}")
+        encode, bias, scale, shift, decode, last = own
+        # its hidden maps, and the images of all
+        needed = 4 * pixels * (len(encode) + styles * decode.shape[1])
+        what = f"{where}: images of {len(bases)} bases by {styles} hallucinators"
+        check_unpacked(stored, needed, what, "give fewer of them")
         try:
             hidden = scale * functional.conv2d(bases, encode, bias) + shift
             made.append(functional.conv_transpose2d(hidden, decode, last))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 import pickletools
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from attar.errors import BadRequest
+from attar.importing.pickle_limits import ENCODE, Account, Measured
+from attar.zipped import UNREADABLE, check_member, opened, reason
 
 _STORAGES = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _ALLOWED = {
@@ -22,7 +20,7 @@ _ALLOWED = {
     "torch.nn.parameter.Parameter",
     "torch.Size",
     "torch.device",
-    "_codecs.encode",
+    ENCODE,
     *(f"torch.{name}Storage" for name in _STORAGES),
 }
 # accuracies beside a set are numpy numbers; they are passed over
@@ -30,24 +28,8 @@ NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 NUMBER_TYPE = "numpy.dtype"
 # a file of torch.save before PyTorch 1.6 is so many pickles, then raw values
 _LEGACY_PICKLES = 5
+_ARCHIVE = b"PK\x03\x04"
 _LEGACY_BEGINNING = 0x1950A86A20F9469CFC6C
-# what readers of pickles and archives raise for damaged files
-UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-    OverflowError,
-    EOFError,
-    OSError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
 
 
 def refuse_code(path: Path) -> None:
@@ -75,48 +57,78 @@ def names_in(path: Path) -> set[str]:
         BadRequest: the file holds no pickle.
     """
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                members = [name for name in archive.namelist() if name.endswith(".pkl")]
-                found: set[str] = set()
-                for name in members:
-                    with archive.open(name) as file:
-                        found |= {one for each in _pickles(file, 1) for one in each}
-        else:
-            with path.open("rb") as file:
-                members = list(_pickles(file, _LEGACY_PICKLES))
-                found = {one for each in members for one in each}
+        found = _in_archive(path) if is_archive(path) else _at_beginning(path)
     except UNREADABLE as error:
-        raise BadRequest(f"{path} cannot be read ({error}); fetch it again") from error
-    if not members:
+        raise BadRequest(f"{path} cannot be read ({reason(error)}); fetch it again") from error
+    if not found:
         raise BadRequest(f"{path} is no file of torch.save: it holds no pickle")
+    return {name for names in found for name in names}
+
+
+def is_archive(path: Path) -> bool:
+    """Tell whether a file is a zip file, as PyTorch tells it."""
+    with path.open("rb") as file:
+        return file.read(len(_ARCHIVE)) == _ARCHIVE
+
+
+def _in_archive(path: Path) -> list[set[str]]:
+    """Return the names in every pickle of a zip file, once its members are what they say."""
+    found: list[set[str]] = []
+    with opened(path) as archive:
+        members = archive.infolist()
+        # PyTorch looks for members without regard to case
+        if len({info.filename.lower() for info in members}) < len(members):
+            raise ValueError("two of its members have one name")
+        for info in members:
+            check_member(info, packed=False)
+            if info.file_size != info.compress_size:
+                raise ValueError(f"its member {info.filename!r} has two sizes")
+            if info.filename.lower().endswith(".pkl"):
+                with archive.open(info) as file:
+                    found += _pickles(file, 1)
     return found
 
 
+def _at_beginning(path: Path) -> list[set[str]]:
+    """Return the names in the pickles with which a file of an older form begins."""
+    with path.open("rb") as file:
+        return list(_pickles(file, _LEGACY_PICKLES))
+
+
 def _pickles(file: IO[bytes], most: int) -> Iterator[set[str]]:
-    """Yield the names in each of the pickles at the beginning of a file."""
+    """Yield the names in each of the pickles at the beginning of a file.
+
+    Raises:
+        ValueError: one asks for more than tensors need.
+    """
+    measured = Measured(file)
     for index in range(most):
         names: set[str] = set()
-        beginning = None
-        try:
-            for operation, argument, _ in _named(file, names):
-                if operation == "LONG1" and beginning is None:
-                    beginning = argument
-        except UNREADABLE:
-            # not a pickle from here on; what a damaged one names is told all the same
-            if names:
-                yield names
-            return
+        beginning, account = None, Account()
+        operations = _named(measured, names)
+        while True:
+            try:
+                operation, argument = next(operations)
+            except StopIteration:
+                break
+            except UNREADABLE:
+                # not a pickle from here on; what a damaged one names is told all the same
+                if names:
+                    yield names
+                return
+            account.add(operation, argument)
+            if operation.name == "LONG1" and beginning is None:
+                beginning = argument
         yield names
         if index == 0 and most > 1 and beginning != _LEGACY_BEGINNING:
             return
 
 
-def _named(file: IO[bytes], names: set[str]) -> Iterator[tuple[str, Any, int | None]]:
+def _named(file: Measured, names: set[str]) -> Iterator[tuple[Any, Any]]:
     """Go through a pickle's operations and note what they name."""
     texts: list[str] = []
     memory: dict[int, str] = {}
-    for operation, argument, place in pickletools.genops(file):
+    for operation, argument, _ in pickletools.genops(file):  # pyright: ignore[reportArgumentType]
         name = operation.name
         if name in ("GLOBAL", "INST"):
             names.add(str(argument).replace(" ", "."))
@@ -131,4 +143,4 @@ def _named(file: IO[bytes], names: set[str]) -> Iterator[tuple[str, Any, int | N
         elif isinstance(argument, int) and name.endswith("GET"):
             texts.append(memory.get(argument, "?"))
         del texts[:-64]
-        yield name, argument, place
+        yield operation, argument
