@@ -16,7 +16,7 @@ from attar.data.channels import channels_last
 from attar.data.opening import check_pages, header_of
 from attar.data.plain import on_background, plain_mode
 from attar.data.reading import USUAL, Columns
-from attar.data.resizing import fit_images
+from attar.data.resizing import check_images, fit_images
 from attar.data.sampled import Samples, as_seen, needs_range
 from attar.data.turning import orientation
 from attar.data.values import PLAIN, Look
@@ -50,6 +50,8 @@ def collect(
         pixels = as_pixels(image, f"{name}: image {index}", look)
         pixels = fit_images(pixels.unsqueeze(0), size)[0]
         if images is None:
+            height, width = pixels.shape[1:]
+            check_images(count, pixels.shape[0], (height, width), pixels.element_size())
             images = torch.empty(count, *pixels.shape, dtype=pixels.dtype)
         if pixels.shape != images.shape[1:]:
             raise BadRequest(

@@ -15,7 +15,7 @@ from attar.data.parallel import Counted, in_parallel
 from attar.data.picture_files import Pictures, unreadable_as
 from attar.data.plain import decode_image
 from attar.data.reading import Watch
-from attar.data.resizing import fit_image, fit_images
+from attar.data.resizing import check_images, fit_image, fit_images
 from attar.data.sampled import read_values
 from attar.data.values import PLAIN, Look
 
@@ -41,7 +41,8 @@ def decode_parts(
 
     Raises:
         BadRequest: an unreadable picture, or one of several pages; integers of more than 8 bits
-            while nothing says their range; several sizes while ``size`` is None.
+            while nothing says their range; several sizes while ``size`` is None; more images
+            than there is memory for.
     """
     from PIL import Image
 
@@ -49,6 +50,7 @@ def decode_parts(
     # that its file is no image
     Image.init()
     wanted = settle_format(parts, size, mode, watch, look)
+    check_images(sum(map(len, parts)), wanted.channels, wanted.size, 4 if wanted.floats else 1)
     counted = Counted("decoding images", parts, watch)
     return [decode(pictures, wanted, counted, look) for pictures in parts]
 

@@ -7,10 +7,12 @@ Pillow 13 keeps the first three bands of a TIFF of four, the first of several pa
 from __future__ import annotations
 
 import logging
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from attar.capacity import check_unpacked
 from attar.data import tiff
 from attar.data.plain import plain_mode
 from attar.data.turning import turned_size
@@ -82,12 +84,15 @@ def read_header(stream: BinaryIO, name: str, look: Look) -> Header:
         look: what stored values come to.
 
     Raises:
-        BadRequest: several pages, or values that nothing here reads whole.
+        BadRequest: several pages, values that nothing here reads whole, or far more of them than
+            the file can hold.
     """
     image = open_picture(stream)
     if image is None:
         return _tiff_header(stream, name)
     with image:
+        # of some formats even the size is known only once the picture is unpacked
+        check_packing(stream, image.size, len(image.getbands()), name)
         check_pages(image, name)
         if image.format == "TIFF" and tiff.beyond_pillow(image):
             return _tiff_header(stream, name, tiff.said(image))
@@ -96,7 +101,17 @@ def read_header(stream: BinaryIO, name: str, look: Look) -> Header:
 
 def _tiff_header(stream: BinaryIO, name: str, said: str = "") -> Header:
     found = tiff.read_layout(stream, name, said)
+    check_packing(stream, found.size, found.bands, name)
     return Header(found.bands, found.size, found.depth, "tiff", found.floats)
+
+
+def check_packing(stream: BinaryIO, size: tuple[int, int], bands: int, name: str) -> None:
+    """Refuse a picture that says it is far larger than its file, before it is unpacked."""
+    place = stream.tell()
+    stored = stream.seek(0, os.SEEK_END)
+    stream.seek(place)
+    what = f"{name} of {size[0]}×{size[1]}"
+    check_unpacked(stored, size[0] * size[1] * bands, what, "make it smaller, or remove it")
 
 
 def header_of(image: Image.Image, name: str, look: Look) -> Header:

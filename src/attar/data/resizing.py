@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from attar.capacity import check_memory
 from attar.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def fit_images(images: Tensor, size: tuple[int, int] | None) -> Tensor:
     """Return N×C×H×W images of ``size``, the type unchanged; see `fit_image`."""
     if size is None or tuple(images.shape[2:]) == size:
         return images
+    check_images(len(images), images.shape[1], size, images.element_size())
+    # floats of one part, twice
+    check_images(min(len(images), 1024), images.shape[1], size, 8)
     top, left, height, width = centre_crop(tuple(images.shape[2:]), size)
     fitted = images.new_empty(*images.shape[:2], *size)
     for target, part in zip(fitted.split(1024), images.split(1024), strict=True):
@@ -60,6 +64,20 @@ def fit_images(images: Tensor, size: tuple[int, int] | None) -> Tensor:
         scaled.clamp_(float(cropped.min()), float(cropped.max()))
         target.copy_(scaled.round_() if images.dtype == torch.uint8 else scaled)
     return fitted
+
+
+def check_images(count: int, channels: int, size: tuple[int, int], each: int) -> None:
+    """Refuse more images than there is memory for, before any is made.
+
+    Args:
+        count: N.
+        channels: C.
+        size: height and width in pixels.
+        each: bytes of a value.
+    """
+    what = f"{count} images of {channels}×{size[0]}×{size[1]}"
+    remedy = "give a smaller --resize, or take fewer (--per-class, --classes)"
+    check_memory(count * channels * size[0] * size[1] * each, what, remedy)
 
 
 def centre_crop(have: tuple[int, ...], want: tuple[int, int]) -> tuple[int, int, int, int]:
