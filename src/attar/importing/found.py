@@ -104,6 +104,8 @@ def checked_labels(labels: object, count: int, where: str) -> Tensor:
         labels = labels[:, 0]
     if labels.ndim == 1:
         return _indices(labels, where)
+    if not labels.numel():
+        raise BadRequest(f"{where}: labels of shape {tuple(labels.shape)} hold no values")
     values = labels.float()
     if not bool(torch.isfinite(values).all()):
         raise BadRequest(f"{where}: labels hold NaN or Inf")

@@ -15,10 +15,12 @@ _DEPTH = 100
 _TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 _CALLING = ("REDUCE", "NEWOBJ", "NEWOBJ_EX", "BUILD", "INST", "OBJ", "BINPERSID", "PERSID")
 ENCODE = "_codecs.encode"
-# how bytes are written by pickles of protocol 2; other encodings can make much of little
-_PLAIN = ("latin1", "latin_1", "iso8859_1", "iso_8859_1")
-_OTHERS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "charmap", "undefined"}
-_ENCODINGS = (_OTHERS | set(aliases) | set(aliases.values())) - set(_PLAIN)
+# encodings that make more of what they are given, or take long; pickles write bytes as latin1
+_GROWING = {
+    *("base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec"),
+    *("zlib_codec", "utf_7", "idna", "punycode", "unicode_escape", "raw_unicode_escape"),
+}
+_ENCODINGS = _GROWING | {name for name, encoding in aliases.items() if encoding in _GROWING}
 
 
 class Measured:
