@@ -150,7 +150,7 @@ def test_what_is_returned_is_what_is_stored(source: str, out: Path, storage: str
 
 
 def test_no_iterations_gives_the_start(source: str, out: Path) -> None:
-    options = OPTIONS | {"method": "random", "iterations": None, "lr": None}
+    options = OPTIONS | {"method": "random", "iterations": None, "lr": None, "set": ()}
     made = condense(source, output=out, **options)
     assert made.card.step == 0 and rows(out) == []
     # real images, as they are
@@ -535,7 +535,7 @@ def test_what_is_held_out_follows_the_seed_and_the_size_of_the_classes() -> None
     held = plan(big).held_out
     assert held is not None and torch.bincount(held.labels).tolist() == [2, 2, 2]
     assert plan(small).held_out is None and plan(big, validation=0).held_out is None
-    assert plan(big, method="random", rank=None, iterations=0).held_out is None
+    assert plan(big, method="random", lr=None, set=(), iterations=0).held_out is None
     again, other = plan(big).held_out, plan(big, seed=1).held_out
     assert again is not None and torch.equal(held.images, again.images)
     assert other is not None and not torch.equal(held.images, other.images)

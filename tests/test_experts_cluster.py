@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from attar import locking
 from attar.data import as_splits
 from attar.errors import BadRequest, RunFailed
-from attar.experts import claims, cluster
+from attar.experts import cluster
 from attar.experts.claims import someone_works
 from attar.experts.planning import make_plan
 from attar.experts.request import ExpertsRequest
@@ -123,7 +124,7 @@ def test_a_group_is_one_task_where_there_are_no_locks(
 ) -> None:
     ray = FakeRay()
     monkeypatch.setattr(cluster, "connect", lambda address: ray)
-    monkeypatch.setattr(claims, "fcntl", None)
+    monkeypatch.setattr(locking, "fcntl", None)
     recorder = Recorder()
     trained(tmp_path / "e", count=3, ray="local", listener=recorder)
     assert sorted(recorder.ended) == list(range(3)) and ray.asked == 3

@@ -46,6 +46,13 @@ def test_a_complete_run_goes_on_to_what_a_longer_one_is(
     assert condensed(out, iterations=9, resume=True, **more).card.step == 9
 
 
+def test_a_start_goes_on_to_a_run(out: Path) -> None:
+    condensed(out, iterations=0)
+    assert not Paths(out).end.exists()
+    found = condensed(out, iterations=4, resume=True)
+    assert torch.equal(found.images, condensed(iterations=4).images)
+
+
 def test_of_a_longer_run_the_later_iterates_are_validated(out: Path) -> None:
     options = {"validation": 0.25, "validations": 2}
     condensed(out, iterations=4, **options)

@@ -129,7 +129,7 @@ def test_names_of_classes_and_pictures(tmp_path: Path, capsys: pytest.CaptureFix
     for name in ("a", evil):
         (tmp_path / "data" / name).mkdir(parents=True)
         for index in range(5):
-            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{index}.png")
+            Image.fromarray(pixels + index).save(tmp_path / "data" / name / f"{index}.png")
     out = tmp_path / "out.safetensors"
     words = ("condense", f"folder:{tmp_path / 'data'}", "--method", "random", "--ipc", "1")
     assert said(capsys, *words, "-o", str(out))[0] == 0

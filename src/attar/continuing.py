@@ -36,7 +36,7 @@ def goes_on(saved: Mapping[str, Any], wanted: Mapping[str, Any], paths: Paths) -
             f"--resume: the run of {paths.output} is complete with {said}; give more, or "
             "--overwrite to start again"
         )
-    if not paths.end.exists():
+    if any(lengths[0]) and not paths.end.exists():
         raise BadRequest(
             f"--resume: the run of {paths.output} is complete, and {paths.end.name}, from which it "
             f"could go on, is not there; --init {paths.output} with another -o starts from its "

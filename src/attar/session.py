@@ -259,7 +259,9 @@ class Session:
                 last.save(self.paths.last)
             else:
                 self.paths.last.unlink(missing_ok=True)
-            checkpoint.save(self.paths.end, self.run, progress, self.plan.identity)
+            # one without updates is done anew as fast as it is read
+            if self.run.step:
+                checkpoint.save(self.paths.end, self.run, progress, self.plan.identity)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
         self.listener.finished(artefact)
