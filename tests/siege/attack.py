@@ -96,6 +96,8 @@ def siege(folder: Path, *, seed: int, scale: float) -> dict[str, Any]:
             # what is forged of a text without checksums cannot be told from what was written
             change: Change = (edited_json if is_text else forgery) if is_forged else damaged
             how, content = change(originals[one.path], draw)
+            while content == originals[one.path]:
+                how, content = change(content, draw)
             faulthandler.dump_traceback_later(_HUNG_SECONDS, exit=True)
             before, began = forget_peak(), time.perf_counter()
             came, why = attack(one, content, expected[id(one)], is_forged=is_forged)

@@ -33,5 +33,3 @@ def test_two_thousand_changed_files_are_told_or_load_as_they_were(tmp_path: Path
     assert not found["bad"], "\n".join(found["bad"][:20])
     with_checksums = {kind: one for kind, one in found["kinds"].items() if kind != "text"}
     assert sum(one["mutants"] for one in with_checksums.values()) == 2000
-    # damage of nothing but blanks in a text is the one that may go unseen
-    assert sum(one.get("equal", 0) for one in with_checksums.values()) < 100
