@@ -523,7 +523,7 @@ def test_deep_transparency(tmp_path: Path, samples: int) -> None:
 
 
 def test_images_that_are_all_the_same_are_refused() -> None:
-    with pytest.raises(BadRequest, match="all 32 training images are the same"):
+    with pytest.raises(BadRequest, match="all 40 training images are the same"):
         attar.data.from_tensors(
             torch.full((40, 1, 8, 8), 7, dtype=torch.uint8), torch.arange(40) % 2
         )
