@@ -114,8 +114,18 @@ def test_a_failed_run_ends_with_status_1(
     assert status == 1 and "diverged at step" in err and "--lr" in err
 
 
+@pytest.mark.parametrize(
+    "command", ["condense", "slim", "evaluate", "merge", "import", "report", "bench", "pictures"]
+)
+def test_help_names_no_empty_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run([command, "--help"])
+    assert "(default: )" not in " ".join(capsys.readouterr().out.split())
+
+
 def test_show_prints_the_card(artefact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = said(capsys, "show", str(artefact))
+    assert "low_rank, rank" in out and "name low_rank" not in out
     assert status == 0
     for part in ("lodm", "2560 (paper), 2560 (all); 0 B of 2560 B unused", "attar condense"):
         assert part in out

@@ -19,6 +19,7 @@ Shared = Literal["refuse", "join", "apart"]
 _SHARED = ("refuse", "join", "apart")
 # what a card says of a run, and does not hold of several
 _METHOD = "merged"
+_PIXELS = "--pixels (from Python pixels=True) stores pixels"
 
 
 @torch.no_grad()
@@ -106,8 +107,8 @@ def _names(artefacts: Sequence[Artefact], shared: Shared) -> list[list[str]]:
         if both and shared == "refuse":
             raise BadRequest(
                 f"merge: artefact {number} has the class {both[0]!r}, which one before it has, "
-                "too; shared='join' puts the images of one name together, shared='apart' keeps "
-                "the classes apart"
+                "too; --shared join puts the images of one name together, --shared apart keeps the "
+                "classes apart (from Python shared='join', shared='apart')"
             )
         if shared == "apart":
             own = [_new(name, number, taken) for name in own]
@@ -149,19 +150,18 @@ def _check(artefacts: Sequence[Artefact], *, pixels: bool) -> None:
         if forms[0] != forms[1] or one.card.storage != first.card.storage:
             raise BadRequest(
                 f"{where} is stored as {forms[0].name} in {one.card.storage}, the first as "
-                f"{forms[1].name} in {first.card.storage} (or with other settings); pixels=True "
-                "stores pixels"
+                f"{forms[1].name} in {first.card.storage} (or with other settings); {_PIXELS}"
             )
         if one.preprocessing != first.preprocessing and not isinstance(forms[0], Pixels):
             raise BadRequest(
                 f"{where} is normalised by other constants (mean {one.preprocessing.mean}, "
                 f"deviation {one.preprocessing.std}) than the first ({first.preprocessing.mean}, "
-                f"{first.preprocessing.std}); pixels=True stores pixels under those of the first"
+                f"{first.preprocessing.std}); {_PIXELS} under those of the first"
             )
         if not _by_rows(forms[0]):
             raise BadRequest(
                 f"{where} is stored as {forms[0].name}, in which images share what is stored; "
-                "pixels=True stores pixels"
+                f"{_PIXELS}"
             )
 
 

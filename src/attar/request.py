@@ -43,9 +43,9 @@ _CHOICES = {
 
 
 def _hint(default: str) -> str:
-    """Say nothing of a default that is only 'left out'."""
+    """Say nothing of a default that is only 'left out', or empty."""
     default = default.removeprefix("['").removesuffix("']")
-    return "" if default == "None" else f"(default: {default})"
+    return "" if default in ("None", "", "''", "[]") else f"(default: {default})"
 
 
 def option(metavar: str, *aliases: str, kind: type | None = None) -> object:
@@ -133,7 +133,7 @@ class Request:
     """Form of ZCA whitening."""
     experts: Folder = None
     """Expert trajectories to match, made by 'attar experts', for methods such as mtt and esp."""
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    set: Annotated[tuple[str, ...], option("NAME=VALUE")] = ()
     """Settings of the objective, or of how real images are chosen, as name=value, such as
     batch_real=64, augment=none or epochs=5."""
     validation: Number = None

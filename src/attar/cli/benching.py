@@ -35,7 +35,7 @@ class Bench:
     ray: Annotated[str | None, option("ADDRESS")] = None
     """Do the work on a Ray cluster, such as auto or ray://host:10001; local starts one on this
     machine (needs the extra 'ray')."""
-    data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=SOURCE")] = ()
+    data: Annotated[tuple[str, ...], option("NAME=SOURCE")] = ()
     """Read a dataset of the suite from elsewhere, such as cifar10=npz:cifar10.npz."""
     data_dir: Folder = None
     """Where named data sets lie (else $ATTAR_DATA or ~/.cache/attar)."""

@@ -45,7 +45,7 @@ class Evaluate(Columns):
     the file, where its components are ordered by significance or its images nested."""
     data: Annotated[str | None, option("SOURCE")] = None
     """Source of the real images; the one it was made from where left out."""
-    networks: str = ""
+    networks: Annotated[str, option("NAMES")] = ""
     """Names with commas between, such as convnet3,resnet18,vgg11:norm=batch; by default the
     network it was made with. 'attar networks' lists them."""
     repeats: int = 5

@@ -18,7 +18,11 @@ from attar.files import check_writable
 class Merge:
     """Make one artefact of several: their classes side by side, numbered anew."""
 
-    artefacts: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    artefacts: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="FILE.safetensors …", help_behavior_hint=""),
+    ]
     """Two or more, of one shape and form."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="OUT.safetensors")]
     """The artefact to write."""

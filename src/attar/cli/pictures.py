@@ -50,7 +50,7 @@ class Pictures(Columns):
     repeats: Whole = None
     """For accuracy: train this many networks on each snapshot and test them on real test images.
     The results are kept beside the snapshots."""
-    networks: str = ""
+    networks: Annotated[str, option("NAMES")] = ""
     """Names of those networks with commas between; the one that the artefact was made with where
     left out."""
     card: Name = None

@@ -139,7 +139,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
     unchecked = "" if artefact.checked else "; unchecked: of an older Attar, without checksums"
     part = f"; read out of {whole}" if isinstance(whole, str) else ""
     storage = ", ".join(
-        f"{key} {value}"
+        str(value) if key == "name" else f"{key} {value}"
         for key, value in card.parametrization.items()
         if key != "base" and value != []
     )

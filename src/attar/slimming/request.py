@@ -95,7 +95,7 @@ class SlimRequest:
     """Network to match in; 'attar networks' lists them."""
     card: Name = None
     """Evaluation card that the artefact names as its own."""
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    set: Annotated[tuple[str, ...], option("NAME=VALUE")] = ()
     """Settings of the objective or of its penalties, such as first=0, skew=0 or pool=5."""
     storage: Name = None
     """Type of the stored values: float32, float16 or bfloat16; the artefact's own left out."""
