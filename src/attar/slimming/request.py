@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
 from attar.request import Auto, Name, Number, Request, Whole, option
