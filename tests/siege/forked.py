@@ -7,6 +7,7 @@ tenth of a second a command in place of seconds.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -22,8 +23,9 @@ _BYTES, _SECONDS = 3 * 2**30, 60
 
 def serve() -> None:
     """Run the commands that standard input asks for."""
-    # what every import needs, so that each child has it
-    import msgpack  # noqa: F401
+    # what every command needs, so that each child has it
+    for name in ("attar.cli.commands", "attar.importing.importer", "attar.condensing", "msgpack"):
+        importlib.import_module(name)
     from PIL import Image
 
     from attar.cli import run
