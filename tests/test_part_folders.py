@@ -118,7 +118,9 @@ def test_names_that_speak_of_parts_are_refused(tmp_path: Path) -> None:
 def test_parts_below_classes_are_refused(tmp_path: Path) -> None:
     for name in ("ant", "bee"):
         write_folder(tmp_path / name, {"Train": 3, "Test": 3})
-    with pytest.raises(BadRequest, match="parts below a class: ant/Train and ant/Test; put the"):
+    with pytest.raises(
+        BadRequest, match=r"ant/Train and ant/Test; give folder:\S+ant where.*put the"
+    ):
         load_source(f"folder:{tmp_path}")
 
 

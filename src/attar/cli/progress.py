@@ -270,7 +270,7 @@ def _threads(compute: Compute, chosen: Choice | None) -> str:
 def _settings(plan: Plan) -> str:
     start = str(plan.recipe.selector or plan.recipe.init)
     if METHODS[plan.request.method].coreset:
-        return f"chosen by {start}"
+        return "drawn at random" if start == "real" else f"chosen by {start}"
     lr = plan.recipe.optimisers["images"].lr
     return f"lr {lr:g}, init {start}, {plan.recipe.objective}"
 

@@ -145,7 +145,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
     )
     for name, value in (
         ("method", f"{card.method} (seed {card.seed})" if made else card.method),
-        ("data", f"{card.provenance.get('source', '?')}, zca {card.zca}"),
+        ("data", f"{card.provenance.get('source', 'not told')}, zca {card.zca}"),
         *_parts(card.parts),
         ("classes", f"{len(card.class_names)}: {', '.join(card.class_names[:10])}"),
         ("images", f"{card.count} per class of {shape}{part}"),

@@ -183,8 +183,8 @@ def _refuse_parts_below_classes(root: Path, classes: Sequence[Path]) -> None:
         if "train" in below and tested:
             raise BadRequest(
                 f"{root} has parts below a class: {path.name}/{below['train']} and "
-                f"{path.name}/{tested}; put the parts above the classes, as in train/{path.name} "
-                f"and test/{path.name}"
+                f"{path.name}/{tested}; give folder:{path} where that is the whole set, or put the "
+                f"parts above the classes, as in train/{path.name} and test/{path.name}"
             )
 
 
