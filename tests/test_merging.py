@@ -138,7 +138,9 @@ def test_the_command_line_merges(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for path, classes in zip(paths, ("7,3", "1,5"), strict=False):
         of(classes).save(path)
     assert run(["merge", *paths[:2], "-o", paths[2]]) == 0
-    assert "4: 7, 3, 1, 5" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4: 7, 3, 1, 5" in said and "?" not in said
+    assert said.count("dm on digits") == 2 and "iterate" not in said
     assert run(["merge", *paths[:2], "-o", paths[2]]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert run(["merge", *paths[:2], "-o", paths[2], "--overwrite", "--json"]) == 0

@@ -14,7 +14,10 @@ from attar.files import check_writable
 from attar.request import File, Folder, Whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from attar.artefact import Artefact
+    from attar.card import Card
 
 
 @dataclass(frozen=True)
@@ -123,18 +126,44 @@ def _parts(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [("real images", f"{', '.join(said)} ({told.get('note')})")]
 
 
+def _origin(card: Card) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return of what a set was made, and by what."""
+    told = card.provenance
+    if merged := told.get("merged"):
+        parts = [f"{one['method']} on {one['source'] or 'data not told'}" for one in merged]
+        commands = [str(one["command"] or "not told") for one in merged]
+        whitening = ("whitening", card.zca)
+        return [*_under("merged of", parts), whitening], _under("parts made by", commands)
+    own = "imported" not in told
+    return [
+        ("method", f"{card.method} (seed {card.seed})" if own else card.method),
+        ("data", f"{told.get('source', 'not told')}, zca {card.zca}"),
+    ], [
+        ("iterate", f"{card.iterate}, step {card.step}{_held(card)}" if own else "as imported"),
+        ("made by", str(told.get("command", "not told"))),
+    ]
+
+
+def _under(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    return [("" if index else title, line) for index, line in enumerate(lines)]
+
+
+def _held(card: Card) -> str:
+    from attar.card import BALANCED, SELECTED_BY
+
+    kind = " balanced" if card.provenance.get(SELECTED_BY) == BALANCED else ""
+    return "" if card.validation is None else f", {card.validation:.1f} %{kind} on held-out images"
+
+
 def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
-    from attar.card import BALANCED, READ_FROM, SELECTED_BY
+    from attar.card import READ_FROM
 
     card, totals = artefact.card, artefact.totals
     table = Grid(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     shape = "×".join(map(str, card.shape))
     unused = "" if totals.unused is None else f"; {totals.unused} B of {totals.limit} B unused"
-    kind = " balanced" if card.provenance.get(SELECTED_BY) == BALANCED else ""
-    held = "" if card.validation is None else f", {card.validation:.1f} %{kind} on held-out images"
-    made = "imported" not in card.provenance
     whole = card.provenance.get(READ_FROM)
     unchecked = "" if artefact.checked else "; unchecked: of an older Attar, without checksums"
     part = f"; read out of {whole}" if isinstance(whole, str) else ""
@@ -143,17 +172,16 @@ def print_card(artefact: Artefact, path: Path) -> None:
         for key, value in card.parametrization.items()
         if key != "base" and value != []
     )
+    origin, made = _origin(card)
     for name, value in (
-        ("method", f"{card.method} (seed {card.seed})" if made else card.method),
-        ("data", f"{card.provenance.get('source', 'not told')}, zca {card.zca}"),
+        *origin,
         *_parts(card.parts),
         ("classes", f"{len(card.class_names)}: {', '.join(card.class_names[:10])}"),
         ("images", f"{card.count} per class of {shape}{part}"),
         ("stored", f"{storage}, {card.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),
-        ("iterate", f"{card.iterate}, step {card.step}{held}" if made else "as imported"),
-        ("made by", str(card.provenance.get("command", "?"))),
+        *made,
         *(
             (title, ", ".join(f"{name} {size:.2g}" for name, size in sizes.items()))
             for title, sizes in _orthogonality(artefact).items()
