@@ -145,6 +145,9 @@ def test_an_id_that_fits_no_picture_or_several_is_refused(tmp_path: Path) -> Non
         ("path,label\n0,a\n1,b\n2,a|b\n", r"line 4: the label 'a\|b' joins .*multi-label"),
         ("path,label\n0,a\n1,b\n2,b; a\n", r"'b; a' joins several .*one class per image"),
         ('path,label\n0,a\n1,b\n2,"a,b"\n', r"'a,b' joins several"),
+        # as pandas and json write lists
+        ("path,label\n0,['a']\n1,\"['a', 'b']\"\n", r"line 3: .* is a list of several"),
+        ('path,label\n0,"[1,0]"\n1,"[0,1]"\n', r"is a list of several.*multi-label"),
     ],
 )
 def test_several_classes_of_an_image_are_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -170,3 +173,13 @@ def test_columns_of_classes_by_name_and_a_split_under_another(tmp_path: Path) ->
     assert "train and test, as the column part says" in splits.note
     with pytest.raises(BadRequest, match=r"line 2: the column part holds 'train'.*0 or 1"):
         load_source(source, label_column="ant,part")
+
+
+@pytest.mark.parametrize("names", ["path,label,label", "path,Label,label", "path,label,PATH"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, names: str) -> None:
+    source = table(tmp_path, f"{names}\n" + rows(pattern="some/{0}.png,{1},c{1}\n"))
+    with pytest.raises(BadRequest, match=r"line 1: 2 columns are called .*rename or remove"):
+        load_source(source)
+    # others that are doubled are not read
+    text = "path,label,x,x\n" + rows(pattern="some/{0}.png,{1},,\n")
+    assert len(load_source(table(tmp_path, text)).train) == 8

@@ -71,7 +71,24 @@ def choose(table: Table, wanted: Columns, parts: Collection[str]) -> Chosen:
     path = path_column(table, wanted.path)
     labels = label_columns(table, wanted.label, path)
     split = split_column(table, wanted.split, {path, *labels}, parts)
+    refuse_doubled(table, [one for one in (path, *labels, split) if one is not None])
     return Chosen(path, labels, split, told(table, path, labels, split))
+
+
+def refuse_doubled(table: Table, columns: Sequence[int]) -> None:
+    """Refuse columns whose name, in any case, another has, too.
+
+    Raises:
+        BadRequest: which of them is meant is not told.
+    """
+    lower = [name.lower() for name in table.names]
+    for column in columns:
+        if lower.count(lower[column]) > 1:
+            raise BadRequest(
+                f"{table.where}, line 1: {lower.count(lower[column])} columns are called "
+                f"{table.names[column]!r}, in any case, and it is not told which counts; rename "
+                "or remove the others"
+            )
 
 
 def path_column(table: Table, wanted: str | None) -> int:

@@ -11,6 +11,8 @@ NEXT_STEP = (
     "that counts"
 )
 SEPARATORS = "|;,"
+# what lists are written between, as pandas and json write them
+BRACKETS = ("[]", "{}")
 
 
 def refused(where: str, what: str) -> BadRequest:
@@ -36,14 +38,23 @@ def joins_others(label: str, labels: Collection[str]) -> bool:
     return False
 
 
+def is_list(label: str) -> bool:
+    """Tell whether a label is a list of several written out, as ``['cat', 'dog']``."""
+    inside = label[1:-1].strip().strip(",")
+    return label[:1] + label[-1:] in BRACKETS and "," in inside
+
+
 def refuse_joined(labels: Sequence[str | None], where: Callable[[int], str]) -> None:
-    """Refuse labels of which one joins others.
+    """Refuse labels of which one joins others, or is a list of several.
 
     Args:
         labels: of the images; None where there is none.
         where: returns how messages call the image at an index.
     """
     distinct = {label for label in labels if label is not None}
+    listed = next((label for label in sorted(distinct) if is_list(label)), None)
+    if listed is not None:
+        raise refused(where(labels.index(listed)), f"the label {listed!r} is a list of several")
     several = next((label for label in sorted(distinct) if joins_others(label, distinct)), None)
     if several is not None:
         raise refused(
