@@ -80,7 +80,7 @@ def test_values_outside_the_range_are_refused() -> None:
         from_tensors(DEEP, LABELS, value_range=(0, 1000))
     holed = DEEP.astype(float)
     holed[3, 2, 1, 1] = np.nan
-    with pytest.raises(BadRequest, match="outside --range"):
+    with pytest.raises(BadRequest, match=r"images hold NaN, which lies in no --range"):
         from_tensors(holed, LABELS, value_range=(0, 4095))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,7 +130,10 @@ def scaled(images: Tensor, name: str, value_range: tuple[float, float]) -> Tenso
     found = torch.empty(images.shape, dtype=torch.float32, device=images.device)
     for target, part in zip(found.split(_PART), images.split(_PART), strict=True):
         least, most = map(float, (part.min(), part.max())) if part.numel() else (low, high)
-        # NaN compares false
+        if math.isnan(least):
+            raise BadRequest(
+                f"{name}: images hold NaN, which lies in no --range; remove or mend them"
+            )
         if not (low <= least and most <= high):
             raise BadRequest(
                 f"{name}: values run from {least:.10g} to {most:.10g}, outside --range "
