@@ -13,7 +13,7 @@ from attar.fingerprint import fingerprint
 from attar.objectives import DistributionMatching
 from attar.plan import Plan
 from attar.planning import make_plan
-from attar.recipes import METHODS, Task
+from attar.recipes import METHODS, Task, distribution
 from attar.request import Request
 from attar.rng import Key
 from attar.settling import settle, with_settings
@@ -119,13 +119,13 @@ def test_recipes_are_asked_for_the_memory_in_images(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ipc: int
 ) -> None:
     asked: list[Task] = []
-    lodm = METHODS["lodm"]
+    lodm = distribution.lodm
 
     def note(task: Task) -> Any:
         asked.append(task)
-        return lodm.recipe(task)
+        return lodm(task)
 
-    monkeypatch.setitem(METHODS, "lodm", dataclasses.replace(lodm, recipe=note))
+    monkeypatch.setattr(distribution, "lodm", note)
     if options.get("bytes") == 1:
         assert "holds no image per class" in refused(**options)
     else:

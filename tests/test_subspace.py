@@ -21,6 +21,7 @@ from attar.objectives import Match, Problem, SubspaceProjection
 from attar.objectives.flat import flat_loss
 from attar.objectives.span import spanned
 from attar.recipes import METHODS, Recipe, Task
+from attar.recipes import subspace as presets
 from attar.rng import Key
 from attar.synthetic import Decoded, LowRank, Parametrization, Pixels, Tiled, from_description
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
@@ -579,13 +580,13 @@ def test_condensing_with_a_store_of_experts(
     form: Parametrization | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recipe's own form is that of KFS; any other can take its place."""
-    esp = METHODS["esp"]
+    esp = presets.esp
 
     def changed(task: Task) -> Recipe:
-        recipe = esp.recipe(task)
+        recipe = esp(task)
         return recipe if form is None else dataclasses.replace(recipe, parametrization=form)
 
-    monkeypatch.setitem(METHODS, "esp", dataclasses.replace(esp, recipe=changed))
+    monkeypatch.setattr(presets, "esp", changed)
     data = tiny_data(3)
     network = "convnet2:width=8"
     folder = store(tmp_path / "experts", data, network)
