@@ -1,5 +1,6 @@
 """Iterates that a run keeps beside its artefact."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import attar
-from attar import Request, condense
+from attar import Listener, Request, condense
 from attar.errors import ArtefactError, BadRequest, RunFailed
 from attar.paths import Paths
 from attar.snapshots import Snapshots, load_snapshots, snapshots_of, snapshots_path
@@ -141,6 +142,28 @@ def test_a_resumed_run_may_ask_for_others(source: str, out: Path) -> None:
         run(source, out, "1,", listener=Stopping(3), overwrite=True)
     run(source, out, None, resume=True)
     assert kept(out) == [1]
+
+
+class Left(Listener):
+    """Is asked to stop as the second validation begins, after the one that is timed."""
+
+    begun = 0
+
+    def phase(self, name: str) -> None:
+        self.begun += name == "validating"
+        if name == "validating" and self.begun == 3:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_one_whose_validation_was_left_is_kept_by_the_run_that_goes_on(
+    source: str, out: Path
+) -> None:
+    options = {"validation": 0.25, "validations": 3}
+    with pytest.raises(RunFailed, match="interrupted at step 4"):
+        run(source, out, 4, listener=Left(), **options)
+    assert kept(out) == [0, 2, 4]
+    run(source, out, 4, resume=True, **options)
+    assert kept(out) == [0, 2, 4, 6]
 
 
 def test_those_after_the_checkpoint_are_done_again(source: str, out: Path) -> None:

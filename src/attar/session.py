@@ -140,8 +140,9 @@ class Session:
         self.pace.passed(run.step, now - self._clock)
         self.log.step(run.step, loss, self.pace.seconds())
         self.listener.stepped(run.step, loss, self._share(), self.pace.seconds())
-        self._validate_when_due()
+        # first, since a validation may be left, and the run then goes on behind this step
         self._keep_when_due()
+        self._validate_when_due()
         if self.paths and now - self._saved_at >= self.plan.request.checkpoint_seconds:
             self._checkpoint()
         self._clock = time.perf_counter()

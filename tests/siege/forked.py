@@ -1,8 +1,9 @@
 """Runs commands of Attar one after the other, each in a forked process that is watched.
 
-A line on standard input is a list of words and a file for what the command prints; a line on
-standard output is how it ended. One process that has read PyTorch serves for all, which takes a
-tenth of a second a command in place of seconds.
+A line on standard input is a list of words, a file for what the command prints, and optionally the
+folder to run in and a signal with the seconds after which it is sent; a line on standard output is
+how it ended. One process that has read PyTorch, and the modules that its arguments name, serves for
+all, which takes a tenth of a second a command in place of seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _BYTES, _SECONDS = 3 * 2**30, 60
 def serve() -> None:
     """Run the commands that standard input asks for."""
     # what every command needs, so that each child has it
-    for name in ("attar.cli.commands", "attar.importing.importer", "attar.condensing", "msgpack"):
+    usual = ("attar.cli.commands", "attar.importing.importer", "attar.condensing", "msgpack")
+    for name in (*usual, *sys.argv[1:]):
         importlib.import_module(name)
     from PIL import Image
 
@@ -33,11 +35,12 @@ def serve() -> None:
     Image.init()
     _say("ready")
     for line in sys.stdin:
-        words, said = json.loads(line)
+        words, said, folder, *attack = json.loads(line)
         child = os.fork()
         if child == 0:
+            os.chdir(folder)
             _become(run, words, Path(said))
-        _say(json.dumps(_watched(child)))
+        _say(json.dumps(_watched(child, *attack)))
 
 
 def _say(text: str) -> None:
@@ -63,14 +66,23 @@ def _become(run: Any, words: list[str], said: Path) -> None:
         os._exit(status)
 
 
-def _watched(child: int) -> dict[str, Any]:
-    """Return how a process ended, and what it took at most."""
-    began, ended = time.monotonic(), ""
+def _watched(child: int, number: int = 0, after: float = 0.0) -> dict[str, Any]:
+    """Return how a process ended, and what it took at most.
+
+    Args:
+        child: the process.
+        number: a signal to be sent once; 0 for none.
+        after: seconds after which it is sent.
+    """
+    began, ended, sent = time.monotonic(), "", not number
     while True:
         done, status, usage = os.wait4(child, os.WNOHANG)
         seconds = time.monotonic() - began
         if done:
             break
+        if not sent and seconds > after:
+            sent, ended = True, "signal"
+            os.kill(child, number)
         if seconds > _SECONDS or _resident(child) > _BYTES:
             ended = "time" if seconds > _SECONDS else "memory"
             os.kill(child, signal.SIGKILL)
@@ -78,6 +90,7 @@ def _watched(child: int) -> dict[str, Any]:
     return {
         "status": os.waitstatus_to_exitcode(status),
         "ended": ended,
+        "wall": seconds,
         "seconds": usage.ru_utime + usage.ru_stime,
         "bytes": usage.ru_maxrss * 1024,
     }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 
 from hostile_files import all_files
+from siege.server import Server, serving
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,27 +24,9 @@ OPTIONS = ("--classes", "4", "--zca", "none", "--mean", "0.3", "--std", "0.35", 
 
 
 @pytest.fixture
-def server() -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("forked.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-def run(server: subprocess.Popen[str], words: list[str], said: Path) -> dict[str, Any]:
-    assert server.stdin is not None and server.stdout is not None
-    server.stdin.write(json.dumps([words, str(said)]) + "\n")
-    server.stdin.flush()
-    found = json.loads(server.stdout.readline())
-    return found | {"said": said.read_text(errors="replace")}
+def server() -> Iterator[Server]:
+    with serving() as found:
+        yield found
 
 
 def faults(found: dict[str, Any]) -> str:
@@ -64,7 +44,7 @@ def faults(found: dict[str, Any]) -> str:
 
 
 def test_nothing_hostile_runs_or_takes_much(
-    server: subprocess.Popen[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     canary, said = tmp_path / "canary", tmp_path / "said"
     wrong: dict[str, str] = {}
@@ -82,7 +62,7 @@ def test_nothing_hostile_runs_or_takes_much(
             commands.append(["condense", f"npz:{paths[0]}", "--method", "random", "--ipc", "1"])
             commands[-1] += ["-o", out, "--overwrite"]
         for words in commands:
-            found = run(server, words, said)
+            found = server.run(words, said)
             statuses[found["status"]] = statuses.get(found["status"], 0) + 1
             most_seconds = max(most_seconds, found["seconds"])
             most_bytes = max(most_bytes, found["bytes"])

@@ -1,27 +1,36 @@
 """A hundred kills at drawn moments over every command that writes; what is done again is equal.
 
-Slow: some ten minutes on two cores. The figures are printed with ``pytest -m slow -s``.
+Slow: some minutes. The figures are printed as they come.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import attar
+from siege.server import Server, serving
 
 KILLS = 100
-ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
+# what takes long to read, and is read once
+MODULES = (
+    "attar.benching.work",
+    "attar.evaluation.comparison",
+    "attar.experts.making",
+    "attar.pictures",
+    "attar.report",
+    "attar.slimming.slimming",
+    "sklearn.datasets",
+    "torchvision",
+)
 
 
 @dataclass(frozen=True)
@@ -33,11 +42,15 @@ class Job:
     pattern: str = "*.safetensors"
 
 
+_SMALL = "--network convnet1:width=8"
 _OFTEN = "--compile off --checkpoint-seconds 0"
 
 
 def condensing(rest: str) -> Job:
-    line = f"condense digits --per-class 20 --validation 0.2 {_OFTEN} -o out/a.safetensors"
+    line = (
+        "condense digits --per-class 20 --validation 0.2 --validations 2 "
+        f"{_SMALL} {_OFTEN} -o out/a.safetensors"
+    )
     return Job(f"{line} --method {rest}", "--resume")
 
 
@@ -49,21 +62,24 @@ JOBS = {
     "condense nested": condensing("dm --iterations 40 --ipc 3 --nested"),
     "condense snapshots": condensing("dm --iterations 40 --snapshots 5"),
     "slim": Job(
-        f"slim in.safetensors --ipc 1 --iterations 30 {_OFTEN} -o out/a.safetensors", "--resume"
+        f"slim in.safetensors --ipc 1 --iterations 30 {_SMALL} {_OFTEN} -o out/a.safetensors",
+        "--resume",
     ),
     "experts": Job(
         "experts digits --per-class 20 --count 2 --epochs 8 --network convnet1:width=8 "
         f"{_OFTEN} -o out"
     ),
     "evaluate": Job(
-        "evaluate out/in.safetensors --repeats 1 --epochs 20 --compile off", pattern="*.json"
+        "evaluate out/in.safetensors --networks convnet1:width=8 --repeats 1 --epochs 20 "
+        "--compile off",
+        pattern="*.json",
     ),
     "export png": Job("export in.safetensors --png out/png", "--overwrite", "*.png"),
     "export npz": Job("export in.safetensors --npz out/a.npz", pattern="*.npz"),
     "report": Job("report in.safetensors -o out/a.html", pattern="*.html"),
     "pictures": Job("pictures in.safetensors --kind grid -o out", pattern="*.png"),
     "import": Job("import png --data-name digits -o out/a.safetensors", "--overwrite"),
-    "bench": Job("bench suite.yaml --jobs 1 -o out/b"),
+    "bench": Job("bench suite.yaml --jobs 0 -o out/b"),
 }
 
 SUITE = """
@@ -77,13 +93,6 @@ repeats: 1
 evaluation: {card: dc-300, epochs: 2}
 options: {iterations: 20, compile: 'off', validation: 0}
 """
-
-
-def begun(job: Job, folder: Path, more: str = "") -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "attar", *job.line.split(), *more.split()]
-    return subprocess.Popen(
-        command, cwd=folder, env=ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
 
 
 def contents(folder: Path, pattern: str) -> dict[str, bytes]:
@@ -116,16 +125,22 @@ def fresh(given: Path, to: Path) -> Path:
     return Path(shutil.copytree(given, to))
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving(*MODULES) as found:
+        yield found
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 @pytest.mark.parametrize("name", JOBS)
-def test_what_was_killed_and_done_again_is_equal(name: str, given: Path, tmp_path: Path) -> None:
-    job = JOBS[name]
+def test_what_was_killed_and_done_again_is_equal(
+    name: str, server: Server, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, said = JOBS[name], tmp_path / "said"
     whole = fresh(given, tmp_path / "whole")
-    start = time.monotonic()
-    child = begun(job, whole)
-    _, told = child.communicate()
-    assert child.returncode == 0, told.decode()
-    seconds = time.monotonic() - start
+    first = server.run(job.line.split(), said, whole)
+    assert first["status"] == 0, first["said"]
     wanted = contents(whole, job.pattern)
     assert wanted
     draw = random.Random(name)
@@ -133,17 +148,15 @@ def test_what_was_killed_and_done_again_is_equal(name: str, given: Path, tmp_pat
     landed = 0
     for number in range(kills):
         folder = fresh(given, tmp_path / f"killed-{number}")
-        child = begun(job, folder)
-        try:
-            child.communicate(timeout=draw.uniform(0.2, 1.0) * seconds)
-        except subprocess.TimeoutExpired:
-            landed += 1
-            child.send_signal(draw.choice((signal.SIGKILL, signal.SIGTERM)))
-            child.communicate()
-        again = begun(job, folder, job.again)
-        _, told = again.communicate()
-        assert again.returncode == 0, (number, told.decode())
-        assert contents(folder, job.pattern) == wanted, number
+        after = draw.uniform(0.05, 1.0) * first["wall"]
+        signal_number = draw.choice((signal.SIGKILL, signal.SIGTERM))
+        killed = server.run(job.line.split(), said, folder, signal_number, after)
+        landed += killed["ended"] == "signal"
+        again = server.run([*job.line.split(), *job.again.split()], said, folder)
+        assert again["status"] == 0, (number, after, again["said"])
+        assert contents(folder, job.pattern) == wanted, (number, after)
         shutil.rmtree(folder)
-    sys.stdout.write(f"\n{name}: {landed} of {kills} in the midst of {seconds:.1f} s, all equal\n")
-    sys.stdout.flush()
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{name}: {landed} of {kills} in the midst of {first['wall']:.1f} s, all equal"
+        )

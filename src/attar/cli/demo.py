@@ -18,7 +18,7 @@ from attar.errors import AttarError
 from attar.request import Request, Whole
 
 IPC = 1
-ITERATIONS = 300
+ITERATIONS = 200
 # digits are small: a quarter of the usual real batch gives the same result sooner
 SETTINGS = ("batch_real=64",)
 EPOCHS = 150
@@ -75,7 +75,7 @@ def run(folder: Path, seed: int, count: int | None) -> None:
         ipc=IPC,
         iterations=ITERATIONS,
         set=SETTINGS,
-        validations=4,
+        validations=2,
         seed=seed,
         output=path,
         overwrite=True,
