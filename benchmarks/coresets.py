@@ -80,6 +80,8 @@ class Benchmark:
             options.source, classes=options.classes, per_class=options.per_class
         )
         self.train: LabelledImages = splits.train
+        if splits.test is None:
+            raise SystemExit(f"{splits.source} has no test part")
         self.test: LabelledImages = splits.test
         channels, height, width = self.train.shape
         self.network = build(options.network, channels, (height, width), self.train.classes)

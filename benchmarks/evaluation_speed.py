@@ -98,6 +98,8 @@ def read(options: Options) -> tuple[Any, Any, Any]:
 
     splits = load_source(options.source)
     train, test = splits.train, splits.test
+    if test is None:
+        raise SystemExit(f"{options.source} has no test part")
     key = Key(0).fold("benchmark")
     index = torch.cat([train.draw(c, options.per_class, key.fold(c)) for c in range(train.classes)])
     order = torch.randperm(len(test), generator=key.fold("test").generator())

@@ -17,6 +17,8 @@ def blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
 
+# scikit-learn 1.5 gives SciPy 1.17 an option that it warns of
+@pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")
 def test_every_block_runs_after_those_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
