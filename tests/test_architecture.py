@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
-    ("text",),
+    ("text", "lazy"),
     ("errors", "rng", "memory", "lamb", "zipped", "stopping", "faults"),
     ("files", "locking", "kinds", "budget", "published", "cluster", "threads", "checksums"),
     ("stored",),
@@ -96,6 +96,11 @@ def test_every_part_has_its_place() -> None:
         "from attar.cli import run; run(['methods'])",
         "from attar.cli import run; run(['cards'])",
         "from attar.cli import run; run(['published'])",
+        "from attar.cli import run; run(['sources'])",
+        "from attar.cli import run; run(['sources', '--json'])",
+        "from attar.cli import run; run(['networks'])",
+        "from attar.cli import run; run(['networks', '--json'])",
+        "import attar.data, attar.networks, attar.evaluation, attar.recipes",
     ],
 )
 def test_help_needs_no_torch(code: str) -> None:

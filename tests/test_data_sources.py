@@ -1,3 +1,5 @@
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +12,11 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from attar.data import sources
+from attar.data import SOURCES, load_source, source_rows, sources
+from attar.data.catalogue import Source
 from attar.data.given import as_splits, from_dataset, from_tensors
 from attar.data.images import LabelledImages
 from attar.data.preprocessing import Preprocessing
-from attar.data.sources import SOURCES, load_source, source_rows
 from attar.data.splits import Splits
 from attar.errors import BadRequest
 
@@ -97,6 +99,13 @@ def test_rows_name_every_source() -> None:
     ]
     assert all(rows.values())
     assert len(rows) == len(SOURCES)
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=lambda source: source.name)
+def test_every_source_has_what_reads_it(source: Source) -> None:
+    module, _, name = source.home.partition(".")
+    function = getattr(importlib.import_module(f"attar.data.{module}"), name)
+    assert list(inspect.signature(function).parameters)[1:] == ["reading"]
 
 
 @pytest.mark.parametrize(

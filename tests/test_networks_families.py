@@ -1,7 +1,9 @@
 """The papers' networks by name: their shapes, their arithmetic, what they refuse."""
 
+import inspect
 import itertools
 import json
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +14,8 @@ from torch import Tensor, nn
 
 import attar
 from attar.errors import BadRequest
-from attar.networks import build
-from attar.networks.families import FAMILIES, Factory
-from attar.networks.names import rows
+from attar.networks import build, plain
+from attar.networks.families import FAMILIES, Family, rows
 from attar.networks.paper_names import in_our_words
 from attar.objectives import GradientMatching
 from attar.rng import Key
@@ -488,6 +489,20 @@ def test_every_family_is_listed_with_options_that_work() -> None:
     assert json.dumps(rows())
 
 
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_what_is_listed_of_a_family_is_what_its_class_says(family: Family) -> None:
+    made = family.made
+    assert (made.__doc__ or "").splitlines()[0].removesuffix(".") == family.summary
+    annotations = typing.get_type_hints(made.__init__)
+    said, given = {}, ("channels", "size", "classes", *family.settings)
+    parameters = inspect.signature(made).parameters
+    for name in [name for name in parameters if name not in given and name != "depth"]:
+        default, values = str(parameters[name].default), typing.get_args(annotations[name])
+        said[name] = (default, *(value for value in values if value != default))
+    assert said == family.options
+    assert ("depth" in parameters) == family.depth
+
+
 def test_registering_a_family_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from attar.networks.layers import Classifier
 
@@ -497,8 +512,10 @@ def test_registering_a_family_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
             super().__init__([nn.Flatten()], channels * size[0] * size[1], classes)
 
-    factory: Factory = Flat
-    monkeypatch.setitem(FAMILIES, "flat", factory)
+    # as if its file held it
+    monkeypatch.setattr(plain, "Flat", Flat, raising=False)
+    family = Family("flat", "Nothing but a linear layer", "plain.Flat")
+    monkeypatch.setitem(FAMILIES, "flat", family)
     assert build("flat", 1, (4, 4), 3).draw(Key(0)).classifier.in_features == 16
     assert ("flat", "Nothing but a linear layer", "") in rows()
 

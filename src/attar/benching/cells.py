@@ -18,7 +18,7 @@ from attar.benching.making import (
 from attar.benching.options import KINDS, for_method
 from attar.benching.suite import Suite
 from attar.errors import BadRequest
-from attar.networks.families import FAMILIES, options_of
+from attar.networks.families import FAMILIES
 from attar.networks.paper_names import in_our_words
 from attar.recipes import usual
 
@@ -212,7 +212,7 @@ def widened(network: str, width: int) -> str:
     """Return the name of a network at another width; one that has none stays as it is."""
     head, _, tail = in_our_words(network).partition(":")
     family = re.sub(r"\d+$", "", head) if head not in FAMILIES else head
-    if family not in FAMILIES or "width" not in options_of(family):
+    if family not in FAMILIES or "width" not in FAMILIES[family].options:
         return network
     options = [one for one in tail.split(",") if one and not one.startswith("width=")]
     return f"{head}:{','.join([*options, f'width={width}'])}"

@@ -31,7 +31,7 @@ class Sources:
 
     def run(self) -> None:
         """Carry it out."""
-        from attar.data.sources import source_rows
+        from attar.data import source_rows
 
         print_listing(self.json, "sources", ("source", "summary"), source_rows())
 
@@ -45,7 +45,7 @@ class Networks:
 
     def run(self) -> None:
         """Carry it out."""
-        from attar.networks.names import rows
+        from attar.networks.families import rows
 
         print_listing(self.json, "networks", ("name", "summary", "options"), rows())
 

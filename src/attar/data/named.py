@@ -60,7 +60,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("ATTAR_DATA") or "~/.cache/attar").expanduser()
 
 
-def load_digits(reading: Reading) -> Parts:
+def load_digits(name: str, reading: Reading) -> Parts:
     """Read the 1,797 digits of 8×8 pixels that scikit-learn brings along.
 
     Their values 0…16 become round(255·v / 16).
@@ -74,7 +74,7 @@ def load_digits(reading: Reading) -> Parts:
         found.target,
         None,
         DIGITS,
-        name="digits",
+        name=name,
         size=reading.size,
         subset=reading.subset,
         note="values 0…16 scaled to 0…255 and rounded",

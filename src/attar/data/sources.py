@@ -2,94 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from attar.data.catalogue import SOURCES, source_rows
 from attar.data.dividing import wanted_share
-from attar.data.folders import load_folder
-from attar.data.hugging_face import load_hf
-from attar.data.named import default_data_dir, load_digits, load_torchvision
-from attar.data.npz import load_npz
+from attar.data.named import default_data_dir
 from attar.data.reading import HELD_OUT, Columns, Reading, Watch
 from attar.data.resizing import Resize, wanted_size
-from attar.data.splits import Parts, Splits, assemble, check_zca
+from attar.data.splits import Splits, assemble, check_zca
 from attar.data.subsets import Classes, wanted_subset
-from attar.data.tables import load_csv
-from attar.data.tiny_imagenet import load_named as load_tiny_imagenet
 from attar.data.values import Background, ValueRange, range_text, wanted_look
 from attar.data.walking import refuse_no_text
-from attar.data.webdataset import load_webdataset
 from attar.errors import BadRequest, unknown
-
-
-@dataclass(frozen=True)
-class Source:
-    """One kind of source.
-
-    Args:
-        description: one line for listings.
-        load: called with what follows the colon and the options of reading.
-        argument: what must follow the colon (``DIR``, ``FILE``); empty where nothing may.
-        columns: those of ``path``, ``label`` and ``split`` that can be named.
-    """
-
-    description: str
-    load: Callable[[str, Reading], Parts]
-    argument: str = ""
-    columns: tuple[str, ...] = ()
-
-
-def from_torchvision(name: str, description: str) -> Source:
-    """Return the source of one of torchvision's data sets."""
-    return Source(description, lambda argument, reading: load_torchvision(name, reading))
-
-
-SOURCES: dict[str, Source] = {
-    "digits": Source(
-        "1,797 digits of 8×8 pixels that scikit-learn brings along; a fixed 20 % is the test part",
-        lambda argument, reading: load_digits(reading),
-    ),
-    "mnist": from_torchvision("mnist", "70,000 handwritten digits, 28×28 grayscale"),
-    "fashion_mnist": from_torchvision(
-        "fashion_mnist", "70,000 pieces of clothing, 28×28 grayscale"
-    ),
-    "svhn": from_torchvision("svhn", "99,289 house-number digits, 32×32 colour (no extra part)"),
-    "cifar10": from_torchvision("cifar10", "60,000 photographs of 10 classes, 32×32 colour"),
-    "cifar100": from_torchvision("cifar100", "60,000 photographs of 100 classes, 32×32 colour"),
-    "tiny_imagenet": Source(
-        "110,000 photographs of 200 classes, 64×64 colour; tiny-imagenet-200 in the data folder",
-        lambda argument, reading: load_tiny_imagenet(reading),
-    ),
-    "folder": Source(
-        "your images: one subfolder per class, or these below train and test (or val)",
-        load_folder,
-        "DIR",
-    ),
-    "csv": Source(
-        "your images: a table with the columns path, label and optionally split",
-        load_csv,
-        "FILE",
-        ("path", "label", "split"),
-    ),
-    "npz": Source(
-        "your arrays: x_train, y_train, x_test, y_test or images, labels; class_names optional",
-        load_npz,
-        "FILE",
-    ),
-    "hf": Source(
-        "a data set of the Hugging Face Hub, or a local one (needs the extra 'hf')",
-        load_hf,
-        "NAME[:SPLIT]",
-        ("path", "label"),
-    ),
-    "wds": Source(
-        "samples in .tar shards of webdataset: a folder, or such as FILE-{000..009}.tar",
-        load_webdataset,
-        "SHARDS",
-        ("label",),
-    ),
-}
 
 
 def check_columns(name: str, columns: Columns) -> None:
@@ -102,14 +26,6 @@ def check_columns(name: str, columns: Columns) -> None:
                 f"--{column}-column {value}: {name} has no such column; it goes with "
                 f"{' and '.join(f'{one}:' for one in takers)}"
             )
-
-
-def source_rows() -> list[tuple[str, str]]:
-    """Return what can be written as a source, and one line about each."""
-    return [
-        (f"{name}:{source.argument}" if source.argument else name, source.description)
-        for name, source in SOURCES.items()
-    ]
 
 
 def load_source(

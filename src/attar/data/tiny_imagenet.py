@@ -28,7 +28,7 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-def load_named(reading: Reading) -> Parts:
+def load_named(name: str, reading: Reading) -> Parts:
     """Read the set from the data folder.
 
     Raises:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # cards are plain data, which `attar cards` lists before torch could be imported
 from attar.evaluation.cards import CARDS, EvaluationCard, card
+from attar.lazy import importer
 
 if TYPE_CHECKING:
     from attar.evaluation.results import Result, evaluate_images
@@ -14,13 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["CARDS", "EvaluationCard", "Result", "Trainer", "card", "evaluate_images"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Trainer":
-        from attar.evaluation.training import Trainer
-
-        return Trainer
-    if name in ("Result", "evaluate_images"):
-        from attar.evaluation import results
-
-        return getattr(results, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+_HOMES = {
+    "Result": "attar.evaluation.results",
+    "Trainer": "attar.evaluation.training",
+    "evaluate_images": "attar.evaluation.results",
+}
+__getattr__ = importer(__name__, _HOMES)

@@ -31,7 +31,7 @@ from attar.evaluation.rows import Row, TrainingSet
 from attar.files import write_text
 from attar.fingerprint import fingerprint
 from attar.networks import OWN, Network
-from attar.networks.from_timm import PREFIX as TIMM
+from attar.networks.families import TIMM
 
 FORMAT = "attar.ceiling"
 # 2 knows what is right class by class

@@ -1,8 +1,28 @@
 """Networks to condense with and to evaluate on: by name, or a user's own module."""
 
-from attar.networks.convnet import ConvNet
-from attar.networks.names import build, make
-from attar.networks.own import Own, from_module
-from attar.networks.registry import OWN, Embedder, Network
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attar.lazy import importer
+
+if TYPE_CHECKING:
+    from attar.networks.convnet import ConvNet
+    from attar.networks.names import build, make
+    from attar.networks.own import Own, from_module
+    from attar.networks.registry import OWN, Embedder, Network
 
 __all__ = ["OWN", "ConvNet", "Embedder", "Network", "Own", "build", "from_module", "make"]
+
+# `attar networks` lists the families before torch could be imported
+_HOMES = {
+    "OWN": "attar.networks.registry",
+    "ConvNet": "attar.networks.convnet",
+    "Embedder": "attar.networks.registry",
+    "Network": "attar.networks.registry",
+    "Own": "attar.networks.own",
+    "build": "attar.networks.names",
+    "from_module": "attar.networks.own",
+    "make": "attar.networks.names",
+}
+__getattr__ = importer(__name__, _HOMES)

@@ -1,68 +1,143 @@
-"""The networks that have names, and the options that each takes.
+"""The networks that have names, one line each, and the options that each takes.
 
-A family is a class (or a partial of one) that is called with channels, size and classes. Its
-other parameters are its options: an ``int`` takes a whole number, a ``Literal`` one of its
-values. One that takes ``depth`` has it behind its name, as in ``convnet3``.
+A family is a class that is called with channels, size and classes. Its other parameters are its
+options: an ``int`` takes a whole number, a ``Literal`` one of its values. One that takes ``depth``
+has it behind its name, as in ``convnet3``. This list is free of torch, so that it appears at once;
+the class lies where ``home`` says.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
-import typing
 from collections.abc import Callable, Mapping
-
-from torch import nn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from attar.errors import BadRequest, unknown
-from attar.networks.convnet import ConvNet
-from attar.networks.densenet import DenseNet121
-from attar.networks.efficientnet import EfficientNetV2S
-from attar.networks.freponet import FRePoNet
-from attar.networks.layers import Size
-from attar.networks.plain import MLP, VGG11, AlexNet, LeNet
-from attar.networks.resnet import ResNet
+from attar.lazy import named
 
-# from channels, (height, width) and classes to a module with `embed`
-Factory = Callable[[int, Size, int], nn.Module]
+if TYPE_CHECKING:
+    from torch import nn
 
-FAMILIES: dict[str, Callable[..., nn.Module]] = {
-    "convnet": ConvNet,
-    "frepo": FRePoNet,
-    "mlp": MLP,
-    "lenet": LeNet,
-    "alexnet": AlexNet,
-    "vgg11": VGG11,
-    "resnet10": functools.partial(ResNet, blocks=(1, 1, 1, 1)),
-    "resnet18": functools.partial(ResNet, blocks=(2, 2, 2, 2)),
-    "densenet121": DenseNet121,
-    "efficientnetv2s": EfficientNetV2S,
-}
+    from attar.networks.registry import Factory
+
+# how a network of timm is named, before a colon
+TIMM = "timm"
 # every block is made, even where nothing is computed; a number of channels costs nothing by itself
 MOST_BLOCKS, _MOST = 1000, 10**6
-_GIVEN = ("channels", "size", "classes")
 
 
-def options_of(family: str) -> dict[str, tuple[str, ...]]:
-    """Return the options of a family: the values of each, the default first.
+@dataclass(frozen=True)
+class Family:
+    """Networks of one name.
 
-    An option that takes a whole number has its default alone.
+    Args:
+        name: as on the command line, without the depth.
+        summary: one line for people.
+        home: of the class, as ``module.Class`` in this package; imported when it is first made.
+        options: the values of each, the default first; one that takes a whole number has its
+            default alone.
+        depth: whether a number behind the name says how many blocks there are.
+        settings: further parameters of the class, which the name stands for.
     """
-    made, given = _class_of(family), _settings_of(family)
-    annotations = typing.get_type_hints(made.__init__)
-    options = {}
-    for name, parameter in inspect.signature(made).parameters.items():
-        if name in (*_GIVEN, "depth", *given):
-            continue
-        default = str(parameter.default)
-        values = typing.get_args(annotations[name])
-        options[name] = (default, *(value for value in values if value != default))
-    return options
+
+    name: str
+    summary: str
+    home: str
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    depth: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def made(self) -> Callable[..., nn.Module]:
+        """The class."""
+        return named("attar.networks", self.home)
 
 
-def has_depth(family: str) -> bool:
-    """Whether a number behind the family's name says how many blocks there are."""
-    return "depth" in inspect.signature(_class_of(family)).parameters
+def _first(default: str, *values: str) -> tuple[str, ...]:
+    return (default, *(value for value in values if value != default))
+
+
+def _norm(default: str) -> tuple[str, ...]:
+    return _first(default, "instance", "batch", "group", "layer", "none")
+
+
+_RESIDUAL = "Residual network with the stem for small images: four stages of two-convolution blocks"
+_RESIDUAL_OPTIONS = {"norm": _norm("instance"), "pooling": ("stride", "average")}
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            "convnet",
+            "Blocks of 3×3 convolution, norm, activation and 2×2 pooling, then one linear layer",
+            "convnet.ConvNet",
+            {
+                "width": ("128",),
+                "norm": _norm("instance"),
+                "activation": ("relu", "leakyrelu", "sigmoid", "swish"),
+                "pooling": ("average", "max", "none"),
+            },
+            depth=True,
+        ),
+        Family(
+            "frepo",
+            "FRePo's network: as ConvNet, but widths double, and norms come before convolutions",
+            "freponet.FRePoNet",
+            {"width": ("128",), "norm": _norm("batch")},
+            depth=True,
+        ),
+        Family(
+            "mlp",
+            "Multilayer perceptron with two hidden layers of 128",
+            "plain.MLP",
+            {"width": ("128",)},
+        ),
+        Family(
+            "lenet",
+            "LeNet: two 5×5 convolutions with max-pooling, then layers of 120 and 84",
+            "plain.LeNet",
+        ),
+        Family(
+            "alexnet",
+            "AlexNet for small images: five convolutions of stride 1, three max-poolings",
+            "plain.AlexNet",
+            {"norm": _norm("none")},
+        ),
+        Family(
+            "vgg11",
+            "VGG11 with one linear layer: eight 3×3 convolutions, five max-poolings",
+            "plain.VGG11",
+            {"norm": _norm("instance")},
+        ),
+        Family(
+            "resnet10",
+            _RESIDUAL,
+            "resnet.ResNet",
+            _RESIDUAL_OPTIONS,
+            settings={"blocks": (1, 1, 1, 1)},
+        ),
+        Family(
+            "resnet18",
+            _RESIDUAL,
+            "resnet.ResNet",
+            _RESIDUAL_OPTIONS,
+            settings={"blocks": (2, 2, 2, 2)},
+        ),
+        Family(
+            "densenet121",
+            "DenseNet-121 with the stem for small images: four dense blocks of growth 32",
+            "densenet.DenseNet121",
+            {"norm": _norm("batch")},
+        ),
+        Family(
+            "efficientnetv2s",
+            "EfficientNetV2-S with the stem for small images: six stages of inverted bottlenecks",
+            "efficientnet.EfficientNetV2S",
+            {"norm": _norm("batch")},
+        ),
+    )
+}
 
 
 def factory_of(family: str, depth: int | None, options: Mapping[str, str]) -> Factory:
@@ -71,7 +146,8 @@ def factory_of(family: str, depth: int | None, options: Mapping[str, str]) -> Fa
     Raises:
         BadRequest: an option that it does not have, or a value that the option does not take.
     """
-    allowed = options_of(family)
+    found = FAMILIES[family]
+    allowed = found.options
     settings: dict[str, object] = {} if depth is None else {"depth": depth}
     for option, value in options.items():
         if not allowed:
@@ -85,7 +161,7 @@ def factory_of(family: str, depth: int | None, options: Mapping[str, str]) -> Fa
             settings[option] = value
         else:
             settings[option] = whole_number(value, _MOST, f"network option {option}={value}")
-    return functools.partial(FAMILIES[family], **settings)
+    return functools.partial(found.made, **found.settings, **settings)
 
 
 def whole_number(text: str, most: int, said: str, least: int = 1) -> int:
@@ -102,22 +178,9 @@ def whole_number(text: str, most: int, said: str, least: int = 1) -> int:
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Return name, summary and options of every family, for listings."""
+    """Return name, summary and options of every network by name, for listings."""
     found = []
-    for family in FAMILIES:
-        said = (_class_of(family).__doc__ or "").strip().splitlines()[0].rstrip(".")
-        options = "; ".join(
-            f"{name}={', '.join(values)}" for name, values in options_of(family).items()
-        )
-        found.append((family + ("N" if has_depth(family) else ""), said, options))
-    return found
-
-
-def _class_of(family: str) -> Callable[..., nn.Module]:
-    made = FAMILIES[family]
-    return made.func if isinstance(made, functools.partial) else made
-
-
-def _settings_of(family: str) -> Mapping[str, object]:
-    made = FAMILIES[family]
-    return made.keywords if isinstance(made, functools.partial) else {}
+    for family in FAMILIES.values():
+        options = "; ".join(f"{name}={', '.join(given)}" for name, given in family.options.items())
+        found.append((family.name + ("N" if family.depth else ""), family.summary, options))
+    return [*found, (f"{TIMM}:NAME", "Any network of timm, freshly drawn (extra 'timm')", "")]

@@ -12,6 +12,7 @@ from torch import nn
 
 from attar.errors import BadRequest
 from attar.networks import probe
+from attar.networks.families import TIMM
 from attar.networks.layers import Size
 from attar.networks.own import as_network
 from attar.networks.registry import Network
@@ -19,7 +20,6 @@ from attar.networks.weight import check_fits, without_memory
 from attar.rng import Key
 
 # how such a name begins, before a colon
-PREFIX = "timm"
 
 
 def build(name: str, channels: int, size: Size, classes: int) -> Network:
@@ -37,18 +37,18 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
         BadRequest: timm is not installed, does not know the name, or its network cannot be
             condensed with or trained: see `from_module`.
     """
-    said = f"network {PREFIX}:{name}"
+    said = f"network {TIMM}:{name}"
     timm = _imported(said)
     architecture, _, tag = name.partition(".")
     if tag:
         raise BadRequest(
             f"{said}: {tag!r} names pretrained weights, and networks are drawn at random; give "
-            f"{PREFIX}:{architecture}"
+            f"{TIMM}:{architecture}"
         )
     if not timm.is_model(name):
         known = timm.list_models()
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f" (did you mean {' or '.join(f'{PREFIX}:{one}' for one in near)}?)" if near else ""
+        hint = f" (did you mean {' or '.join(f'{TIMM}:{one}' for one in near)}?)" if near else ""
         raise BadRequest(
             f"{said}: timm {timm.__version__} has no network of this name{hint}; "
             f"timm.list_models() gives its {len(known)}"
@@ -65,7 +65,7 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
     def made() -> nn.Module:
         return timm.create_model(name, pretrained=False, **settings)
 
-    return as_network(made, channels, size, classes, said, f"{PREFIX}:{name}")
+    return as_network(made, channels, size, classes, said, f"{TIMM}:{name}")
 
 
 def _check_fits(create: Callable[[], nn.Module], said: str) -> None:

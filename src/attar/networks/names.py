@@ -8,20 +8,18 @@ import re
 from torch import nn
 
 from attar.errors import BadRequest, unknown
-from attar.networks import families, from_timm
+from attar.networks import from_timm
 from attar.networks.families import (
     FAMILIES,
     MOST_BLOCKS,
-    Factory,
+    TIMM,
     factory_of,
-    has_depth,
-    options_of,
     whole_number,
 )
 from attar.networks.layers import Size, TooSmall
 from attar.networks.own import Own, from_module
 from attar.networks.paper_names import in_our_words
-from attar.networks.registry import OWN, Network
+from attar.networks.registry import OWN, Factory, Network
 from attar.networks.weight import check_fits, without_memory
 
 # the largest side in pixels that is tried where one is too small
@@ -62,7 +60,7 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
             f"network {name!r} is a module given from Python; give the module itself there, or a "
             "name such as convnet3"
         )
-    if head == from_timm.PREFIX and colon:
+    if head == TIMM and colon:
         return from_timm.build(tail, channels, size, classes)
     family, depth = _parsed(head)
     options = {}
@@ -83,22 +81,16 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
     return Network(name, factory, channels, size, classes)
 
 
-def rows() -> list[tuple[str, str, str]]:
-    """Return name, summary and options of every network by name, for listings."""
-    timm = (f"{from_timm.PREFIX}:NAME", "Any network of timm, freshly drawn (extra 'timm')", "")
-    return [*families.rows(), timm]
-
-
 def _parsed(head: str) -> tuple[str, int | None]:
     """Return family and depth of a name without options."""
-    if head in FAMILIES and not has_depth(head):
+    if head in FAMILIES and not FAMILIES[head].depth:
         return head, None
     found = re.fullmatch(r"([a-z]+?)(\d+)", head)
-    if found is not None and found[1] in FAMILIES and has_depth(found[1]):
+    if found is not None and found[1] in FAMILIES and FAMILIES[found[1]].depth:
         # of no blocks at all a network itself says what the least is
         return found[1], whole_number(found[2], MOST_BLOCKS, f"network {head!r}: the depth", 0)
-    known = [f"{family}3" if has_depth(family) else family for family in FAMILIES]
-    raise unknown("network", head, [*known, f"{from_timm.PREFIX}:NAME"])
+    known = [f"{one.name}3" if one.depth else one.name for one in FAMILIES.values()]
+    raise unknown("network", head, [*known, f"{TIMM}:NAME"])
 
 
 def _try(factory: Factory, channels: int, size: Size, classes: int) -> nn.Module:
@@ -128,7 +120,7 @@ def _too_small(
     if least > _LARGEST:
         return BadRequest(f"{said}, nor of any size up to {_LARGEST}×{_LARGEST}")
     hint = ""
-    if "norm" in options_of(family) and works(min(size), norm="group"):
+    if "norm" in FAMILIES[family].options and works(min(size), norm="group"):
         hint = "; with norm=group, layer or none it takes these"
     return BadRequest(
         f"{said}: it needs {least}×{least} or more; give --resize {least}, or another network{hint}"

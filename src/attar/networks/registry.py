@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from attar.networks.families import Factory
+from attar.networks.layers import Size
 from attar.networks.weight import check_device, without_memory
 from attar.rng import Key
 
+# from channels, (height, width) and classes to a module with `embed`
+Factory = Callable[[int, Size, int], nn.Module]
 # how the name of a user's own module begins, before a colon
 OWN = "own"
 

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from attar.networks.from_timm import PREFIX as TIMM
+from attar.networks.families import TIMM
 from attar.networks.registry import Network
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)

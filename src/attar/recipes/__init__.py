@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attar.errors import unknown
+from attar.lazy import importer
 from attar.recipes.catalogue import METHODS
 from attar.recipes.method import Method, Task
 
@@ -25,10 +26,5 @@ def usual(method: str) -> Recipe:
     return METHODS[method].recipe(Task("cifar10", 10, (3, 32, 32), 10))
 
 
-def __getattr__(name: str) -> Any:
-    # settings need torch, names do not
-    if name == "Recipe":
-        from attar.recipes.base import Recipe
-
-        return Recipe
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# settings need torch, names do not
+__getattr__ = importer(__name__, {"Recipe": "attar.recipes.base"})

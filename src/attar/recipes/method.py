@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attar.lazy import named
 
 if TYPE_CHECKING:
     from attar.recipes.base import Recipe
@@ -51,13 +52,8 @@ class Method:
 
     def recipe(self, task: Task) -> Recipe:
         """Return its settings for a task."""
-        return _found(self.home)(task)
+        return named("attar.recipes", self.home)(task)
 
     def zca(self, dataset: str, ipc: int) -> str:
         """Return the whitening that it fixes."""
-        return _found(self.whitened)(dataset, ipc) if self.whitened else "none"
-
-
-def _found(home: str) -> Any:
-    module, _, name = home.partition(".")
-    return getattr(importlib.import_module(f"attar.recipes.{module}"), name)
+        return named("attar.recipes", self.whitened)(dataset, ipc) if self.whitened else "none"
