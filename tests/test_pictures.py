@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 
 import attar.report
@@ -142,6 +143,8 @@ def test_names_become_file_names() -> None:
     assert (
         slug("runs/a b$.x") == "runs-a-b-.x" and slug("../..") == "set" and slug("日本") == "日本"
     )
+    longs = [slug("日" * 300 + end) for end in "ab"]
+    assert len(set(longs)) == 2 and all(len(long.encode()) < 170 for long in longs)
 
 
 # spectra
@@ -339,6 +342,37 @@ def test_courses_are_drawn() -> None:
     assert opened(picture.png).size and picture.name == "accuracy-validation"
     assert picture.values["lines"]["run 1"][2] == {"at": 200, "mean": 43.0, "std": 0.0}
     assert opened(course([Curve("one", {5: [1.0]})], name="n", measured="m", caption="").png).size
+
+
+@pytest.mark.parametrize("kind", ["grid", "iterations", "spectrum", "tsne", "course", "sweep"])
+@pytest.mark.parametrize("letters", ["a", "a b ", "日本"])
+def test_very_long_names_are_drawn_shortened_and_told_whole(
+    kind: str, letters: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, draw = set(), Text.draw
+
+    def drawing_it(self: Text, renderer: Any) -> None:
+        drawn.add(self.get_text())
+        draw(self, renderer)
+
+    monkeypatch.setattr(Text, "draw", drawing_it)
+    long = (letters * 5000)[:5000] + "-end"
+    made = make((f"{long}1", f"{long}2"), (1, 4, 4), 2, provenance={"dataset": long})
+    line = Curve(long, {0: [1.0], 9: [2.0]})
+    cloud = Cloud(long, np.random.default_rng(0).normal(size=(8, 2)), np.arange(8) % 2)
+    picture = {
+        "grid": lambda: grid(long, made),
+        "iterations": lambda: iterations(long, made, [made, made]),
+        "spectrum": lambda: spectrum({long: np.ones((1, 4))}, {"a": np.ones((1, 4))}, long),
+        "tsne": lambda: tsne(cloud, [], [f"{long}1", f"{long}2"], long),
+        "course": lambda: course([line], name="n", measured="images", caption=long),
+        "sweep": lambda: sweep([line], name="n", setting="rank", caption=long),
+    }[kind]()
+    # a note is the longest, in lines of their own
+    assert max(len(text.replace("\n", "")) for text in drawn) <= 700
+    assert any("…" in text and "-end" in text for text in drawn)
+    assert long in picture.caption and len(picture.name.encode()) < 200
+    assert max(opened(picture.png).shape) < 2500
 
 
 # the house's style

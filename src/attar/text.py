@@ -28,6 +28,19 @@ def printable(text: str, keep: str = "") -> str:
     return _UNFIT.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
 
 
+def short(text: str, longest: int) -> str:
+    """Return a text of at most so many characters; of a longer one both ends, and … between.
+
+    Example:
+        >>> short("a-name-of-a-class", 9)
+        'a-na…lass'
+    """
+    if len(text) <= longest:
+        return text
+    tail = (longest - 1) // 2
+    return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def printable_json(value: object) -> str:
     """Return a value as JSON in several lines, which reads back as it was."""
     text = json.dumps(value, indent=2, ensure_ascii=False)

@@ -5,6 +5,7 @@ Source: Figures 3 and 6 to 11 of the low-rank plugin for dataset condensation.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -19,6 +20,8 @@ from attar.report.pictures import visible
 # images of a class, where nothing is said
 GRID_SHOWN, ITERATIONS_SHOWN = 10, 1
 _MOST_COLUMNS = 12
+# bytes of a set's name in the name of a picture's file, which has room for 255 in all
+_LONGEST_SLUG = 150
 
 
 def grid(
@@ -82,8 +85,12 @@ def iterations(
 
 
 def slug(name: str) -> str:
-    """Return a name as part of a file name."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "set"
+    """Return a name as part of a file name; a long one shortened, with a digest of the whole."""
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "set"
+    if len(plain.encode()) <= _LONGEST_SLUG:
+        return plain
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return f"{plain.encode()[:_LONGEST_SLUG].decode(errors='ignore')}-{digest}"
 
 
 def _counts(artefact: Artefact, shown: int, most: int | None) -> tuple[int, int]:

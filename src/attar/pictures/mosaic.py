@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from attar.pictures.style import drawing, new_figure, palette, short
+from attar.pictures.style import drawing, new_figure, palette
+from attar.text import short
 
 # pixels between images, between groups of columns, and at the border
 GAP, GROUP_GAP, MARGIN = 2, 12, 14
@@ -21,6 +22,8 @@ GAP, GROUP_GAP, MARGIN = 2, 12, 14
 _SIDE, _WIDEST, _HIGHEST = 48, 1800, 16000
 _DPI = 100
 _LINE = 18
+# characters of names, titles and notes that are drawn; a caption has all of them
+_LONGEST_NAME, _LONGEST_TITLE, _LONGEST_NOTE = 26, 120, 240
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def mosaic(
     """
     count, columns, height, width, _ = groups[0].shape
     scale = choose_scale(height, width, columns * len(groups))
-    names = [short(name) for name in rows]
+    names = [short(name, _LONGEST_NAME) for name in rows]
+    title, note = short(title, _LONGEST_TITLE), short(note, _LONGEST_NOTE)
     with drawing():
         beside = max(_extent(over, 8), *(_extent(name) for name in names))
         top = MARGIN + 2 * _LINE + (_LINE if heads else 0) + 4

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from attar.pictures.picture import Picture, as_png
 from attar.pictures.style import drawing, footnote, line, new_figure, palette
+from attar.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 # of the largest value, what is left out of a logarithmic axis
 _LEAST = 1e-5
+# characters of a name in the legend
+_LONGEST = 34
 
 
 def singular_values(images: Tensor) -> np.ndarray:
@@ -63,7 +66,7 @@ def spectrum(real: Mapping[str, np.ndarray], sets: Mapping[str, np.ndarray], not
             places = np.arange(1, len(values) + 1)
             # on a logarithmic axis a rank shows as the end of a line
             seen = values > floor
-            left.plot(places[seen], values[seen], label=name, **styles[name])
+            left.plot(places[seen], values[seen], label=short(name, _LONGEST), **styles[name])
             right.plot(places, _shares(values), **styles[name])
         left.set_yscale("log")
         left.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

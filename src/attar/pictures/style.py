@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attar.report
+from attar.text import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,8 @@ _FONTS = (
     "WenQuanYi Micro Hei",
     "Arial Unicode MS",
 )
-_LONGEST = 26
+# characters of a note that are drawn; a caption has all of them
+_LONGEST_NOTE = 700
 
 
 @cache
@@ -76,11 +78,6 @@ def class_colours(count: int) -> list[str]:
         to_hex(colorsys.hls_to_rgb(index / count, (0.36, 0.5, 0.64)[index % 3], 0.75))
         for index in range(count)
     ]
-
-
-def short(text: str, longest: int = _LONGEST) -> str:
-    """Return a name, cut off where it is long."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 @cache
@@ -136,13 +133,13 @@ def footnote(figure: Figure, text: str, left: float = 0.1) -> float:
 
     Args:
         figure: to write on.
-        text: broken into lines that fit.
+        text: broken into lines that fit, and shortened where it is very long.
         left: in inches.
     """
     import textwrap
 
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(text, max(20, int((width - left - 0.1) * 16)))
+    lines = textwrap.wrap(short(text, _LONGEST_NOTE), max(20, int((width - left - 0.1) * 16)))
     muted = palette()["muted"]
     figure.text(
         left / width,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attar.pictures.picture import Picture, as_png
-from attar.pictures.style import class_colours, drawing, footnote, new_figure, palette, short
+from attar.pictures.style import class_colours, drawing, footnote, new_figure, palette
+from attar.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

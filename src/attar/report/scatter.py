@@ -30,6 +30,7 @@ from attar.report.protocols import (
     protocols_of,
 )
 from attar.report.standings import title
+from attar.text import short
 
 _MOST_CHARTS = 6
 # percentage points around a mean that the axis shows at least
@@ -80,7 +81,7 @@ def _chart(
     heights += [value for line in lines for _, value in line.points]
     across, up = byte_axis(sizes), linear_axis(heights)
     points = [place(across, up, (stored, acc[0])) for _, _, stored, acc in found]
-    names = [_short(title(index, entry)) for index, entry, *_ in found]
+    names = [short(title(index, entry), _LONGEST_LABEL) for index, entry, *_ in found]
     name = f"Accuracy of {words}"
     spoken = [
         f"{title(index, entry)}: {percent(acc)} at {format_bytes(stored)}"
@@ -167,7 +168,3 @@ def _labels(
                 tag("text", text, x=f"{at[0]:.1f}", y=f"{y:.1f}", text_anchor=side, class_=kind)
             )
     return drawn
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
