@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,47 @@ def test_export_png_can_be_read_as_a_folder(
     status, _, err = said(capsys, "export", str(artefact), "--png", str(folder), "--overwrite")
     assert status == 2 and "no export; name a new folder" in err
     assert (folder / "notes.txt").exists()
+
+
+def test_an_export_whose_replacement_was_killed_is_brought_back(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    words = ("export", str(artefact), "--png", str(folder))
+    assert said(capsys, *words)[0] == 0
+    # as a process leaves it that ends between its two renames
+    old = folder.rename(tmp_path / ".images.abcd1234.old")
+    status, _, err = said(capsys, *words)
+    assert status == 2 and "an export is already there, brought back" in err
+    assert len(list(folder.rglob("*.png"))) == 20 and not old.exists()
+    folder.rename(old)
+    assert said(capsys, *words, "--overwrite")[0] == 0
+    assert list(tmp_path.iterdir()) == [folder]
+    # what is no export is left alone
+    old.mkdir()
+    (old / "notes.txt").write_text("mine")
+    shutil.rmtree(folder)
+    assert said(capsys, *words)[0] == 0 and (old / "notes.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "nothing.safetensors", "--png", "{}"),
+        ("pictures", "nothing.safetensors", "-o", "{}"),
+        ("experts", "nowhere", "-o", "{}"),
+        ("report", "nothing.safetensors", "-o", "{}.html"),
+        ("import", "nothing.pt", "-o", "{}.safetensors"),
+        ("merge", "nothing.safetensors", "nothing.safetensors", "-o", "{}.safetensors"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_output_with_too_long_a_name_is_refused_first(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = said(capsys, *(word.format("a" * 260) for word in words))
+    assert status == 2 and "bytes too long" in err and not out
+    assert len(err) < 400
 
 
 def test_an_export_that_fails_leaves_nothing(

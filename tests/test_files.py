@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from attar.errors import BadRequest, RunFailed
-from attar.files import check_writable, write_atomically, write_text
+from attar.files import (
+    check_folder,
+    check_writable,
+    left_behind,
+    write_atomically,
+    write_folder,
+    write_text,
+)
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -175,3 +182,58 @@ def test_check_writable_refuses_a_folder_without_rights(
     monkeypatch.setattr(os, "access", lambda folder, mode: mode != os.W_OK)
     with pytest.raises(BadRequest, match="is not a folder that can be written to"):
         check_writable(tmp_path / "new" / "set.safetensors")
+
+
+@pytest.mark.parametrize(("length", "replaced"), [(5000, False), (256, False), (242, True)])
+def test_a_folder_with_too_long_a_name_is_refused(
+    length: int, replaced: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("a" * length)
+    with pytest.raises(BadRequest, match="bytes too long") as caught:
+        check_folder(folder, "--png", replaced=replaced)
+    assert len(str(caught.value)) < 400
+    check_folder(tmp_path / ("a" * (241 if replaced else 255)), replaced=replaced)
+
+
+def test_the_longest_name_of_a_folder_that_is_taken_can_be_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 241)
+    for text in ("old", "new"):
+        check_folder(folder, replaced=True)
+        write_folder(folder, lambda new, text=text: (new / "a").write_text(text))
+    assert (folder / "a").read_text() == "new" and list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_cannot_be_replaced_is_in_its_place_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = tmp_path / "set", Path.rename
+    write_folder(folder, lambda new: (new / "a").write_text("old"))
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise FULL
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(RunFailed, match="No space left"):
+        write_folder(folder, lambda new: (new / "a").write_text("new"))
+    assert (folder / "a").read_text() == "old" and list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_replacement_leaves_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = tmp_path / "[set]", Path.rename
+    write_folder(folder, lambda new: (new / "a").write_text("old"))
+    assert left_behind(folder) is None
+
+    def killed(self: Path, target: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(folder, lambda new: (new / "a").write_text("new"))
+    left = left_behind(folder)
+    assert left is not None and (left / "a").read_text() == "old"

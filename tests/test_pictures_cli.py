@@ -192,7 +192,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("-o", "p"), "no artefact is given"),
     (("none.safetensors", "-o", "p"), "none.safetensors: no such file"),
     (("low.safetensors", "low.safetensors", "-o", "p"), "given twice"),
-    (("low.safetensors", "-o", "note.txt"), "-o note.txt is a file; name a folder"),
+    (("low.safetensors", "-o", "note.txt"), "-o note.txt: that is a file; name a folder"),
     (("low.safetensors", "-o", "note.txt/p"), "not a folder that can be written to"),
     (("low.safetensors", "-o", "p", "--kind", "tsn"), "'tsn' (did you mean 'tsne'?)"),
     (("low.safetensors", "-o", "p", "--kind", ","), "--kind ',': names with commas"),

@@ -9,7 +9,10 @@ import numpy as np
 
 from attar.artefact import Artefact
 from attar.errors import BadRequest
-from attar.files import check_writable, write_atomically, write_folder
+from attar.files import check_folder, left_behind, write_atomically, write_folder
+
+# bytes of a class's name in that of its folder, which has room for 255 in all
+_LONGEST_CLASS = 200
 
 
 def image_array(artefact: Artefact) -> np.ndarray:
@@ -45,7 +48,7 @@ def export_png(artefact: Artefact, folder: Path, *, overwrite: bool = False) -> 
             f"--png {folder}: the images have {channels} channels, and a PNG holds 1 or 3; use "
             "--npz, or 'attar pictures', which shows the first three"
         )
-    _check_folder(folder, overwrite)
+    check_export(folder, overwrite)
     card = artefact.card
     digits = len(str(card.images_per_class - 1))
 
@@ -61,17 +64,27 @@ def export_png(artefact: Artefact, folder: Path, *, overwrite: bool = False) -> 
     return len(artefact)
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse to replace what is there, unless it is an export and that is asked for."""
-    check_writable(folder / "0" / "0.png", "--png")
+def check_export(folder: Path, overwrite: bool = False) -> None:
+    """Refuse to replace what is there, unless it is an export and that is asked for.
+
+    Where a process was killed while it replaced an earlier export, that is first brought back.
+
+    Raises:
+        BadRequest: as `export_png` does.
+    """
+    check_folder(folder, "--png", "images", replaced=True)
+    back, old = "", left_behind(folder)
+    if old is not None and all(map(_is_export_of_class, old.iterdir())):
+        old.rename(folder)
+        back = ", brought back since one that was to replace it was stopped"
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder.is_dir() and all(map(_is_export_of_class, folder.iterdir()))):
         raise BadRequest(f"--png {folder}: already there, and no export; name a new folder")
     if not overwrite:
         raise BadRequest(
-            f"--png {folder}: an export is already there; --overwrite replaces it, or name a new "
-            "folder"
+            f"--png {folder}: an export is already there{back}; --overwrite replaces it, or "
+            "name a new folder"
         )
 
 
@@ -83,9 +96,11 @@ def _is_export_of_class(path: Path) -> bool:
 
 
 def folder_name(label: int, class_names: list[str]) -> str:
-    """Return a class's name as a folder: no separators, in the classes' order when sorted."""
+    """Return a class's name as a folder: no separators, cut where long, sorted as the classes."""
     digits = len(str(len(class_names) - 1))
     plain = re.sub(r"[^\w.-]+", "_", class_names[label]).strip("._") or "class"
+    # the number tells classes apart whose names begin alike
+    plain = plain.encode()[:_LONGEST_CLASS].decode(errors="ignore")
     return f"{label:0{digits}}_{plain}" if plain != str(label) else f"{label:0{digits}}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -16,6 +17,8 @@ from attar.faults import shortened
 _LONGEST_NAME = 255
 # what a temporary name adds: two dots, eight letters and an ending
 _TEMPORARY = 14
+# of the folder that another one is about to replace
+_OLD = ".old"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -65,10 +68,15 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
         write(new)
         new.chmod(0o777 & ~_mask())
         if folder.exists() and any(folder.iterdir()):
-            old = new.with_suffix(".old")
+            old = new.with_suffix(_OLD)
             folder.rename(old)
-            new.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
+            try:
+                new.rename(folder)
+            except OSError:
+                old.rename(folder)
+                raise
+            # never half removed under a name from which it would be brought back
+            old.rename(new)
         else:
             new.replace(folder)
     except OSError as error:
@@ -79,6 +87,16 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
     finally:
         if new is not None:
             shutil.rmtree(new, ignore_errors=True)
+
+
+def left_behind(folder: Path) -> Path | None:
+    """Return what was in a folder's place when a process that replaced it was killed.
+
+    None where the folder is there, or nothing of it was left.
+    """
+    if folder.exists():
+        return None
+    return next(folder.parent.glob(f".{glob.escape(folder.name)}.????????{_OLD}"), None)
 
 
 def _mask() -> int:
@@ -131,13 +149,40 @@ def check_writable(
             )
 
 
-def _refuse_long(path: Path, option: str, longest: Path) -> None:
+def check_folder(
+    folder: Path, option: str = "-o", example: str = "results", replaced: bool = False
+) -> None:
+    """Refuse, before any work starts, a folder into which nothing could be written at the end.
+
+    Args:
+        folder: where.
+        option: that names it.
+        example: of a folder's name, for a path that is a file.
+        replaced: whether it is written by `write_folder`, under a longer name at first.
+
+    Raises:
+        BadRequest: it is a file, its name is too long, or it cannot be written to.
+    """
+    folder = Path(folder)
+    _refuse_long(folder, option, folder, _TEMPORARY if replaced else 0)
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadRequest(f"{option} {folder}: that is a file; name a folder, such as {example}")
+        there = nearest(folder)
+    except OSError as error:  # a path of too many names, or one below a folder that is closed
+        raise BadRequest(f"{option} {shortened(folder)}: {error.strerror}") from error
+    if not there.is_dir() or not all(os.access(there, right) for right in (os.W_OK, os.X_OK)):
+        raise BadRequest(f"{option} {folder}: {there} is not a folder that can be written to")
+
+
+def _refuse_long(path: Path, option: str, longest: Path, added: int = _TEMPORARY) -> None:
     """Refuse a name with which the longest of its files, while it is written, has none."""
-    spare = _LONGEST_NAME - len(os.fsencode(longest.name)) - _TEMPORARY
+    spare = _LONGEST_NAME - len(os.fsencode(longest.name)) - added
     if spare < 0:
+        why = ", since files beside it are named after it" if added else ""
         raise BadRequest(
-            f"{option} {shortened(path)}: its name is {-spare} bytes too long, since files beside "
-            "it are named after it; choose a shorter one"
+            f"{option} {shortened(path)}: its name is {-spare} bytes too long{why}; choose a "
+            "shorter one"
         )
 
 

@@ -10,6 +10,7 @@ import tyro
 
 from attar.cli.reading import Columns, reading_options
 from attar.errors import BadRequest
+from attar.files import check_folder
 from attar.request import Background, Folder, Name, Number, ValueRange, Whole, option
 
 
@@ -106,7 +107,7 @@ def draw(wanted: Pictures) -> None:
             "no artefact is given: name one or several, such as attar pictures a.safetensors "
             "b.safetensors -o pictures"
         )
-    _check_folder(folder)
+    check_folder(folder, example="pictures")
     kinds = None if wanted.kind is None else names(wanted.kind, "--kind", "grid,spectrum")
 
     from attar import pictures
@@ -188,12 +189,3 @@ def names(text: str, said: str, example: str) -> list[str]:
     if not found:
         raise BadRequest(f"{said} {text!r}: names with commas between, such as {example}")
     return found
-
-
-def _check_folder(folder: Path) -> None:
-    from attar.files import check_writable
-
-    if folder.exists() and not folder.is_dir():
-        raise BadRequest(f"-o {folder} is a file; name a folder, such as -o pictures")
-    # as if a file of it were to be written
-    check_writable(folder / "grid.png")

@@ -73,9 +73,11 @@ def export(options: Export) -> None:
         raise BadRequest("give one of --png DIR and --npz FILE")
     if options.npz is not None:
         check_writable(options.npz, "--npz", "images.npz")
-    from attar.exporting import export_npz, export_png
+    from attar.exporting import check_export, export_npz, export_png
     from attar.loading import load
 
+    if options.png is not None:
+        check_export(options.png, options.overwrite)
     artefact = load(options.artefact, options.ipc)
     if options.png is not None:
         count = export_png(artefact, options.png, overwrite=options.overwrite)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from attar.experts.request import ExpertsRequest
 from attar.experts.store import ExpertStore, numbers, path_of
 from attar.experts.unfinished import has_unfinished, remove_unfinished
 from attar.experts.work import Work
-from attar.files import nearest
+from attar.files import check_folder, nearest
 from attar.locking import locked, there_are_locks
 
 
@@ -30,11 +29,7 @@ def folder_of(request: ExpertsRequest) -> Path:
     folder = request.output
     if folder is None:
         raise BadRequest("-o is missing: name the folder for the experts, such as -o experts")
-    if folder.exists() and not folder.is_dir():
-        raise BadRequest(f"-o {folder}: that is a file; name a folder")
-    there = nearest(folder)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise BadRequest(f"-o {folder}: {there} is not a folder that can be written to")
+    check_folder(folder, example="experts")
     if (request.jobs or 1) > 1 and not request.ray and not there_are_locks():
         raise BadRequest(
             f"--jobs {request.jobs}: this system has no file locks, so one process trains all"
