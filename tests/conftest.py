@@ -1,8 +1,12 @@
 """One thread, so that sums are always taken in one order; slow and GPU tests only on request."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+
+# commands otherwise take a thread for every core that is free just then
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch

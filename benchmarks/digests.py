@@ -1,0 +1,182 @@
+"""What every method makes of the digits, as digests: to show that a change left results alone.
+
+    uv run python benchmarks/digests.py -o before.json
+    uv run python benchmarks/digests.py --beside before.json
+
+Every method at two budgets and two seeds, a few updates each, in float32, uncompiled, on one
+thread; subsets (``--nested``), a set started from real images, experts, slimmings, merged sets and
+an evaluation beside them. A digest is the SHA-256 of the losses and of the tensors of the set in
+the order of their names, so the header of a file may change. With ``--beside`` what differs is
+printed, and the status is 1 where anything does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+import attar
+from attar.recipes import METHODS
+
+BUDGETS = (1, 3)
+SEEDS = (0, 1)
+# what makes a few updates of each method cheap: those of its settings that it has
+SHORT: dict[str, tuple[str, ...]] = {
+    "gradient": ("outer=2", "inner=2", "batch_real=16"),
+    "distribution": ("batch_real=16",),
+    "kernel": ("pool=2", "batch_real=32"),
+    "subspace": ("length=1", "steps=2", "batch_real=16"),
+    "trajectory": ("steps=3", "expert_epochs=1", "max_start=1"),
+}
+OBJECTIVE_OF = {
+    **dict.fromkeys(("dc", "dsa", "lodc", "lodsa"), "gradient"),
+    **dict.fromkeys(("dm", "lodm", "kfs"), "distribution"),
+    **dict.fromkeys(("frepo", "lofrepo", "slimmable"), "kernel"),
+    **dict.fromkeys(("mtt", "tesla", "lomtt"), "trajectory"),
+    "esp": "subspace",
+}
+COMMON: dict[str, Any] = {
+    "precision": "float32",
+    "compile": "off",
+    "validations": 1,
+    "network": "convnet2:width=8",
+}
+CHOOSERS = ("random", "herding", "forgetting", "kcenter")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is done with the digests."""
+
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Where they are written, as JSON."""
+    beside: Path | None = None
+    """Earlier ones to compare with."""
+
+
+class Losses(attar.Listener):
+    """Keeps the losses of a run."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
+        """Keep one more."""
+        del step, share, seconds
+        self.found.append(loss)
+
+
+def digest(made: attar.Artefact, losses: list[float]) -> str:
+    """Return the digest of a set and of the losses on the way to it."""
+    found = hashlib.sha256(json.dumps(losses).encode())
+    for name, tensor in sorted(made.synthetic.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.contiguous().numpy().tobytes())
+    for tensor in (made.images, made.labels):
+        found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def condensed(method: str, experts: Path, **more: Any) -> str:
+    """Return the digest of a few updates of a method."""
+    losses = Losses()
+    options = COMMON | more
+    if method not in CHOOSERS:
+        options |= {"iterations": 3}
+        options["set"] = (*SHORT[OBJECTIVE_OF[method]], *more.get("set", ()))
+        if OBJECTIVE_OF[method] in ("trajectory", "subspace"):
+            options |= {"experts": experts, "zca": "none"}
+    elif method != "random":
+        options["set"] = ("epochs=1",)
+    return digest(
+        attar.condense("digits", method=method, listener=losses, **options), losses.found
+    )
+
+
+def digests(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what was made, and its digest."""
+    experts = folder / "experts"
+    attar.train_experts(
+        "digits", network=COMMON["network"], count=2, epochs=3, output=experts, compile="off"
+    )
+    stored = hashlib.sha256()
+    for path in sorted(experts.rglob("*.safetensors")):
+        stored.update(path.read_bytes()[8 + int.from_bytes(path.read_bytes()[:8], "little") :])
+    yield "experts", stored.hexdigest()[:16]
+    for method in METHODS:
+        for ipc in BUDGETS:
+            for seed in SEEDS:
+                found = condensed(method, experts, ipc=ipc, seed=seed)
+                yield f"{method}, ipc {ipc}, seed {seed}", found
+        if method not in CHOOSERS:
+            yield f"{method}, from real images", condensed(method, experts, ipc=2, init="real")
+    for method in ("dm", "dc", "lodsa"):
+        yield f"{method}, nested", condensed(method, experts, ipc=3, nested=True)
+    yield "dm, float16, averaged", condensed("dm", experts, ipc=2, storage="float16", average=0.9)
+    yield from evaluated(folder)
+
+
+def evaluated(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the digests of what is done with a set."""
+    path = folder / "set.safetensors"
+    made = attar.condense(
+        "digits", method="frepo", ipc=4, iterations=3, set=SHORT["kernel"], output=path, **COMMON
+    )
+    training = COMMON | {"iterations": 3}
+    del training["validations"]
+    for name, options in {
+        "learning-free": {"learning_free": True},
+        "random": {"random": True},
+        "matched": {**training, "set": ("pool=2",)},
+        "matched, by class": {**training, "set": ("pool=2",), "share": "class"},
+        "again by dm": {**training, "method": "dm"},
+    }.items():
+        smaller = attar.slim(path, 2, **options)
+        assert isinstance(smaller, attar.Artefact)
+        yield f"slimmed, {name}", digest(smaller, [])
+    yield "merged", digest(attar.merge(made, made), [])
+    rows = attar.evaluate(
+        made,
+        "digits",
+        repeats=2,
+        epochs=2,
+        networks=COMMON["network"],
+        baselines=("random",),
+        precision="float32",
+        compile="off",
+    )
+    told = json.dumps([result.accuracies for row in rows for result in row.results])
+    yield "evaluation", hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def main(options: Options) -> int:
+    """Make, write and compare the digests; return how many differ, as a status."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        found: dict[str, str] = {}
+        for name, value in digests(Path(folder)):
+            print(f"{value}  {name}", flush=True)
+            found[name] = value
+    if options.output is not None:
+        options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.beside is None:
+        return 0
+    before = json.loads(options.beside.read_text(encoding="utf-8"))
+    others = [name for name in before | found if before.get(name) != found.get(name)]
+    for name in others:
+        print(f"differs: {name}: {before.get(name)} before, {found.get(name)} now")
+    print(f"{len(others)} of {len(before | found)} differ")
+    return int(bool(others))
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))
