@@ -97,9 +97,7 @@ def condensed(method: str, experts: Path, **more: Any) -> str:
             options |= {"experts": experts, "zca": "none"}
     elif method != "random":
         options["set"] = ("epochs=1",)
-    return digest(
-        attar.condense("digits", method=method, listener=losses, **options), losses.found
-    )
+    return digest(attar.condense("digits", method=method, listener=losses, **options), losses.found)
 
 
 def digests(folder: Path) -> Iterator[tuple[str, str]]:
@@ -143,7 +141,8 @@ def evaluated(folder: Path) -> Iterator[tuple[str, str]]:
         smaller = attar.slim(path, 2, **options)
         assert isinstance(smaller, attar.Artefact)
         yield f"slimmed, {name}", digest(smaller, [])
-    yield "merged", digest(attar.merge(made, made), [])
+    plain = attar.condense("digits", method="random", ipc=1)
+    yield "merged", digest(attar.merge(plain, plain), [])
     rows = attar.evaluate(
         made,
         "digits",
