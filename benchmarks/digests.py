@@ -142,7 +142,7 @@ def evaluated(folder: Path) -> Iterator[tuple[str, str]]:
         assert isinstance(smaller, attar.Artefact)
         yield f"slimmed, {name}", digest(smaller, [])
     plain = attar.condense("digits", method="random", ipc=1)
-    yield "merged", digest(attar.merge(plain, plain), [])
+    yield "merged", digest(attar.merge(plain, plain, shared="join"), [])
     rows = attar.evaluate(
         made,
         "digits",
