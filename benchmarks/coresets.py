@@ -25,12 +25,12 @@ import attar
 from attar import compute as computing
 from attar.coresets import SELECTORS, Herding, StudyingSelector
 from attar.data import LabelledImages
-from attar.evaluation import card as find_card
 from attar.evaluation import evaluate_images
 from attar.files import write_text
 from attar.networks import build
 from attar.published import published
 from attar.rng import Key
+from attar.training import card as find_card
 
 METHODS = {"random": "real", "herding": "herding", "forgetting": "forgetting", "kcenter": "kcenter"}
 

@@ -25,7 +25,7 @@ import torch
 import tyro
 
 import attar
-from attar.recipes import METHODS
+from attar.methods import METHODS
 
 BUDGETS = (1, 3)
 SEEDS = (0, 1)

@@ -112,9 +112,9 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
 
     keep_memory()
     from attar import compute as computing
-    from attar.evaluation import Trainer, card
     from attar.networks import build
     from attar.rng import Key
+    from attar.training import Trainer, card
 
     images, labels, test = read(options)
     recipe = card(job["card"], options.epochs)

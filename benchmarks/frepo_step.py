@@ -24,12 +24,12 @@ import tyro
 from torch import Tensor, nn
 
 from attar import compute as computing
+from attar.condensing.engine import Run
 from attar.data import LabelledImages, Preprocessing
-from attar.engine import Run
 from attar.lamb import Lamb
+from attar.methods import METHODS, Task
 from attar.networks import build
 from attar.objectives import KernelRegression, Problem
-from attar.recipes import METHODS, Task
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted

@@ -22,8 +22,8 @@ import torch
 import tyro
 
 import attar
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.data import Preprocessing
 from attar.data.whitening import Whitening
 from attar.synthetic import LowRank, Parametrization, Pixels, Synthetic

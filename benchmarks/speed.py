@@ -99,8 +99,8 @@ def run_of(options: Options, job: dict[str, Any], precision: str, compile: str) 
     from attar.memory import keep_memory
 
     keep_memory()
-    from attar.planning import make_plan
-    from attar.request import Request
+    from attar.condensing.planning import make_plan
+    from attar.condensing.request import Request
 
     settings = [f"batch_real={job['batch']}"]
     if job["method"] in MATCHING:

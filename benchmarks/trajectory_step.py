@@ -179,12 +179,13 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from attar import compute as computing
+    from attar.condensing.engine import Run
+    from attar.condensing.overrides import with_settings
     from attar.data import LabelledImages, Preprocessing
-    from attar.engine import Optimiser, Run
     from attar.networks import build
     from attar.objectives import OBJECTIVES, Problem
+    from attar.optimisers import Optimiser
     from attar.rng import Key
-    from attar.settling import with_settings
     from attar.synthetic import Layout, Pixels, Synthetic
 
     name, _, given = job["what"].partition(":")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from attar.compute import Compute
+from attar.condensing.engine import Run
 from attar.data import LabelledImages, Preprocessing
-from attar.engine import Optimiser, Run
 from attar.networks import Network, build
 from attar.objectives import (
     DistributionMatching,
@@ -24,6 +24,7 @@ from attar.objectives import (
     SubspaceProjection,
     TrajectoryMatching,
 )
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import (
     Decoded,

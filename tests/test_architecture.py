@@ -1,9 +1,9 @@
 """The order of ideas: what may import what, and what must not cost a user's time."""
 
 import ast
+import graphlib
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,31 +12,22 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
     ("text", "lazy"),
-    ("errors", "rng", "memory", "lamb", "zipped", "stopping", "faults"),
-    ("files", "locking", "kinds", "budget", "published", "cluster", "threads", "checksums"),
-    ("stored",),
-    ("request", "tensors", "log", "capacity"),
+    ("errors", "rng", "memory", "zipped", "stopping", "faults", "lamb"),
+    ("files", "locking", "kinds", "budget", "published", "threads", "checksums"),
+    ("options", "optimisers", "augmentation", "parallel", "stored"),
+    ("tensors", "capacity"),
     ("compute", "paying"),
     ("data",),
     ("networks",),
-    ("synthetic", "coresets"),
-    ("objectives", "partial"),
-    ("engine",),
-    ("card",),
+    ("synthetic",),
     ("artefact",),
-    ("checks",),
-    ("loading",),
-    ("evaluation",),
+    ("training",),
+    ("coresets", "objectives"),
     ("experts",),
-    ("recipes",),
-    ("settling", "fingerprint", "starting", "selecting"),
-    ("plan", "exporting", "importing", "merging"),
-    ("planning", "outcome", "checkpoint", "listening", "snapshots", "pacing", "validating"),
-    ("paths", "estimating", "compiling"),
-    ("session", "continuing"),
+    ("methods",),
     ("condensing",),
-    ("slimming",),
-    ("comparing",),
+    ("evaluation",),
+    ("importing", "slimming"),
     ("report",),
     ("pictures", "benching"),
     ("cli",),
@@ -45,19 +36,12 @@ ORDER = (
 RANK = {name: rank for rank, level in enumerate(ORDER) for name in level}
 
 
-# these modules of `evaluation` run methods, and so stand above them
-COMPARING = {f"evaluation.{name}" for name in ("baselines", "ceiling", "comparing", "comparison")}
-
-
-def part(names: Sequence[str]) -> str:
-    return "comparing" if ".".join(names[:2]) in COMPARING else names[0]
-
-
 def part_of(path: Path) -> str:
-    return part(path.relative_to(ROOT).with_suffix("").parts)
+    return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def imported_parts(path: Path) -> set[str]:
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules, and names in them, that a module imports wherever it does."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -68,8 +52,14 @@ def imported_parts(path: Path) -> set[str]:
             names = [alias.name for alias in node.names]
         else:
             continue
-        found |= {part(name.split(".")[1:]) for name in names if name.startswith("attar.")}
+        if isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name for name in names if name.startswith("attar.")}
     return found
+
+
+def imported_parts(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported_modules(path) if "._" not in name}
 
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
@@ -80,6 +70,15 @@ def test_imports_point_upwards(path: Path) -> None:
     own = part_of(path)
     for other in imported_parts(path) - {own}:
         assert RANK[other] < RANK[own], f"{own} must not import {other}"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    known = {
+        ".".join(("attar", *path.relative_to(ROOT).with_suffix("").parts)): path for path in FILES
+    }
+    asked = {name: imported_modules(path) & known.keys() for name, path in known.items()}
+    # raises where modules import each other in a circle
+    graphlib.TopologicalSorter(asked).prepare()
 
 
 def test_every_part_has_its_place() -> None:
@@ -100,7 +99,7 @@ def test_every_part_has_its_place() -> None:
         "from attar.cli import run; run(['sources', '--json'])",
         "from attar.cli import run; run(['networks'])",
         "from attar.cli import run; run(['networks', '--json'])",
-        "import attar.data, attar.networks, attar.evaluation, attar.recipes",
+        "import attar.data, attar.networks, attar.evaluation, attar.methods",
     ],
 )
 def test_help_needs_no_torch(code: str) -> None:

@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from attar import loading
-from attar.artefact import Artefact
-from attar.card import FORMAT, FORMAT_VERSION, Card
+from attar.artefact import loading
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import FORMAT, FORMAT_VERSION, Card
+from attar.artefact.loading import load, read_card
 from attar.data import Preprocessing, fit_whitening
 from attar.errors import ArtefactError, BadRequest
-from attar.loading import load, read_card
 from attar.rng import Key
 from attar.synthetic import STORAGE_TYPES, LowRank, Parametrization, Pixels, Synthetic
 from attar.tensors import read_header, read_tensors, save_tensors

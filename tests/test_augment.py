@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attar.data import augment as augmenting
-from attar.data.augment import OPERATIONS, augment, augment_as_dc, parse_strategy
+from attar.augmentation import dsa as augmenting
+from attar.augmentation.dsa import OPERATIONS, augment, augment_as_dc, parse_strategy
 from attar.errors import BadRequest
 from attar.rng import Key
 from references import augmentation

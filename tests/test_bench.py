@@ -24,9 +24,9 @@ from attar.benching.session import Watcher
 from attar.benching.suite import Suite
 from attar.benching.work import Outcome
 from attar.cli import run
+from attar.condensing.paths import Paths
 from attar.errors import BadRequest, RunFailed
 from attar.evaluation.record import evaluation_path, read_record
-from attar.paths import Paths
 
 NETWORK = "convnet1:width=4"
 NO_BREAK = "\N{NO-BREAK SPACE}"

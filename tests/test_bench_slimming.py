@@ -28,8 +28,8 @@ from attar.benching.sizes import at_size, smallest
 from attar.benching.suite import Suite
 from attar.benching.tables import rows_of, tables
 from attar.benching.work import Order, Outcome
+from attar.condensing.paths import Paths
 from attar.errors import BadRequest, RunFailed
-from attar.paths import Paths
 from attar.published import published
 
 NETWORK = "convnet1:width=4"

@@ -11,11 +11,12 @@ from sklearn.metrics import balanced_accuracy_score
 import attar
 from attar.cli import run
 from attar.data import LabelledImages
-from attar.evaluation import Result, Trainer, evaluate_images
-from attar.evaluation.by_class import Hits, fits, largest_share, largest_stands_out, unequal
+from attar.evaluation import Result, evaluate_images
 from attar.evaluation.record import read_record
 from attar.networks import build
 from attar.rng import Key
+from attar.training import Trainer
+from attar.training.by_class import Hits, fits, largest_share, largest_stands_out, unequal
 from catalogue import COMPUTE, tiny_data
 from test_evaluation import BRIEF
 

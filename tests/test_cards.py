@@ -7,22 +7,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
+from attar.augmentation.variants import FREPO_OPERATIONS, IDC_OPERATIONS, augmented, read_strategy
 from attar.data import Preprocessing
-from attar.data.augment_variants import FREPO_OPERATIONS, IDC_OPERATIONS, augmented, read_strategy
 from attar.errors import BadRequest
-from attar.evaluation import CARDS, EvaluationCard, Trainer, card
-from attar.evaluation import training as training_module
 from attar.evaluation.describing import facts, fixed
-from attar.evaluation.evaluation_card import renamed
-from attar.evaluation.fitting import fitted
-from attar.evaluation.losses import loss, summed, targets
-from attar.evaluation.mixing import cutmix
-from attar.evaluation.schedules import steps
 from attar.networks import build
 from attar.rng import Key
 from attar.synthetic import Layout, Pixels, Synthetic
+from attar.training import CARDS, EvaluationCard, Trainer, card
+from attar.training import trainer as training_module
+from attar.training.evaluation_card import renamed
+from attar.training.fitting import fitted
+from attar.training.losses import loss, summed, targets
+from attar.training.mixing import cutmix
+from attar.training.schedules import steps
 from catalogue import COMPUTE
 from references import card_augmentation, convnet
 

@@ -9,15 +9,16 @@ import pytest
 from torch import nn
 
 import attar
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.errors import BadRequest
-from attar.evaluation import CARDS, Trainer, card, ceiling
+from attar.evaluation import ceiling
 from attar.evaluation.ceiling import NAME as WHOLE
 from attar.evaluation.ceiling import Ceilings, whole_set
 from attar.evaluation.comparison import Row
 from attar.evaluation.measuring import Measurer
 from attar.networks import build
 from attar.rng import Key
+from attar.training import CARDS, Trainer, card
 from catalogue import COMPUTE, tiny_data
 
 NETWORK = "convnet1:width=8"

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from attar import capacity
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load
 from attar.data.inverting import is_invertible
 from attar.errors import ArtefactError, BadRequest
-from attar.loading import load
 from attar.rng import Key
 from attar.synthetic import Decoded, LowRank, OrderedSVD, Parametrization, Pixels, Tiled
 from attar.tensors import read_header, read_tensors, save_tensors

@@ -12,18 +12,18 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from attar import checkpoint
-from attar.artefact import Artefact
-from attar.checkpoint import Progress
+from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load
+from attar.artefact.snapshots import Snapshots, load_snapshots
 from attar.checksums import BLOCK_BYTES, BLOCKS_KEY, SEAL_KEY
 from attar.cli import run as attar
-from attar.engine import Run
+from attar.condensing import checkpoint
+from attar.condensing.checkpoint import Progress
+from attar.condensing.engine import Run
 from attar.errors import ArtefactError
 from attar.experts import ExpertStore, train_experts
 from attar.experts.header import read_header as read_store_header
 from attar.experts.store import path_of
-from attar.loading import load
-from attar.snapshots import Snapshots, load_snapshots
 from attar.stored import open_stored
 from attar.synthetic import OrderedSVD, Pixels
 from attar.tensors import read_header, read_tensors, save_tensors

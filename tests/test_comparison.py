@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 import attar
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.cli.lists import split_networks
 from attar.errors import BadRequest
-from attar.evaluation import EvaluationCard
 from attar.evaluation.baselines import coreset, wanted_baselines
+from attar.training import EvaluationCard
 from catalogue import tiny_data
 
 NAME = "convnet1:width=8"

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import attar
-from attar.artefact import Artefact
-from attar.card import Card
-from attar.engine import Run
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
+from attar.condensing.engine import Run
 from attar.objectives import OBJECTIVES as REGISTERED_OBJECTIVES
 from attar.synthetic import PARAMETRIZATIONS as REGISTERED_PARAMETRIZATIONS
 from attar.synthetic import from_description

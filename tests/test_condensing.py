@@ -18,18 +18,18 @@ from torch import Tensor
 
 import attar
 from attar import Listener, Request, condense
+from attar.condensing.engine import Run
+from attar.condensing.listening import Estimate
+from attar.condensing.log import Log, read_log
+from attar.condensing.paths import Paths
+from attar.condensing.plan import Plan
+from attar.condensing.planning import make_plan
+from attar.condensing.session import Session
+from attar.condensing.validating import training_pair
 from attar.data import LabelledImages
 from attar.data.splits import Splits
-from attar.engine import Run
 from attar.errors import ArtefactError, BadRequest, RunFailed
-from attar.listening import Estimate
-from attar.log import Log, read_log
-from attar.paths import Paths
-from attar.plan import Plan
-from attar.planning import make_plan
-from attar.session import Session
 from attar.tensors import read_header, read_tensors
-from attar.validating import training_pair
 from catalogue import tiny_data
 
 pytestmark = pytest.mark.usefixtures("minding_ctrl_c")
@@ -568,7 +568,8 @@ CHILD = textwrap.dedent(
     import torch
     import torch._dynamo  # imported once here, not in every child
     import attar
-    from attar import checkpoint, engine, files, session
+    from attar import files
+    from attar.condensing import checkpoint, engine, session
 
     torch.set_num_threads(1)
     source, folder, options = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])

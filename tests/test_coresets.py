@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 import attar
 from attar.cli import run
+from attar.condensing.listening import Listener
+from attar.condensing.request import INITS
 from attar.coresets import (
     SELECTORS,
     Forgetting,
@@ -27,11 +29,9 @@ from attar.coresets import (
 )
 from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest, RunFailed
-from attar.listening import Listener
+from attar.methods import METHODS
 from attar.networks import build
 from attar.objectives import OBJECTIVES
-from attar.recipes import METHODS
-from attar.request import INITS
 from attar.rng import Key
 from catalogue import COMPUTE, NETWORK, tiny_data
 from references import coresets as slow

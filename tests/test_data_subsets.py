@@ -7,12 +7,12 @@ import torch
 from torch.utils.data import TensorDataset
 
 import attar
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
 from attar.data import LabelledImages, as_splits, from_dataset, from_tensors, load_source
 from attar.data.subsets import classes_text, wanted_subset
 from attar.errors import BadRequest
 from attar.evaluation.real import read_splits
-from attar.planning import make_plan
-from attar.request import Request
 from pictures import write_folder
 
 NAMES = ("ant", "bee", "cat, wild", "dog")

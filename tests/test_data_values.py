@@ -10,12 +10,12 @@ import torch
 from torch.utils.data import TensorDataset
 
 import attar
+from attar.artefact.exporting import export_npz, export_png
 from attar.cli import run
 from attar.data import as_splits, as_texts, bearing, from_dataset, from_tensors, load_source
 from attar.data.arrays import as_images
 from attar.data.values import wanted_background, wanted_range
 from attar.errors import BadRequest
-from attar.exporting import export_npz, export_png
 from attar.report import write_report
 
 LABELS = np.arange(20) % 2

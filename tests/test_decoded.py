@@ -10,10 +10,10 @@ from torch.nn import functional
 
 import attar
 from attar.budget import Budget, Ledger
-from attar.engine import Optimiser
 from attar.errors import BadRequest
-from attar.recipes import METHODS, Task
-from attar.recipes.factorized import optimisers, shape
+from attar.methods import METHODS, Task
+from attar.methods.factorized import optimisers, shape
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import (
     Decoded,

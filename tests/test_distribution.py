@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from attar import compute as computing
-from attar.data import augment as augmenting
-from attar.engine import Optimiser
+from attar.augmentation import dsa as augmenting
 from attar.errors import BadRequest
 from attar.objectives import DistributionMatching, Match, Problem
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import LowRank
 from catalogue import COMPUTE, tiny_data, tiny_problem, tiny_run, unequal

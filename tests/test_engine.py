@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from attar import engine
-from attar.engine import Optimiser, Run
+from attar.condensing import engine
+from attar.condensing.engine import Run
 from attar.errors import BadRequest, RunFailed
 from attar.objectives import DistributionMatching, Match, Objective, Problem, State, gradients
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import LowRank, Pixels, Synthetic
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten

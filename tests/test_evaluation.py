@@ -6,15 +6,16 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from attar.data import augment as augmenting
+from attar.augmentation import dsa as augmenting
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.evaluation import CARDS, EvaluationCard, Result, Trainer, evaluate_images
-from attar.evaluation import training as training_module
+from attar.evaluation import Result, evaluate_images
 from attar.evaluation.intervals import quantile
 from attar.evaluation.results import default_vectorized
 from attar.networks import build
 from attar.rng import Key
+from attar.training import CARDS, EvaluationCard, Trainer
+from attar.training import trainer as training_module
 from catalogue import COMPUTE, tiny_data
 from references import training as reference
 

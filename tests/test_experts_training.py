@@ -16,8 +16,6 @@ from torch.nn import functional
 
 from attar.data import LabelledImages, as_splits
 from attar.errors import BadRequest, Interrupted, RunFailed
-from attar.evaluation import EvaluationCard, Trainer
-from attar.evaluation.learning import Midway
 from attar.experts import ExpertStore, train_experts
 from attar.experts.claims import claim, someone_works
 from attar.experts.header import read_header
@@ -25,6 +23,8 @@ from attar.experts.store import path_of
 from attar.experts.telling import ExpertListener
 from attar.networks import Network, build
 from attar.rng import Key
+from attar.training import EvaluationCard, Trainer
+from attar.training.learning import Midway
 from catalogue import COMPUTE, NETWORK, tiny_data
 
 DATA = tiny_data()

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from attar.augmentation import dsa as augmenting
 from attar.compute import Compute, Functional
+from attar.condensing.engine import Run
 from attar.data import LabelledImages
-from attar.data import augment as augmenting
-from attar.engine import Optimiser, Run
 from attar.errors import BadRequest
 from attar.networks import build, make
 from attar.objectives import GradientMatching, Match, Problem
 from attar.objectives.gradient import network_tensors
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import LowRank
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import attar
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages, Splits, load_source
 from attar.errors import BadRequest
 from attar.importing.constants import CLASS_NAMES, FAMILIES

@@ -7,11 +7,12 @@ from torch import Tensor
 
 import attar
 from attar import compute as computing
-from attar.engine import Optimiser, Run
+from attar.condensing.engine import Run
 from attar.errors import BadRequest, RunFailed
 from attar.objectives import KernelRegression, Match, Objective, Problem, State
 from attar.objectives.kernel import label_margin
 from attar.objectives.ridge import ridge_solution
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import LowRank, OrderedSVD, Pixels, Synthetic
 from attar.tensors import dotted, flatten, unflatten

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import attar
+from attar.condensing.request import Request
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
-from attar.request import Request
 from attar.slimming.request import SlimRequest
 
 OUT = "set.safetensors"

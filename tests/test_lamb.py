@@ -3,9 +3,9 @@ import importlib.util
 import pytest
 import torch
 
-from attar.engine import Optimiser
 from attar.errors import BadRequest
 from attar.lamb import Lamb
+from attar.optimisers import Optimiser
 from references import kernel_reference
 
 STEPS = 40

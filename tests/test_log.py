@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from attar.condensing.log import Log, read_log
 from attar.errors import BadRequest, RunFailed
-from attar.log import Log, read_log
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

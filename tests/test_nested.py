@@ -14,7 +14,10 @@ from attar import BadRequest, Listener, RunFailed, condense
 from attar.benching.options import checked_options, for_method
 from attar.cli import run as run_command
 from attar.compute import Compute
+from attar.condensing.overrides import settle
+from attar.condensing.request import Request
 from attar.data.splits import Splits
+from attar.methods import METHODS, Task
 from attar.objectives import (
     DistributionMatching,
     GradientMatching,
@@ -25,10 +28,7 @@ from attar.objectives import (
     SubsetObjective,
 )
 from attar.objectives.nested import chosen_next, held
-from attar.recipes import METHODS, Task
-from attar.request import Request
 from attar.rng import Key
-from attar.settling import settle
 from attar.synthetic import Layout, LowRank, OrderedSVD, Tiled
 from attar.tensors import flatten, unflatten
 from catalogue import CPU, tiny_data, tiny_problem, tiny_run

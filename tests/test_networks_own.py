@@ -16,10 +16,10 @@ from torch.nn import functional
 import attar
 from attar.cli import run
 from attar.compute import Functional
+from attar.condensing.request import Request
 from attar.errors import BadRequest
 from attar.evaluation.results import default_vectorized
 from attar.networks import build, from_module, make
-from attar.request import Request
 from attar.rng import Key
 from catalogue import COMPUTE, tiny_data
 
@@ -383,7 +383,7 @@ def test_another_initialisation_makes_another_set() -> None:
 
 
 def test_resume_asks_for_the_same_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attar.session import Session
+    from attar.condensing.session import Session
 
     path = tmp_path / "set.safetensors"
     data, module = tiny_data(), Small()

@@ -11,20 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import attar
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.data import Preprocessing
-from attar.engine import Optimiser
 from attar.errors import BadRequest
+from attar.optimisers import Optimiser
 from attar.rng import Key
-from attar.synthetic import (
-    Layout,
-    LowRank,
-    OrderedSVD,
-    Parametrization,
-    Synthetic,
-    planned_ledger,
-)
+from attar.synthetic import Layout, LowRank, OrderedSVD, Parametrization, Synthetic, planned_ledger
 from attar.synthetic.ordered import OrderedImages, OrderedLabels, orthogonal_factor
 from attar.tensors import read_tensors
 from catalogue import OBJECTIVES, tiny_problem, tiny_run

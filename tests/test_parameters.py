@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attar.engine import Optimiser, Run
+from attar.condensing.engine import Run
 from attar.errors import BadRequest
 from attar.networks import Network
 from attar.objectives import ParameterMatching, Problem, SignificancePenalty
 from attar.objectives.features import features_of
 from attar.objectives.parameters import layer_gradient
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import LowRank, OrderedSVD, Parametrization, Synthetic
 from attar.tensors import dotted

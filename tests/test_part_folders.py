@@ -7,11 +7,11 @@ import pytest
 
 import attar
 from attar.cli import run
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
 from attar.data import load_source
 from attar.data.part_folders import find_parts
 from attar.errors import BadRequest
-from attar.planning import make_plan
-from attar.request import Request
 from pictures import write_folder
 
 QUICK: dict[str, Any] = {

@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import attar
-from attar.artefact import Artefact, last_iterate_path
-from attar.card import READ_FROM, Card
+from attar.artefact.artefact import Artefact, last_iterate_path
+from attar.artefact.card import READ_FROM, Card
+from attar.artefact.loading import ipc_of_part, load
 from attar.checksums import BLOCK_BYTES
 from attar.cli import run
 from attar.data import Preprocessing, fit_whitening
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.record import digest, evaluation_path, read_record
-from attar.loading import ipc_of_part, load
 from attar.rng import Key
 from attar.stored import open_stored
 from attar.synthetic import (

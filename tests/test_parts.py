@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 import attar
-from attar.checkpoint import compare_identity
 from attar.cli import run
+from attar.condensing.checkpoint import compare_identity
+from attar.condensing.listening import Listener
+from attar.condensing.plan import Plan
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
 from attar.data import LabelledImages, Preprocessing, as_splits, from_tensors
 from attar.errors import BadRequest
-from attar.listening import Listener
-from attar.plan import Plan
-from attar.planning import make_plan
-from attar.request import Request
 from pictures import write_folder
 
 QUICK: dict[str, Any] = {

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 import attar.report
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.compute import Functional
 from attar.errors import BadRequest
 from attar.evaluation import Result

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import attar
+from attar.artefact.snapshots import load_snapshots, snapshots_path
 from attar.cli import run
 from attar.evaluation.record import read_record
-from attar.snapshots import load_snapshots, snapshots_path
 from test_report import Balanced
 
 NETWORK = "convnet2:width=8"

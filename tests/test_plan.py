@@ -5,18 +5,18 @@ from typing import Any
 import pytest
 import torch
 
+from attar.artefact.fingerprint import fingerprint
 from attar.budget import Ledger
+from attar.condensing.overrides import settle, with_settings
+from attar.condensing.plan import Plan
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
 from attar.data import LabelledImages, Preprocessing, Splits, fit_whitening
-from attar.engine import Optimiser
 from attar.errors import BadRequest
-from attar.fingerprint import fingerprint
+from attar.methods import METHODS, Task, distribution
 from attar.objectives import DistributionMatching
-from attar.plan import Plan
-from attar.planning import make_plan
-from attar.recipes import METHODS, Task, distribution
-from attar.request import Request
+from attar.optimisers import Optimiser
 from attar.rng import Key
-from attar.settling import settle, with_settings
 from attar.synthetic import LowRank, OrderedSVD, Pixels
 
 SHAPE = (1, 8, 8)

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from attar.cli import run
+from attar.methods import METHODS
 from attar.published import TABLES, Figure, Table, published
 from attar.published import reading as data
-from attar.recipes import METHODS
 
 TABLE = {table.id: table for table in TABLES}
 # printed figures and dashes, counted by hand in the papers as rows × columns of each part
@@ -239,7 +239,7 @@ def file_with(**changes: object) -> dict[str, object]:
 
 
 def read(monkeypatch: pytest.MonkeyPatch, content: dict[str, object]) -> Table:
-    monkeypatch.setattr(data.yaml, "safe_load", lambda text: content)
+    monkeypatch.setattr(data.yaml, "load", lambda text, loader: content)
     return data.read()[0]
 
 

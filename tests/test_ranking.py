@@ -11,23 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attar
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.data import LabelledImages
-from attar.evaluation import Trainer, card, evaluate_images
+from attar.evaluation import evaluate_images
 from attar.evaluation.baselines import random_set
 from attar.evaluation.comparing import condensed
 from attar.evaluation.forecast import Forecast, Work
-from attar.evaluation.ranking import (
-    SCORED,
-    Scores,
-    augmentation_robust,
-    label_robust,
-    normalised,
-)
+from attar.evaluation.ranking import SCORED, Scores, augmentation_robust, label_robust, normalised
 from attar.networks import build
 from attar.rng import Key
 from attar.synthetic import Pixels, Synthetic
+from attar.training import Trainer, card
 from catalogue import COMPUTE, tiny_data
 
 NAME = "convnet1:width=8"

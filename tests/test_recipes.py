@@ -4,15 +4,15 @@ import math
 import pytest
 
 from attar.budget import Budget, Ledger
-from attar.engine import Optimiser
 from attar.errors import BadRequest
-from attar.evaluation import CARDS
+from attar.methods import METHODS, Recipe, Task
+from attar.methods.gradient import loops
+from attar.methods.recipe import published_network
 from attar.networks import build
 from attar.objectives import SignificancePenalty
-from attar.recipes import METHODS, Recipe, Task
-from attar.recipes.base import published_network
-from attar.recipes.gradient import loops
+from attar.optimisers import Optimiser
 from attar.synthetic import Layout, LowRank, OrderedSVD, Pixels, planned_ledger
+from attar.training import CARDS
 
 SHAPES = {
     "mnist": (1, 28, 28),

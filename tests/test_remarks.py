@@ -10,12 +10,13 @@ import pytest
 import attar
 from attar.cli import run
 from attar.errors import BadRequest
-from attar.evaluation import EvaluationCard, Result, card
+from attar.evaluation import Result
 from attar.evaluation.ceiling import whole_set
 from attar.evaluation.remarks import Trained, length, less_trained, no_better, remarks
 from attar.evaluation.rows import Row
-from attar.evaluation.schedules import steps
 from attar.evaluation.tuning import settings
+from attar.training import EvaluationCard, card
+from attar.training.schedules import steps
 from catalogue import tiny_data
 
 NAME = "convnet1:width=8"

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.data.preprocessing import Preprocessing
 from attar.report import Row, write_report
 from attar.report.axes import linear_axis, logarithmic_axis, number, spans_decades, thin

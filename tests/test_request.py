@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attar.budget import Budget
+from attar.condensing.request import Request
 from attar.errors import BadRequest
-from attar.request import Request
 
 OUT = Path("set.safetensors")
 

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from attar.engine import Optimiser, Run
+from attar.condensing.engine import Run
 from attar.errors import BadRequest
 from attar.objectives import SignificancePenalty
 from attar.objectives.parameters import layer_gradient
 from attar.objectives.significance import defect, skewness
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import Layout, LowRank, OrderedSVD, Parametrization, Pixels, Synthetic
 from attar.synthetic.ordered import OrderedImages, OrderedLabels

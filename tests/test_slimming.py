@@ -16,8 +16,8 @@ import torch
 
 import attar
 from attar import data
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.cli import run
 from attar.data import Preprocessing
 from attar.errors import ArtefactError, BadRequest
@@ -257,7 +257,7 @@ def test_learning_opens_no_source(
 
     for name in ("load_source", "as_splits"):
         monkeypatch.setattr(data, name, refuse)
-        monkeypatch.setattr("attar.condensing.as_splits", refuse)
+        monkeypatch.setattr("attar.condensing.condense.as_splits", refuse)
     settings = () if method == "dm" else LEARNING["set"]
     options = learning(method=method, set=settings)
     made = attar.slim(condensed(), 2, **options, output=tmp_path / "small.safetensors")

@@ -14,9 +14,9 @@ import torch
 
 import attar
 from attar import Listener, Request, condense
+from attar.artefact.snapshots import Snapshots, load_snapshots, snapshots_of, snapshots_path
+from attar.condensing.paths import Paths
 from attar.errors import ArtefactError, BadRequest, RunFailed
-from attar.paths import Paths
-from attar.snapshots import Snapshots, load_snapshots, snapshots_of, snapshots_path
 from attar.tensors import read_header, read_tensors, save_tensors
 from catalogue import tiny_data
 from test_condensing import OPTIONS, Stopping, same, stored

@@ -8,8 +8,8 @@ import torch
 
 import attar
 from attar import BadRequest
-from attar.log import read_log
-from attar.paths import Paths
+from attar.condensing.log import read_log
+from attar.condensing.paths import Paths
 from attar.synthetic import LowRank, Pixels
 
 QUICK: dict[str, Any] = {

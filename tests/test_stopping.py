@@ -12,9 +12,9 @@ import pytest
 import attar
 from attar import stopping
 from attar.cli import run
+from attar.condensing.paths import Paths
 from attar.errors import BadRequest
 from attar.locking import sole_writer
-from attar.paths import Paths
 
 pytestmark = pytest.mark.usefixtures("minding_ctrl_c")
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

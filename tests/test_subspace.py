@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 import attar
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
+from attar.augmentation import dsa as augmenting
+from attar.condensing.engine import Run
 from attar.data import LabelledImages
-from attar.data import augment as augmenting
-from attar.engine import Optimiser, Run
 from attar.errors import BadRequest, RunFailed
 from attar.experts.header import Header, inputs_of, shapes_of
 from attar.experts.store import save_expert
+from attar.methods import METHODS, Recipe, Task
+from attar.methods import subspace as presets
 from attar.networks import build, make
 from attar.objectives import Match, Problem, SubspaceProjection
 from attar.objectives.flat import flat_loss
 from attar.objectives.span import spanned
-from attar.recipes import METHODS, Recipe, Task
-from attar.recipes import subspace as presets
+from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import Decoded, LowRank, Parametrization, Pixels, Tiled, from_description
 from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten

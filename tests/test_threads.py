@@ -9,10 +9,10 @@ import torch
 
 import attar
 from attar import threads
-from attar.checkpoint import threads_of
 from attar.cli import run
+from attar.condensing.checkpoint import threads_of
+from attar.condensing.paths import Paths
 from attar.errors import BadRequest
-from attar.paths import Paths
 from attar.tensors import read_header
 from attar.threads import Choice, Moment, busy_between, choose, moment, share
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import attar
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.budget import Budget
-from attar.card import Card
 from attar.data import Preprocessing
 from attar.errors import BadRequest
 from attar.rng import Key

@@ -11,18 +11,19 @@ import pytest
 import torch
 
 import attar
-from attar import Listener, compiling, condense
-from attar.checkpoint import compute_of
+from attar import Listener, condense
 from attar.cli import run
+from attar.condensing import compiling
+from attar.condensing.checkpoint import compute_of
+from attar.condensing.listening import Estimate
+from attar.condensing.pacing import Pace
+from attar.condensing.paths import Paths
+from attar.condensing.plan import Plan
+from attar.condensing.validating import Cost, Schedule, Validator, fitting, told
 from attar.data import LabelledImages
 from attar.errors import RunFailed
-from attar.listening import Estimate
-from attar.pacing import Pace
-from attar.paths import Paths
 from attar.paying import COMPILING, pays
-from attar.plan import Plan
 from attar.tensors import read_header
-from attar.validating import Cost, Schedule, Validator, fitting, told
 from catalogue import tiny_data
 
 pytestmark = pytest.mark.usefixtures("minding_ctrl_c")
@@ -454,6 +455,6 @@ def test_the_demo_advises_no_option_that_it_lacks(
     def fail(*_: Any, **__: Any) -> None:
         raise RunFailed(text)
 
-    monkeypatch.setattr("attar.condensing.carry_out", fail)
+    monkeypatch.setattr("attar.condensing.condense.carry_out", fail)
     assert run(["demo", "-o", str(tmp_path / "demo")]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"attar: {said}"

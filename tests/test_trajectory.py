@@ -9,19 +9,19 @@ from torch import Tensor
 
 import attar
 from attar import compute as computing
-from attar.data.augment import augment, parse_strategy
-from attar.engine import Run
+from attar.augmentation.dsa import augment, parse_strategy
+from attar.condensing.engine import Run
 from attar.errors import BadRequest, RunFailed
-from attar.evaluation import CARDS
-from attar.evaluation.fitting import LEARNT_LR
+from attar.methods import METHODS, Task
+from attar.methods.trajectory import TABLE, setting
 from attar.objectives import Match, Problem, TrajectoryMatching
 from attar.objectives.trajectory import LEARNED_LR
 from attar.objectives.unrolling import UNROLLS
-from attar.recipes import METHODS, Task
-from attar.recipes.trajectory import TABLE, setting
 from attar.rng import Key
 from attar.synthetic import LowRank, Pixels
 from attar.tensors import flatten, unflatten
+from attar.training import CARDS
+from attar.training.fitting import LEARNT_LR
 from catalogue import COMPUTE, TinyExperts, tiny_data, tiny_problem, tiny_run
 from references import trajectory
 from saved_bytes import SavedBytes, counts_saved_bytes

@@ -6,17 +6,18 @@ import pytest
 import torch
 
 import attar
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.data import LabelledImages
 from attar.data.splits import Splits
 from attar.errors import BadRequest
-from attar.evaluation import Trainer, card, tuning
-from attar.evaluation.by_class import Hits
+from attar.evaluation import tuning
 from attar.evaluation.tuning import Tuning, cost, held_out, settings
 from attar.networks import build
 from attar.rng import Key
 from attar.synthetic import Layout, Pixels, Synthetic
+from attar.training import Trainer, card
+from attar.training.by_class import Hits
 from catalogue import COMPUTE, tiny_data
 
 NAME = "convnet1:width=4"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 import attar
+from attar.artefact.exporting import export_png
+from attar.artefact.snapshots import load_snapshots
 from attar.budget import proportional
 from attar.cli import run
 from attar.errors import BadRequest
-from attar.exporting import export_png
-from attar.snapshots import load_snapshots
 from attar.synthetic import Layout
 from test_plan import data, plan, refused
 

@@ -7,38 +7,38 @@ from typing import TYPE_CHECKING
 from attar.lazy import importer
 
 if TYPE_CHECKING:
-    from attar.artefact import Artefact
-    from attar.condensing import condense
+    from attar.artefact.artefact import Artefact
+    from attar.artefact.loading import load
+    from attar.artefact.merging import merge
+    from attar.condensing.condense import condense
+    from attar.condensing.listening import Listener
+    from attar.condensing.request import Request
     from attar.data import LabelledImages, from_dataset, from_tensors, load_source
     from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
     from attar.evaluation.comparison import evaluate
     from attar.experts.making import train_experts
     from attar.importing.importer import import_artefact
-    from attar.listening import Listener
-    from attar.loading import load
-    from attar.merging import merge
-    from attar.request import Request
     from attar.slimming.slimming import slim
 
 __version__ = "0.1.0"
 
 # torch takes seconds to import, so each name is imported when it is first used
 _HOMES = {
-    "Artefact": "attar.artefact",
+    "Artefact": "attar.artefact.artefact",
     "ArtefactError": "attar.errors",
     "AttarError": "attar.errors",
     "BadRequest": "attar.errors",
     "LabelledImages": "attar.data",
-    "Listener": "attar.listening",
-    "Request": "attar.request",
+    "Listener": "attar.condensing.listening",
+    "Request": "attar.condensing.request",
     "RunFailed": "attar.errors",
-    "condense": "attar.condensing",
+    "condense": "attar.condensing.condense",
     "evaluate": "attar.evaluation.comparison",
     "from_dataset": "attar.data",
     "from_tensors": "attar.data",
     "import_artefact": "attar.importing.importer",
-    "load": "attar.loading",
-    "merge": "attar.merging",
+    "load": "attar.artefact.loading",
+    "merge": "attar.artefact.merging",
     "load_source": "attar.data",
     "slim": "attar.slimming.slimming",
     "train_experts": "attar.experts.making",

@@ -25,7 +25,12 @@ _BYTES, _SECONDS = 3 * 2**30, 60
 def serve() -> None:
     """Run the commands that standard input asks for."""
     # what every command needs, so that each child has it
-    usual = ("attar.cli.commands", "attar.importing.importer", "attar.condensing", "msgpack")
+    usual = (
+        "attar.cli.commands",
+        "attar.importing.importer",
+        "attar.condensing.condense",
+        "msgpack",
+    )
     for name in (*usual, *sys.argv[1:]):
         importlib.import_module(name)
     from PIL import Image

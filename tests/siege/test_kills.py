@@ -112,7 +112,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = attar.condense(
         "digits", method="random", ipc=2, per_class=20, output=folder / "in.safetensors"
     )
-    from attar.exporting import export_png
+    from attar.artefact.exporting import export_png
 
     export_png(made, folder / "png")
     (folder / "suite.yaml").write_text(SUITE)

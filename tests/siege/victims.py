@@ -14,19 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attar import checkpoint
-from attar.artefact import Artefact
-from attar.checkpoint import Progress
+from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load
+from attar.artefact.snapshots import Snapshots, load_snapshots
+from attar.condensing import checkpoint
+from attar.condensing.checkpoint import Progress
+from attar.condensing.log import read_log
 from attar.evaluation import ceiling
 from attar.evaluation.record import Evaluation, keep, read_record
 from attar.evaluation.results import Result
 from attar.evaluation.rows import Row
 from attar.experts import open_experts, train_experts
 from attar.experts.store import path_of
-from attar.loading import load
-from attar.log import read_log
 from attar.networks import build
-from attar.snapshots import Snapshots, load_snapshots
 from attar.synthetic import LowRank, OrderedSVD, Tiled
 from attar.tensors import flatten
 from catalogue import (

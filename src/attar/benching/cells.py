@@ -9,18 +9,13 @@ from typing import Any
 
 from attar.benching.chains import chains, experts_of, makes_updates, ways_of
 from attar.benching.entries import BudgetEntry, DatasetEntry, MethodEntry
-from attar.benching.making import (
-    Making,
-    making_from,
-    slug,
-    source_identity,
-)
+from attar.benching.making import Making, making_from, slug, source_identity
 from attar.benching.options import KINDS, for_method
 from attar.benching.suite import Suite
 from attar.errors import BadRequest
+from attar.methods import usual
 from attar.networks.families import FAMILIES
 from attar.networks.paper_names import in_our_words
-from attar.recipes import usual
 
 WHOLE = "whole"
 _ARITHMETIC = ("device", "precision", "compile")

@@ -12,7 +12,7 @@ from attar.benching.slimming import LEARNING, LENGTHS
 from attar.benching.suite import Suite
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
-from attar.recipes import METHODS, usual
+from attar.methods import METHODS, usual
 
 # what a slimming shares with the first condensation of its row
 _SHARED = ("network", "card", "device", "precision", "compile", "chunk")

@@ -12,15 +12,15 @@ from attar.benching.experts import Promised
 from attar.benching.making import Slimming
 from attar.benching.pricing import Prices
 from attar.benching.suite import Suite
+from attar.condensing.overrides import settle
+from attar.condensing.planning import make_plan
 from attar.data import SOURCES, Splits, as_splits
 from attar.errors import BadRequest, unknown
-from attar.evaluation import card as find_card
+from attar.methods import METHODS, Method, Task
+from attar.methods.slimming import SLIMMER
 from attar.networks import make
-from attar.planning import make_plan
-from attar.recipes import METHODS, Method, Task
-from attar.recipes.slimming import SLIMMER
-from attar.settling import settle
 from attar.slimming.plans import refuse_experts, slimmable_methods
+from attar.training import card as find_card
 
 # names that published settings are known by
 _NAMED = tuple(name for name, source in SOURCES.items() if not source.argument)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from attar.benching.work import Order, Outcome, perform
-from attar.cluster import connect, room
 from attar.errors import RunFailed
 from attar.memory import keep_memory
+from attar.parallel.cluster import connect, room
 
 
 class Cluster:

@@ -75,7 +75,7 @@ class BudgetEntry(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        from attar.request import Request
+        from attar.condensing.request import Request
 
         try:
             Request(**self.options)
@@ -92,7 +92,7 @@ class BudgetEntry(Strict):
 
     def allowance(self) -> Budget:
         """Return the allowance itself."""
-        from attar.request import Request
+        from attar.condensing.request import Request
 
         return Request(**self.options).budget()
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from attar.benching.folder import Folder, plain
 from attar.benching.making import Making, slug, source_identity
+from attar.condensing.overrides import whitening_kind
 from attar.experts.making import train_experts
 from attar.experts.request import ExpertsRequest
 from attar.experts.telling import ExpertListener
-from attar.settling import whitening_kind
 
 if TYPE_CHECKING:
     from attar.experts.plan import Plan

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attar.artefact.loading import load
 from attar.benching.cells import Making, Measuring, Work
 from attar.benching.making import Slimming
+from attar.condensing.paths import Paths
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.record import digest
 from attar.files import write_text
-from attar.loading import load
-from attar.paths import Paths
 
 # how long the processes of a killed run may take to notice that it is gone
 _GRACE_SECONDS = 30.0

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from attar.request import Request
+from attar.condensing.request import Request
 from attar.slimming.request import SlimRequest
 
 # how a set is slimmed, in the paper's letters: by learning, or without

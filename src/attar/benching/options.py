@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from attar.condensing.request import Request
 from attar.errors import unknown
 from attar.experts.request import ExpertsRequest
-from attar.request import Request
 from attar.slimming.request import SlimRequest
 
 # what a suite says in other ways, or what does not bear on the result

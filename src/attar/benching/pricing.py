@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import torch
 
 from attar.benching.cells import Making, Measuring, Work
+from attar.condensing.plan import Plan
+from attar.condensing.validating import Validator
 from attar.data import LabelledImages, Splits
-from attar.evaluation import card as find_card
 from attar.evaluation.baselines import images_that_fit
 from attar.evaluation.ceiling import whole_set
 from attar.evaluation.forecast import Forecast
@@ -19,9 +20,8 @@ from attar.evaluation.forecast import Work as Training
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import TrainingSet
 from attar.networks import make
-from attar.plan import Plan
 from attar.rng import Key
-from attar.validating import Validator
+from attar.training import card as find_card
 
 # seconds that a process takes to begin: mostly PyTorch's
 _BEGINNING = 4.0

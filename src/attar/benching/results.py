@@ -16,9 +16,9 @@ from attar.benching.folder import Folder, read_json
 from attar.benching.gaps import with_gaps
 from attar.benching.making import FREE, LEARNED, Slimming
 from attar.benching.suite import Suite
-from attar.evaluation.by_class import largest_share
 from attar.files import write_text
 from attar.published import Figure, published
+from attar.training.by_class import largest_share
 
 _PRINTED = {LEARNED: ":slimmed by learning", FREE: ":slimmed without learning"}
 

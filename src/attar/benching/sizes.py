@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attar.benching.cells import WHOLE, widened
-from attar.benching.entries import (
-    BudgetEntry,
-    DatasetEntry,
-    EvaluationEntry,
-    Filter,
-    MethodEntry,
-)
+from attar.benching.entries import BudgetEntry, DatasetEntry, EvaluationEntry, Filter, MethodEntry
 from attar.benching.slimming import LENGTHS
 from attar.benching.suite import Size, Suite
 from attar.errors import unknown

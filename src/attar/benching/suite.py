@@ -9,13 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from attar.benching.entries import (
-    Allowance,
-    DatasetEntry,
-    EvaluationEntry,
-    Filter,
-    MethodEntry,
-)
+from attar.benching.entries import Allowance, DatasetEntry, EvaluationEntry, Filter, MethodEntry
 from attar.benching.options import check_length, refusal
 from attar.benching.slimming import Minutes, Updates
 from attar.benching.values import (

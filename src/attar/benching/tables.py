@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from attar.benching.cell import Cell
 from attar.benching.gaps import gap_head, points, rows_with_gaps
 from attar.budget import format_bytes
-from attar.evaluation.by_class import unequal
 from attar.evaluation.remarks import Trained, length, less_trained, mark
 from attar.report.comparison import NO_BREAK
+from attar.training.by_class import unequal
 
 DASH = "–"
 

@@ -13,19 +13,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.benching.cells import Making, Measuring, Work, work_from
 from attar.benching.experts import trained
 from attar.benching.folder import Folder, plain, read_json, write_json
 from attar.benching.making import Slimming
-from attar.condensing import carry_out
+from attar.condensing.condense import carry_out
+from attar.condensing.listening import Estimate, Listener
+from attar.condensing.paths import Paths
+from attar.condensing.plan import Plan
 from attar.errors import AttarError, Interrupted
 from attar.evaluation.comparison import evaluate
 from attar.evaluation.record import digest
 from attar.faults import in_words
-from attar.listening import Estimate, Listener
-from attar.paths import Paths
-from attar.plan import Plan
 from attar.slimming import slimming
 from attar.text import printable
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from attar import threads
-from attar.request import Folder, Name, Number, Whole, option
+from attar.options import Folder, Name, Number, Whole, option
 
 if TYPE_CHECKING:
     from attar.benching.session import Account, Progress
@@ -54,11 +54,12 @@ class Bench:
 def _run(options: Bench) -> None:
     """Run `attar bench`; work that failed or is left makes the exit status 1."""
     from attar.cli import console
-    from attar.cli.bench_progress import Lines
     from attar.errors import RunFailed
 
     console.err.print(f"attar bench: reading {options.suite}", **console.PLAIN)
+    # after the first line, since torch takes seconds
     from attar.benching.session import Asked, bench
+    from attar.cli.bench_progress import Lines
 
     if options.jobs == 0:
         threads.use()

@@ -15,9 +15,10 @@ from attar.cli.clock import CLOCK
 from attar.cli.console import PLAIN, err, print_json
 from attar.cli.reading import Reading, Source, reading_options
 from attar.cli.showing import card_facts, print_card
+from attar.condensing.request import Request
 from attar.errors import BadRequest
 from attar.files import check_writable
-from attar.request import File, Request
+from attar.options import File
 from attar.slimming.request import SlimRequest
 from attar.threads import Choice
 
@@ -49,8 +50,8 @@ def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choi
         outputs: to be written; where they are to be resumed, the number that they began with is
             taken again.
     """
-    from attar.checkpoint import threads_of
-    from attar.paths import Paths
+    from attar.condensing.checkpoint import threads_of
+    from attar.condensing.paths import Paths
 
     begun = [Paths(path).begun for path in outputs if request.resume]
     found = [threads_of(path) for path in begun if path is not None]
@@ -65,7 +66,7 @@ def condense(options: Condense) -> None:
         check_writable(options.report, "--report", "report.html")
     err.print(f"attar condense: reading {options.source}", **PLAIN)
     from attar.cli.progress import ProgressBar
-    from attar.condensing import carry_out
+    from attar.condensing.condense import carry_out
 
     bar = ProgressBar(err, threads_for(options.request, [options.request.output]))
     try:

@@ -14,8 +14,9 @@ from attar.cli import evaluating, reporting
 from attar.cli.clock import CLOCK
 from attar.cli.console import PLAIN, err
 from attar.cli.tables import print_rows
+from attar.condensing.request import Request
 from attar.errors import AttarError
-from attar.request import Request, Whole
+from attar.options import Whole
 
 IPC = 1
 ITERATIONS = 200
@@ -65,7 +66,7 @@ def run(folder: Path, seed: int, count: int | None) -> None:
     """
     err.print("attar demo: reading digits", **PLAIN)
     from attar.cli.progress import ProgressBar
-    from attar.condensing import carry_out
+    from attar.condensing.condense import carry_out
     from attar.evaluation.comparison import evaluate
     from attar.evaluation.record import digest
 

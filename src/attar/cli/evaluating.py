@@ -18,17 +18,7 @@ from attar.cli.lists import split_networks
 from attar.cli.reading import Columns, reading_options
 from attar.cli.tables import print_rows
 from attar.files import check_writable
-from attar.request import (
-    Background,
-    Classes,
-    File,
-    Folder,
-    Name,
-    Number,
-    ValueRange,
-    Whole,
-    option,
-)
+from attar.options import Background, Classes, File, Folder, Name, Number, ValueRange, Whole, option
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -123,9 +113,9 @@ def evaluate(options: Evaluate) -> None:
     chosen = threads.use(options.threads)
     if chosen.why:
         err.print(f"compute: {chosen}", highlight=False, soft_wrap=True)
+    from attar.artefact.loading import ipc_of_part, load
     from attar.evaluation.comparison import evaluate as measure
     from attar.evaluation.record import digest
-    from attar.loading import ipc_of_part, load
 
     ipc = ipc_of_part(options.artefact, options.ipc)
     artefact = load(options.artefact, ipc)

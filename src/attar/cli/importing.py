@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from attar.errors import BadRequest
-from attar.request import Folder, Name, Whole, option
+from attar.options import Folder, Name, Whole, option
 
 if TYPE_CHECKING:
-    from attar.artefact import Artefact
+    from attar.artefact.artefact import Artefact
 
 Numbers = Annotated[str | None, option("X[,X…]")]
 

@@ -16,7 +16,7 @@ class Methods:
 
     def run(self) -> None:
         """Carry it out."""
-        from attar.recipes import METHODS
+        from attar.methods import METHODS
 
         rows = [(m.name, m.summary, m.paper) for m in METHODS.values()]
         print_listing(self.json, "methods", ("name", "summary", "paper"), rows)
@@ -59,8 +59,8 @@ class Cards:
 
     def run(self) -> None:
         """Carry it out."""
-        from attar.evaluation.cards import CARDS
         from attar.evaluation.describing import fixed
+        from attar.training.cards import CARDS
 
         rows = [(card.name, fixed(card)) for card in CARDS.values()]
         print_listing(self.json, "cards", ("name", "fixes"), rows)

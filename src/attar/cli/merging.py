@@ -52,8 +52,8 @@ def merge(options: Merge) -> None:
             f"-o {output}: an artefact is already there; --overwrite replaces it, or choose "
             "another name"
         )
-    from attar.loading import load
-    from attar.merging import merge as merged
+    from attar.artefact.loading import load
+    from attar.artefact.merging import merge as merged
 
     artefact = merged(*map(load, options.artefacts), shared=options.shared, pixels=options.pixels)
     artefact.save(output)

@@ -11,7 +11,7 @@ import tyro
 from attar.cli.reading import Columns, reading_options
 from attar.errors import BadRequest
 from attar.files import check_folder
-from attar.request import Background, Folder, Name, Number, ValueRange, Whole, option
+from attar.options import Background, Folder, Name, Number, ValueRange, Whole, option
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.budget import format_bytes
 from attar.compute import Compute
-from attar.listening import Estimate, Listener
-from attar.plan import Plan
-from attar.recipes import METHODS
+from attar.condensing.listening import Estimate, Listener
+from attar.condensing.plan import Plan
+from attar.methods import METHODS
 from attar.synthetic import Layout
 from attar.threads import Choice
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from attar.errors import unknown
-from attar.request import option
+from attar.options import option
 
 if TYPE_CHECKING:
     from attar.published import Figure, Table

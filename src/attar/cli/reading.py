@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from attar.request import (
+from attar.options import (
     READING,
     Background,
     Classes,

@@ -12,10 +12,10 @@ import tyro
 from attar.cli.console import err
 from attar.errors import AttarError, BadRequest
 from attar.files import check_writable
-from attar.request import Whole, option
+from attar.options import Whole, option
 
 if TYPE_CHECKING:
-    from attar.artefact import Artefact
+    from attar.artefact.artefact import Artefact
     from attar.evaluation.comparison import Row
     from attar.evaluation.record import Evaluation
     from attar.report.markup import Markup
@@ -112,9 +112,9 @@ def _pictures(options: Report) -> Markup:
 
 def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:
     """Write the page of an artefact just made or evaluated, and say where it is."""
-    from attar.card import READ_FROM
-    from attar.log import read_log
-    from attar.paths import Paths
+    from attar.artefact.card import READ_FROM
+    from attar.condensing.log import read_log
+    from attar.condensing.paths import Paths
     from attar.report import Row as Line
     from attar.report import write_report
 
@@ -143,7 +143,8 @@ def keep(
         rows: what was measured.
         ipc: memory of the smaller set read out of the file; None for the whole.
     """
-    from attar.evaluation.record import Evaluation, evaluation_path
+    from attar.artefact.artefact import evaluation_path
+    from attar.evaluation.record import Evaluation
     from attar.evaluation.record import keep as write
 
     evaluation = Evaluation(rows[0].results[0].card, data, tuple(rows))

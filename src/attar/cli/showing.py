@@ -11,13 +11,13 @@ import tyro
 from attar.cli.console import Grid, out, print_json
 from attar.errors import BadRequest
 from attar.files import check_writable
-from attar.request import File, Folder, Whole
+from attar.options import File, Folder, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from attar.artefact import Artefact
-    from attar.card import Card
+    from attar.artefact.artefact import Artefact
+    from attar.artefact.card import Card
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Export:
 
 def show(options: Show) -> None:
     """Run `attar show`."""
-    from attar.loading import load
+    from attar.artefact.loading import load
 
     artefact = load(options.artefact, options.ipc)
     if options.json:
@@ -73,8 +73,8 @@ def export(options: Export) -> None:
         raise BadRequest("give one of --png DIR and --npz FILE")
     if options.npz is not None:
         check_writable(options.npz, "--npz", "images.npz")
-    from attar.exporting import check_export, export_npz, export_png
-    from attar.loading import load
+    from attar.artefact.exporting import check_export, export_npz, export_png
+    from attar.artefact.loading import load
 
     if options.png is not None:
         check_export(options.png, options.overwrite)
@@ -151,7 +151,7 @@ def _under(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _held(card: Card) -> str:
-    from attar.card import BALANCED, SELECTED_BY
+    from attar.artefact.card import BALANCED, SELECTED_BY
 
     kind = " balanced" if card.provenance.get(SELECTED_BY) == BALANCED else ""
     return "" if card.validation is None else f", {card.validation:.1f} %{kind} on held-out images"
@@ -159,7 +159,7 @@ def _held(card: Card) -> str:
 
 def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
-    from attar.card import READ_FROM
+    from attar.artefact.card import READ_FROM
 
     card, totals = artefact.card, artefact.totals
     table = Grid(box=None, show_header=False, pad_edge=False)

@@ -42,7 +42,7 @@ def slim(options: Slim) -> None:
     sizes = request.sizes()
     err.print(f"attar slim: reading {options.artefact}", **PLAIN)
     from attar.cli.progress import ProgressBar
-    from attar.listening import Listener
+    from attar.condensing.listening import Listener
     from attar.slimming.slimming import carry_out
 
     bars: list[ProgressBar] = []

@@ -34,8 +34,8 @@ def print_rows(rows: Sequence[Row], class_names: Sequence[str] = ()) -> None:
         class_names: with them the accuracy on each class is printed where the test images of
             classes are so unequal that accuracy favours the largest.
     """
-    from attar.evaluation.by_class import unequal
     from attar.evaluation.remarks import mark, remarks
+    from attar.training.by_class import unequal
 
     results = [result for row in rows for result in row.results]
     said = remarks(rows)
@@ -127,7 +127,7 @@ def _title(first: Result, several: bool, shared: int | None) -> str:
 
 def _caption(rows: Sequence[Row], several: bool) -> str:
     """Say how it was computed and what the columns are."""
-    from attar.evaluation.by_class import largest_share, largest_stands_out, unequal
+    from attar.training.by_class import largest_share, largest_stands_out, unequal
 
     first = rows[0].results[0]
     parts = [f"{first.compute['device']}, {first.compute['precision']}"]

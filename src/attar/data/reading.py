@@ -9,7 +9,7 @@ from typing import Any
 
 from attar.data.subsets import EVERYTHING, Subset, classes_text
 from attar.data.values import PLAIN, Look, range_text
-from attar.request import BEARING
+from attar.options import BEARING
 
 # of every class, where a source by name has no test part of its own
 HELD_OUT = 0.2

@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.budget import FLOAT32_BYTES, proportional
-from attar.condensing import condense
+from attar.condensing.condense import condense
 from attar.data import LabelledImages, Splits
 from attar.data.dividing import joined
 from attar.errors import BadRequest, unknown
-from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.rows import TrainingSet
+from attar.methods import METHODS
 from attar.networks import OWN
-from attar.recipes import METHODS
 from attar.rng import Key
+from attar.training.cards import EvaluationCard
 
 RANDOM, WHOLE = "random", "whole"
 # what `baselines=True` asks for

@@ -20,18 +20,18 @@ from typing import Any
 import torch
 
 import attar
+from attar.artefact.fingerprint import fingerprint
 from attar.data import LabelledImages
 from attar.data.cache import digest
 from attar.errors import RunFailed
-from attar.evaluation.by_class import fits
-from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.results import Result
 from attar.evaluation.rows import Row, TrainingSet
 from attar.files import write_text
-from attar.fingerprint import fingerprint
 from attar.networks import OWN, Network
 from attar.networks.families import TIMM
+from attar.training.by_class import fits
+from attar.training.cards import EvaluationCard
 
 FORMAT = "attar.ceiling"
 # 2 knows what is right class by class

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages
 from attar.data.named import default_data_dir
 from attar.evaluation.baselines import RANDOM, WHOLE, coreset, images_that_fit, random_set
 from attar.evaluation.ceiling import Ceilings, whole_set
-from attar.evaluation.evaluation_card import EvaluationCard
 from attar.evaluation.forecast import Forecast, Work
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import Row, TrainingSet, with_ceilings
 from attar.evaluation.scoring import Scoring, hard_labels
+from attar.training.evaluation_card import EvaluationCard
 
 
 @dataclass(frozen=True)

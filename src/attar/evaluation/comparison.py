@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from attar import compute as computing
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.errors import BadRequest
-from attar.evaluation import card as find_card
 from attar.evaluation.baselines import RANDOM, WHOLE, wanted_baselines
 from attar.evaluation.comparing import Asked, Comparison
-from attar.evaluation.fitting import fitted
 from attar.evaluation.given import asked_networks, told_apart, with_last
 from attar.evaluation.measuring import Measurer, Progress
 from attar.evaluation.real import read_real
@@ -22,6 +20,8 @@ from attar.evaluation.tuning import Tuning
 from attar.kinds import check_arguments
 from attar.networks import Own, make
 from attar.rng import Key
+from attar.training import card as find_card
+from attar.training.fitting import fitted
 
 __all__ = ["Row", "evaluate"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attar.evaluation.evaluation_card import EvaluationCard
+from attar.training.evaluation_card import EvaluationCard
 
 _SCHEDULES = {
     "drop": ", a tenth of it in the second half",

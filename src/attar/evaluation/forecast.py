@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import torch
 
-from attar.evaluation.evaluation_card import EvaluationCard
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import TrainingSet
-from attar.evaluation.training import Tensors, Trainer
 from attar.networks import Network
 from attar.paying import COMPILING, GAIN, slowdown
 from attar.rng import Key
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.trainer import Tensors, Trainer
 
 # images of the first steps that are timed, and how many more each time: a large network may take
 # seconds for a batch on a CPU, so none is tried that would take longer than so many seconds

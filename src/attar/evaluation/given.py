@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from attar.artefact import Artefact, last_iterate_path
+from attar.artefact.artefact import Artefact, last_iterate_path
+from attar.artefact.loading import load
 from attar.errors import BadRequest
-from attar.loading import load
 from attar.networks import OWN, Network, Own
 from attar.networks.paper_names import in_our_words
 

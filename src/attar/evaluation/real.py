@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages, Splits, as_splits
 from attar.data.identity import digest_of
 from attar.data.reading import HELD_OUT
 from attar.errors import BadRequest
-from attar.request import BEARING
+from attar.options import BEARING
 
 
 def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:

@@ -15,15 +15,16 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from attar.artefact.artefact import evaluation_path
+from attar.artefact.loading import part_of
 from attar.errors import ArtefactError, BadRequest
-from attar.evaluation.by_class import fits
 from attar.evaluation.ranking import SCORED
 from attar.evaluation.remarks import remarks
 from attar.evaluation.rows import Row, with_ceilings
 from attar.files import write_text
-from attar.loading import part_of
 from attar.locking import locked
 from attar.stored import open_stored
+from attar.training.by_class import fits
 
 FORMAT = "attar.evaluation"
 # 2 knows coresets, hard labels, ceilings and scores, 3 sets read out of larger ones; what was
@@ -86,18 +87,6 @@ class Record:
 
 
 _READER = TypeAdapter(Record)
-
-
-def evaluation_path(artefact: Path, ipc: int | None = None) -> Path:
-    """Return where `attar evaluate` keeps what it measured of an artefact.
-
-    Args:
-        artefact: its path.
-        ipc: memory of the smaller set read out of it; None for the whole.
-    """
-    # the ending differs, so that no name of another artefact leads to the same file
-    ending = ".evaluation.json" if ipc is None else f".evaluation.ipc{ipc}.json"
-    return Path(artefact).with_suffix(ending)
 
 
 def digest(artefact: Path, ipc: int | None = None) -> str:

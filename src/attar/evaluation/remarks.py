@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attar.evaluation.by_class import largest_share
 from attar.evaluation.results import Result
 from attar.evaluation.rows import Row
+from attar.training.by_class import largest_share
 
 _PARTS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4, "a fifth": 1 / 5, "a tenth": 1 / 10}
 # by which a part may differ from the one that is named

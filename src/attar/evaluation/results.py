@@ -15,13 +15,13 @@ from attar import compute as computing
 from attar.compute import Compute
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.evaluation.by_class import Hits, largest_share
-from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.intervals import half_width
 from attar.evaluation.ranking import Spread
-from attar.evaluation.training import Images, Trainer
 from attar.networks import Network, Own, make
 from attar.rng import Key
+from attar.training.by_class import Hits, largest_share
+from attar.training.cards import EvaluationCard
+from attar.training.trainer import Images, Trainer
 
 
 @dataclass(frozen=True)

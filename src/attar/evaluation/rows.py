@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from attar.evaluation.cards import EvaluationCard
 from attar.evaluation.ranking import Scores
 from attar.evaluation.results import Result
-from attar.evaluation.training import Images
+from attar.training.cards import EvaluationCard
+from attar.training.trainer import Images
 
 Kind = Literal["condensed", "random", "coreset", "whole"]
 

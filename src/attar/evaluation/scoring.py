@@ -13,14 +13,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from attar.evaluation.cards import DSA
-from attar.evaluation.evaluation_card import EvaluationCard, renamed
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.ranking import Scores
 from attar.evaluation.results import Result
 from attar.evaluation.rows import Row, TrainingSet
-from attar.evaluation.training import Trainer
 from attar.networks import Network
+from attar.training.cards import DSA
+from attar.training.evaluation_card import EvaluationCard, renamed
+from attar.training.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)

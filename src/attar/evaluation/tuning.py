@@ -11,14 +11,14 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.compute import Compute
 from attar.data.images import LabelledImages, stratified
 from attar.errors import BadRequest
-from attar.evaluation.evaluation_card import EvaluationCard, renamed
 from attar.evaluation.results import Result, evaluate_images
 from attar.networks import Network
 from attar.rng import Key
+from attar.training.evaluation_card import EvaluationCard, renamed
 
 # of the card's own; the card's own setting comes first, so that it wins a tie
 RATES = (1.0, 0.3, 3.0)

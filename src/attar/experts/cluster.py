@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from attar.cluster import connect, room
 from attar.errors import AttarError, RunFailed
 from attar.experts.claims import Claim
 from attar.experts.folder import claim_group
@@ -20,6 +19,7 @@ from attar.experts.store import path_of, save_expert
 from attar.experts.telling import ExpertListener
 from attar.experts.work import Made, Work, Workshop, facts_of
 from attar.memory import keep_memory
+from attar.parallel.cluster import connect, room
 
 # times that a task is done again after its process or machine was lost
 RETRIES = 5

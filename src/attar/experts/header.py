@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from attar.artefact import whitening_tensors
+from attar.artefact.artefact import whitening_tensors
 from attar.data.preprocessing import Preprocessing
 from attar.errors import ArtefactError
 from attar.files import write_text

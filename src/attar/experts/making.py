@@ -16,7 +16,7 @@ from attar.experts.store import ExpertStore, numbers, path_of, save_expert
 from attar.experts.telling import ExpertListener
 from attar.experts.unfinished import clear_unfinished, remove_leftovers, remove_unfinished
 from attar.experts.work import Work, Workshop, facts_of
-from attar.request import request_and_reading
+from attar.options import request_and_reading
 
 # between two looks at what other processes have done
 _POLL_SECONDS = 0.5

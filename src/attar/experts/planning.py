@@ -10,11 +10,10 @@ import torch
 
 import attar
 from attar import compute as computing
+from attar.augmentation.variants import read_strategy
 from attar.data import SOURCES, Splits, as_texts, bearing
-from attar.data.augment_variants import read_strategy
 from attar.data.identity import digest_of
 from attar.errors import BadRequest
-from attar.evaluation.cards import DSA, NOT_MIRRORED
 from attar.experts.folder import folder_of, header_in
 from attar.experts.header import Header, inputs_of, shapes_of
 from attar.experts.plan import Plan
@@ -23,6 +22,7 @@ from attar.experts.store import numbers
 from attar.experts.work import Work
 from attar.networks import Network, make
 from attar.networks.paper_names import published_convnet
+from attar.training.cards import DSA, NOT_MIRRORED
 
 # experts that train in one step on a GPU; on a CPU several at once are slower than one by one
 TOGETHER_ON_GPU = 8

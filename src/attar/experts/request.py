@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
-from attar.request import Auto, Name, Whole, described, option
+from attar.options import Auto, Name, Whole, described, option
 
 # refused here and not by the parser, so that a near name is told
 _CHOICES = {

@@ -18,12 +18,12 @@ from typing import Any
 from torch import Tensor
 
 from attar.errors import ArtefactError
-from attar.evaluation.learning import Midway
 from attar.experts.header import Header
 from attar.experts.store import path_of
 from attar.stored import Damaged, is_of, open_stored
 from attar.synthetic import STORAGE_TYPES
 from attar.tensors import all_finite, save_tensors
+from attar.training.learning import Midway
 
 FORMAT = "attar.unfinished-experts"
 FORMAT_VERSION = 2

@@ -20,14 +20,14 @@ from attar import compute as computing
 from attar.data import LabelledImages
 from attar.data.placing import place
 from attar.errors import RunFailed
-from attar.evaluation import EvaluationCard, Trainer
-from attar.evaluation.learning import Midway
 from attar.experts.header import Header
 from attar.experts.store import path_of
 from attar.experts.unfinished import keep_unfinished, read_unfinished, remove_unfinished
 from attar.networks import Network, make
 from attar.rng import Key
 from attar.synthetic import STORAGE_TYPES
+from attar.training import EvaluationCard, Trainer
+from attar.training.learning import Midway
 
 # training images that an expert's accuracy is measured on at its end
 MEASURED = 1000

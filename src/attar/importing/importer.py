@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.data import Preprocessing
 from attar.data.images import as_floats
 from attar.data.resizing import Resize, wanted_size

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 import attar
-from attar.card import Card
+from attar.artefact.card import Card
 from attar.data import SOURCES, Preprocessing, classes_text
-from attar.evaluation import CARDS
 from attar.importing.contents import Content, fingerprint
 from attar.importing.formats import Format
 from attar.importing.found import Found
 from attar.importing.target import Said, Target
-from attar.recipes import METHODS, Task
+from attar.methods import METHODS, Task
 from attar.synthetic import Layout, Synthetic
+from attar.training import CARDS
 
 # the field's depths of ConvNet by the side of an image
 _DEEPER = ((224, "convnet6"), (112, "convnet5"), (0, "convnet3"))

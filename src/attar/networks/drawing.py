@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attar.errors import BadRequest
 from attar.networks import probe
-from attar.request import described
+from attar.options import described
 from attar.rng import Key
 
 # draws from PyTorch's global generator

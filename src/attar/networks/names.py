@@ -9,13 +9,7 @@ from torch import nn
 
 from attar.errors import BadRequest, unknown
 from attar.networks import from_timm
-from attar.networks.families import (
-    FAMILIES,
-    MOST_BLOCKS,
-    TIMM,
-    factory_of,
-    whole_number,
-)
+from attar.networks.families import FAMILIES, MOST_BLOCKS, TIMM, factory_of, whole_number
 from attar.networks.layers import Size, TooSmall
 from attar.networks.own import Own, from_module
 from attar.networks.paper_names import in_our_words

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attar.errors import BadRequest
 from attar.networks import behaviour, drawing, probe
 from attar.networks.registry import OWN, Network
-from attar.request import described
+from attar.options import described
 from attar.rng import Key
 
 # what `network=` takes from Python

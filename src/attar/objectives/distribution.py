@@ -14,8 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attar.augmentation.dsa import augment, parse_strategy
 from attar.compute import Functional
-from attar.data.augment import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import Match, Problem, State, SubsetObjective

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from attar.augmentation.dsa import augment, parse_strategy
 from attar.compute import Functional
-from attar.data.augment import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.networks.silence import silence

@@ -34,11 +34,7 @@ from torch import Tensor
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import Match, Objective, Problem, State, SubsetObjective
-from attar.objectives.distribution import (
-    DistributionMatching,
-    in_chunks,
-    training_embedding,
-)
+from attar.objectives.distribution import DistributionMatching, in_chunks, training_embedding
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 

@@ -15,17 +15,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attar.data.augment import augment, parse_strategy
+from attar.augmentation.dsa import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
 from attar.objectives.base import Match, Objective, Problem, State, experts_of
 from attar.objectives.distribution import DistributionMatching, training_embedding
-from attar.objectives.flat import (
-    LOSSES,
-    FlatLoss,
-    flat_loss,
-    refuse_without_second_derivatives,
-)
+from attar.objectives.flat import LOSSES, FlatLoss, flat_loss, refuse_without_second_derivatives
 from attar.objectives.span import NORMS, SPANS, Span, spanned
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attar.data.augment import parse_strategy
+from attar.augmentation.dsa import parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
 from attar.objectives.base import Match, Objective, Problem, State, Trajectories, experts_of

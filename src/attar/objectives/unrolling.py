@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attar.data.augment import augment
+from attar.augmentation.dsa import augment
 from attar.objectives.flat import FlatLoss, Pulled
 from attar.rng import Key
 

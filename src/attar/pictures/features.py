@@ -19,10 +19,10 @@ from torch import Tensor
 from attar.compute import Compute, Functional
 from attar.data import LabelledImages
 from attar.errors import BadRequest
-from attar.evaluation import Trainer
-from attar.evaluation import card as find_card
 from attar.networks import Network
 from attar.rng import Key
+from attar.training import Trainer
+from attar.training import card as find_card
 
 # t-SNE's own default; fewer images take less
 _PERPLEXITY = 30.0

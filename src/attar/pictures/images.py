@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.pictures.mosaic import choose_scale, mosaic, most_rows
 from attar.pictures.picture import Picture
 from attar.report.facts import dataset
@@ -58,7 +58,8 @@ def iterations(
     Args:
         name: what the picture calls the set.
         artefact: the set.
-        snapshots: iterates of its run in order, as `attar.snapshots.load_snapshots` returns them.
+        snapshots: iterates of its run in order, as
+            `attar.artefact.snapshots.load_snapshots` returns them.
         shown: the first so many images of each class; 1 where left out.
         most: classes, from the first; as many as there is room for where left out.
     """

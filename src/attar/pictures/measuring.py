@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact, evaluation_path
+from attar.artefact.snapshots import snapshots_path
 from attar.data import Splits
 from attar.errors import ArtefactError, BadRequest
-from attar.evaluation import card as find_card
 from attar.evaluation.comparison import evaluate
-from attar.evaluation.record import Evaluation, digest, evaluation_path, keep, read_record
+from attar.evaluation.record import Evaluation, digest, keep, read_record
 from attar.pictures.curves import Curve
 from attar.pictures.subjects import Subject
 from attar.report.course import series
 from attar.report.protocols import Protocol
-from attar.snapshots import snapshots_path
+from attar.training import card as find_card
 
 Tell = Callable[[str], None]
 _STEP = "iteration "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from attar.errors import BadRequest
-from attar.evaluation import card as find_card
 from attar.networks import make
 from attar.pictures import curves, images, measuring, settings
 from attar.pictures.job import Job
 from attar.pictures.picture import Picture
 from attar.pictures.subjects import Subject, check_alike
+from attar.training import card as find_card
 
 
 def check_accuracy(job: Job) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attar.card import Card
+from attar.artefact.card import Card
 from attar.pictures.curves import Curve
 from attar.report.entries import Entry
 from attar.report.protocols import Protocol, phrases

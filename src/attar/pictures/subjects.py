@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attar.artefact import Artefact, whitening_tensors
+from attar.artefact.artefact import Artefact, whitening_tensors
+from attar.artefact.snapshots import snapshots_of
 from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest
 from attar.evaluation.real import read_splits
 from attar.report.entries import Entry
 from attar.rng import Key
-from attar.snapshots import snapshots_of
 
 
 @dataclass(frozen=True)

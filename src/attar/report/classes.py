@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attar.evaluation import Result
-from attar.evaluation.by_class import largest_share, largest_stands_out, unequal
 from attar.report.comparison import NO_BREAK, Row, bar, networks_of
 from attar.report.markup import Markup, join, table, tag
+from attar.training.by_class import largest_share, largest_stands_out, unequal
 
 # classes of a table that is shown unasked
 _OPEN = 20

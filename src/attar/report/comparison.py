@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from attar.budget import format_bytes
 from attar.evaluation import Result
 from attar.evaluation import rows as evaluation
-from attar.evaluation.by_class import largest_share, largest_stands_out, unequal
 from attar.evaluation.intervals import half_width
 from attar.evaluation.ranking import Scores
 from attar.evaluation.remarks import length, remarks
 from attar.evaluation.rows import Kind
 from attar.report.markup import Markup, join, table, tag
+from attar.training.by_class import largest_share, largest_stands_out, unequal
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 Accuracy = tuple[float, float, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.report.entries import Entry
 from attar.report.facts import flatten, iterate, origin, written
 from attar.report.markup import Markup, breakable, join, pairs, table, tag

@@ -7,19 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact, evaluation_path
+from attar.artefact.loading import ipc_of_part, load
+from attar.condensing.log import read_log
+from attar.condensing.paths import Paths
 from attar.errors import BadRequest
-from attar.evaluation.record import (
-    Evaluation,
-    Record,
-    digest,
-    evaluation_path,
-    merge,
-    read_record,
-)
-from attar.loading import ipc_of_part, load
-from attar.log import read_log
-from attar.paths import Paths
+from attar.evaluation.record import Evaluation, Record, digest, merge, read_record
 from attar.report.course import Log
 
 
@@ -31,7 +24,7 @@ class Entry:
         name: what the page calls it.
         artefact: the set.
         evaluations: what was measured of it.
-        log: of its run, as `attar.log.read_log` returns it.
+        log: of its run, as `attar.condensing.log.read_log` returns it.
         remark: why nothing was measured of it, where that is so.
         command: evaluates it.
         ipc: memory of the smaller set read out of a file; None for the whole. Its log and

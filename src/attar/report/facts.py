@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attar.artefact import Artefact
-from attar.card import BALANCED, SELECTED_BY
-from attar.evaluation import CARDS
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import BALANCED, SELECTED_BY
 from attar.evaluation.describing import facts
 from attar.report.markup import Markup, breakable, pairs, tag
+from attar.training import CARDS
 
 
 def dataset(artefact: Artefact) -> str:

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attar.report.axes import (
-    Point,
-    course_axis,
-    linear_axis,
-    logarithmic_axis,
-    spans_decades,
-)
+from attar.report.axes import Point, course_axis, linear_axis, logarithmic_axis, spans_decades
 from attar.report.canvas import dots, grid, place, polyline, settle, sheet
 from attar.report.course import averaged, relative, series, timed
 from attar.report.entries import Entry

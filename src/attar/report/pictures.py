@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attar.artefact import Artefact
-from attar.card import Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import Card
 from attar.report.markup import Markup, join, tag
 
 MOST_PER_CLASS = 12

@@ -7,16 +7,7 @@ from dataclasses import dataclass
 
 from attar.budget import format_bytes
 from attar.report.axes import Axis, Point, byte_axis, linear_axis, size
-from attar.report.canvas import (
-    LEFT,
-    PLOT_WIDTH,
-    circle,
-    grid,
-    place,
-    polyline,
-    settle,
-    sheet,
-)
+from attar.report.canvas import LEFT, PLOT_WIDTH, circle, grid, place, polyline, settle, sheet
 from attar.report.comparison import Accuracy, percent
 from attar.report.entries import Entry
 from attar.report.markup import Markup, join, tag

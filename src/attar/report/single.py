@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.budget import FLOAT32_BYTES, format_bytes
-from attar.recipes import METHODS
+from attar.methods import METHODS
 from attar.report.axes import Point
 from attar.report.charts import line_chart
 from attar.report.classes import accuracy_by_class
@@ -44,7 +44,7 @@ def write_report(
         path: where; replaced atomically.
         artefact: the set.
         rows: of the comparison; none leaves the table out. The first condensed one is this set.
-        log: as `attar.log.read_log` returns it; none leaves the charts out.
+        log: as `attar.condensing.log.read_log` returns it; none leaves the charts out.
         title: of the page; the method and the dataset by default.
         notes: paragraphs below the summary, such as how the accuracies were measured.
         command: makes the set again; None takes the one in the artefact's provenance.

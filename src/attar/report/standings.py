@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.budget import format_bytes
 from attar.evaluation import Result
 from attar.evaluation.remarks import Trained, length, less_trained, no_better

@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import Tensor
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.data.images import LabelledImages
 from attar.rng import Key
 from attar.synthetic import Layout, OrderedSVD, Parametrization, Synthetic, with_components

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from attar.artefact import Artefact
-from attar.card import READ_FROM, Card
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import READ_FROM, Card
+from attar.artefact.loading import load
+from attar.condensing.paths import Paths
+from attar.condensing.request import Request
 from attar.errors import BadRequest
-from attar.loading import load
-from attar.paths import Paths
-from attar.request import Request
 from attar.rng import Key
 from attar.slimming.components import beginning, drawn, ordered
 from attar.slimming.request import SlimRequest

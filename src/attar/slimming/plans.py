@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 from attar import compute as computing
-from attar.artefact import Artefact, whitening_tensors
+from attar.artefact.artefact import Artefact, whitening_tensors
+from attar.condensing.overrides import settle
+from attar.condensing.plan import Plan
+from attar.condensing.planning import make_plan, sent_pixels
+from attar.condensing.request import Request
 from attar.data import Splits
 from attar.data.placing import place
 from attar.errors import BadRequest
+from attar.methods import METHODS, Task, usual
+from attar.methods.slimming import SLIMMER
 from attar.networks import make
-from attar.plan import Plan
-from attar.planning import make_plan, sent_pixels
-from attar.recipes import METHODS, Task, usual
-from attar.recipes.slimming import SLIMMER
-from attar.request import Request
 from attar.rng import Key
-from attar.settling import settle
 from attar.slimming.components import as_data, beginning, drawn, ordered
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import components_for

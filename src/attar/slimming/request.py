@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from attar.condensing.request import Request
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
-from attar.request import Auto, Name, Number, Request, Whole, option
+from attar.options import Auto, Name, Number, Whole, option
 
 # the options that say how a set is trained, and mean nothing where none is
 _OF_TRAINING = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attar.artefact import Artefact
+from attar.artefact.artefact import Artefact
 from attar.budget import Budget
 from attar.errors import BadRequest
 from attar.synthetic import Synthetic, images_within, with_components

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from attar import threads
-from attar.artefact import Artefact
-from attar.condensing import complete, writing
+from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load
+from attar.condensing.condense import complete, writing
+from attar.condensing.listening import Listener
 from attar.errors import BadRequest, unknown
-from attar.evaluation import card as find_card
-from attar.listening import Listener
-from attar.loading import load
-from attar.recipes import METHODS
-from attar.request import request_of
+from attar.methods import METHODS
+from attar.options import request_of
 from attar.slimming.keeping import keep
 from attar.slimming.plans import plan_for, refuse_experts, slimmable_methods
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import check_equal, check_smaller
+from attar.training import card as find_card
 
 # as text where an artefact was given as an object
 _UNNAMED = "artefact"

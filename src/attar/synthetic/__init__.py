@@ -13,12 +13,7 @@ from attar.synthetic.parametrization import (
     with_components,
 )
 from attar.synthetic.stores import Store
-from attar.synthetic.synthetic_set import (
-    STORAGE_TYPES,
-    Synthetic,
-    images_within,
-    planned_ledger,
-)
+from attar.synthetic.synthetic_set import STORAGE_TYPES, Synthetic, images_within, planned_ledger
 
 __all__ = [
     "PARAMETRIZATIONS",

@@ -1,0 +1,144 @@
+"""The artefact: one safetensors file that a network trains on, and its card.
+
+The file keeps the stored form (pixels or factors) and whatever else is needed to make images
+and labels again; its JSON header says how.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from attar.artefact.card import FORMAT_VERSION, Card, Totals
+from attar.budget import Ledger
+from attar.data.preprocessing import Preprocessing
+from attar.errors import BadRequest
+from attar.synthetic import STORAGE_TYPES, Synthetic
+from attar.tensors import all_finite, save_tensors
+from attar.text import printable
+
+# what the names of whitening tensors begin with
+WHITENING = "whitening."
+
+
+class Artefact(Dataset[tuple[Tensor, Tensor]]):
+    """A condensed set: a dataset that an ordinary DataLoader trains on.
+
+    Items are (image, label): C×H×W float32 network inputs (preprocessed) and a class index,
+    or K label values where labels were learnt.
+
+    Args:
+        card: the header.
+        synthetic: the stored set.
+        preprocessing: of the data it was made from.
+        checked: False where it was read from a file of version 1, which has no checksums by which
+            damage would have been noticed.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        synthetic: Synthetic,
+        preprocessing: Preprocessing,
+        *,
+        checked: bool = True,
+    ) -> None:
+        self.card = card
+        self.synthetic = synthetic
+        self.preprocessing = preprocessing
+        self.checked = checked
+
+    def __len__(self) -> int:
+        return len(self.synthetic)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.images[index], self.labels[index]
+
+    def __repr__(self) -> str:
+        card = self.card
+        return (
+            f"Artefact({printable(card.method)}: {len(card.class_names)} classes × {card.count} "
+            f"images of {'×'.join(map(str, card.shape))}, {self.nbytes} bytes)"
+        )
+
+    @cached_property
+    def images(self) -> Tensor:
+        """All images as N×C×H×W float32 network inputs, class after class."""
+        with torch.no_grad():
+            return self.synthetic.images(torch.arange(len(self))).contiguous()
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """N class indices (int64), or N×K label values where they were learnt."""
+        if self.synthetic.labels is None:
+            return self.synthetic.class_of_row
+        with torch.no_grad():
+            return self.synthetic.labels(torch.arange(len(self)))
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """All images as N×C×H×W pixels in [0, 1], to be looked at."""
+        return self.preprocessing.invert(self.images).clamp(0, 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything stored, header excluded."""
+        return self.ledger.all
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every stored tensor with its size."""
+        return self.synthetic.ledger(self.card.storage, whitening_tensors(self.preprocessing))
+
+    @property
+    def totals(self) -> Totals:
+        """Images per class, stored values and bytes, beside the allowance."""
+        ledger = self.ledger
+        limit, count = self.card.budget.get("limit"), self.card.budget.get("count", "paper")
+        each = self.card.images_per_class if self.card.class_counts is None else None
+        return Totals(each, ledger.values, ledger.paper, ledger.all, limit, count)
+
+    def save(self, path: str | Path) -> None:
+        """Write the artefact, atomically.
+
+        Raises:
+            BadRequest: a stored value is not finite in the storage type.
+        """
+        dtype = STORAGE_TYPES[self.card.storage]
+        tensors = {name: t.to(dtype) for name, t in self.synthetic.state_dict().items()}
+        if not all_finite(tensors):
+            raise BadRequest(
+                f"values do not fit into {self.card.storage}; use --storage float32 or bfloat16"
+            )
+        tensors |= whitening_tensors(self.preprocessing)
+        # what an older version wrote is written as files are now
+        header = self.card.model_dump(mode="json") | {"version": FORMAT_VERSION}
+        save_tensors(Path(path), tensors, header)
+
+
+def last_iterate_path(path: Path) -> Path:
+    """Return where a run keeps its last iterate when another one was selected."""
+    return path.with_suffix(".last.safetensors")
+
+
+def evaluation_path(artefact: Path, ipc: int | None = None) -> Path:
+    """Return where `attar evaluate` keeps what it measured of an artefact.
+
+    Args:
+        artefact: its path.
+        ipc: memory of the smaller set read out of it; None for the whole.
+    """
+    # the ending differs, so that no name of another artefact leads to the same file
+    ending = ".evaluation.json" if ipc is None else f".evaluation.ipc{ipc}.json"
+    return Path(artefact).with_suffix(ending)
+
+
+def whitening_tensors(preprocessing: Preprocessing) -> dict[str, Tensor]:
+    """Return the tensors of a whitening under the names they have in an artefact."""
+    if preprocessing.whitening is None:
+        return {}
+    return {WHITENING + n: t.cpu() for n, t in preprocessing.whitening.tensors().items()}

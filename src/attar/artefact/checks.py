@@ -1,0 +1,128 @@
+"""What a file must hold to be a set: refusals by name, the cheap ones before memory is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attar.artefact.artefact import WHITENING, Artefact
+from attar.artefact.card import Card
+from attar.artefact.parts import can_be_nested
+from attar.budget import format_bytes
+from attar.capacity import check_memory
+from attar.data.whitening import Whitening
+from attar.errors import ArtefactError
+from attar.synthetic import (
+    STORAGE_TYPES,
+    Parametrization,
+    Store,
+    Synthetic,
+    from_description,
+    planned_ledger,
+)
+from attar.tensors import all_finite
+
+_LARGEST = torch.finfo(torch.float32).max
+# images of this many bytes are made without a look at what memory there is
+_UNDOUBTED = 2**28
+# bytes of images made at a time, where they are looked at
+_BLOCK = 2**24
+
+
+def check_card(path: Path, card: Card) -> Parametrization:
+    """Refuse a header whose set could not be what it says, before allocating it.
+
+    Returns:
+        The form of the set.
+
+    Raises:
+        ArtefactError: names what is wrong.
+        BadRequest: it describes no set, or one whose images fit into no memory there is.
+    """
+    form = from_description(card.parametrization)
+    _check_size(path, card, form)
+    channels = card.shape[0]
+    if not len(card.mean) == len(card.std) == channels or min(card.std) <= 0:
+        raise ArtefactError(f"{path}: mean and std do not fit {channels} channels")
+    values = torch.tensor([card.mean, card.std], dtype=torch.float32)
+    if not bool(values.isfinite().all()) or not bool((1 / values[1]).isfinite().all()):
+        raise ArtefactError(f"{path}: mean {card.mean} or std {card.std} is not finite in float32")
+    if len(set(card.class_names)) < len(card.class_names):
+        twice = next(one for one in card.class_names if card.class_names.count(one) > 1)
+        raise ArtefactError(f"{path}: the class name {twice!r} is there twice")
+    if card.nested and not can_be_nested(form):
+        raise ArtefactError(
+            f"{path}: its header says nested, which sets stored as {form.name} cannot be"
+        )
+    return form
+
+
+def _check_size(path: Path, card: Card, form: Parametrization) -> None:
+    planned = planned_ledger(card.layout, form, card.storage, card.learned_labels)
+    if min(card.shape) < 1 or planned.all > path.stat().st_size:
+        raise ArtefactError(
+            f"{path}: its header speaks of {planned.all} bytes, more than the file holds"
+        )
+    made = 4 * card.layout.rows * math.prod(card.shape)
+    if made > _UNDOUBTED:
+        what = f"{card.layout.rows} images of {'×'.join(map(str, card.shape))} that it describes"
+        check_memory(made, f"the {what}", "load it where there is more")
+
+
+def check_tensors(
+    path: Path, card: Card, synthetic: Synthetic, tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuse tensors that are not those the header speaks of."""
+    storage = STORAGE_TYPES[card.storage]
+    expected = {name: (tuple(t.shape), storage) for name, t in synthetic.state_dict().items()}
+    if card.zca != "none":
+        stored = Whitening.stored(math.prod(card.shape))
+        expected |= {WHITENING + name: form for name, form in stored.items()}
+    if expected.keys() != tensors.keys():
+        odd = sorted(expected.keys() ^ tensors.keys())
+        raise ArtefactError(f"{path}: tensors {', '.join(odd)} are missing or do not belong")
+    for name, tensor in tensors.items():
+        for found, wanted in zip((tuple(tensor.shape), tensor.dtype), expected[name], strict=True):
+            if found != wanted:
+                raise ArtefactError(f"{path}: {name} is {found}, its header says {wanted}")
+    if not all_finite(tensors):
+        raise ArtefactError(f"{path}: stored values are NaN or Inf")
+
+
+def check_set(path: Path, artefact: Artefact) -> None:
+    """Refuse a set that is stored as its header says, and still is none.
+
+    Stored values are bounded first, which takes a fraction of the time of reading them; images and
+    labels are made, block by block, only where the bound leaves it open whether they are finite.
+
+    Raises:
+        ArtefactError: an image or label is not finite, the whitening cannot be inverted, or more
+            is stored than the budget in the header allows.
+    """
+    made = artefact.synthetic
+    for what, store in (("images", made.images), ("labels", made.labels)):
+        if store is not None and not _is_finite(store):
+            raise ArtefactError(f"{path}: the {what} made of its stored values are NaN or Inf")
+    whitening = artefact.preprocessing.whitening
+    if whitening is not None and not whitening.is_invertible():
+        raise ArtefactError(f"{path}: its whitening cannot be inverted")
+    totals = artefact.totals
+    if totals.unused is not None and totals.unused < 0:
+        assert totals.limit is not None
+        raise ArtefactError(
+            f"{path}: it holds {format_bytes(totals.limit - totals.unused)} ({totals.count} count),"
+            f" more than its budget of {format_bytes(totals.limit)}"
+        )
+
+
+@torch.no_grad()
+def _is_finite(store: Store) -> bool:
+    if store.bound() < _LARGEST / 2:
+        return True
+    rows = max(1, _BLOCK // (4 * math.prod(store.item)))
+    parts = torch.arange(store.count).split(rows)
+    return all(bool(store(index).isfinite().all()) for index in parts)

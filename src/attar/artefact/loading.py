@@ -1,0 +1,177 @@
+"""`attar.load`: an artefact from its file, which is not trusted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from attar.artefact.artefact import WHITENING, Artefact
+from attar.artefact.card import FORMAT, FORMAT_VERSION, READ_FROM, Card
+from attar.artefact.checks import check_card, check_set, check_tensors
+from attar.artefact.parts import Held, Part
+from attar.budget import Budget
+from attar.data.preprocessing import Preprocessing
+from attar.data.whitening import Whitening
+from attar.errors import ArtefactError, BadRequest
+from attar.stored import Stored, open_stored
+from attar.synthetic import Synthetic
+from attar.tensors import read_header
+
+# what a header of a wrong content comes to
+_NO_SET = (BadRequest, TypeError, KeyError, ValueError, RuntimeError, OverflowError)
+
+
+def load(path: str | Path, ipc: int | None = None) -> Artefact:
+    """Read an artefact, or the smaller one that its beginning is. Nothing in it is executed.
+
+    Args:
+        path: of the file.
+        ipc: memory in full float32 images per class, at most the artefact's own; None for the
+            whole. A set of components ordered by significance is read without the least
+            significant ones (`attar.synthetic.ordered.smaller`), a nested one by the first images
+            of every class. Of these, their own bytes are read and less than a block of
+            checksums at either end of a range, beside the header, U and Σ, and the tensors of a
+            whitening, which are needed whole.
+
+    Raises:
+        ArtefactError: the file is missing, truncated, damaged, foreign, tampered with, or of a
+            newer format version.
+        BadRequest: ``ipc`` is no positive whole number or more than the artefact has, or the
+            artefact is neither ordered nor nested.
+
+    Example:
+        >>> attar.load("digits.safetensors").images.shape  # doctest: +SKIP
+        torch.Size([40, 1, 8, 8])
+        >>> attar.load("ordered.safetensors", ipc=1).images.shape  # doctest: +SKIP
+        torch.Size([10, 1, 8, 8])
+    """
+    path = Path(path)
+    with open_stored(path) as stored:
+        if ipc is None:
+            card, part = _card(path, stored.header), None
+        else:
+            card, part = part_of(stored, ipc)
+        if ipc is None or part is None:
+            return from_tensors(path, card, stored.all(), checked=stored.checked)
+        card = _card_of_part(path, card, ipc, part)
+        return from_tensors(path, card, part.read(stored), checked=stored.checked)
+
+
+def ipc_of_part(path: str | Path, ipc: int | None) -> int | None:
+    """Return ``ipc``, or None where the set of that memory is the whole file.
+
+    Raises:
+        ArtefactError: the file is no artefact.
+        BadRequest: there is no such set in it.
+    """
+    if ipc is None:
+        return None
+    with open_stored(path) as stored:
+        return None if part_of(stored, ipc)[1] is None else ipc
+
+
+def part_of(stored: Stored, ipc: int) -> tuple[Card, Part | None]:
+    """Return the card of an open file, and the part of it at a budget; None for the whole.
+
+    Raises:
+        ArtefactError: the header is not that of an artefact.
+        BadRequest: there is no such part (`attar.artefact.parts.Held.part`).
+    """
+    path = stored.path
+    card = _card(path, stored.header)
+    with _describing(path):
+        form = check_card(path, card)
+    held = Held(path, card.layout, form, card.storage, card.nested, card.budget.get("ipc"))
+    return card, held.part(ipc)
+
+
+def _card_of_part(path: Path, card: Card, ipc: int, part: Part) -> Card:
+    """Return the card of a smaller set; what was measured of the whole does not hold of it."""
+    budget = {**Budget(ipc=ipc).as_dict(), "limit": part.limit}
+    held = f"{card.images_per_class} images per class of {path.name}"
+    return card.model_copy(
+        update={
+            "images_per_class": part.layout.per_class,
+            "class_counts": part.layout.counts,
+            "parametrization": part.parametrization.describe(),
+            "budget": budget,
+            "validation": None,
+            "provenance": {**card.provenance, READ_FROM: f"{held}, at ipc {ipc}"},
+        }
+    )
+
+
+def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked: bool) -> Artefact:
+    """Return the artefact of a card and the stored tensors that belong to it.
+
+    Args:
+        path: the file that they come from.
+        card: the header.
+        tensors: of the set, and of the whitening where the card names one; those of the latter
+            are taken out.
+        checked: whether the tensors were compared with checksums.
+
+    Raises:
+        ArtefactError: card and tensors do not fit together, or are no set
+                (`attar.artefact.checks`).
+    """
+    with _describing(path):
+        synthetic = Synthetic(card.layout, check_card(path, card), card.learned_labels)
+        check_tensors(path, card, synthetic, tensors)
+        whitening = {
+            name.removeprefix(WHITENING): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(WHITENING)
+        }
+        preprocessing = Preprocessing(
+            tuple(card.mean),
+            tuple(card.std),
+            None if card.zca == "none" else Whitening.from_tensors(card.zca, whitening),
+        )
+    synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    synthetic.requires_grad_(False)
+    artefact = Artefact(card, synthetic, preprocessing, checked=checked)
+    with _describing(path):
+        check_set(path, artefact)
+    return artefact
+
+
+@contextlib.contextmanager
+def _describing(path: Path) -> Iterator[None]:
+    """Tell whatever a header of a wrong content comes to as one kind of error."""
+    try:
+        yield
+    except ArtefactError:
+        raise
+    except _NO_SET as error:
+        raise ArtefactError(f"{path}: its header does not describe a set ({error})") from error
+
+
+def read_card(path: Path) -> Card:
+    """Return the header of an artefact without reading its tensors."""
+    return _card(path, read_header(path))
+
+
+def _card(path: Path, header: Mapping[str, Any]) -> Card:
+    if header.get("format") != FORMAT:
+        raise ArtefactError(
+            f"{path} was written by Attar but is no artefact (format {header.get('format')!r}); "
+            "a checkpoint is continued with 'attar condense … --resume'"
+        )
+    version = header.get("version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ArtefactError(
+            f"{path} has format version {version}; this Attar reads up to {FORMAT_VERSION}. "
+            "Install a newer one."
+        )
+    try:
+        return Card.model_validate(header)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArtefactError(f"{path}: header field {where!r}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""Augmentation: DSA's operations, and the variants that other authors use."""

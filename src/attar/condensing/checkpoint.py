@@ -1,0 +1,212 @@
+"""Checkpoints: all that a run needs to go on to the same result."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from torch import Tensor
+
+from attar.condensing.engine import Run
+from attar.errors import ArtefactError, BadRequest
+from attar.stored import Damaged, Stored, advising, is_of, open_stored
+from attar.tensors import dotted, flatten, read_header, save_tensors, unflatten
+
+FORMAT = "attar.checkpoint"
+FORMAT_VERSION = 2
+_ADVICE = "--overwrite starts again"
+_BEST = "best/"
+# of an identity, what files of earlier releases do not tell
+_LATER = frozenset({"selection"})
+# what a state that is odd, though whole, comes to
+_UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
+
+
+class _Header(BaseModel):
+    """What a checkpoint's header must tell."""
+
+    identity: dict[str, Any]
+    rest: dict[str, Any]
+    seconds: float = Field(ge=0)
+    validations_done: int = Field(ge=0, strict=True)
+    best_step: int = Field(strict=True)
+    best_accuracy: float
+    last_accuracy: float | None
+    best_values: dict[str, float] = Field(default_factory=dict)
+    balanced: bool = Field(default=False, strict=True)
+    opened: float = Field(default=0.0, ge=0)
+    validations: int | None = Field(default=None, ge=0, strict=True)
+    validation_epochs: int | None = Field(default=None, ge=1, strict=True)
+
+
+@dataclass
+class Progress:
+    """What a session keeps beside the run itself; written to every checkpoint."""
+
+    # of all commands of the run so far, from their start
+    seconds: float = 0.0
+    validations_done: int = 0
+    best_step: int = -1
+    best_accuracy: float = -1.0
+    last_accuracy: float | None = None
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_values: dict[str, float] = field(default_factory=dict)
+    # whether iterates are judged by balanced accuracy; a run goes on as it began
+    balanced: bool = False
+    # wall seconds that were gone when the updates began
+    opened: float = 0.0
+    # validations in all and the epochs of each, where the clock decided; else as asked for
+    validations: int | None = None
+    validation_epochs: int | None = None
+
+
+def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) -> None:
+    """Write a checkpoint, atomically.
+
+    Args:
+        path: the file.
+        run: at the end of a step.
+        progress: what the session keeps beside it.
+        identity: what a run that goes on from here must share.
+    """
+    tensors, rest = flatten(run.state_dict())
+    best = {_BEST + name: tensor for name, tensor in progress.best.items()}
+    header = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "identity": identity,
+        "rest": rest,
+        "seconds": progress.seconds,
+        "validations_done": progress.validations_done,
+        "best_step": progress.best_step,
+        "best_accuracy": progress.best_accuracy,
+        "last_accuracy": progress.last_accuracy,
+        "best_values": progress.best_values,
+        "balanced": progress.balanced,
+        "opened": progress.opened,
+        "validations": progress.validations,
+        "validation_epochs": progress.validation_epochs,
+        "threads": run.problem.compute.record().get("threads"),
+    }
+    save_tensors(path, tensors | best, header)
+
+
+def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
+    """Bring a run to where a checkpoint left it.
+
+    Raises:
+        ArtefactError: the file is no checkpoint, or damaged.
+        BadRequest: it was made with other settings.
+    """
+    with advising(_ADVICE), open_stored(path) as stored:
+        told = _told(stored)
+        compare_identity(told.identity, identity, path)
+        tensors = stored.all()
+        best = {
+            name.removeprefix(_BEST): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(_BEST)
+        }
+        try:
+            tree = unflatten(tensors, told.rest)
+            _refuse_unlike(run, tree, best)
+            run.load_state_dict(tree)
+        except _UNFIT as error:
+            raise Damaged(path, f"it does not hold what this run needs: {error}") from error
+        if not run.finite():
+            raise Damaged(path, "stored values are NaN or Inf")
+    if not stored.checked:
+        warnings.warn(
+            f"{path} is of an older Attar and has no checksums, so damage cannot be noticed",
+            stacklevel=2,
+        )
+    plain = told.model_dump(exclude={"identity", "rest"})
+    return Progress(**plain, best=best)
+
+
+def _told(stored: Stored) -> _Header:
+    if not is_of(stored.header, FORMAT, FORMAT_VERSION):
+        raise ArtefactError(f"{stored.path} is no checkpoint that this version reads")
+    try:
+        return _Header.model_validate(stored.header)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Damaged(stored.path, f"header field {where!r}: {first['msg']}") from error
+
+
+def _refuse_unlike(run: Run, tree: Mapping[str, Any], best: Mapping[str, Tensor]) -> None:
+    """Refuse a state of other parts or shapes than the run has at its start.
+
+    Raises:
+        ValueError: names the first.
+    """
+    if type(step := tree["step"]) is not int or step < 0:
+        raise ValueError(f"step {step!r}")
+    ours = run.state_dict()
+    if odd := sorted(ours.keys() ^ tree.keys()):
+        raise ValueError(f"{', '.join(map(repr, odd))} is missing or does not belong")
+    for part in ("synthetic", "averaged", "learned"):
+        _refuse_other_tensors(dotted(ours[part]), dotted(tree[part]))
+    if best:
+        _refuse_other_tensors(run.iterate.state_dict(), best)
+    # an objective and an optimiser keep more as they go on, of the shapes that are there
+    own, saved = ({n: one[n] for n in ("state", "optimisers")} for one in (ours, tree))
+    wanted, found = dotted(own), dotted(saved)
+    _refuse_other_tensors(wanted, {name: found[name] for name in wanted})
+    shapes = {tuple(tensor.shape) for tensor in flatten(ours)[0].values()} | {()}
+    for name, tensor in found.items():
+        if tuple(tensor.shape) not in shapes:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}")
+    for name, value in ours["state"].items():
+        if type(tree["state"].get(name)) is not type(value):
+            raise ValueError(f"state {name} {tree['state'].get(name)!r}")
+
+
+def _refuse_other_tensors(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    if odd := sorted(wanted.keys() ^ found.keys()):
+        raise ValueError(f"tensors {', '.join(odd)} are missing or do not belong")
+    for name, tensor in wanted.items():
+        one = found[name]
+        if (one.shape, one.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"{name} is {tuple(one.shape)} of {one.dtype}")
+
+
+def threads_of(path: Path) -> int | None:
+    """Return the number of threads that the run of a checkpoint was made with; None if unknown."""
+    try:
+        found = read_header(path).get("threads") if path.exists() else None
+    except ArtefactError:
+        # whoever goes on from it says what is wrong with it
+        return None
+    return found if type(found) is int else None
+
+
+def compute_of(path: Path) -> Mapping[str, Any]:
+    """Return how the arithmetic of a checkpoint's run, or of an artefact, was done; or nothing."""
+    try:
+        header = read_header(path) if path.exists() else {}
+    except ArtefactError:
+        return {}
+    found = header.get("identity", header.get("settings"))
+    compute = found.get("compute") if isinstance(found, Mapping) else None
+    return compute if isinstance(compute, Mapping) else {}
+
+
+def compare_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    """Refuse to continue a run whose settings are other than those asked for."""
+    wanted = json.loads(json.dumps(wanted))
+    told = [name for name in wanted if name in saved or name not in _LATER]
+    different = [name for name in told if saved.get(name) != wanted[name]]
+    if different:
+        name = different[0]
+        raise BadRequest(
+            f"--resume: {path} was made with another {', '.join(different)} ({name}: "
+            f"{saved.get(name)!r} there, {wanted[name]!r} asked for); give the same options, or "
+            "--overwrite to start again"
+        )

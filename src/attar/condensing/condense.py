@@ -1,0 +1,166 @@
+"""`attar.condense`: from a request and data to an artefact."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attar import threads
+from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load
+from attar.compute import PRECISIONS
+from attar.condensing import checkpoint, compiling
+from attar.condensing.continuing import goes_on
+from attar.condensing.listening import Listener
+from attar.condensing.overrides import whitening_kind
+from attar.condensing.paths import Paths
+from attar.condensing.plan import Plan
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
+from attar.condensing.session import Session
+from attar.data import as_splits
+from attar.errors import BadRequest, unknown
+from attar.files import check_writable
+from attar.locking import sole_writer
+from attar.methods import METHODS
+from attar.options import request_and_reading
+
+
+def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> Artefact:
+    """Condense a labelled image set.
+
+    Args:
+        data: a source by name (``digits``, ``folder:DIR``, ``npz:FILE``), a
+            ``torch.utils.data.Dataset`` or ``datasets.Dataset``, a pair of images and labels, or
+            `LabelledImages`. Objects are taken whole, but for the images held out to select an
+            iterate (``validation``); of a source without a test part 20 % are held out as test,
+            as on the command line, unless ``test_share`` says otherwise.
+        listener: told how it goes; silent by default.
+        **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
+            those of reading the data: ``resize``, ``classes``, ``per_class``, ``test_share``,
+            ``data_dir``, … (see `attar.load_source`).
+
+    Returns:
+        The artefact: the iterate selected on held-out training images, or the last one. With
+        ``output`` it is also written there.
+
+    Raises:
+        BadRequest: something about the request or the data; nothing was started.
+        RunFailed: the run diverged, was interrupted, or a file could not be written.
+
+    Example:
+        >>> attar.condense("digits", ipc=1, iterations=100)  # doctest: +SKIP
+        Artefact(lodm: 10 classes × 2 images of 1×8×8, 2560 bytes)
+    """
+    request, reading = request_and_reading(Request, options)
+    return carry_out(request, data, listener or Listener(), **reading)
+
+
+def carry_out(
+    request: Request,
+    data: Any,
+    listener: Listener,
+    began: float | None = None,
+    **reading: Any,
+) -> Artefact:
+    """Do what `condense` does, from a request.
+
+    Args:
+        request: the options.
+        data: as `condense` takes it.
+        listener: told how it goes.
+        began: when the command began, by ``time.perf_counter``; None for now.
+        **reading: how the data are read.
+    """
+    began = time.perf_counter() if began is None else began
+    with threads.using(request.threads):
+        return _carry_out(request, data, listener, began, **reading)
+
+
+def _carry_out(
+    request: Request, data: Any, listener: Listener, began: float, **reading: Any
+) -> Artefact:
+    if request.method not in METHODS:
+        raise unknown("method", request.method, METHODS)
+    with writing(request):
+        zca = whitening_kind(request, data if isinstance(data, str) else "data")
+        # the test part is not needed, and the plan holds the training images: keep no other
+        splits = as_splits(data, zca=zca, watch=listener.reading, **reading)
+        return complete(make_plan(request, splits, reading), listener, began)
+
+
+@contextlib.contextmanager
+def writing(request: Request) -> Iterator[None]:
+    """Keep other runs from the output of a request, until the block ends.
+
+    Raises:
+        BadRequest: another run writes it, earlier work is there, or it could not be written.
+    """
+    if request.output is None:
+        yield
+        return
+    check_writable(request.output, beside=Paths(request.output).beside)
+    with sole_writer(request.output):
+        _refuse_earlier_work(request, Paths(request.output))
+        yield
+
+
+def complete(plan: Plan, listener: Listener, began: float | None = None) -> Artefact:
+    """Carry out a plan, or return what it has made already where it is to be resumed.
+
+    Args:
+        plan: every setting.
+        listener: told how it goes.
+        began: when the command began, by ``time.perf_counter``; None for now.
+
+    Raises:
+        BadRequest: what is there was made otherwise.
+        RunFailed: the run diverged, was interrupted, or a file could not be written.
+    """
+    request = plan.request
+    began = time.perf_counter() if began is None else began
+    paths = Paths(request.output) if request.output is not None else None
+    begun = paths and request.resume and (paths.begun or (paths.output.exists() and paths.output))
+    if begun:
+        plan = _as_begun(plan, begun)
+    elif request.minutes is not None:
+        plan = compiling.settled(plan, 60 * request.minutes - (time.perf_counter() - began))
+    if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
+        done = load(paths.output)
+        if goes_on(done.card.settings, plan.settings, paths):
+            return Session(plan, paths, listener, began).complete()
+        if request.snapshots is not None and not paths.snapshots.exists():
+            raise BadRequest(
+                f"--snapshots: the run of {paths.output} is complete and kept none; --overwrite "
+                "does it again"
+            )
+        return done
+    return Session(plan, paths, listener, began).complete()
+
+
+def _as_begun(plan: Plan, path: Path) -> Plan:
+    """Return a plan that computes as an earlier part of its run did, where it is free to."""
+    kept, request, changes = checkpoint.compute_of(path), plan.request, dict[str, Any]()
+    if request.compile == "auto" and type(kept.get("compile")) is bool:
+        changes["compile"] = kept["compile"]
+    if request.precision == "auto" and kept.get("precision") in PRECISIONS:
+        changes["precision"] = kept["precision"]
+    return dataclasses.replace(plan, compute=dataclasses.replace(plan.compute, **changes))
+
+
+def _refuse_earlier_work(request: Request, paths: Paths) -> None:
+    """Refuse to write over earlier work."""
+    if request.overwrite or request.resume:
+        paths.clear_leftovers()
+        return
+    unfinished, done = paths.checkpoint.exists(), paths.output.exists()
+    if unfinished or done:
+        what = "an unfinished run" if unfinished else "an artefact"
+        raise BadRequest(
+            f"-o {paths.output}: {what} is already there; --resume continues it, --overwrite "
+            "starts again, or choose another name"
+        )

@@ -1,0 +1,251 @@
+"""The one loop that updates synthetic data, whatever the objective and the parametrization."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import BadRequest, RunFailed
+from attar.objectives import Match, Objective, Penalty, Problem
+from attar.optimisers import Optimiser
+from attar.rng import Key
+from attar.synthetic import Synthetic
+from attar.tensors import all_finite, dotted, nested
+
+
+class Run:
+    """A synthetic set on its way: set, objective with its state, optimisers, step count.
+
+    Args:
+        synthetic: the set, on the compute device; updated in place.
+        objective: what drives it.
+        problem: what the objective may read.
+        optimisers: by role of the learnt tensors.
+        key: of the whole run.
+        steps: updates of the whole run, over which schedules stretch; with None rates are
+            constant.
+        average: weight of the past in a running average of the set, from 0 to below 1; over the
+            first steps it is lower. 0 for none.
+        penalty: on what is stored, added to the loss.
+
+    Raises:
+        BadRequest: a learnt tensor has no optimiser, or the objective refuses the problem.
+    """
+
+    def __init__(
+        self,
+        synthetic: Synthetic,
+        objective: Objective,
+        problem: Problem,
+        optimisers: Mapping[str, Optimiser],
+        key: Key,
+        steps: int | None = None,
+        average: float = 0.0,
+        penalty: Penalty | None = None,
+    ) -> None:
+        problem = dataclasses.replace(problem, learned_labels=synthetic.labels is not None)
+        objective.check(problem)
+        if penalty is not None:
+            penalty.check(synthetic)
+        if not 0 <= average < 1:
+            raise BadRequest(f"--average {average:g}: from 0 to below 1")
+        self.synthetic = synthetic
+        self.objective = objective
+        self.penalty = penalty
+        self.problem = problem
+        self.key = key
+        self.step = 0
+        self.steps = steps
+        self.average = average
+        self.averaged = copy.deepcopy(synthetic).requires_grad_(False) if average else None
+        device = problem.compute.device
+        self.learned = {
+            name: nn.Parameter(value.clone().to(device))
+            for name, value in objective.learned(problem).items()
+        }
+        self.state = objective.init(problem, key.fold("init"))
+        self.roles = {role: list(params) for role, params in synthetic.roles().items()}
+        self.roles |= {name: [value] for name, value in self.learned.items()}
+        for role in self.roles:
+            if role not in optimisers:
+                raise BadRequest(f"nothing says how {role} are updated: add an optimiser for them")
+        self.settings = {role: optimisers[role] for role in self.roles}
+        self.optimisers = {
+            role: self.settings[role].build(params) for role, params in self.roles.items()
+        }
+
+    def advance(self) -> float:
+        """Do one step: match, pull the gradients back, update, advance the objective.
+
+        Returns:
+            The loss.
+
+        Raises:
+            RunFailed: loss or gradient are NaN or Inf, and nothing was updated; or the updated
+                values are.
+            BadRequest: at the first step, a learnt tensor that no gradient reaches.
+        """
+        key = self.key.fold("step", self.step)
+        index = self.objective.select(self.problem, self.state, key)
+        images, labels = self.synthetic(index.to(self.problem.compute.device))
+        match = self.objective.match(
+            images.detach(), labels.detach(), self.problem, self._seen_state(), key
+        )
+        penalty = None if self.penalty is None else self.penalty(self.synthetic)
+        loss = match.loss.item() + (0.0 if penalty is None else penalty.item())
+        if not math.isfinite(loss):
+            raise self._diverged(loss)
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        self._pull_back(images, labels, match)
+        if penalty is not None:
+            penalty.backward()
+        for role, params in self.roles.items():
+            limit = self.settings[role].clip
+            if limit is not None:
+                nn.utils.clip_grad_norm_(params, limit)
+            for group in self.optimisers[role].param_groups:
+                group["lr"] = self.settings[role].rate(self.step, self.steps)
+            self.optimisers[role].step()
+        if not self.finite():
+            raise self._diverged(loss)
+        self._update_average()
+        self.state = self._advanced(match, key)
+        self.step += 1
+        return loss
+
+    def probe(self) -> None:
+        """Do the arithmetic of a step and throw it away; for timing and for compiling."""
+        key = self.key.fold("step", self.step)
+        index = self.objective.select(self.problem, self.state, key)
+        images, labels = self.synthetic(index.to(self.problem.compute.device))
+        match = self.objective.match(
+            images.detach(), labels.detach(), self.problem, self._seen_state(), key
+        )
+        ends = self._ends(images, labels, match)
+        learnt = [one for one in self.synthetic.parameters() if one.requires_grad]
+        if ends and learnt:
+            tensors, slopes = zip(*ends, strict=True)
+            torch.autograd.grad(tensors, learnt, slopes, allow_unused=True)
+        self._advanced(match, key)
+
+    @property
+    def iterate(self) -> Synthetic:
+        """The set that counts: the average where there is one, otherwise the last update."""
+        return self.synthetic if self.averaged is None else self.averaged
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.averaged is None:
+            return
+        # a young average must not be held back by its start
+        past = min(self.average, (1 + self.step) / (10 + self.step))
+        current = self.synthetic.state_dict()
+        for name, tensor in self.averaged.state_dict().items():
+            tensor.lerp_(current[name], 1 - past)
+
+    def learned_values(self) -> dict[str, float]:
+        """Return the learnt numbers beside the set, such as a learning rate, by name."""
+        return {name: value.item() for name, value in self.learned.items() if value.numel() == 1}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of all that the next step depends on, as a tree of tensors and values."""
+        return {
+            "step": self.step,
+            "synthetic": nested(self.synthetic.state_dict()),
+            "averaged": {} if self.averaged is None else nested(self.averaged.state_dict()),
+            "learned": _copied(self.learned),
+            "state": _copied(self.state),
+            "optimisers": {
+                role: {str(i): _copied(entry) for i, entry in opt.state_dict()["state"].items()}
+                for role, opt in self.optimisers.items()
+            },
+        }
+
+    def load_state_dict(self, tree: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.step = int(tree["step"])
+        self.synthetic.load_state_dict(dotted(tree["synthetic"]))
+        if self.averaged is not None:
+            self.averaged.load_state_dict(dotted(tree["averaged"]))
+        for name, value in self.learned.items():
+            value.data.copy_(tree["learned"][name])
+        self.state = _copied(tree["state"], self.problem.compute.device)
+        for role, optimiser in self.optimisers.items():
+            saved = tree["optimisers"].get(role, {})
+            entries = {int(i): _copied(entry) for i, entry in saved.items()}
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": entries, "param_groups": groups})
+
+    def finite(self) -> bool:
+        """Whether every learnt value is a number."""
+        return all_finite(self.synthetic.state_dict()) and all_finite(self.learned)
+
+    def _advanced(self, match: Match, key: Key) -> dict[str, Any]:
+        """Return the next state of the objective."""
+        state = self._seen_state()
+        if match.kept:
+            state = {**state, "kept": match.kept}
+        found = self.objective.advance(self.synthetic, self.problem, state, key.fold("advance"))
+        return {name: value for name, value in found.items() if name not in ("learned", "kept")}
+
+    def _seen_state(self) -> dict[str, Any]:
+        if not self.learned:
+            return self.state
+        return {**self.state, "learned": {n: v.detach() for n, v in self.learned.items()}}
+
+    @staticmethod
+    def _ends(images: Tensor, labels: Tensor, match: Match) -> list[tuple[Tensor, Tensor]]:
+        """Return what was matched and is learnt, with its gradients."""
+        pairs = ((images, match.images), (labels, match.labels))
+        return [(one, slope) for one, slope in pairs if slope is not None and one.requires_grad]
+
+    def _pull_back(self, images: Tensor, labels: Tensor, match: Match) -> None:
+        ends = self._ends(images, labels, match)
+        found = [*(gradient for _, gradient in ends), *match.learned.values()]
+        if not all(bool(torch.isfinite(gradient).all()) for gradient in found):
+            raise self._diverged(match.loss.item())
+        torch.autograd.backward([tensor for tensor, _ in ends], [grad for _, grad in ends])
+        for name, value in self.learned.items():
+            value.grad = match.learned.get(name)
+        if self.step == 0:
+            self._refuse_unreached()
+
+    def _refuse_unreached(self) -> None:
+        for role, params in self.roles.items():
+            if all(parameter.grad is None for parameter in params):
+                raise BadRequest(
+                    f"the objective {self.objective.name!r} gives no gradient to the learnt "
+                    f"{role}; choose a method that learns {role}, or keep them fixed"
+                )
+
+    def _diverged(self, loss: float) -> RunFailed:
+        return RunFailed(
+            f"the run diverged at step {self.step} (loss {loss:g}). Try a lower --lr "
+            f"(now {self.settings[next(iter(self.settings))].lr:g}) or --precision float32."
+        )
+
+
+def loop(run: Run, until: Callable[[Run], bool], after: Callable[[Run, float], None]) -> None:
+    """Advance ``run`` until ``until`` says so, calling ``after`` with every loss."""
+    while not until(run):
+        after(run, run.advance())
+
+
+def _copied(tree: Mapping[str, Any], device: torch.device | None = None) -> dict[str, Any]:
+    """Return the tree with copies of its tensors, on ``device`` where one is given."""
+    copy: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            copy[name] = _copied(value, device)
+        elif isinstance(value, Tensor):
+            copy[name] = value.detach().clone().to(device or value.device)
+        else:
+            copy[name] = value
+    return copy

@@ -1,0 +1,82 @@
+"""The artefact of an iterate of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import attar
+from attar.artefact.artefact import Artefact
+from attar.artefact.card import PARTS, Card
+from attar.condensing.plan import Plan
+from attar.objectives import Nested
+from attar.synthetic import Synthetic
+
+
+def _threads(plan: Plan) -> dict[str, int]:
+    told = plan.compute.record()
+    return {"threads": told["threads"]} if "threads" in told else {}
+
+
+def artefact_of(
+    plan: Plan,
+    tensors: Mapping[str, Tensor],
+    iterate: str,
+    step: int,
+    validation: float | None,
+    values: Mapping[str, Any],
+) -> Artefact:
+    """Return an iterate as an artefact, its values rounded as they are stored.
+
+    Args:
+        plan: of the run.
+        tensors: of the set at that step.
+        iterate: ``last`` or ``selected``.
+        step: updates before it.
+        validation: its accuracy on held-out images, where it was measured.
+        values: what the objective had learnt by then beside the set.
+    """
+    card = Card.model_validate(
+        {
+            "class_names": list(plan.train.class_names),
+            "shape": plan.layout.shape,
+            "images_per_class": plan.layout.per_class,
+            "class_counts": plan.layout.counts,
+            "parametrization": plan.recipe.parametrization.describe(),
+            "learned_labels": plan.recipe.learned_labels,
+            "nested": isinstance(plan.recipe.objective, Nested),
+            "storage": plan.request.storage,
+            "mean": list(plan.train.preprocessing.mean),
+            "std": list(plan.train.preprocessing.std),
+            "zca": getattr(plan.train.preprocessing.whitening, "kind", "none"),
+            "budget": {**plan.request.budget().as_dict(), "limit": plan.limit},
+            "method": plan.request.method,
+            "settings": plan.settings,
+            "seed": plan.request.seed,
+            "step": step,
+            "iterate": iterate,
+            "validation": validation,
+            "provenance": {
+                "source": plan.source,
+                "reading": plan.repeated_reading,
+                "dataset": plan.train.name,
+                "images": len(plan.train),
+                **({PARTS: dict(plan.parts)} if plan.parts else {}),
+                "attar": attar.__version__,
+                "torch": torch.__version__,
+                **_threads(plan),
+                "command": plan.command,
+                **values,
+                **plan.provenance,
+            },
+        }
+    )
+    synthetic = Synthetic(plan.layout, plan.recipe.parametrization, card.learned_labels)
+    synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
+    synthetic.settle()
+    # rounded as it will be stored, so that what is returned equals what is loaded again
+    synthetic.round_to(card.storage)
+    return Artefact(card, synthetic.requires_grad_(False), plan.train.preprocessing)

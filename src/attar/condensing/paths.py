@@ -1,0 +1,59 @@
+"""The files of a run."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+
+from attar.artefact.artefact import evaluation_path, last_iterate_path
+from attar.artefact.snapshots import snapshots_path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of a run, all beside the output."""
+
+    output: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest checkpoint; removed when the run is complete."""
+        return self.output.with_suffix(".checkpoint.safetensors")
+
+    @property
+    def end(self) -> Path:
+        """Where a complete run ended: a checkpoint from which a longer one goes on."""
+        return self.output.with_suffix(".end.safetensors")
+
+    @property
+    def begun(self) -> Path | None:
+        """What a run can go on from: the latest checkpoint, else the end of a complete run."""
+        return next((path for path in (self.checkpoint, self.end) if path.exists()), None)
+
+    @property
+    def log(self) -> Path:
+        """Losses and validations, one JSON object per line."""
+        return self.output.with_suffix(".log.jsonl")
+
+    @property
+    def last(self) -> Path:
+        """The last iterate, where another one was selected."""
+        return last_iterate_path(self.output)
+
+    @property
+    def snapshots(self) -> Path:
+        """Iterates on the way, where they were asked for."""
+        return snapshots_path(self.output)
+
+    @property
+    def beside(self) -> tuple[Path, ...]:
+        """Whatever a run and the evaluation of what it made write beside the output."""
+        own = (self.checkpoint, self.log, self.last, self.snapshots)
+        return (*own, evaluation_path(self.output), evaluation_path(self.last))
+
+    def clear_leftovers(self) -> None:
+        """Remove temporary files that a killed run left behind."""
+        for path in (self.output, self.checkpoint, self.end, self.log, self.last, self.snapshots):
+            for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                leftover.unlink(missing_ok=True)

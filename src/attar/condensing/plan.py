@@ -1,0 +1,248 @@
+"""Everything that a run depends on, once every setting is concrete."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attar.artefact.fingerprint import fingerprint
+from attar.budget import Ledger
+from attar.compute import Compute
+from attar.condensing.engine import Run
+from attar.condensing.overrides import settings_of
+from attar.condensing.request import Request
+from attar.coresets import Selector
+from attar.data import SOURCES, LabelledImages, as_texts, bearing
+from attar.data.reading import Watch
+from attar.experts.store import ExpertStore
+from attar.methods import METHODS, Recipe
+from attar.networks import Network
+from attar.networks.starting import opened
+from attar.objectives import GradientMatching, Nested, Objective, Problem
+from attar.objectives.base import Trajectories
+from attar.rng import Key
+from attar.synthetic import Layout, Synthetic
+from attar.tensors import feed
+from attar.training.by_class import unequal
+
+# parts of an identity that only updates of the set depend on
+_OF_UPDATES = ("objective", "optimisers", "scheduled_steps", "average", "validations")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run depends on.
+
+    Args:
+        request: what was asked for.
+        source: where the data came from.
+        recipe: the method with the user's changes.
+        train: the images to condense, without those held out.
+        held_out: images that select the iterate; None without selection.
+        layout: rows of the set.
+        ledger: what it will cost.
+        limit: the allowance in bytes; None for a plain count.
+        network: to match in.
+        compute: device, precision, compilation.
+        reading: how the source was read: see `attar.condensing.request.READING`.
+        start: the set that the run starts from, where the recipe says ``given``.
+        made_by: the command that asks for the same result; None for that of the request.
+        provenance: more to tell in the artefact about where it comes from.
+        experts: networks trained on the real data, where the objective follows any.
+        parts: what is told of the parts of the data; see
+            `attar.condensing.selecting.Selection.facts`.
+    """
+
+    request: Request
+    source: str
+    recipe: Recipe
+    train: LabelledImages
+    held_out: LabelledImages | None
+    layout: Layout
+    ledger: Ledger
+    limit: int | None
+    network: Network
+    compute: Compute
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    start: Synthetic | None = None
+    made_by: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    experts: ExpertStore | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """What asks for the same result: a command line, or a call for data from Python."""
+        if self.made_by is not None:
+            return self.made_by
+        reading = self.repeated_reading
+        if self.source.partition(":")[0] not in SOURCES:
+            return self.request.call(**reading)
+        return self.request.command(self.source, **as_texts(reading))
+
+    @property
+    def repeated_reading(self) -> dict[str, Any]:
+        """The options of reading that bear on the result, where given."""
+        return bearing(self.reading)
+
+    def run(self, watch: Watch | None = None, *, blank: bool = False) -> Run:
+        """Return the run at its beginning.
+
+        Args:
+            watch: told how far the choosing of real images is, where it takes long.
+            blank: leave the set empty, to be filled from a checkpoint.
+
+        Raises:
+            BadRequest: the objective refuses the problem.
+            RunFailed: the training of a network to choose with diverged.
+        """
+        key = Key(self.request.seed)
+        recipe = self.recipe
+        synthetic = Synthetic(self.layout, recipe.parametrization, recipe.learned_labels)
+        problem = self.problem(self.experts)
+        # refused before a network is trained for the start
+        recipe.objective.check(problem)
+        if self.start is not None:
+            synthetic.load_state_dict(self.start.state_dict())
+        else:
+            self._begin(synthetic, key.fold("start"), watch, blank=blank)
+        synthetic.to(self.compute.device)
+        return Run(
+            synthetic,
+            recipe.objective,
+            problem,
+            recipe.optimisers,
+            key,
+            self.steps,
+            self.request.average,
+            recipe.penalty,
+        )
+
+    def problem(self, experts: Trajectories | None) -> Problem:
+        """Return what the objective may read, with the trajectories that it follows, if any.
+
+        Where gradients are matched, networks of timm begin with no branch silent (see
+        `attar.networks.starting`). Iterates are still judged by the network as it is.
+        """
+        network = opened(self.network) if self._matches_gradients else self.network
+        return Problem(self.train, network, self.layout, self.compute, experts=experts)
+
+    @property
+    def _matches_gradients(self) -> bool:
+        objective = self.recipe.objective
+        matched = objective.base if isinstance(objective, Nested) else objective
+        return isinstance(matched, GradientMatching)
+
+    def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
+        """Fill the set as the recipe says."""
+        selector = self.recipe.start
+        if selector is None:
+            synthetic.images.start_from_noise(key)
+        elif not blank:
+            synthetic.images.fit(self._real_start(selector, key, watch))
+        if synthetic.labels is not None:
+            synthetic.labels.fit(self.recipe.first_labels(self.layout))
+
+    @property
+    def steps(self) -> int | None:
+        """Updates of the whole run; None where time ends it."""
+        return self.recipe.iterations if self.request.minutes is None else None
+
+    @cached_property
+    def selects_balanced(self) -> bool:
+        """Whether the iterate is selected by balanced accuracy on held-out images.
+
+        It is where these are many of one class and few of another, so that accuracy would choose
+        what knows the largest class.
+        """
+        return self.held_out is not None and unequal(
+            [len(own) for own in self.held_out.indices_of_class]
+        )
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What two runs must share to have the same result, step by step."""
+        recipe = self.recipe
+        identity = {
+            "method": self.request.method,
+            "seed": self.request.seed,
+            "objective": _of_objective(recipe.objective),
+            "parametrization": recipe.parametrization.describe(),
+            "optimisers": {role: opt.describe() for role, opt in recipe.optimisers.items()},
+            "scheduled_steps": self.steps if self._is_scheduled() else None,
+            "average": self.request.average,
+            "init": self._described_start(),
+            "network": self.network.name,
+            "images_per_class": self.layout.per_class,
+            "held_out": 0 if self.held_out is None else len(self.held_out),
+            "storage": self.request.storage,
+            "validations": self.request.validations,
+            "card": recipe.card,
+            "data": fingerprint(self.train),
+            "compute": self.compute.describe(),
+        }
+        if self.layout.counts is not None:
+            identity["class_counts"] = list(self.layout.counts)
+        if self._matches_gradients and opened(self.network) is not self.network:
+            identity["network_start"] = "no branch at zero"
+        if self.experts is not None:
+            identity["experts"] = self.experts.digest
+        if self.held_out is not None:
+            identity["selection"] = fingerprint(self.held_out)
+        if recipe.penalty is not None:
+            identity["penalty"] = {"name": recipe.penalty.name, **settings_of(recipe.penalty)}
+        if METHODS[self.request.method].coreset:
+            # real images as they are: what would update them says nothing of them
+            return {name: value for name, value in identity.items() if name not in _OF_UPDATES}
+        return identity
+
+    def _described_start(self) -> str | dict[str, Any]:
+        if self.request.init_file is None or self.start is None:
+            return _described(self.recipe.init, self.recipe.start)
+        found = hashlib.sha256()
+        feed(found, *self.start.state_dict().values())
+        return {"name": self.request.init_file.name, "sha256": found.hexdigest()}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that the artefact depends on."""
+        return {
+            **self.identity,
+            "iterations": None if self.request.minutes else self.recipe.iterations,
+            "minutes": self.request.minutes,
+        }
+
+    def _is_scheduled(self) -> bool:
+        return any(opt.schedule != "constant" for opt in self.recipe.optimisers.values())
+
+    def _real_start(self, selector: Selector, key: Key, watch: Watch | None) -> Tensor:
+        """Return network inputs of distinct real images, class by class.
+
+        A class with fewer images than rows gives them again from the first.
+        """
+        sizes = self.layout.sizes()
+        found = selector.choose(self.train, sizes, self.network, self.compute, key, watch)
+        chosen = [
+            index.repeat(math.ceil(rows / len(index)))[:rows]
+            for index, rows in zip(found, sizes, strict=True)
+        ]
+        return self.train.take(torch.cat(chosen)).cpu()
+
+
+def _of_objective(objective: Objective) -> dict[str, Any]:
+    """Return name and settings; those of subsets are told beside those of what matches them."""
+    if isinstance(objective, Nested):
+        return {**_of_objective(objective.base), objective.name: settings_of(objective)}
+    return {"name": objective.name, **settings_of(objective)}
+
+
+def _described(init: str, selector: Selector | None) -> str | dict[str, Any]:
+    settings = settings_of(selector) if selector is not None else {}
+    return {"name": init, **settings} if settings else init

@@ -1,0 +1,211 @@
+"""From a request and data to a plan: every setting concrete, every refusal made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attar import compute as computing
+from attar.artefact.artefact import whitening_tensors
+from attar.budget import FLOAT32_BYTES, Ledger, proportional
+from attar.condensing.overrides import refuse_updates, settle
+from attar.condensing.plan import Plan
+from attar.condensing.request import Request
+from attar.condensing.selecting import select
+from attar.condensing.starting import started_from
+from attar.data import LabelledImages, Splits
+from attar.data.placing import place
+from attar.errors import BadRequest, unknown
+from attar.experts.images import check_images
+from attar.experts.store import ExpertStore, open_experts
+from attar.methods import METHODS, Recipe, Task
+from attar.networks import Network, make
+from attar.objectives import Objective
+from attar.synthetic import Layout, planned_ledger
+
+
+def make_plan(
+    request: Request,
+    splits: Splits,
+    reading: Mapping[str, Any] | None = None,
+    *,
+    experts_later: bool = False,
+) -> Plan:
+    """Settle every setting of a request for these data.
+
+    Args:
+        request: what is asked for.
+        splits: the data.
+        reading: how they were read.
+        experts_later: do not look for the expert trajectories that the method follows; for a plan
+            that is looked at and not carried out.
+
+    Raises:
+        BadRequest: anything about the request that cannot be carried out.
+    """
+    if request.method not in METHODS:
+        raise unknown("method", request.method, METHODS)
+    refuse_updates(request)
+    train = splits.train
+    budget = request.budget()
+    limit = budget.limit(train.classes, train.shape)
+    full = train.classes * math.prod(train.shape) * FLOAT32_BYTES
+
+    def published(ipc: int) -> Recipe:
+        task = Task(train.name, max(1, ipc), train.shape, train.classes)
+        return settle(METHODS[request.method].recipe(task), request)
+
+    if limit is not None:
+        recipe = published(limit // full)
+    else:
+        # a plain count says what memory it takes only once the form is known
+        rows = Layout(train.classes, budget.images_per_class or 1, train.shape)
+        form = published(1).parametrization
+        recipe = published(planned_ledger(rows, form, "float32").paper // full)
+        # a larger memory may have another form, and then takes more still
+        recipe = published(planned_ledger(rows, recipe.parametrization, "float32").paper // full)
+    channels, height, width = train.shape
+    network = make(recipe.network, channels, (height, width), train.classes)
+    recipe = dataclasses.replace(recipe, network=network.name)
+    extras = whitening_tensors(train.preprocessing)
+
+    def cost(layout: Layout) -> Ledger:
+        return planned_ledger(
+            layout, recipe.parametrization, request.storage, recipe.learned_labels, extras
+        )
+
+    layout = _layout(request, recipe, train, cost)
+    if request.nested and layout.per_class < 2:
+        raise BadRequest(
+            "--nested: with one image per class there is no smaller set to hold; ask for two or "
+            "more, or leave it out"
+        )
+    experts = None if experts_later else _experts(recipe.objective, request, splits, network)
+    start = None
+    if request.init_file is not None:
+        first = recipe.first_labels(layout) if recipe.learned_labels else None
+        start = started_from(request.init_file, layout, recipe.parametrization, train, first)
+    selection = select(request, splits)
+    kept = selection.condensed
+    check_against_data(limit, layout, kept)
+    compute = computing.choose(
+        request.device,
+        request.precision,
+        request.compile,
+        pixels=sent_pixels(recipe, layout, kept, request),
+        chunk=request.chunk,
+    )
+    return Plan(
+        request,
+        splits.source,
+        recipe,
+        place(kept, compute),
+        selection.selecting,
+        layout,
+        cost(layout),
+        limit,
+        network,
+        compute,
+        dict(reading or {}),
+        start=start,
+        experts=experts,
+        parts=selection.facts(request, splits),
+    )
+
+
+def _layout(
+    request: Request, recipe: Recipe, train: LabelledImages, cost: Callable[[Layout], Ledger]
+) -> Layout:
+    """Return the rows that the allowance holds."""
+    budget = request.budget()
+    if request.per_class_budget == "equal":
+
+        def each(images: int) -> Ledger:
+            return cost(Layout(train.classes, images, train.shape))
+
+        return Layout(train.classes, budget.images(train.classes, train.shape, each), train.shape)
+    _refuse_unequal(request, recipe)
+
+    def together(rows: int) -> Ledger:
+        # what it costs depends on their number alone, not on how they are shared out
+        last = rows - train.classes + 1
+        counts = (*[1] * (train.classes - 1), last)
+        return cost(Layout(train.classes, last, train.shape, counts))
+
+    rows = budget.rows(train.classes, train.shape, together)
+    if rows > len(train):
+        raise BadRequest(
+            f"--per-class-budget proportional: {rows} images are more than the {len(train)} "
+            f"training images of {train.name}; ask for less"
+        )
+    counts = proportional([len(own) for own in train.indices_of_class], rows)
+    differ = counts if len(set(counts)) > 1 else None
+    return Layout(train.classes, max(counts), train.shape, differ)
+
+
+def _refuse_unequal(request: Request, recipe: Recipe) -> None:
+    """Refuse classes of different numbers where form or objective need equal ones."""
+    parts = {
+        f"in the form {recipe.parametrization.name!r}": recipe.parametrization.takes_unequal,
+        f"for the objective {recipe.objective.name!r}": recipe.objective.takes_unequal,
+    }
+    for part, takes in parts.items():
+        if not takes:
+            raise BadRequest(
+                f"--per-class-budget proportional: {part} every class has the same number of "
+                "images; choose a method such as dm, lodm or random, or leave it out"
+            )
+
+
+def _experts(
+    objective: Objective, request: Request, splits: Splits, network: Network
+) -> ExpertStore | None:
+    """Return the expert trajectories that the objective follows, if any."""
+    if not objective.follows_experts:
+        if request.experts is not None:
+            raise BadRequest(
+                f"--experts {request.experts}: method {request.method!r} follows no expert "
+                "trajectories; leave it out, or choose one that does, such as --method mtt"
+            )
+        return None
+    if request.experts is None:
+        whitening = splits.train.preprocessing.whitening
+        zca = "" if whitening is None else f" --zca {whitening.kind}"
+        raise BadRequest(
+            f"--experts is missing: method {request.method!r} follows the trajectories of networks "
+            f"trained on the same images. Train some with 'attar experts {splits.source}{zca} "
+            f"--network {network.name} -o experts' and the same options of reading, then give "
+            "--experts experts"
+        )
+    experts = open_experts(request.experts, network, splits.train.preprocessing)
+    check_images(experts.folder, experts.header, splits.train)
+    return experts
+
+
+def check_against_data(limit: int | None, layout: Layout, train: LabelledImages) -> None:
+    """Refuse a set larger than the data that it is made from."""
+    full = len(train) * math.prod(train.shape) * FLOAT32_BYTES
+    if limit is not None and limit > full:
+        raise BadRequest(
+            f"a budget of {limit} bytes is larger than the {len(train)} training images of "
+            f"{train.name} themselves ({full} bytes as float32); ask for less"
+        )
+    rows = layout.rows
+    if limit is None and rows > len(train):
+        raise BadRequest(
+            f"--images-per-class {layout.per_class}: {rows} images are more than the "
+            f"{len(train)} training images of {train.name}; ask for less"
+        )
+
+
+def sent_pixels(recipe: Recipe, layout: Layout, train: LabelledImages, request: Request) -> float:
+    """Estimate the pixels that a run sends through networks, to judge whether compiling pays."""
+    if request.minutes is not None:
+        # measured where the run begins: see `attar.condensing.compiling`
+        return 0.0
+    passes = float(recipe.iterations) * recipe.objective.passes(layout, train)
+    if recipe.start is not None:
+        passes += recipe.start.passes(train)
+    return passes * math.prod(layout.shape[1:])

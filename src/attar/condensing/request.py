@@ -1,0 +1,295 @@
+"""What a user can ask of `attar condense`; free of torch, so that help appears at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from attar.budget import Budget, Count, parse_bytes
+from attar.errors import BadRequest, unknown
+from attar.kinds import settle_kinds
+from attar.options import Auto, Folder, Name, Number, Whole, described, option, quoted
+
+# real images drawn at random, noise, or the selectors in attar.coresets
+INITS = ("real", "noise", "herding", "forgetting", "kcenter")
+# refused here and not by the parser, so that a near name is told
+_CHOICES = {
+    "storage": ("float32", "float16", "bfloat16"),
+    "init": INITS,
+    "optimiser": ("sgd", "adam", "lamb"),
+    "schedule": ("constant", "linear", "cosine"),
+    "zca": ("none", "mtt", "frepo", "rtp", "kip"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "compile": ("auto", "on", "off"),
+    "per_class_budget": ("equal", "proportional"),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of one condensation. What is left out is the method's own setting."""
+
+    method: str = "lodm"
+    """Name of the method; 'attar methods' lists them."""
+    ipc: Whole = None
+    """Memory of this many full float32 images per class, as the papers count."""
+    bytes: Annotated[str | int | None, option("SIZE")] = None
+    """Memory as a size for the whole set, such as 120kB or 1.5MiB."""
+    images_per_class: Whole = None
+    """A plain number of synthetic images per class."""
+    count: Annotated[Count | None, option("{paper,all}", kind=str)] = None
+    """What the limit applies to: 'paper' (images or factors) or 'all' that must be kept."""
+    per_class_budget: Annotated[
+        Literal["equal", "proportional"], option("{equal,proportional}", kind=str)
+    ] = "equal"
+    """How the images are shared out: equally, or in proportion to the training images of each
+    class, one at least, in the same memory."""
+    storage: str = "float32"
+    """Type of the stored values: float32, float16 or bfloat16."""
+    rank: Whole = None
+    """Rank of the factors, for low-rank methods."""
+    init: Annotated[
+        Path | str | None, option("{real,noise,herding,forgetting,kcenter} or FILE", kind=str)
+    ] = None
+    """Start from random real images, from noise, from real images chosen in this way, or from the
+    images of an artefact (FILE.safetensors)."""
+    iterations: Whole = None
+    """Updates of the synthetic set."""
+    minutes: Number = None
+    """Wall minutes of the whole command: reading, compiling, updating, validating (a tenth of them
+    at most) and writing."""
+    nested: bool = False
+    """Make a set whose first 1, 2, … images of every class are good sets, too."""
+    lr: Number = None
+    """Learning rate of the images or factors. This, --momentum, --optimiser and --schedule hold for
+    learnt labels, too, where the method updates both in the same way."""
+    momentum: Number = None
+    """Momentum of their SGD, from 0 to below 1."""
+    optimiser: Annotated[
+        Literal["sgd", "adam", "lamb"] | None, option("{sgd,adam,lamb}", kind=str)
+    ] = None
+    """Optimiser of the images or factors."""
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
+    ] = None
+    """How their learning rate falls over --iterations."""
+    average: float = 0.0
+    """Keep a running average of the images or factors in place of the last; the weight of the
+    past, such as 0.98; 0 for none."""
+    network: Annotated[Any, option("NAME", kind=str)] = None
+    """Network to match in, such as convnet3 or alexnet:norm=batch; 'attar networks' lists them."""
+    card: Name = None
+    """Evaluation card that the artefact names as its own."""
+    zca: Annotated[
+        Literal["none", "mtt", "frepo", "rtp", "kip"] | None,
+        option("{none,mtt,frepo,rtp,kip}", kind=str),
+    ] = None
+    """Form of ZCA whitening."""
+    experts: Folder = None
+    """Expert trajectories to match, made by 'attar experts', for methods such as mtt and esp."""
+    set: Annotated[tuple[str, ...], option("NAME=VALUE")] = ()
+    """Settings of the objective, or of how real images are chosen, as name=value, such as
+    batch_real=64, augment=none or epochs=5."""
+    validation: Number = None
+    """Share of the training images held out to select the iterate; 0 for none. Left out: 0.1
+    where every class has 20 images or more, else 0."""
+    validations: int = 5
+    """How often, evenly spread, a network is trained and tested on the held-out images."""
+    seed: int = 0
+    """Everything random follows from it."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
+    ] = "auto"
+    """Precision of the networks; images, labels and losses are float32."""
+    compile: Annotated[Auto, option("{auto,on,off}", kind=str)] = "auto"
+    """Compile the networks; auto: where the run is long enough to gain from it."""
+    chunk: Whole = None
+    """The most images per network call while matching; lower it when memory is short."""
+    threads: Whole = None
+    """CPU threads. Left out, on the command line: one for every core that is free, or as
+    OMP_NUM_THREADS says; from Python: as the process has set."""
+    snapshots: Annotated[int | str | tuple[int, ...] | None, option("N or STEPS", kind=str)] = None
+    """Keep iterates in OUT.snapshots.safetensors, for 'attar pictures': this many, evenly spread
+    from the start to the end, or those of these steps, such as 0,100,1000."""
+    output: Annotated[Path | None, option("OUT.safetensors", "-o")] = None
+    """The artefact to write, ending in .safetensors."""
+    resume: bool = False
+    """Continue from the checkpoint beside the output, if there is one."""
+    overwrite: bool = False
+    """Replace an existing output or checkpoint."""
+    checkpoint_seconds: float = 60.0
+    """The longest time between two checkpoints."""
+    tensorboard: Folder = None
+    """Folder for TensorBoard event files (needs the extra 'tensorboard')."""
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        self._check_length()
+        if self.validation is not None and not 0 <= self.validation <= 0.5:
+            raise BadRequest(f"--validation {self.validation:g}: from 0 to 0.5")
+        if not 0 <= self.average < 1:
+            raise BadRequest(f"--average {self.average:g}: from 0 to below 1")
+        if self.threads is not None and self.threads < 1:
+            raise BadRequest(f"--threads {self.threads}: at least 1 is needed")
+        if self.validations < 1:
+            raise BadRequest(
+                f"--validations {self.validations}: at least 1; --validation 0 for none"
+            )
+        if not self.checkpoint_seconds >= 0:
+            raise BadRequest(f"--checkpoint-seconds {self.checkpoint_seconds:g}: 0 or more")
+        if self.output is not None and self.output.suffix != ".safetensors":
+            raise BadRequest(f"-o {self.output}: the name must end in .safetensors")
+        if self.resume and self.overwrite:
+            raise BadRequest("give --resume or --overwrite, not both")
+        if self.kept_steps() is not None and self.output is None:
+            raise BadRequest("--snapshots needs -o: they are kept beside the output")
+        if self.resume and self.output is None:
+            raise BadRequest("--resume needs -o: the checkpoint lies beside the output")
+        self.budget()
+        self.settings()
+
+    @property
+    def init_file(self) -> Path | None:
+        """The artefact whose images the set starts from, where one is named."""
+        named = self.init is not None and str(self.init).endswith(".safetensors")
+        return Path(str(self.init)) if named else None
+
+    def _check_types(self) -> None:
+        """Refuse what the command line could not have said; take a path given as text."""
+        if isinstance(self.set, str):
+            object.__setattr__(self, "set", (self.set,))
+        settle_kinds(self)
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if name == "init" and self.init_file is not None:
+                continue
+            if value is not None and value not in allowed:
+                raise unknown(f"value of --{name.replace('_', '-')}", str(value), allowed)
+        if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
+            raise BadRequest(
+                f"network={self.network!r}: a name such as 'convnet3', an nn.Module, or a "
+                "function that returns a new one"
+            )
+
+    def _check_length(self) -> None:
+        """Refuse a length that no run can have."""
+        if self.iterations is not None and self.iterations < 0:
+            raise BadRequest(f"--iterations {self.iterations}: 0 or more")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise BadRequest(f"--minutes {self.minutes:g}: more than 0 is needed")
+        if self.iterations is not None and self.minutes is not None:
+            raise BadRequest("give --iterations or --minutes, not both")
+        if self.minutes is not None and self.schedule not in (None, "constant"):
+            raise BadRequest(
+                f"--schedule {self.schedule}: falls over a length given by --iterations; with "
+                "--minutes use --average"
+            )
+
+    def budget(self) -> Budget:
+        """Return the allowance; one image per class's memory where nothing is said."""
+        size = parse_bytes(self.bytes) if isinstance(self.bytes, str) else self.bytes
+        ipc = self.ipc
+        if ipc is None and size is None and self.images_per_class is None:
+            ipc = 1
+        count = self.count or ("all" if size is not None else "paper")
+        return Budget(ipc, size, self.images_per_class, count)
+
+    def settings(self) -> Mapping[str, str]:
+        """Return the objective's settings as given, by name."""
+        pairs = {}
+        for text in self.set:
+            name, equals, value = text.partition("=")
+            if not equals or not name:
+                raise BadRequest(f"--set {text!r}: write name=value, such as batch_real=64")
+            pairs[name.strip()] = value.strip()
+        return pairs
+
+    def kept_steps(self) -> int | tuple[int, ...] | None:
+        """Return how many iterates are kept on the way, or which steps; None for none."""
+        given = self.snapshots
+        if isinstance(given, str):
+            try:
+                parts = [int(part) for part in given.split(",") if part.strip()]
+            except ValueError:
+                parts = []
+            given = tuple(parts) if "," in given else next(iter(parts), 0)
+        if given is None:
+            return None
+        if type(given) is int and given >= 1:
+            return given
+        if (
+            isinstance(given, tuple | list)
+            and given
+            and all(type(step) is int and step >= 0 for step in given)
+        ):
+            return tuple(sorted(set(given)))
+        raise BadRequest(
+            f"--snapshots {self.snapshots}: a number of iterates from 1, such as 10, or steps from "
+            "0 with commas between, such as 0,100,1000"
+        )
+
+    def call(self, **reading: object) -> str:
+        """Return the Python call that asks for the same result of data given as objects.
+
+        Args:
+            **reading: how the data were read, such as ``resize``; None where nothing was said.
+        """
+        return self._call("data", reading)
+
+    def _call(self, data: str, reading: Mapping[str, object]) -> str:
+        said = {name: value for name, value in reading.items() if value is not None}
+        options = [
+            f"{name}={described(value) if name == 'network' else repr(value)}"
+            for name, value in (self._changed() | said).items()
+        ]
+        return f"attar.condense({', '.join([data, *options])})"
+
+    def _changed(self) -> dict[str, object]:
+        """Return the options that bear on the result and are not left at their default."""
+        skipped = {
+            "output",
+            "resume",
+            "overwrite",
+            "checkpoint_seconds",
+            "tensorboard",
+            "snapshots",
+        }
+        values = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
+        defaults = type(self).__dataclass_fields__
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in skipped and value != defaults[name].default
+        }
+
+    def command(self, source: str, **reading: object) -> str:
+        """Return the command line that asks for the same result.
+
+        For a module as the network, which a command line cannot name, it is a Python call.
+
+        Args:
+            source: of the images.
+            **reading: how it was read, by the names in `BEARING` and as the command line takes
+                them; None where nothing was said.
+        """
+        if not isinstance(self.network, str | None):
+            return self._call(repr(source), reading)
+        parts = ["attar condense", quoted(source)]
+        for name, value in self._changed().items():
+            if name == "nested":
+                parts.append("--nested")
+            elif name != "set":
+                parts.append(f"--{name.replace('_', '-')} {quoted(str(value))}")
+        for name, value in reading.items():
+            if value is not None:
+                parts.append(f"--{name.replace('_', '-')} {quoted(str(value))}")
+        if self.set:
+            parts.append("--set " + " ".join(quoted(text) for text in self.set))
+        return " ".join(
+            [*parts, f"-o {quoted(self.output.name if self.output else 'OUT.safetensors')}"]
+        )

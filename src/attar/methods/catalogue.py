@@ -1,0 +1,115 @@
+"""The methods there are, one line each; their settings lie where ``home`` says."""
+
+from __future__ import annotations
+
+from attar.methods.method import Method
+
+_KERNEL = "kernel.whitening"
+_TRAJECTORY = "trajectory.whitening"
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("dc", "loss gradients in networks in training", "Zhao et al. 2021", "gradient.dc"),
+        Method("dsa", "DC with siamese augmentation", "Zhao & Bilen 2021", "gradient.dsa"),
+        Method(
+            "lodc", "DC on low-rank factors of every channel", "Yang et al. 2023", "gradient.lodc"
+        ),
+        Method(
+            "lodsa",
+            "DSA on low-rank factors of every channel",
+            "Yang et al. 2023",
+            "gradient.lodsa",
+        ),
+        Method(
+            "dm",
+            "class means of features in random networks",
+            "Zhao & Bilen 2023",
+            "distribution.dm",
+        ),
+        Method(
+            "lodm",
+            "DM on low-rank factors of every channel",
+            "Yang et al. 2023",
+            "distribution.lodm",
+        ),
+        Method(
+            "random",
+            "real images drawn at random, not updated",
+            "baseline",
+            "distribution.random",
+            coreset=True,
+        ),
+        Method(
+            "kfs", "DM on latent codes and shared decoders", "Lee et al. 2022", "factorized.kfs"
+        ),
+        Method(
+            "frepo",
+            "regression in features of networks in training",
+            "Zhou et al. 2022",
+            "kernel.frepo",
+            _KERNEL,
+        ),
+        Method(
+            "lofrepo",
+            "FRePo on low-rank factors of every channel",
+            "Zhou et al. 2022",
+            "kernel.lofrepo",
+            _KERNEL,
+        ),
+        Method(
+            "slimmable",
+            "FRePo on components by significance, to be slimmed later",
+            "Liu et al. 2023",
+            "kernel.slimmable",
+            _KERNEL,
+        ),
+        Method(
+            "esp",
+            "gradients in the span of experts' training, and DM",
+            "Ma et al. 2023",
+            "subspace.esp",
+        ),
+        Method(
+            "mtt",
+            "parameters of experts in training",
+            "Cazenavette et al. 2022",
+            "trajectory.mtt",
+            _TRAJECTORY,
+        ),
+        Method(
+            "tesla",
+            "MTT in memory that inner steps do not change",
+            "Cui et al. 2023",
+            "trajectory.tesla",
+            _TRAJECTORY,
+        ),
+        Method(
+            "lomtt",
+            "MTT on low-rank factors of every channel",
+            "Yang et al. 2023",
+            "trajectory.lomtt",
+        ),
+        Method(
+            "herding",
+            "real images whose mean feature is their class's",
+            "Welling 2009",
+            "coresets.herding",
+            coreset=True,
+        ),
+        Method(
+            "forgetting",
+            "real images that training forgets most often",
+            "Toneva et al. 2019",
+            "coresets.forgetting",
+            coreset=True,
+        ),
+        Method(
+            "kcenter",
+            "real images that cover their class's features",
+            "Sener & Savarese 2018",
+            "coresets.kcenter",
+            coreset=True,
+        ),
+    )
+}

@@ -1,0 +1,69 @@
+"""What a published method fixes, before a user overrides any of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from attar.coresets import SELECTORS, Selector
+from attar.methods.task import Task
+from attar.networks.paper_names import published_convnet
+from attar.objectives import Objective, Penalty
+from attar.optimisers import Optimiser
+from attar.synthetic import Layout, Parametrization
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of a method.
+
+    Args:
+        objective: what is matched.
+        parametrization: how images are stored.
+        optimisers: by role of the learnt tensors.
+        iterations: updates of the set.
+        init: how the set starts: ``noise``, or a name in `attar.coresets.SELECTORS`; any other
+            name where the plan has a set to start from.
+        network: name of the network to match in.
+        card: name of the evaluation card.
+        learned_labels: whether labels are stored and learnt.
+        centred_labels: start them at one-hot minus 1/K, divided by √(K/10), in place of
+            one-hot (Zhou et al. 2022).
+        penalty: on what is stored, added to the loss; None for none.
+        selector: the settings of ``init``; None for its defaults.
+    """
+
+    objective: Objective
+    parametrization: Parametrization
+    optimisers: Mapping[str, Optimiser]
+    iterations: int
+    init: str
+    network: str
+    card: str
+    learned_labels: bool = False
+    centred_labels: bool = False
+    penalty: Penalty | None = None
+    selector: Selector | None = None
+
+    @property
+    def start(self) -> Selector | None:
+        """What chooses the real images that the set starts from; None for noise or a given set."""
+        if self.init not in SELECTORS:
+            return None
+        return self.selector or SELECTORS[self.init]()
+
+    def first_labels(self, layout: Layout) -> Tensor:
+        """Return the N×K label values that learnt labels start from."""
+        labels = functional.one_hot(layout.class_of_row(), layout.classes).float()
+        if not self.centred_labels:
+            return labels
+        return (labels - 1 / layout.classes) / math.sqrt(layout.classes / 10)
+
+
+def published_network(task: Task) -> str:
+    """Return the ConvNet of the papers for this image size: deeper for 128 pixels and above."""
+    return published_convnet(task.shape)

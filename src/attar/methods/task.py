@@ -1,0 +1,22 @@
+"""What a method may depend on; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a recipe may depend on.
+
+    Args:
+        dataset: its name, such as ``cifar10``; any other text for a user's own data.
+        ipc: the memory in full float32 images per class, one or more.
+        shape: C, H, W.
+        classes: K.
+    """
+
+    dataset: str
+    ipc: int
+    shape: tuple[int, int, int]
+    classes: int

@@ -1,0 +1,80 @@
+"""How learnt tensors are updated: optimisers by name, with the schedules of their rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from attar.errors import BadRequest, unknown
+from attar.lamb import Lamb
+
+# share of the run that is done → factor of the learning rate
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda share: 1.0,
+    "linear": lambda share: 1.0 - share,
+    "cosine": lambda share: (1.0 + math.cos(math.pi * share)) / 2,
+}
+
+
+OPTIMISERS = ("sgd", "adam", "lamb")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How the learnt tensors of one role are updated.
+
+    Args:
+        lr: learning rate.
+        momentum: of SGD; 0 for Adam and LAMB, whose first moment uses 0.9.
+        kind: ``sgd``, ``adam`` or ``lamb``.
+        clip: the greatest norm of the role's gradient; None for no limit.
+        schedule: ``constant``; or ``linear`` or ``cosine``, from ``lr`` at the first step down
+            to ``floor`` times that after the last.
+        floor: share of ``lr`` that is left after the last step of a schedule, from 0 to 1.
+    """
+
+    lr: float
+    momentum: float = 0.0
+    kind: str = "sgd"
+    clip: float | None = None
+    schedule: str = "constant"
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in OPTIMISERS:
+            raise unknown("optimiser", self.kind, OPTIMISERS)
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise BadRequest(f"--lr {self.lr}: a positive number is needed")
+        if not 0 <= self.momentum < 1:
+            raise BadRequest(f"--momentum {self.momentum}: from 0 to below 1")
+        if self.momentum and self.kind != "sgd":
+            raise BadRequest(
+                f"--momentum {self.momentum:g}: of SGD alone, and {self.kind} would ignore it; "
+                "leave it out, or take --optimiser sgd"
+            )
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule", self.schedule, SCHEDULES)
+        if not 0 <= self.floor <= 1:
+            raise BadRequest(f"floor {self.floor}: a share of the learning rate, from 0 to 1")
+
+    def rate(self, step: int, steps: int | None) -> float:
+        """Return the learning rate of a step, counted from 0, of a run of ``steps``."""
+        share = 0.0 if steps is None else min(1.0, step / max(1, steps))
+        return self.lr * (self.floor + (1 - self.floor) * SCHEDULES[self.schedule](share))
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser of these parameters."""
+        if self.kind == "adam":
+            return torch.optim.Adam(parameters, lr=self.lr)
+        if self.kind == "lamb":
+            return Lamb(parameters, lr=self.lr)
+        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as a plain dictionary, without a floor of 0."""
+        return {name: value for name, value in asdict(self).items() if name != "floor" or value}

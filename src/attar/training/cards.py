@@ -1,0 +1,131 @@
+"""The evaluation cards there are; adding one is one entry in `CARDS`.
+
+Sources: the evaluation code of DC and DSA, MTT, IDC, HaBa, Remember the Past and FRePo, and the
+settings that the low-rank plugin's authors recorded.
+"""
+
+from __future__ import annotations
+
+from attar.errors import BadRequest, unknown
+from attar.training.evaluation_card import MNIST, NOT_MIRRORED, EvaluationCard, Exceptional
+
+__all__ = ["CARDS", "DSA", "NOT_MIRRORED", "EvaluationCard", "card"]
+
+DSA = "color_crop_cutout_flip_scale_rotate"
+IDC = "idc:color_crop_flip_scale_rotate"
+FREPO = "frepo:flip_color_crop_rotate_translate_cutout"
+# updates by the number of prototypes, as FRePo's evaluation script has them
+_FREPO_UPDATES = (
+    (10, 1_000),
+    (100, 2_000),
+    (200, 20_000),
+    (400, 5_000),
+    (500, 5_000),
+    (1_000, 10_000),
+    (2_000, 40_000),
+    (5_000, 40_000),
+)
+_FREPO_NETWORKS = ((0, "frepo3:norm=none"), (64, "frepo4:norm=none"), (128, "frepo5:norm=none"))
+
+CARDS = {
+    card.name: card
+    for card in (
+        EvaluationCard(
+            "dc-300", "DC: 300 epochs, augmented on digits and for batch norm only", 300, "dc"
+        ),
+        EvaluationCard("dc-1000", "DC on digits; LoDC as its paper says: 1000 epochs", 1000, "dc"),
+        EvaluationCard("plain-1000", "LoDSA on MNIST at 50: no augmentation", 1000, "none"),
+        EvaluationCard("dsa-1000", "DSA, DM, LoDM: 1000 epochs with DSA augmentation", 1000, DSA),
+        EvaluationCard("lodm-tiny-5000", "LoDM on Tiny-ImageNet at 10: 5000 epochs", 5000, DSA),
+        EvaluationCard(
+            "mtt",
+            "MTT: 1000 epochs with DSA augmentation, at the learnt learning rate",
+            1000,
+            DSA,
+            learnt_lr=True,
+        ),
+        EvaluationCard(
+            "idc",
+            "IDC: 1000 epochs, batches of 64, its own augmentation and CutMix, rate in steps",
+            1000,
+            IDC,
+            batch=64,
+            schedule="steps",
+            one_more=False,
+            mixing="cutmix",
+            exceptions=(
+                Exceptional(MNIST, tiled=True, changes=(("mixing", "none"),)),
+                Exceptional(
+                    ("svhn",),
+                    tiled=False,
+                    per_class=1,
+                    changes=(
+                        ("mixing", "none"),
+                        ("augment", "idc:color_crop_cutout_scale_rotate"),
+                    ),
+                ),
+            ),
+        ),
+        EvaluationCard(
+            "haba",
+            "HaBa: as MTT, 1000 epochs with DSA augmentation, at the learnt learning rate",
+            1000,
+            DSA,
+            learnt_lr=True,
+        ),
+        EvaluationCard(
+            "rtp",
+            "Remember the Past: 300 epochs, batches of 640, constant rate, no augmentation",
+            300,
+            "none",
+            weight_decay=0.0,
+            batch=640,
+            schedule="constant",
+            one_more=False,
+        ),
+        EvaluationCard(
+            "frepo",
+            "FRePo: Adam on squared error, updates by set size, its own network and augmentation",
+            0,
+            FREPO,
+            lr=3e-4,
+            momentum=0.0,
+            weight_decay=0.0,
+            batch=500,
+            optimiser="adam",
+            schedule="warm_cosine",
+            one_more=False,
+            loss="squared",
+            updates=_FREPO_UPDATES,
+            networks=_FREPO_NETWORKS,
+            exceptions=(
+                Exceptional(("fashion_mnist",), changes=(("augment", FREPO.replace("flip_", "")),)),
+            ),
+        ),
+    )
+}
+
+
+def card(name: str, epochs: int | None = None, updates: int | None = None) -> EvaluationCard:
+    """Return a card by name, with another length of training where one is given.
+
+    Args:
+        name: as in `CARDS`.
+        epochs: passes over the set.
+        updates: one number for every set, however many images it has.
+
+    Raises:
+        BadRequest: an unknown card (the message lists all), fewer than one epoch or update, or
+            both.
+    """
+    if name not in CARDS:
+        raise unknown("card", name, CARDS)
+    if epochs is not None and updates is not None:
+        raise BadRequest(
+            f"--epochs {epochs} and --updates {updates} each say how long networks are trained; "
+            "give one of them"
+        )
+    chosen = CARDS[name]
+    if updates is not None:
+        return chosen.with_updates(updates)
+    return chosen if epochs is None else chosen.with_epochs(epochs)

@@ -1,0 +1,68 @@
+"""A card as its authors use it on one artefact: exceptions, and the learnt learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attar.artefact.artefact import Artefact
+from attar.errors import BadRequest
+from attar.training.evaluation_card import EvaluationCard
+
+# where an artefact's provenance says what it was trained with, and how its images were made
+LEARNT_LR = "learned_lr"
+FACTOR = "factor"
+# what the values of a learnt label add up to at least where they are taken for probabilities
+_LEAST_SUM = 0.5
+
+
+def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> EvaluationCard:
+    """Return a card with what an artefact decides.
+
+    The authors' exceptions for its dataset and form are applied. A card that trains at the
+    learnt learning rate takes that of the artefact's provenance (``learned_lr``), which its name
+    then says, and keeps its own where the artefact has none.
+
+    Args:
+        card: as it stands in the list.
+        artefact: what is evaluated.
+        dataset: name of its data.
+
+    Raises:
+        BadRequest: the artefact's learning rate is not a positive number, or the card's loss is
+            cross-entropy and the artefact's labels are centred values.
+    """
+    _refuse_centred(card, artefact)
+    tiled = is_tiled(artefact.card.parametrization) or _above_one(
+        artefact.card.provenance.get(FACTOR)
+    )
+    card = card.fitted(dataset, tiled=tiled, per_class=artefact.totals.images_per_class)
+    learnt = artefact.card.provenance.get(LEARNT_LR)
+    if card.learnt_lr and isinstance(learnt, float | int):
+        return card.with_lr(float(learnt))
+    return card
+
+
+def _refuse_centred(card: EvaluationCard, artefact: Artefact) -> None:
+    """Refuse cross-entropy against centred labels, which has no least value."""
+    if card.loss != "cross_entropy" or artefact.labels.ndim == 1:
+        return
+    least = float(artefact.labels.sum(dim=1).min())
+    if least < _LEAST_SUM:
+        raise BadRequest(
+            f"--card {card.name} trains by cross-entropy, and the learnt labels of this set are no "
+            f"probabilities (the values of one add up to {least:.2g}, not to 1); take a card of "
+            "squared error: --card frepo"
+        )
+
+
+def is_tiled(parametrization: Mapping[str, Any]) -> bool:
+    """Whether a described parametrization, or its base, cuts an image into several tiles."""
+    if _above_one(parametrization.get(FACTOR)):
+        return True
+    base = parametrization.get("base")
+    return isinstance(base, Mapping) and is_tiled(base)
+
+
+def _above_one(value: object) -> bool:
+    return isinstance(value, int | float) and value > 1

@@ -1,0 +1,88 @@
+"""Networks in training and their optimiser, as they are between two epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.schedules import Step
+
+
+@dataclass(frozen=True)
+class Midway:
+    """Networks between two epochs of their training; the tensors change as it goes on.
+
+    Args:
+        epochs: passes done.
+        tensors: parameters and buffers by name, with a first axis of M networks where these are
+            several.
+        optimiser: what the optimiser keeps for a parameter, by the parameter's name.
+    """
+
+    epochs: int
+    tensors: Mapping[str, Tensor]
+    optimiser: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+class Learning:
+    """Networks in training, and their optimiser.
+
+    Args:
+        tensors: parameters and buffers by name.
+        learnable: the names of the parameters.
+        card: what says which optimiser.
+    """
+
+    def __init__(
+        self, tensors: dict[str, Tensor], learnable: Sequence[str], card: EvaluationCard
+    ) -> None:
+        self.tensors = tensors
+        self._learnable = {name: tensors[name].requires_grad_() for name in learnable}
+        self._card = card
+        self._optimiser = self._fresh()
+
+    def at(self, step: Step) -> torch.optim.Optimizer:
+        """Return the optimiser as a step needs it."""
+        if step.restart:
+            self._optimiser = self._fresh()
+        for group in self._optimiser.param_groups:
+            group["lr"] = step.lr
+        return self._optimiser
+
+    def midway(self, epochs: int) -> Midway:
+        """Return where the training is."""
+        states = self._optimiser.state
+        kept = {
+            name: {key: one for key, one in states[tensor].items() if isinstance(one, Tensor)}
+            for name, tensor in self._learnable.items()
+            if tensor in states
+        }
+        return Midway(epochs, {n: one.detach() for n, one in self.tensors.items()}, kept)
+
+    def restore(self, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Give the optimiser what it kept."""
+        for name, values in kept.items():
+            tensor = self._learnable[name]
+            self._optimiser.state[tensor].update(
+                {key: one.to(tensor.device) for key, one in values.items()}
+            )
+
+    def _fresh(self) -> torch.optim.Optimizer:
+        return OPTIMISERS[self._card.optimiser](list(self._learnable.values()), self._card)
+
+
+def _sgd(parameters: list[Tensor], card: EvaluationCard) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        parameters, lr=card.lr, momentum=card.momentum, weight_decay=card.weight_decay
+    )
+
+
+def _adam(parameters: list[Tensor], card: EvaluationCard) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=card.lr)
+
+
+OPTIMISERS = {"sgd": _sgd, "adam": _adam}

@@ -1,0 +1,238 @@
+"""Training freshly drawn networks on a small set, one by one or several in one step.
+
+Shape letters: M networks, B images of a batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+import torch
+from torch import Tensor
+
+from attar.augmentation.variants import augmented
+from attar.compute import Compute, Functional
+from attar.data.images import LabelledImages
+from attar.networks import Network
+from attar.rng import Key
+from attar.training.by_class import Hits
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.learning import Learning, Midway
+from attar.training.losses import loss, summed, targets
+from attar.training.mixing import cutmix
+from attar.training.schedules import Step, steps
+
+Tensors = dict[str, Tensor]
+# network inputs that are all there, or a set from which they are made batch by batch
+Images = Tensor | LabelledImages
+# images and targets of one network
+Batch = tuple[Tensor, Tensor]
+
+
+class Trainer:
+    """Trains networks of one kind and tests them; what is compiled is compiled once.
+
+    Args:
+        network: what is drawn.
+        compute: device, precision, compilation.
+        vectorized: how many networks train in one step; 1 trains one after the other.
+            Networks with batch normalization are always trained one by one.
+    """
+
+    def __init__(self, network: Network, compute: Compute, vectorized: int = 1) -> None:
+        self.network = network
+        self.compute = compute
+        self.vectorized = 1 if network.mixes_samples() else max(1, vectorized)
+        module = network.draw(Key(0), compute.device)
+        self._training = Functional(module.train(), "forward", compute)
+        self._several = torch.func.vmap(self._training.plain, randomness="error")
+        testing = network.draw(Key(0), compute.device)
+        self._testing = Functional(testing.eval(), "forward", compute)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of the learnt tensors, in the order of the network's parameters."""
+        return self._training.parameter_names
+
+    def fit(
+        self,
+        images: Images,
+        labels: Tensor,
+        card: EvaluationCard,
+        strategy: str,
+        keys: Sequence[Key],
+    ) -> list[Tensors]:
+        """Train one network for every key and return their tensors.
+
+        Args:
+            images: N×C×H×W network inputs, or real images, from which batches are made as
+                they are needed.
+            labels: N class indices, or N×K label values.
+            card: the recipe.
+            strategy: the augmentation, as `EvaluationCard.strategy` returns it.
+            keys: of initialisation, shuffling and augmentation, one per network.
+        """
+        if isinstance(images, Tensor):
+            images = images.to(self.compute.device)
+        labels = labels.to(self.compute.device)
+        trained: list[Tensors] = []
+        for first in range(0, len(keys), self.vectorized):
+            trained += self.fit_together(
+                images, labels, card, strategy, keys[first : first + self.vectorized]
+            )
+        return trained
+
+    def accuracy(self, tensors: Tensors, data: LabelledImages) -> float:
+        """Return the share of ``data`` that a trained network classifies right, in percent."""
+        return self.hits(tensors, data).accuracy
+
+    def hits(self, tensors: Tensors, data: LabelledImages) -> Hits:
+        """Return how many images of each class a trained network classifies right."""
+        right = torch.zeros(data.classes, dtype=torch.int64, device=self.compute.device)
+        for index in torch.arange(len(data)).split(self.compute.chunk):
+            scores = self.scores(tensors, data.take(index))
+            truth = data.labels[index.to(data.labels.device)].to(scores.device)
+            found = truth[scores.argmax(dim=1) == truth]
+            right += torch.bincount(found, minlength=data.classes)
+        tested = torch.bincount(data.labels, minlength=data.classes)
+        return Hits(tuple(right.tolist()), tuple(tested.tolist()))
+
+    def scores(self, tensors: Tensors, images: Tensor) -> Tensor:
+        """Return the scores (N×K) that a trained network gives to N×C×H×W network inputs."""
+        parts = images.to(self.compute.device).split(self.compute.chunk)
+        return torch.cat([self._testing.chunk(tensors, part) for part in parts])
+
+    def fit_together(
+        self,
+        images: Images,
+        labels: Tensor,
+        card: EvaluationCard,
+        strategy: str,
+        keys: Sequence[Key],
+        *,
+        begun: Midway | None = None,
+        after: Callable[[Midway], None] | None = None,
+    ) -> list[Tensors]:
+        """Train one network for every key, all in one step, and return their tensors.
+
+        Args:
+            images: as `fit` takes them; tensors on the device.
+            labels: on the device.
+            card: the recipe.
+            strategy: the augmentation.
+            keys: one per network.
+            begun: where an earlier training with the same arguments came to; it goes on from
+                there to the same result.
+            after: called with the drawn networks, unless ``begun``, and after every epoch.
+        """
+        learning = self._learning(card, keys, begun)
+        truth = targets(labels, self.network.classes, card)
+        orders = [_Order(len(labels), card, key) for key in keys]
+        done = 0 if begun is None else begun.epochs
+        if after is not None and begun is None:
+            after(learning.midway(0))
+        for epoch, updates in itertools.groupby(steps(card, len(labels)), attrgetter("epoch")):
+            if epoch < done:
+                continue
+            for step in updates:
+                drawn = [
+                    self._batch(images, truth, order.rows(step), card, strategy, key, step)
+                    for order, key in zip(orders, keys, strict=True)
+                ]
+                optimiser = learning.at(step)
+                found = self._loss(learning.tensors, drawn, card.loss)
+                optimiser.zero_grad(set_to_none=True)
+                found.backward()
+                optimiser.step()
+            if after is not None:
+                after(learning.midway(epoch + 1))
+        trained = {name: tensor.detach() for name, tensor in learning.tensors.items()}
+        return [trained] if len(keys) == 1 else _unstack(trained, len(keys))
+
+    def _learning(
+        self, card: EvaluationCard, keys: Sequence[Key], begun: Midway | None
+    ) -> Learning:
+        """Return networks as they are drawn, or as they were when training was left."""
+        device = self.compute.device
+        if begun is None:
+            each = [
+                self._training.tensors(self.network.draw(key.fold("network"), device))
+                for key in keys
+            ]
+        else:
+            there = {name: tensor.to(device, copy=True) for name, tensor in begun.tensors.items()}
+            each = [there] if len(keys) == 1 else _unstack(there, len(keys))
+            each = [self._training.arranged(one) for one in each]
+        tensors = each[0] if len(keys) == 1 else _stack(each)
+        learning = Learning(tensors, self.parameter_names, card)
+        if begun is not None:
+            learning.restore(begun.optimiser)
+        return learning
+
+    def _batch(
+        self,
+        images: Images,
+        truth: Tensor,
+        rows: Tensor,
+        card: EvaluationCard,
+        strategy: str,
+        key: Key,
+        step: Step,
+    ) -> Batch:
+        """Return network inputs, augmented and mixed, and targets, on the device."""
+        device = self.compute.device
+        if isinstance(images, Tensor):
+            batch = images[rows.to(device)]
+        else:
+            batch = images.take(rows).to(device)
+        batch = augmented(batch, strategy, key.fold("augment", step.epoch, step.start))
+        wanted = truth[rows.to(device)]
+        if card.mixing == "none":
+            return batch, wanted
+        return cutmix(batch, wanted, card.mixed, key.fold("mix", step.epoch, step.start))
+
+    def _loss(self, tensors: Tensors, drawn: Sequence[Batch], kind: str) -> Tensor:
+        """Return the sum over networks of their mean losses."""
+        if len(drawn) == 1:
+            ((batch, truth),) = drawn
+            return loss(self._training(tensors, batch), truth, kind)
+        batches, truths = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        return summed(self._several(tensors, batches), truths, kind)
+
+
+class _Order:
+    """The order in which one network sees the images, drawn anew for every epoch."""
+
+    def __init__(self, count: int, card: EvaluationCard, key: Key) -> None:
+        self._count = count
+        self._size = min(card.batch, count)
+        self._runs_on = bool(card.updates)
+        self._key = key
+        self._drawn: dict[int, Tensor] = {}
+
+    def rows(self, step: Step) -> Tensor:
+        """Return the indices of a step's batch."""
+        rows = self._epoch(step.epoch)[step.start : step.start + self._size]
+        if self._runs_on and len(rows) < self._size:
+            return torch.cat([rows, self._epoch(step.epoch + 1)[: self._size - len(rows)]])
+        return rows
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if epoch not in self._drawn:
+            self._drawn.pop(epoch - 2, None)
+            self._drawn[epoch] = _permutation(self._count, self._key.fold("order", epoch))
+        return self._drawn[epoch]
+
+
+def _permutation(count: int, key: Key) -> Tensor:
+    return torch.randperm(count, generator=key.generator())
+
+
+def _stack(drawn: list[Tensors]) -> Tensors:
+    return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+
+
+def _unstack(stacked: Tensors, count: int) -> list[Tensors]:
+    return [{name: tensor[i] for name, tensor in stacked.items()} for i in range(count)]
