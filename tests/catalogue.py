@@ -23,6 +23,7 @@ from attar.objectives import (
     Problem,
     SubspaceProjection,
     TrajectoryMatching,
+    WeightedSum,
 )
 from attar.optimisers import Optimiser
 from attar.rng import Key
@@ -52,6 +53,9 @@ OBJECTIVES: dict[str, Objective] = {
     "parameters": ParameterMatching(pool=2, age=3),
     "subspace": SubspaceProjection(steps=2, batch_real=5),
     "trajectory": TrajectoryMatching(steps=3, batch=4),
+    "sum": WeightedSum(
+        (DistributionMatching(batch_real=5), SubspaceProjection(steps=2, batch_real=5)), (1, 0.1)
+    ),
 }
 # those whose data are a synthetic set in place of real images
 SLIMMERS = {"parameters"}

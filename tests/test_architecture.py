@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 ORDER = (
     ("text", "lazy"),
     ("errors", "rng", "memory", "zipped", "stopping", "faults", "lamb"),
-    ("files", "locking", "kinds", "budget", "published", "threads", "checksums"),
+    ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),
     ("options", "optimisers", "augmentation", "parallel", "stored"),
     ("tensors", "capacity"),
     ("compute", "paying"),

@@ -103,9 +103,9 @@ def test_budget(options: dict[str, Any], budget: Budget) -> None:
 
 
 def test_settings() -> None:
-    given = Request(set=("batch_real=64", " augment = none ", "x=a=b", "empty=")).settings()
+    given = Request(set=("batch_real=64", " augment = none ", "x=a=b", "empty=")).given_settings()
     assert given == {"batch_real": "64", "augment": "none", "x": "a=b", "empty": ""}
-    assert Request().settings() == {}
+    assert Request().given_settings() == {}
 
 
 def test_the_command_of_nothing_asked_for() -> None:
@@ -182,6 +182,8 @@ def test_all_options_at_once() -> None:
         "count": "all",
         "per_class_budget": "proportional",
         "storage": "float16",
+        "objective": "gradient:inner=2",
+        "form": "tiled:factor=2",
         "rank": 3,
         "init": "real",
         "iterations": 5,
@@ -211,7 +213,7 @@ def test_all_options_at_once() -> None:
         "snapshots": "0,3",
     }
     alternatives = {"bytes", "images_per_class", "minutes", "overwrite"}
-    assert {field.name for field in fields(Request)} == values.keys() | alternatives
+    assert {field.name for field in fields(Request)} == values.keys() | alternatives | {"settings"}
     found = words(Request(**values))
     for name, value in values.items():
         option = f"--{name.replace('_', '-')}"
@@ -243,7 +245,7 @@ def test_a_request_cannot_be_changed() -> None:
 
 def test_paths_may_be_given_as_text() -> None:
     assert Request(output="a.safetensors").output == Path("a.safetensors")  # pyright: ignore[reportArgumentType]
-    assert Request(set="batch_real=3").settings() == {"batch_real": "3"}  # pyright: ignore[reportArgumentType]
+    assert Request(set="batch_real=3").given_settings() == {"batch_real": "3"}  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("name", ["ipc", "rank", "seed", "iterations", "chunk"])

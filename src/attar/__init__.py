@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from attar.evaluation.comparison import evaluate
     from attar.experts.making import train_experts
     from attar.importing.importer import import_artefact
+    from attar.methods import Method, Task
+    from attar.methods.recipe import Recipe
+    from attar.optimisers import Optimiser
+    from attar.registry import register
     from attar.slimming.slimming import slim
 
 __version__ = "0.1.0"
@@ -29,6 +33,11 @@ _HOMES = {
     "AttarError": "attar.errors",
     "BadRequest": "attar.errors",
     "LabelledImages": "attar.data",
+    "Method": "attar.methods",
+    "Optimiser": "attar.optimisers",
+    "Recipe": "attar.methods.recipe",
+    "Task": "attar.methods",
+    "register": "attar.registry",
     "Listener": "attar.condensing.listening",
     "Request": "attar.condensing.request",
     "RunFailed": "attar.errors",
@@ -51,8 +60,12 @@ __all__ = [
     "BadRequest",
     "LabelledImages",
     "Listener",
+    "Method",
+    "Optimiser",
+    "Recipe",
     "Request",
     "RunFailed",
+    "Task",
     "condense",
     "evaluate",
     "from_dataset",
@@ -61,6 +74,7 @@ __all__ = [
     "load",
     "load_source",
     "merge",
+    "register",
     "slim",
     "train_experts",
 ]

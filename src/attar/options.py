@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from attar.errors import unknown
+from attar.errors import BadRequest, unknown
 
 Auto = Literal["auto", "on", "off"]
 _R = TypeVar("_R")
+Part = TypeVar("Part")
 
 _COLUMNS = ("path_column", "label_column", "split_column")
 # the options of reading that bear on the images, and are repeated and recorded
@@ -95,3 +97,60 @@ def quoted(text: str) -> str:
     import shlex
 
     return shlex.quote(text)
+
+
+def with_settings(part: Part, given: Mapping[str, Any], option: str = "--set") -> Part:
+    """Return a dataclass with some of its fields replaced.
+
+    Args:
+        part: an objective, a form, a penalty or a selector.
+        given: by name, as values, or as text to be read as what the field holds.
+        option: what messages call it.
+
+    Raises:
+        BadRequest: an unknown setting, or a value of the wrong kind.
+    """
+    own: Any = part
+    known = {item.name for item in dataclasses.fields(own)}
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown(f"setting ({option}) of {own.name}", name, known)
+        kind = type(getattr(own, name))
+        try:
+            values[name] = _read(kind, value) if isinstance(value, str) else _taken(kind, value)
+        except (ValueError, KeyError):
+            raise BadRequest(
+                f"{option} {name}={value}: {_KINDS.get(kind, 'another value')} is needed"
+            ) from None
+    return dataclasses.replace(own, **values)
+
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple: "numbers with / between them",
+}
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _read(kind: type, text: str) -> Any:
+    """Return a value read from text."""
+    if kind is bool:
+        return _TRUTH[text.lower()]
+    if kind is tuple:
+        return tuple(float(item) for item in text.split("/") if item.strip())
+    if kind not in _KINDS:
+        raise ValueError
+    return kind(text)
+
+
+def _taken(kind: type, value: Any) -> Any:
+    """Return a value from Python, refused where the field holds another kind."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in _KINDS and not (type(value) is kind or (kind is tuple and type(value) is list)):
+        raise ValueError
+    return value

@@ -123,7 +123,7 @@ def _check(making: Making, splits: Splits, prices: Prices) -> None:
     if making.learns:
         train, run = splits.train, request.run_of(request.sizes()[0], None)
         task = Task(train.name, run.ipc or 1, train.shape, train.classes)
-        recipe = settle(_slimmer(run.method).recipe(task), run)
+        recipe = settle(_slimmer(run.method).recipe(task), run, task)
         channels, height, width = train.shape
         make(recipe.network, channels, (height, width), train.classes)
 

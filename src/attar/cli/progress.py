@@ -20,7 +20,6 @@ from attar.budget import format_bytes
 from attar.compute import Compute
 from attar.condensing.listening import Estimate, Listener
 from attar.condensing.plan import Plan
-from attar.methods import METHODS
 from attar.synthetic import Layout
 from attar.threads import Choice
 
@@ -269,7 +268,7 @@ def _threads(compute: Compute, chosen: Choice | None) -> str:
 
 def _settings(plan: Plan) -> str:
     start = str(plan.recipe.selector or plan.recipe.init)
-    if METHODS[plan.request.method].coreset:
+    if plan.request.chosen.coreset:
         return "drawn at random" if start == "real" else f"chosen by {start}"
     lr = plan.recipe.optimisers["images"].lr
     return f"lr {lr:g}, init {start}, {plan.recipe.objective}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -139,11 +140,37 @@ def _origin(card: Card) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     own = "imported" not in told
     return [
         ("method", f"{card.method} (seed {card.seed})" if own else card.method),
+        *([("matched", matched)] if (matched := _matched(card)) else []),
         ("data", f"{told.get('source', 'not told')}, zca {card.zca}"),
     ], [
         ("iterate", f"{card.iterate}, step {card.step}{_held(card)}" if own else "as imported"),
         ("made by", str(told.get("command", "not told"))),
     ]
+
+
+def _stored_as(form: Mapping[str, Any]) -> str:
+    """Return a form in words, with the form inside it where that is not plain pixels."""
+    words = [
+        str(value) if key == "name" else f"{key} {value}"
+        for key, value in form.items()
+        if key != "base" and value != []
+    ]
+    base = form.get("base")
+    if isinstance(base, Mapping) and base.get("name") != "pixels":
+        words[-1] += f" of {_stored_as(base)}"
+    return ", ".join(words)
+
+
+def _matched(card: Card) -> str:
+    """Return the objective in words; empty where none is told."""
+    told = card.settings.get("objective")
+    if not isinstance(told, Mapping):
+        return ""
+    terms = told.get("terms")
+    if not isinstance(terms, list):
+        return str(told.get("name", ""))
+    weighed = (term for term in terms if isinstance(term, Mapping))
+    return " + ".join(f"{term.get('weight', 1):g}·{term.get('name')}" for term in weighed)
 
 
 def _under(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
@@ -169,11 +196,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
     whole = card.provenance.get(READ_FROM)
     unchecked = "" if artefact.checked else "; unchecked: of an older Attar, without checksums"
     part = f"; read out of {whole}" if isinstance(whole, str) else ""
-    storage = ", ".join(
-        str(value) if key == "name" else f"{key} {value}"
-        for key, value in card.parametrization.items()
-        if key != "base" and value != []
-    )
+    storage = _stored_as(card.parametrization)
     origin, made = _origin(card)
     for name, value in (
         *origin,

@@ -23,10 +23,9 @@ from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.condensing.session import Session
 from attar.data import as_splits
-from attar.errors import BadRequest, unknown
+from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.locking import sole_writer
-from attar.methods import METHODS
 from attar.options import request_and_reading
 
 
@@ -84,8 +83,8 @@ def carry_out(
 def _carry_out(
     request: Request, data: Any, listener: Listener, began: float, **reading: Any
 ) -> Artefact:
-    if request.method not in METHODS:
-        raise unknown("method", request.method, METHODS)
+    # an unknown one is refused before anything is written
+    _ = request.chosen
     with writing(request):
         zca = whitening_kind(request, data if isinstance(data, str) else "data")
         # the test part is not needed, and the plan holds the training images: keep no other

@@ -53,7 +53,7 @@ def artefact_of(
             "std": list(plan.train.preprocessing.std),
             "zca": getattr(plan.train.preprocessing.whitening, "kind", "none"),
             "budget": {**plan.request.budget().as_dict(), "limit": plan.limit},
-            "method": plan.request.method,
+            "method": plan.request.chosen.name,
             "settings": plan.settings,
             "seed": plan.request.seed,
             "step": step,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
+from attar.condensing.composition import form_of, objective_of, roles_of
 from attar.condensing.request import Request
 from attar.coresets import Selector
 from attar.errors import BadRequest, unknown
-from attar.methods import METHODS, Recipe
-from attar.objectives import Nested, Objective, Penalty
+from attar.methods import Recipe, Task
+from attar.objectives import Nested, Objective, Penalty, WeightedSum
 from attar.optimisers import Optimiser
+from attar.options import with_settings
 from attar.synthetic import Decoded, LowRank, OrderedSVD, Parametrization, Pixels
 from attar.training import CARDS
-
-Part = TypeVar("Part", Objective, Selector, Penalty)
 
 # of a request: how what is stored is updated
 _OF_OPTIMISERS = ("lr", "momentum", "optimiser", "schedule")
@@ -26,11 +26,11 @@ _CHECKS = 20
 
 def refuse_updates(request: Request) -> None:
     """Refuse what would update the set of a method that only chooses real images."""
-    method = METHODS[request.method]
+    method = request.chosen
     if not method.coreset:
         return
     own = "real" if method.name == "random" else method.name
-    for name in ("iterations", "minutes", "init", *_OF_OPTIMISERS, "average"):
+    for name in ("iterations", "minutes", "init", *_OF_OPTIMISERS, "average", "objective"):
         value = getattr(request, name)
         if value not in (None, 0, own):
             raise BadRequest(
@@ -47,12 +47,17 @@ def refuse_updates(request: Request) -> None:
 
 def whitening_kind(request: Request, source: str) -> str:
     """Return the form of whitening for a source: what is asked for, or what the method fixes."""
-    return request.zca or METHODS[request.method].zca(source, request.ipc or 1)
+    return request.zca or request.chosen.zca(source, request.ipc or 1)
 
 
-def settle(recipe: Recipe, request: Request) -> Recipe:
-    """Return the recipe with the user's changes in place of its own settings."""
-    changes: dict[str, Any] = {"parametrization": _with_rank(recipe.parametrization, request)}
+def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
+    """Return the recipe with the user's changes in place of its own settings.
+
+    Raises:
+        BadRequest: a part or a setting that there is not, or that the method cannot have.
+    """
+    recipe = _with_parts(recipe, request, task)
+    changes: dict[str, Any] = {}
     for name in ("init", "iterations", "network", "card"):
         if getattr(request, name) is not None:
             changes[name] = getattr(request, name)
@@ -69,7 +74,7 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
         for role, optimiser in recipe.optimisers.items()
     }
     start = dataclasses.replace(recipe, **changes).start
-    form = changes["parametrization"]
+    form = recipe.parametrization
     parts: dict[str, Any] = {
         "selector": start if start is not None and settings_of(start) else None,
         "penalty": recipe.penalty,
@@ -79,15 +84,48 @@ def settle(recipe: Recipe, request: Request) -> Recipe:
         "nested": Nested(recipe.objective) if request.nested else None,  # pyright: ignore[reportArgumentType]
     }
     given = {name: part for name, part in parts.items() if part is not None}
-    if METHODS[request.method].coreset:
+    if request.chosen.coreset:
         # nothing is matched
         given = {name: part for name, part in given.items() if name == "selector"}
-    settled = _each_with_its_settings(list(given.values()), request.settings())
+    settled = _each_with_its_settings(list(given.values()), request.given_settings())
     changes |= {**parts, "parametrization": form} | dict(zip(given, settled, strict=True))
     _refuse_other_counts(form, changes["parametrization"])
     nested = changes.pop("nested")
     recipe = dataclasses.replace(recipe, **changes)
     return recipe if nested is None else _with_subsets(recipe, nested, request)
+
+
+def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:
+    """Return a recipe with the objective and the form that are asked for.
+
+    What these learn beside images and labels is updated as in the method that they are known
+    from; so is everything that is stored in a form with learnt tensors of its own, such as
+    decoders, whose rates go together.
+    """
+    changes: dict[str, Any] = {}
+    optimisers = dict(recipe.optimisers)
+    if request.objective is not None:
+        objective = request.objective
+        if isinstance(objective, str):
+            objective = objective_of(objective, task, recipe.objective)
+        elif not isinstance(objective, Objective):
+            raise BadRequest(f"objective={objective!r}: a name, or an attar objective, is needed")
+        changes["objective"] = objective
+        optimisers = {**roles_of(objective), **optimisers}
+    form = recipe.parametrization
+    if request.form is not None:
+        form = request.form
+        if isinstance(form, str):
+            form = form_of(form, task)
+        elif not isinstance(form, Parametrization):
+            raise BadRequest(f"form={form!r}: a name, or an attar form, is needed")
+        for role, optimiser in form.own_optimisers().items():
+            optimisers[role] = optimiser
+    if request.rank is not None:
+        form = with_rank(form, request.rank)
+    if form != recipe.parametrization:
+        changes["parametrization"] = form
+    return dataclasses.replace(recipe, **changes, optimisers=optimisers) if changes else recipe
 
 
 def _changed(optimiser: Optimiser, request: Request) -> Optimiser:
@@ -123,18 +161,21 @@ def _with_subsets(recipe: Recipe, nested: Nested, request: Request) -> Recipe:
         )
     if recipe.learned_labels:
         raise BadRequest(
-            f"--nested: method {request.method!r} learns labels, and these would have to serve "
-            "every size; choose a method that does not, such as --method dm"
+            f"--nested: method {request.chosen.name!r} learns labels, and these would have to "
+            "serve every size; choose a method that does not, such as --method dm"
         )
     changes: dict[str, Any] = {"base": recipe.objective}
-    if "every" not in request.settings() and request.minutes is None:
+    if "every" not in request.given_settings() and request.minutes is None:
         changes["every"] = max(1, recipe.iterations // _CHECKS)
     return dataclasses.replace(recipe, objective=dataclasses.replace(nested, **changes))
 
 
-def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, str]) -> list[Any]:
-    """Return the parts of a method, each with those of the settings that are its own."""
-    owner = {name: part for part in parts for name in settings_of(part)}
+def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+    """Return the parts of a method, each with those of the settings that are its own.
+
+    Of a sum of objectives, each has those that it knows.
+    """
+    owner = {name: part for part in parts for name in _names_of(part)}
     for name in given:
         if not parts:
             raise BadRequest(
@@ -144,43 +185,32 @@ def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, str]) -> l
             names = " and ".join(part.name for part in parts)
             raise unknown(f"setting (--set) of {names}", name, owner)
     return [
-        with_settings(part, {name: text for name, text in given.items() if owner[name] is part})
+        _with_known(part, {name: value for name, value in given.items() if owner[name] is part})
         for part in parts
     ]
 
 
-def with_settings(objective: Part, given: Mapping[str, str]) -> Part:
-    """Return an objective, a penalty or a selector with settings read from text.
-
-    Raises:
-        BadRequest: an unknown setting, or a value of the wrong kind.
-    """
-    known = {item.name: item for item in dataclasses.fields(objective)}  # pyright: ignore[reportArgumentType]
-    values: dict[str, Any] = {}
-    for name, text in given.items():
-        if name not in known:
-            raise unknown(f"setting (--set) of {objective.name}", name, known)
-        kind = type(getattr(objective, name))
-        try:
-            values[name] = _TRUTH[text.lower()] if kind is bool else kind(text)
-        except (ValueError, KeyError):
-            raise BadRequest(f"--set {name}={text}: {_KINDS[kind]} is needed") from None
-    return dataclasses.replace(objective, **values)  # pyright: ignore[reportArgumentType]
+def _names_of(part: Any) -> list[str]:
+    if isinstance(part, WeightedSum):
+        return [name for term in part.terms for name in settings_of(term)]
+    return list(settings_of(part))
 
 
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+def _with_known(part: Any, given: Mapping[str, Any]) -> Any:
+    if not isinstance(part, WeightedSum):
+        return with_settings(part, given)
+    terms = (
+        with_settings(term, {n: given[n] for n in settings_of(term) if n in given})
+        for term in part.terms
+    )
+    return dataclasses.replace(part, terms=tuple(terms))
 
 
-def _with_rank(parametrization: Parametrization, request: Request) -> Parametrization:
-    if request.rank is None:
-        return parametrization
-    if not isinstance(parametrization, LowRank):
-        raise BadRequest(
-            f"--rank {request.rank}: method {request.method!r} stores no factors; choose a "
-            "low-rank method such as lodm"
-        )
-    return dataclasses.replace(parametrization, rank=request.rank)
+def with_rank(form: Parametrization, rank: int) -> Parametrization:
+    """Return a form whose arrays are factors of a rank."""
+    if isinstance(form, LowRank):
+        return dataclasses.replace(form, rank=rank)
+    return LowRank(rank, form)
 
 
 def settings_of(part: Objective | Selector | Penalty) -> dict[str, Any]:

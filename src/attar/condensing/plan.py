@@ -22,10 +22,10 @@ from attar.coresets import Selector
 from attar.data import SOURCES, LabelledImages, as_texts, bearing
 from attar.data.reading import Watch
 from attar.experts.store import ExpertStore
-from attar.methods import METHODS, Recipe
+from attar.methods import Recipe
 from attar.networks import Network
 from attar.networks.starting import opened
-from attar.objectives import GradientMatching, Nested, Objective, Problem
+from attar.objectives import Nested, Objective, Problem, WeightedSum
 from attar.objectives.base import Trajectories
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
@@ -131,14 +131,8 @@ class Plan:
         Where gradients are matched, networks of timm begin with no branch silent (see
         `attar.networks.starting`). Iterates are still judged by the network as it is.
         """
-        network = opened(self.network) if self._matches_gradients else self.network
+        network = opened(self.network) if self.recipe.objective.matches_gradients else self.network
         return Problem(self.train, network, self.layout, self.compute, experts=experts)
-
-    @property
-    def _matches_gradients(self) -> bool:
-        objective = self.recipe.objective
-        matched = objective.base if isinstance(objective, Nested) else objective
-        return isinstance(matched, GradientMatching)
 
     def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
         """Fill the set as the recipe says."""
@@ -171,7 +165,7 @@ class Plan:
         """What two runs must share to have the same result, step by step."""
         recipe = self.recipe
         identity = {
-            "method": self.request.method,
+            "method": self.request.chosen.name,
             "seed": self.request.seed,
             "objective": _of_objective(recipe.objective),
             "parametrization": recipe.parametrization.describe(),
@@ -190,7 +184,7 @@ class Plan:
         }
         if self.layout.counts is not None:
             identity["class_counts"] = list(self.layout.counts)
-        if self._matches_gradients and opened(self.network) is not self.network:
+        if self.recipe.objective.matches_gradients and opened(self.network) is not self.network:
             identity["network_start"] = "no branch at zero"
         if self.experts is not None:
             identity["experts"] = self.experts.digest
@@ -198,7 +192,7 @@ class Plan:
             identity["selection"] = fingerprint(self.held_out)
         if recipe.penalty is not None:
             identity["penalty"] = {"name": recipe.penalty.name, **settings_of(recipe.penalty)}
-        if METHODS[self.request.method].coreset:
+        if self.request.chosen.coreset:
             # real images as they are: what would update them says nothing of them
             return {name: value for name, value in identity.items() if name not in _OF_UPDATES}
         return identity
@@ -238,6 +232,10 @@ class Plan:
 
 def _of_objective(objective: Objective) -> dict[str, Any]:
     """Return name and settings; those of subsets are told beside those of what matches them."""
+    if isinstance(objective, WeightedSum):
+        terms = zip(objective.terms, objective.weights, strict=True)
+        told = [{"weight": weight, **_of_objective(term)} for term, weight in terms]
+        return {"name": objective.name, "terms": told}
     if isinstance(objective, Nested):
         return {**_of_objective(objective.base), objective.name: settings_of(objective)}
     return {"name": objective.name, **settings_of(objective)}

@@ -17,10 +17,10 @@ from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
-from attar.errors import BadRequest, unknown
+from attar.errors import BadRequest
 from attar.experts.images import check_images
 from attar.experts.store import ExpertStore, open_experts
-from attar.methods import METHODS, Recipe, Task
+from attar.methods import Recipe, Task
 from attar.networks import Network, make
 from attar.objectives import Objective
 from attar.synthetic import Layout, planned_ledger
@@ -45,8 +45,7 @@ def make_plan(
     Raises:
         BadRequest: anything about the request that cannot be carried out.
     """
-    if request.method not in METHODS:
-        raise unknown("method", request.method, METHODS)
+    method = request.chosen
     refuse_updates(request)
     train = splits.train
     budget = request.budget()
@@ -55,7 +54,7 @@ def make_plan(
 
     def published(ipc: int) -> Recipe:
         task = Task(train.name, max(1, ipc), train.shape, train.classes)
-        return settle(METHODS[request.method].recipe(task), request)
+        return settle(method.recipe(task), request, task)
 
     if limit is not None:
         recipe = published(limit // full)
@@ -166,7 +165,7 @@ def _experts(
     if not objective.follows_experts:
         if request.experts is not None:
             raise BadRequest(
-                f"--experts {request.experts}: method {request.method!r} follows no expert "
+                f"--experts {request.experts}: the objective {objective.name!r} follows no expert "
                 "trajectories; leave it out, or choose one that does, such as --method mtt"
             )
         return None
@@ -174,8 +173,9 @@ def _experts(
         whitening = splits.train.preprocessing.whitening
         zca = "" if whitening is None else f" --zca {whitening.kind}"
         raise BadRequest(
-            f"--experts is missing: method {request.method!r} follows the trajectories of networks "
-            f"trained on the same images. Train some with 'attar experts {splits.source}{zca} "
+            f"--experts is missing: the objective {objective.name!r} follows the trajectories of "
+            "networks trained on the same images. Train some with "
+            f"'attar experts {splits.source}{zca} "
             f"--network {network.name} -o experts' and the same options of reading, then give "
             "--experts experts"
         )

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tyro
+
 from attar.budget import Budget, Count, parse_bytes
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
+from attar.methods import Method, method_of
 from attar.options import Auto, Folder, Name, Number, Whole, described, option, quoted
 
 # real images drawn at random, noise, or the selectors in attar.coresets
 INITS = ("real", "noise", "herding", "forgetting", "kcenter")
+# the options that Python gives as values, too
+_NAMED = ("method", "objective", "form", "network")
 # refused here and not by the parser, so that a near name is told
 _CHOICES = {
     "storage": ("float32", "float16", "bfloat16"),
@@ -32,8 +37,14 @@ _CHOICES = {
 class Request:
     """The options of one condensation. What is left out is the method's own setting."""
 
-    method: str = "lodm"
+    method: Annotated[Any, option("NAME", kind=str)] = "lodm"
     """Name of the method; 'attar methods' lists them."""
+    objective: Annotated[Any, option("NAME or SUM", kind=str)] = None
+    """Match this in place of the method's own objective: a name with settings, or a sum of several,
+    such as distribution:batch_real=64+0.1*subspace."""
+    form: Annotated[Any, option("FORM", kind=str)] = None
+    """Store the set in this form in place of the method's own, such as decoded,
+    low_rank:rank=2 or low_rank:rank=2,base=tiled:factor=2."""
     ipc: Whole = None
     """Memory of this many full float32 images per class, as the papers count."""
     bytes: Annotated[str | int | None, option("SIZE")] = None
@@ -50,7 +61,7 @@ class Request:
     storage: str = "float32"
     """Type of the stored values: float32, float16 or bfloat16."""
     rank: Whole = None
-    """Rank of the factors, for low-rank methods."""
+    """Rank of the factors: every channel of what the method stores is a product of two."""
     init: Annotated[
         Path | str | None, option("{real,noise,herding,forgetting,kcenter} or FILE", kind=str)
     ] = None
@@ -93,6 +104,8 @@ class Request:
     set: Annotated[tuple[str, ...], option("NAME=VALUE")] = ()
     """Settings of the objective, or of how real images are chosen, as name=value, such as
     batch_real=64, augment=none or epochs=5."""
+    settings: Annotated[Mapping[str, Any] | None, tyro.conf.Suppress] = None
+    """The same from Python, such as {"batch_real": 64}."""
     validation: Number = None
     """Share of the training images held out to select the iterate; 0 for none. Left out: 0.1
     where every class has 20 images or more, else 0."""
@@ -151,7 +164,7 @@ class Request:
         if self.resume and self.output is None:
             raise BadRequest("--resume needs -o: the checkpoint lies beside the output")
         self.budget()
-        self.settings()
+        self.given_settings()
 
     @property
     def init_file(self) -> Path | None:
@@ -199,14 +212,27 @@ class Request:
         count = self.count or ("all" if size is not None else "paper")
         return Budget(ipc, size, self.images_per_class, count)
 
-    def settings(self) -> Mapping[str, str]:
-        """Return the objective's settings as given, by name."""
-        pairs = {}
+    @property
+    def chosen(self) -> Method:
+        """The method.
+
+        Raises:
+            BadRequest: there is none of this name.
+        """
+        return method_of(self.method)
+
+    def given_settings(self) -> dict[str, Any]:
+        """Return the settings of the method's parts as given, by name: texts, or values."""
+        pairs: dict[str, Any] = {}
         for text in self.set:
             name, equals, value = text.partition("=")
             if not equals or not name:
                 raise BadRequest(f"--set {text!r}: write name=value, such as batch_real=64")
             pairs[name.strip()] = value.strip()
+        for name, value in (self.settings or {}).items():
+            if name in pairs:
+                raise BadRequest(f"settings={{{name!r}: …}}: set says it, too; leave one out")
+            pairs[str(name)] = value
         return pairs
 
     def kept_steps(self) -> int | tuple[int, ...] | None:
@@ -243,9 +269,12 @@ class Request:
 
     def _call(self, data: str, reading: Mapping[str, object]) -> str:
         said = {name: value for name, value in reading.items() if value is not None}
+        changed = self._changed()
+        if settings := self.given_settings():
+            changed["settings"] = settings
         options = [
-            f"{name}={described(value) if name == 'network' else repr(value)}"
-            for name, value in (self._changed() | said).items()
+            f"{name}={described(value) if name in _NAMED else repr(value)}"
+            for name, value in (changed | said).items()
         ]
         return f"attar.condense({', '.join([data, *options])})"
 
@@ -258,6 +287,8 @@ class Request:
             "checkpoint_seconds",
             "tensorboard",
             "snapshots",
+            "set",
+            "settings",
         }
         values = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
         defaults = type(self).__dataclass_fields__
@@ -270,26 +301,28 @@ class Request:
     def command(self, source: str, **reading: object) -> str:
         """Return the command line that asks for the same result.
 
-        For a module as the network, which a command line cannot name, it is a Python call.
+        For a module as the network, or a method, an objective or a form given as a value, which a
+        command line cannot name, it is a Python call.
 
         Args:
             source: of the images.
             **reading: how it was read, by the names in `BEARING` and as the command line takes
                 them; None where nothing was said.
         """
-        if not isinstance(self.network, str | None):
+        if not all(isinstance(getattr(self, name), str | None) for name in _NAMED):
             return self._call(repr(source), reading)
         parts = ["attar condense", quoted(source)]
         for name, value in self._changed().items():
             if name == "nested":
                 parts.append("--nested")
-            elif name != "set":
+            else:
                 parts.append(f"--{name.replace('_', '-')} {quoted(str(value))}")
         for name, value in reading.items():
             if value is not None:
                 parts.append(f"--{name.replace('_', '-')} {quoted(str(value))}")
-        if self.set:
-            parts.append("--set " + " ".join(quoted(text) for text in self.set))
+        own = (f"{name}={value}" for name, value in (self.settings or {}).items())
+        if texts := [*self.set, *own]:
+            parts.append("--set " + " ".join(map(quoted, texts)))
         return " ".join(
             [*parts, f"-o {quoted(self.output.name if self.output else 'OUT.safetensors')}"]
         )

@@ -9,7 +9,6 @@ from attar.condensing.request import Request
 from attar.data import LabelledImages, Splits
 from attar.data.dividing import joined
 from attar.data.identity import digest_of
-from attar.methods import METHODS
 from attar.rng import Key
 
 # the smallest class must have this many images before some are held out unasked
@@ -65,7 +64,7 @@ def select(request: Request, splits: Splits) -> Selection:
     """
     train, share = splits.train, request.validation
     if share is None:
-        if METHODS[request.method].coreset:
+        if request.chosen.coreset:
             return Selection(train)
         if splits.validation is not None:
             return Selection(train, splits.validation)

@@ -17,6 +17,7 @@ from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.networks import Network
+from attar.registry import Registry
 from attar.rng import Key
 
 
@@ -197,6 +198,8 @@ class Forgetting(StudyingSelector):
         return own[most_forgotten(study.correct[:, own], count, key.fold("ties", label))]
 
 
-SELECTORS: dict[str, type[Selector]] = {
-    selector.name: selector for selector in (RandomImages, Herding, Forgetting, KCenter)
-}
+SELECTORS: Registry[type[Selector]] = Registry(
+    "selector",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Selector),
+    (RandomImages, Herding, Forgetting, KCenter),
+)

@@ -1,25 +1,27 @@
-"""The methods there are, one line each; their settings lie where ``home`` says."""
+"""The methods there are, one line each; their settings lie where ``make`` says."""
 
 from __future__ import annotations
 
 from attar.methods.method import Method
+from attar.registry import Registry
 
 _KERNEL = "kernel.whitening"
 _TRAJECTORY = "trajectory.whitening"
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
+METHODS: Registry[Method] = Registry(
+    "method",
+    lambda thing: isinstance(thing, Method),
+    (
         Method("dc", "loss gradients in networks in training", "Zhao et al. 2021", "gradient.dc"),
         Method("dsa", "DC with siamese augmentation", "Zhao & Bilen 2021", "gradient.dsa"),
         Method(
-            "lodc", "DC on low-rank factors of every channel", "Yang et al. 2023", "gradient.lodc"
+            "lodc", "DC on low-rank factors of every channel", "Yang et al. 2023", "low_rank.lodc"
         ),
         Method(
             "lodsa",
             "DSA on low-rank factors of every channel",
             "Yang et al. 2023",
-            "gradient.lodsa",
+            "low_rank.lodsa",
         ),
         Method(
             "dm",
@@ -31,7 +33,7 @@ METHODS: dict[str, Method] = {
             "lodm",
             "DM on low-rank factors of every channel",
             "Yang et al. 2023",
-            "distribution.lodm",
+            "low_rank.lodm",
         ),
         Method(
             "random",
@@ -54,7 +56,7 @@ METHODS: dict[str, Method] = {
             "lofrepo",
             "FRePo on low-rank factors of every channel",
             "Zhou et al. 2022",
-            "kernel.lofrepo",
+            "low_rank.lofrepo",
             _KERNEL,
         ),
         Method(
@@ -88,7 +90,7 @@ METHODS: dict[str, Method] = {
             "lomtt",
             "MTT on low-rank factors of every channel",
             "Yang et al. 2023",
-            "trajectory.lomtt",
+            "low_rank.lomtt",
         ),
         Method(
             "herding",
@@ -111,5 +113,5 @@ METHODS: dict[str, Method] = {
             "coresets.kcenter",
             coreset=True,
         ),
-    )
-}
+    ),
+)

@@ -1,9 +1,8 @@
-"""Distribution matching (DM) and its low-rank form (LoDM), with the authors' settings.
+"""Distribution matching (DM), with the authors' settings.
 
-Source: the DM authors' commands; the low-rank plugin authors' recorded settings per dataset
-and budget. A dataset that they did not use gets rank 2 and a learning rate of 1, as CIFAR-10 has
-at 1 and 10 images per class; a budget that they did not use gets the settings of the nearest one
-below it. A dataset is known by its name: that of the source, folder or file.
+Source: the DM authors' commands. A dataset that they did not use gets the settings of CIFAR-10; a
+budget that they did not use those of the nearest one below it. A dataset is known by its name: that
+of the source, folder or file.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
 from attar.objectives import DistributionMatching
 from attar.optimisers import Optimiser
-from attar.synthetic import LowRank, Pixels
+from attar.synthetic import Pixels
 from attar.training.cards import DSA, NOT_MIRRORED
 
 MOMENTUM = 0.5
@@ -35,29 +34,6 @@ def dm(task: Task) -> Recipe:
         init="real",
         network=published_network(task),
         card="dsa-1000",
-    )
-
-
-def lodm(task: Task) -> Recipe:
-    """Return LoDM: rank 2 factors started from noise, with the authors' exceptions."""
-    rank, lr, augment, card = 2, 1.0, augmentation(task), "dsa-1000"
-    if task.dataset == "mnist":
-        if task.ipc >= 10:
-            rank, augment, card = 8, "none", "dc-1000"
-        else:
-            augment = DSA
-    elif task.dataset == "tiny_imagenet":
-        rank, card = 4, "lodm-tiny-5000" if task.ipc >= 10 else card
-    elif task.dataset == "cifar10" and task.ipc >= 50:
-        rank, lr = 4, 1000.0
-    return Recipe(
-        objective=DistributionMatching(augment=augment),
-        parametrization=LowRank(min(rank, *task.shape[1:])),
-        optimisers={"images": Optimiser(lr, MOMENTUM)},
-        iterations=ITERATIONS,
-        init="noise",
-        network=published_network(task),
-        card=card,
     )
 
 

@@ -18,7 +18,6 @@ from attar.methods.distribution import ITERATIONS, augmentation
 from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
 from attar.objectives import DistributionMatching
-from attar.optimisers import Optimiser
 from attar.synthetic import Decoded, Layout, images_within
 
 # from so many images per class on, codes are larger rather than more
@@ -30,12 +29,6 @@ _SHARE = 0.25
 _FILLED = 0.97
 # codes keep this many pixels along a side, so that images keep their parts apart
 _SMALLEST_SIDE = 4
-
-
-def optimisers() -> dict[str, Optimiser]:
-    """Return Adam for codes and decoders, at 0.1 and 0.01 with linear decay."""
-    rates = {"images": 0.1, "decoders": 0.01}
-    return {role: Optimiser(lr, kind="adam", schedule="linear") for role, lr in rates.items()}
 
 
 def shape(task: Task) -> Decoded:
@@ -104,10 +97,11 @@ def _share(form: Decoded, task: Task) -> float:
 
 def kfs(task: Task) -> Recipe:
     """Return KFS: latent codes through four small decoders, started from noise."""
+    form = shape(task)
     return Recipe(
         objective=DistributionMatching(augment=augmentation(task)),
-        parametrization=shape(task),
-        optimisers=optimisers(),
+        parametrization=form,
+        optimisers=form.own_optimisers(),
         iterations=ITERATIONS,
         init="noise",
         network=published_network(task),

@@ -1,9 +1,8 @@
-"""FRePo, its low-rank form, and the condensation that can be slimmed, with published settings.
+"""FRePo, and the condensation that can be slimmed, with published settings.
 
 Source: the FRePo authors' code and commands (Zhou et al. 2022); Slimmable Dataset Condensation,
 sections 3.4 and 4.1, which keeps their other settings. That paper gives no length for the
-condensation of real data, so it has FRePo's. Low-rank factors are those of the low-rank plugin,
-which did not use FRePo: rank 2.
+condensation of real data, so it has FRePo's.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from attar.methods.recipe import Recipe
 from attar.methods.task import Task
 from attar.objectives import KernelRegression, SignificancePenalty
 from attar.optimisers import Optimiser
-from attar.synthetic import LowRank, OrderedSVD, Pixels
+from attar.synthetic import OrderedSVD, Pixels
 
 ITERATIONS = 500_000
 # grey images by the name of their data set, which the authors neither whiten nor mirror; `digits`
@@ -63,11 +62,6 @@ def frepo(task: Task) -> Recipe:
         learned_labels=True,
         centred_labels=True,
     )
-
-
-def lofrepo(task: Task) -> Recipe:
-    """Return FRePo on low-rank factors, started from those of real images."""
-    return dataclasses.replace(frepo(task), parametrization=LowRank(min(2, *task.shape[1:])))
 
 
 def slimmable(task: Task) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,27 +18,36 @@ class Method:
     """A method by name.
 
     Args:
-        name: as on the command line.
+        name: as on the command line: letters, digits and ``_``.
         summary: one line for people.
         paper: who published it.
-        home: of the function from a task to its settings, as ``module.function`` in this package;
-            imported when it is first asked for.
-        whitened: the same for the function from a dataset by name and a memory in images per
-            class to the whitening that the method fixes; empty for none.
+        make: the function from a task to its settings; or where it lies, as ``module.function``
+            in this package, to be imported when it is first asked for.
+        whitened: likewise the function from a dataset by name and a memory in images per class to
+            the whitening that the method fixes; empty for none.
         coreset: whether it chooses real images and never updates them.
+
+    Example:
+        >>> from attar.methods import METHODS, Task
+        >>> METHODS["dm"].recipe(Task("cifar10", 10, (3, 32, 32), 10)).iterations
+        20000
     """
 
     name: str
     summary: str
     paper: str
-    home: str
-    whitened: str = ""
+    make: str | Callable[[Task], Recipe]
+    whitened: str | Callable[[str, int], str] = ""
     coreset: bool = False
 
     def recipe(self, task: Task) -> Recipe:
         """Return its settings for a task."""
-        return named("attar.methods", self.home)(task)
+        make = named("attar.methods", self.make) if isinstance(self.make, str) else self.make
+        return make(task)
 
     def zca(self, dataset: str, ipc: int) -> str:
         """Return the whitening that it fixes."""
-        return named("attar.methods", self.whitened)(dataset, ipc) if self.whitened else "none"
+        if not self.whitened:
+            return "none"
+        found = self.whitened
+        return (named("attar.methods", found) if isinstance(found, str) else found)(dataset, ipc)

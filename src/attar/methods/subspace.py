@@ -17,7 +17,7 @@ with cross-entropy, it makes sets by itself as in the paper's Table 4, so that i
 from __future__ import annotations
 
 from attar.methods.distribution import ITERATIONS, augmentation
-from attar.methods.factorized import optimisers, shape
+from attar.methods.factorized import shape
 from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
 from attar.objectives import SubspaceProjection
@@ -29,6 +29,7 @@ PROJECTION = 10.0
 
 def esp(task: Task) -> Recipe:
     """Return ESP on codes and decoders of KFS's shapes; no mirrored digits."""
+    form = shape(task)
     return Recipe(
         objective=SubspaceProjection(
             length=LENGTH,
@@ -39,8 +40,8 @@ def esp(task: Task) -> Recipe:
             loss="cross_entropy",
             augment=augmentation(task),
         ),
-        parametrization=shape(task),
-        optimisers=optimisers(),
+        parametrization=form,
+        optimisers=form.own_optimisers(),
         iterations=ITERATIONS,
         init="noise",
         network=published_network(task),

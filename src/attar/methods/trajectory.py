@@ -1,7 +1,7 @@
-"""Trajectory matching: MTT, its low-rank form LoMTT, and MTT in constant memory, as published.
+"""Trajectory matching: MTT, and MTT in constant memory, as published.
 
-Source: the MTT authors' commands, one per dataset and budget; the low-rank plugin authors' one
-recorded setting (CIFAR-10, one image per class), which holds for every dataset and budget here.
+Source: the MTT authors' commands, one per dataset and budget; for low-rank factors the plugin
+authors' one recorded setting (CIFAR-10, one image per class), for every dataset and budget.
 TESLA is MTT's table with the gradient of Cui et al. 2023. A dataset that the MTT authors did not
 use gets the settings of CIFAR-10, without whitening; images of 128 pixels and more those of the
 subsets of ImageNet. A budget that they did not use gets the settings of the nearest one below it.
@@ -9,7 +9,6 @@ subsets of ImageNet. A budget that they did not use gets the settings of the nea
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
 from attar.objectives import TrajectoryMatching
 from attar.optimisers import Optimiser
-from attar.synthetic import LowRank, Pixels
+from attar.synthetic import Pixels
 from attar.training.cards import DSA, NOT_MIRRORED
 
 MOMENTUM = 0.5
@@ -114,13 +113,6 @@ def mtt(task: Task) -> Recipe:
 def tesla(task: Task) -> Recipe:
     """Return MTT with the student's parameters as constants at every step."""
     return setting(task.dataset, task.ipc, min(task.shape[1:])).recipe(task, "detached")
-
-
-def lomtt(task: Task) -> Recipe:
-    """Return LoMTT: factors started from noise, of rank 2 (4 for Tiny ImageNet)."""
-    rank = min(4 if task.dataset == "tiny_imagenet" else 2, *task.shape[1:])
-    recipe = LOW_RANK.recipe(task, "checkpointed")
-    return dataclasses.replace(recipe, parametrization=LowRank(rank), init="noise")
 
 
 def whitening(dataset: str, ipc: int) -> str:

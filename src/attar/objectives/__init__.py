@@ -17,10 +17,13 @@ from attar.objectives.parameters import ParameterMatching
 from attar.objectives.significance import SignificancePenalty
 from attar.objectives.subspace import SubspaceProjection
 from attar.objectives.trajectory import TrajectoryMatching
+from attar.objectives.weighted import WeightedSum
+from attar.registry import Registry
 
-OBJECTIVES: dict[str, type[Objective]] = {
-    kind.name: kind
-    for kind in (
+OBJECTIVES: Registry[type[Objective]] = Registry(
+    "objective",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Objective),
+    (
         DistributionMatching,
         GradientMatching,
         KernelRegression,
@@ -28,8 +31,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
         ParameterMatching,
         SubspaceProjection,
         TrajectoryMatching,
-    )
-}
+        WeightedSum,
+    ),
+)
 
 __all__ = [
     "OBJECTIVES",
@@ -47,5 +51,6 @@ __all__ = [
     "SubsetObjective",
     "SubspaceProjection",
     "TrajectoryMatching",
+    "WeightedSum",
     "gradients",
 ]

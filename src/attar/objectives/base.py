@@ -126,6 +126,8 @@ class Objective(ABC):
     follows_experts: ClassVar[bool] = False
     # whether classes of the set may have different numbers of images
     takes_unequal: ClassVar[bool] = False
+    # whether it compares gradients of networks: these then begin with no branch silent
+    matches_gradients: ClassVar[bool] = False
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state before the first step; empty for most."""

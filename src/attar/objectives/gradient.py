@@ -58,6 +58,7 @@ class GradientMatching(SubsetObjective):
     """
 
     name: ClassVar[str] = "gradient"
+    matches_gradients: ClassVar[bool] = True
     takes_unequal: ClassVar[bool] = True
 
     batch_real: int = 256

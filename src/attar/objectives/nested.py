@@ -73,6 +73,11 @@ class Nested(Objective):
             if getattr(self, name) < 1:
                 raise BadRequest(f"{name} {getattr(self, name)}: at least 1 is needed")
 
+    @property
+    def matches_gradients(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the base does."""
+        return self.base.matches_gradients
+
     def check(self, problem: Problem) -> None:
         """Refuse one image per class, and what the base refuses."""
         if problem.layout.per_class < 2:

@@ -39,7 +39,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         plan = make_plan(request, Splits(data, None, source=_source(artefact)))
         return dataclasses.replace(plan, reading=_reading(artefact), parts=artefact.card.parts)
     task = Task(data.name, request.ipc or 1, data.shape, data.classes)
-    recipe = settle(SLIMMER.recipe(task), request)
+    recipe = settle(SLIMMER.recipe(task), request, task)
     whole = ordered(artefact, slim.share)
     count = components_for(whole, request.ipc or 1, request.storage)
     if slim.init == "random":

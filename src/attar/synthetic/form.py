@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from attar.optimisers import Optimiser
 from attar.synthetic import stores
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
@@ -66,6 +67,10 @@ class Parametrization(ABC):
     def label_values(self, layout: Layout) -> int:
         """Return how many values the store of learnt labels keeps."""
         return layout.rows * layout.classes
+
+    def own_optimisers(self) -> Mapping[str, Optimiser]:
+        """Return how it is updated, by role, where it stores more than images or their factors."""
+        return {}
 
     def describe(self) -> dict[str, Any]:
         """Return the settings with the name, as `from_description` reads them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attar.errors import BadRequest
+from attar.optimisers import Optimiser
 from attar.synthetic import decoded
 from attar.synthetic.form import DENSE, Leaf, Parametrization
 from attar.synthetic.layout import Layout
@@ -69,6 +70,11 @@ class Decoded(Parametrization):
         """Return the values of all decoders of images of ``shape``, whatever their number."""
         shapes = decoded.kernels(self.channels, self.hidden, shape[0], self.upsamplings)
         return self.decoders * sum(math.prod(kernel) + kernel[0] for kernel in shapes)
+
+    def own_optimisers(self) -> dict[str, Optimiser]:
+        """Return Adam for codes and decoders, at 0.1 and 0.01 with linear decay, as published."""
+        rates = {"images": 0.1, "decoders": 0.01}
+        return {role: Optimiser(lr, kind="adam", schedule="linear") for role, lr in rates.items()}
 
     def _codes(self, layout: Layout) -> int:
         return layout.classes * -(-layout.per_class // self.decoders)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from attar.errors import BadRequest, unknown
+from attar.optimisers import Optimiser
+from attar.registry import Registry
 from attar.synthetic import ordered, stores, tiles
 from attar.synthetic.form import DENSE, Leaf, Parametrization
 from attar.synthetic.latent import Decoded
@@ -88,6 +90,10 @@ class LowRank(Parametrization):
     def label_values(self, layout: Layout) -> int:
         """Return the label values of the base."""
         return self.base.label_values(layout)
+
+    def own_optimisers(self) -> Mapping[str, Optimiser]:
+        """Return those of the base."""
+        return self.base.own_optimisers()
 
     def describe(self) -> dict[str, Any]:
         """Return rank and base with the name."""
@@ -223,9 +229,11 @@ def with_components(form: Parametrization, count: int) -> Parametrization:
     return replace(form, components=count)
 
 
-PARAMETRIZATIONS: dict[str, type[Parametrization]] = {
-    kind.name: kind for kind in (Pixels, LowRank, Tiled, OrderedSVD, Decoded)
-}
+PARAMETRIZATIONS: Registry[type[Parametrization]] = Registry(
+    "form",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Parametrization),
+    (Pixels, LowRank, Tiled, OrderedSVD, Decoded),
+)
 
 
 def from_description(description: Mapping[str, Any]) -> Parametrization:
@@ -237,12 +245,12 @@ def from_description(description: Mapping[str, Any]) -> Parametrization:
     settings = dict(description)
     name = str(settings.pop("name", ""))
     if name not in PARAMETRIZATIONS:
-        raise unknown("parametrization", name, PARAMETRIZATIONS)
+        raise unknown("form", name, PARAMETRIZATIONS)
     kind = PARAMETRIZATIONS[name]
     known = {item.name for item in fields(kind)}  # pyright: ignore[reportArgumentType]
     for setting in settings:
         if setting not in known:
-            raise unknown(f"setting of parametrization {name!r}", setting, known)
+            raise unknown(f"setting of the form {name!r}", setting, known)
     if isinstance(settings.get("base"), Mapping):
         settings["base"] = from_description(settings["base"])
     return kind(**settings)
