@@ -473,3 +473,13 @@ def test_a_learnt_tensor_of_one_name_in_two_terms_is_refused() -> None:
     both = WeightedSum((TrajectoryMatching(steps=1), TrajectoryMatching(steps=2)))
     with pytest.raises(attar.BadRequest, match="two objectives of the sum learn 'learned_lr'"):
         tiny_run(both, tiny_problem())
+
+
+def test_the_method_in_the_docs_runs() -> None:
+    page = Path(__file__).parent.parent / "docs" / "condensing.md"
+    block = page.read_text(encoding="utf-8").partition("## Your own method")[2]
+    code = block.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["SHORT"].recipe(TASK).iterations == 500
+    assert condensed(method=names["SHORT"], ipc=1).card.method == "short"
