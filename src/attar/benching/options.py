@@ -17,6 +17,8 @@ from attar.slimming.request import SlimRequest
 # what a suite says in other ways, or what does not bear on the result
 _OWN = frozenset(
     {
+        # of which a suite gives the texts
+        "settings",
         "method",
         "ipc",
         "bytes",
@@ -33,6 +35,7 @@ _OWN = frozenset(
 # what says how a set is updated, and means nothing for a method that makes no updates
 OF_UPDATES = frozenset(
     {
+        "objective",
         "iterations",
         "minutes",
         "lr",
