@@ -12,6 +12,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _RESULT = "RESULT "
@@ -28,6 +29,7 @@ def result_of(
     arguments: Sequence[str],
     environment: Mapping[str, str] | None = None,
     threads: int | None = None,
+    earlier: str = "",
 ) -> dict[str, Any]:
     """Return what a benchmark measures in a process of its own.
 
@@ -37,12 +39,16 @@ def result_of(
         arguments: further ones of its command line.
         environment: variables to add.
         threads: of the numerical libraries; their own choice where left out.
+        earlier: a checkout of another Attar, whose own benchmark of this name measures it.
 
     Raises:
         SystemExit: the process ended without a result; tells what it said last.
     """
-    command = [sys.executable, script, *arguments, "--worker", json.dumps(job)]
     given = dict(environment or {})
+    if earlier:
+        script = str(Path(earlier, "benchmarks", Path(script).name))
+        given["PYTHONPATH"] = str(Path(earlier, "src"))
+    command = [sys.executable, script, *arguments, "--worker", json.dumps(job)]
     if threads is not None:
         given |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     done = subprocess.run(

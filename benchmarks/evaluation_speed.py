@@ -38,6 +38,8 @@ OURS = {
     "ours, compiled float32": ("float32", "on"),
     "ours, compiled bfloat16 (default)": ("bfloat16", "on"),
 }
+# what a row of an earlier Attar is called behind the name
+EARLIER = ", earlier"
 DSA = "color_crop_cutout_flip_scale_rotate"
 
 
@@ -49,6 +51,8 @@ class Options:
     """Real images, as attar condense takes them."""
     dc: Path | None = None
     """Clone of the DC and DSA authors' repository; only ours where left out."""
+    earlier: Path | None = None
+    """Checkout of an earlier Attar, which is measured beside this one."""
     card: tuple[str, ...] = ("dsa-1000", "dc-300")
     """Evaluation cards: dsa-1000 or dc-300."""
     per_class: int = 10
@@ -204,7 +208,8 @@ def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     arguments = ["--source", options.source, *["--profile"] * options.profile]
     arguments += arguments_of(options, ("per_class", "epochs", "networks", "threads", "test"))
     cache = {"TORCHINDUCTOR_CACHE_DIR": job["cache"]}
-    return result_of(__file__, job, arguments, cache, options.threads)
+    earlier = job.get("earlier", "")
+    return result_of(__file__, job, arguments, cache, options.threads, earlier)
 
 
 def job_of(options: Options, card: str, name: str, number: int, cache: str) -> dict[str, Any]:
@@ -212,7 +217,9 @@ def job_of(options: Options, card: str, name: str, number: int, cache: str) -> d
     job: dict[str, Any] = {"what": name, "card": card, "round": number, "cache": cache}
     if name == AUTHORS:
         return {**job, "folder": str(Path(options.dc or ".").resolve())}
-    precision, compile = OURS[name]
+    if name.endswith(EARLIER):
+        job["earlier"] = str(Path(options.earlier or ".").resolve())
+    precision, compile = OURS[name.removesuffix(EARLIER)]
     return {**job, "precision": precision, "compile": compile}
 
 
@@ -224,6 +231,8 @@ def main() -> None:
         return
     options.output.parent.mkdir(parents=True, exist_ok=True)
     wanted = [name for name in options.variants if options.dc is not None or name != AUTHORS]
+    if options.earlier is not None:
+        wanted += [name + EARLIER for name in wanted if name != AUTHORS]
     everything = {}
     with tempfile.TemporaryDirectory() as cache:
         for card in options.card:

@@ -62,6 +62,8 @@ class Options:
     """Clone of the DC, DSA and DM authors' repository."""
     plugin: Path | None = None
     """Clone of the plugin authors' repository."""
+    earlier: Path | None = None
+    """Checkout of an earlier Attar, which is measured beside this one."""
     method: tuple[str, ...] = ("dm", "lodm")
     """Methods: dc, dsa, lodc, lodsa, dm or lodm."""
     ipc: tuple[int, ...] = (1, 10)
@@ -227,6 +229,12 @@ def jobs_of(options: Options, shape: dict[str, Any]) -> dict[str, dict[str, Any]
         settings |= {"environment": {**environment, **cache}, "what": "ours"}
         jobs[name] = {**shape, **settings}
     chosen = {name: job for name, job in jobs.items() if name in options.variants}
+    if options.earlier is not None:
+        chosen |= {
+            f"{name}, earlier": {**job, "earlier": str(options.earlier.resolve())}
+            for name, job in chosen.items()
+            if job["what"] == "ours"
+        }
     for precision in ("float32", "bfloat16"):
         name = f"bound: matrix products, {precision}"
         chosen[name] = {**shape, "precision": precision, "what": "bound"}
@@ -236,7 +244,8 @@ def jobs_of(options: Options, shape: dict[str, Any]) -> dict[str, dict[str, Any]
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one variant in a process of its own."""
     arguments = ["--source", options.source, "--iterations", str(options.iterations)]
-    return result_of(__file__, job, arguments, job.get("environment"))
+    earlier = job.get("earlier", "")
+    return result_of(__file__, job, arguments, job.get("environment"), earlier=earlier)
 
 
 def main() -> None:
