@@ -247,10 +247,11 @@ def deviation(options: Options) -> None:
             state = {
                 "order": torch.arange(experts.count),
                 "followed": update % experts.count,
-                "learned": {"learned_lr": torch.tensor(rate)},
             }
             objective = dataclasses.replace(base, unroll=unroll)
-            match = objective.match(images, labels, problem, state, key.fold("step", update))
+            own = key.fold("step", update)
+            beside = {"learned_lr": torch.tensor(rate)}
+            match = objective.match(images, labels, problem, state, own, beside)
             assert match.images is not None
             found.append(match.images.flatten().double())
         return found

@@ -10,7 +10,16 @@ from torch import Tensor
 from attar.condensing import engine
 from attar.condensing.engine import Run
 from attar.errors import BadRequest, RunFailed
-from attar.objectives import DistributionMatching, Match, Objective, Problem, State, gradients
+from attar.objectives import (
+    NOTHING,
+    DistributionMatching,
+    Match,
+    Objective,
+    Problem,
+    State,
+    WeightedSum,
+    gradients,
+)
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import LowRank, Pixels, Synthetic
@@ -38,10 +47,16 @@ class Toward(Objective):
         return torch.tensor(self.rows) if self.rows else super().select(problem, state, key)
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         assert not images.requires_grad and not labels.requires_grad
-        scale = state["learned"]["step_size"] if self.learnt else torch.tensor(1.0)
+        scale = learned["step_size"] if self.learnt else torch.tensor(1.0)
         gap = scale * images - target(images, key)
         return Match(
             gap.square().sum() / 2 + (labels.square().sum() / 2 if self.labels else 0),
@@ -50,10 +65,18 @@ class Toward(Objective):
             {"step_size": (gap * images).sum()} if self.learnt else {},
         )
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         losses = state["past"]["losses"].roll(1)
         noise = torch.rand(1, generator=key.generator()).item()
-        assert not self.learnt or "step_size" in state["learned"]
+        assert not self.learnt or "step_size" in learned
         return {**state, "count": state["count"] + 1, "past": {"losses": losses + noise}}
 
 
@@ -148,7 +171,60 @@ def test_learned_state_is_optimised_with_its_own_optimiser() -> None:
         run.advance()
     assert float(run.learned["step_size"].detach()) == pytest.approx(s, rel=1e-4)
     torch.testing.assert_close(stored(run)["images.values"].double(), x, rtol=1e-4, atol=1e-5)
-    assert "learned" not in run.state
+
+
+@dataclass(frozen=True)
+class Handing(Objective):
+    """Hands its number on from `match`, and keeps it where it was, under the names of arguments."""
+
+    name: ClassVar[str] = "handing"
+
+    number: int = 1
+
+    def init(self, problem: Problem, key: Key) -> State:
+        return {"kept": 0, "learned": torch.zeros(2)}
+
+    def learned(self, problem: Problem) -> Mapping[str, Tensor]:
+        return {f"size{self.number}": torch.full((2,), 1.0 + self.number)}
+
+    def match(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+    ) -> Match:
+        own = learned[f"size{self.number}"]
+        slope = torch.zeros_like(images)
+        beside = {f"size{self.number}": torch.ones(2)}
+        return Match(own.sum(), slope, None, beside, {"one": {"number": self.number, "was": own}})
+
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
+        assert torch.equal(kept["one"]["was"] - 1e-6, learned[f"size{self.number}"])
+        return {"kept": state["kept"] + kept["one"]["number"], "learned": kept["one"]["was"]}
+
+
+@pytest.mark.parametrize("summed", [False, True])
+def test_what_is_handed_on_is_no_part_of_the_state(summed: bool) -> None:
+    one = Handing(1)
+    run = tiny_run(WeightedSum((one, Handing(3))) if summed else one)
+    for _ in range(2):
+        run.advance()
+    first = run.state["0"] if summed else run.state
+    assert first.keys() == {"kept", "learned"} and first["kept"] == 2
+    torch.testing.assert_close(first["learned"], torch.full((2,), 2.0))
+    if summed:
+        assert run.state["1"]["kept"] == 6 and run.state.keys() == {"0", "1"}
 
 
 def test_labels_are_learnt_where_an_objective_reaches_them() -> None:
@@ -215,16 +291,22 @@ class Reaching(Objective):
         return {} if self.learned_slope is None else {"size": torch.ones(())}
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         calm = key.path[-1] < self.from_step
         slope = None if self.slope is None else torch.ones_like(images)
         if slope is not None and not calm:
             slope[0, 0, 0, 0] = self.slope
-        learned = {}
+        beside = {}
         if self.learned_slope is not None:
-            learned["size"] = torch.tensor(0.0 if calm else self.learned_slope)
-        return Match(torch.tensor(1.0 if calm else self.loss), slope, None, learned)
+            beside["size"] = torch.tensor(0.0 if calm else self.learned_slope)
+        return Match(torch.tensor(1.0 if calm else self.loss), slope, None, beside)
 
 
 @pytest.mark.parametrize("learned_slope", [None, 1.0])

@@ -149,9 +149,9 @@ def test_what_the_base_learns_comes_from_both() -> None:
         def learned(self, problem: Problem) -> dict[str, Tensor]:
             return {"size": torch.ones(2)}
 
-        def match_each(self, sizes, images, labels, problem, state, key) -> list[Match]:
-            found = super().match_each(sizes, images, labels, problem, state, key)
-            one = state["learned"]["size"]
+        def match_each(self, sizes, images, labels, problem, state, key, learned) -> list[Match]:
+            found = super().match_each(sizes, images, labels, problem, state, key, learned)
+            one = learned["size"]
             return [
                 dataclasses.replace(each, learned={"size": size * one})
                 for size, each in zip(sizes, found, strict=True)
@@ -160,12 +160,13 @@ def test_what_the_base_learns_comes_from_both() -> None:
     problem = tiny_problem(per_class=N)
     objective = Nested(Scaled(batch_real=5))
     assert torch.equal(objective.learned(problem)["size"], torch.ones(2))
-    state = state_with(objective, problem, 3, set()) | {"learned": {"size": torch.ones(2)}}
-    found = objective.match(noise(problem), one_hot(problem.layout), problem, state, KEY)
+    state = state_with(objective, problem, 3, set())
+    given = noise(problem), one_hot(problem.layout)
+    found = objective.match(*given, problem, state, KEY, {"size": torch.ones(2)})
     assert found.learned["size"].tolist() == [N + 3.0] * 2
     run = tiny_run(objective, problem)
     run.advance()
-    assert "learned" not in run.state and "learned" not in run.state["base"]
+    assert run.state.keys() == state.keys() and not run.state["base"]
 
 
 # the subset
@@ -387,9 +388,10 @@ def test_what_cannot_be_nested_is_refused(changes: dict[str, Any], text: str) ->
     ],
 )
 def test_a_recipe_that_cannot_be_nested_is_refused(changes: dict[str, Any], text: str) -> None:
-    recipe = METHODS["dm"].recipe(Task("tiny", 3, (1, 8, 8), 3))
+    task = Task("tiny", 3, (1, 8, 8), 3)
+    recipe = METHODS["dm"].recipe(task)
     with pytest.raises(BadRequest, match=f"--nested: {re.escape(text)}"):
-        settle(dataclasses.replace(recipe, **changes), Request(**OPTIONS))
+        settle(dataclasses.replace(recipe, **changes), Request(**OPTIONS), task)
 
 
 # the option

@@ -339,7 +339,7 @@ def test_no_gradient_flows_through_the_update_of_the_student() -> None:
     begun = objective.init(problem, Key(0))
     first = objective.match(images, labels, problem, begun, KEY)
     run = tiny_run(objective, problem)
-    state = objective.advance(run.synthetic, problem, {**begun, "kept": first.kept}, KEY)
+    state = objective.advance(run.synthetic, problem, begun, KEY, kept=first.kept)
     assert state.keys() == begun.keys() and not state["student"].requires_grad
     found = objective.match(images, labels, problem, state, KEY)
     _, wanted, _, _ = expected(objective, problem, state, images, labels)

@@ -30,13 +30,14 @@ KEY = Key(3).fold("step", 0)
 LR = 0.3
 EXACT = ("checkpointed", "kept")
 DSA = "color_crop_cutout_flip_scale_rotate"
+BESIDE = {LEARNED_LR: torch.tensor(LR)}
 SMALL = TrajectoryMatching(steps=4, batch=4, augment="none", lr_teacher=LR)
 
 
 def state_of(problem: Problem, followed: int = 0) -> dict[str, Any]:
     assert problem.experts is not None
     order = torch.arange(problem.experts.count)
-    return {"order": order, "followed": followed, "learned": {LEARNED_LR: torch.tensor(LR)}}
+    return {"order": order, "followed": followed}
 
 
 def set_of(problem: Problem, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -91,7 +92,7 @@ class Reference:
 
 
 def found_by(objective: TrajectoryMatching, problem: Problem) -> Match:
-    return objective.match(*set_of(problem), problem, state_of(problem), KEY)
+    return objective.match(*set_of(problem), problem, state_of(problem), KEY, BESIDE)
 
 
 def parts_of(match: Match) -> list[Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import BadRequest, RunFailed
-from attar.objectives import Match, Objective, Penalty, Problem
+from attar.objectives import Match, Objective, Penalty, Problem, State
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import Synthetic
@@ -95,7 +95,7 @@ class Run:
         index = self.objective.select(self.problem, self.state, key)
         images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
-            images.detach(), labels.detach(), self.problem, self._seen_state(), key
+            images.detach(), labels.detach(), self.problem, self.state, key, self._detached()
         )
         penalty = None if self.penalty is None else self.penalty(self.synthetic)
         loss = match.loss.item() + (0.0 if penalty is None else penalty.item())
@@ -126,7 +126,7 @@ class Run:
         index = self.objective.select(self.problem, self.state, key)
         images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
-            images.detach(), labels.detach(), self.problem, self._seen_state(), key
+            images.detach(), labels.detach(), self.problem, self.state, key, self._detached()
         )
         ends = self._ends(images, labels, match)
         learnt = [one for one in self.synthetic.parameters() if one.requires_grad]
@@ -187,18 +187,16 @@ class Run:
         """Whether every learnt value is a number."""
         return all_finite(self.synthetic.state_dict()) and all_finite(self.learned)
 
-    def _advanced(self, match: Match, key: Key) -> dict[str, Any]:
+    def _advanced(self, match: Match, key: Key) -> State:
         """Return the next state of the objective."""
-        state = self._seen_state()
-        if match.kept:
-            state = {**state, "kept": match.kept}
-        found = self.objective.advance(self.synthetic, self.problem, state, key.fold("advance"))
-        return {name: value for name, value in found.items() if name not in ("learned", "kept")}
+        key = key.fold("advance")
+        return self.objective.advance(
+            self.synthetic, self.problem, self.state, key, self._detached(), match.kept
+        )
 
-    def _seen_state(self) -> dict[str, Any]:
-        if not self.learned:
-            return self.state
-        return {**self.state, "learned": {n: v.detach() for n, v in self.learned.items()}}
+    def _detached(self) -> dict[str, Tensor]:
+        # copies, which stay what they were when the update is done in place
+        return {name: value.detach().clone() for name, value in self.learned.items()}
 
     @staticmethod
     def _ends(images: Tensor, labels: Tensor, match: Match) -> list[tuple[Tensor, Tensor]]:

@@ -1,6 +1,7 @@
 """Objectives: each turns images and labels into a loss and gradients."""
 
 from attar.objectives.base import (
+    NOTHING,
     Match,
     Objective,
     Penalty,
@@ -36,6 +37,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
 )
 
 __all__ = [
+    "NOTHING",
     "OBJECTIVES",
     "DistributionMatching",
     "GradientMatching",

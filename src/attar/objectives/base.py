@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -21,6 +22,9 @@ from attar.errors import BadRequest
 from attar.networks import Network
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
+
+# what an objective that learns or hands on nothing is given
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 # Whatever an objective keeps between steps: tensors, numbers, text and dictionaries of these.
 # It is written to checkpoints as it is, so nothing else may be in it.
@@ -103,15 +107,15 @@ class Match:
         loss: the value, detached.
         images: gradient for the images given, of their shape; None where none reaches them.
         labels: gradient for the labels given; None where none reaches them.
-        learned: gradients for the learnt tensors of the state, by name.
-        kept: what `Objective.advance` of the same step finds under ``state["kept"]``.
+        learned: gradients for the learnt tensors beside the set, by name.
+        kept: what `Objective.advance` of the same step is given; it is never stored.
     """
 
     loss: Tensor
     images: Tensor | None
     labels: Tensor | None = None
     learned: Mapping[str, Tensor] = field(default_factory=dict)
-    kept: Mapping[str, Tensor] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Objective(ABC):
@@ -146,7 +150,13 @@ class Objective(ABC):
 
     @abstractmethod
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Compare the rows of `select` with real data.
 
@@ -154,19 +164,34 @@ class Objective(ABC):
             images: B×C×H×W network inputs, detached.
             labels: B×K, detached.
             problem: what may be read.
-            state: what was kept; the learnt tensors are under ``state["learned"]``.
+            state: what `init` or `advance` returned last.
             key: of this step.
+            learned: the tensors that `Objective.learned` declared, as they are now, detached.
 
         Returns:
             The loss and its gradients. Calling it twice gives the same, and changes nothing.
         """
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the state after the set was updated: train the inner network, age a pool.
 
-        ``state["kept"]`` is what `match` of this step left there, where it left anything.
+        Args:
+            synthetic: the set, updated.
+            problem: what may be read.
+            state: as `match` of this step saw it.
+            key: of this step, for draws of its own.
+            learned: the tensors beside the set, updated, detached.
+            kept: what `match` of this step returned as ``Match.kept``.
         """
-        del synthetic, problem, key
+        del synthetic, problem, key, learned, kept
         return state
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
@@ -194,6 +219,7 @@ class SubsetObjective(Objective):
         problem: Problem,
         state: State,
         key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> list[Match]:
         """Compare the first m images of every class, for each m of ``sizes``, with real data.
 
@@ -202,10 +228,17 @@ class SubsetObjective(Objective):
         """
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the loss of this step and its gradients."""
-        (found,) = self.match_each([problem.layout.per_class], images, labels, problem, state, key)
+        sizes = [problem.layout.per_class]
+        (found,) = self.match_each(sizes, images, labels, problem, state, key, learned)
         return found
 
 

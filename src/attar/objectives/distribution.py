@@ -7,7 +7,7 @@ the low-rank plugin paper.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from attar.augmentation.dsa import augment, parse_strategy
 from attar.compute import Functional
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.objectives.base import Match, Problem, State, SubsetObjective
+from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
 from attar.rng import Key
 from attar.synthetic import Layout
 
@@ -55,9 +55,10 @@ class DistributionMatching(SubsetObjective):
         problem: Problem,
         state: State,
         key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> list[Match]:
         """Return losses of this step and their gradients for the images."""
-        del labels, state
+        del labels, state, learned
         drawn = problem.network.draw(key.fold("network"), problem.compute.device)
         tensors = training_embedding(problem).tensors(drawn)
         return self.match_in(tensors, sizes, images, problem, key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from attar.compute import Functional
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.networks.silence import silence
-from attar.objectives.base import Match, Problem, State, SubsetObjective
+from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
@@ -129,8 +129,10 @@ class GradientMatching(SubsetObjective):
         problem: Problem,
         state: State,
         key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> list[Match]:
         """Return losses of this step and their gradients for images and labels."""
+        del learned
         derivatives = self._derivatives(problem)
         tensors = self._tensors(problem, state)
         zero = torch.zeros((), device=images.device)
@@ -158,8 +160,17 @@ class GradientMatching(SubsetObjective):
         training = once * self.inner * (self.outer - 1) / self.outer
         return 3 * data.drawn(self.batch_real) + 2 * once + training
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the state with the network trained on the set, or with the next network."""
+        del learned, kept
         outer = state["outer"] + 1
         if outer == self.outer:
             return self._with_network(state["drawn"] + 1, problem, key)

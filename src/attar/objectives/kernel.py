@@ -9,15 +9,16 @@ Shape letters: N synthetic images, B real images, K classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.objectives.base import Match, Objective, Problem, State, gradients
+from attar.objectives.base import NOTHING, Match, Objective, Problem, State, gradients
 from attar.objectives.features import features_of
 from attar.objectives.pool import Pool, centred_targets, mirrored, seen_labels
 from attar.objectives.ridge import ridge_solution
@@ -72,7 +73,13 @@ class KernelRegression(Objective):
         return {"pool": self._pool.init(problem, key), "network": self._pool.chosen(key)}
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the loss in one network of the pool and its gradients."""
         embedding, compute = self._pool.embedding(problem), problem.compute
@@ -92,8 +99,17 @@ class KernelRegression(Objective):
             loss = loss + label_margin(values)
         return gradients(loss, leaf, values)
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the state with this step's network a step older, and the next one chosen."""
+        del learned, kept
         pool = self._pool.advance(synthetic, problem, state["pool"], state["network"], key)
         return {"pool": pool, "network": self._pool.chosen(key)}
 

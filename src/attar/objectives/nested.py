@@ -33,7 +33,7 @@ from torch import Tensor
 
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.objectives.base import Match, Objective, Problem, State, SubsetObjective
+from attar.objectives.base import NOTHING, Match, Objective, Problem, State, SubsetObjective
 from attar.objectives.distribution import DistributionMatching, in_chunks, training_embedding
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
@@ -104,7 +104,13 @@ class Nested(Objective):
         return self.base.learned(problem)
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the loss of the set and of the chosen subset, and the gradient for the images.
 
@@ -112,23 +118,31 @@ class Nested(Objective):
         """
         size, n = state["chosen"], problem.layout.per_class
         sizes = [n, size] if size else [n]
-        found = self.base.match_each(sizes, images, labels, problem, _of_base(state), key)
+        found = self.base.match_each(sizes, images, labels, problem, state["base"], key, learned)
         pulled = [each.images for each in found if each.images is not None]
         gradient = torch.stack(pulled).sum(dim=0)
         gradient[problem.layout.first(held(state)).to(images.device)] = 0
-        learned = {
+        beside = {
             name: torch.stack([each.learned[name] for each in found]).sum(dim=0)
             for name in found[0].learned
         }
-        return Match(torch.stack([each.loss for each in found]).sum(), gradient, learned=learned)
+        return Match(
+            torch.stack([each.loss for each in found]).sum(), gradient, None, beside, found[0].kept
+        )
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the state of the base after the update, and from time to time another subset."""
         updates = state["updates"] + 1
-        later = {name: value for name, value in state.items() if name != "learned"}
-        later["updates"] = updates
-        later["base"] = self.base.advance(synthetic, problem, _of_base(state), key)
-        later["base"].pop("learned", None)
+        base = self.base.advance(synthetic, problem, state["base"], key, learned, kept)
+        later = {**state, "updates": updates, "base": base}
         if updates % self.every and updates != _FIRST_CHECK:
             return later
         with torch.no_grad():
@@ -189,9 +203,3 @@ def held(state: State) -> int:
     """Return how many images of every class are held: the largest finished subset in the chosen."""
     smaller = state["finished"][: max(0, state["chosen"] - 1)]
     return max((m for m, done in enumerate(smaller.tolist(), start=1) if done), default=0)
-
-
-def _of_base(state: State) -> dict[str, Any]:
-    """Return the state as the base sees it."""
-    beside = {name: value for name, value in state.items() if name == "learned"}
-    return {**state["base"], **beside}

@@ -8,15 +8,16 @@ Shape letters: N images of the source, B of the slimmed set, f features, K class
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.objectives.base import Match, Objective, Problem, State, gradients
+from attar.objectives.base import NOTHING, Match, Objective, Problem, State, gradients
 from attar.objectives.derivatives import Tensors
 from attar.objectives.features import features_of
 from attar.objectives.pool import Pool, centred_targets, mirrored, seen_labels
@@ -108,10 +109,16 @@ class ParameterMatching(Objective):
         return {"pool": self._pool.init(problem, key), "network": self._pool.chosen(key)}
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the loss in one network of the pool and its gradients."""
-        del key
+        del key, learned
         embedding = self._pool.embedding(problem)
         tensors = self._pool.tensors(problem, state["pool"], state["network"])
         index = torch.arange(len(problem.data))
@@ -126,8 +133,17 @@ class ParameterMatching(Objective):
         loss = self._loss(found, known, source, targets, layer, len(index))
         return gradients(loss, leaf, values)
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the state with the network of this step trained on the slimmed set, or redrawn."""
+        del learned, kept
         pool = self._pool.advance(synthetic, problem, state["pool"], state["network"], key)
         return {"pool": pool, "network": self._pool.chosen(key)}
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from attar.augmentation.dsa import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
-from attar.objectives.base import Match, Objective, Problem, State, experts_of
+from attar.objectives.base import NOTHING, Match, Objective, Problem, State, experts_of
 from attar.objectives.distribution import DistributionMatching, training_embedding
 from attar.objectives.flat import LOSSES, FlatLoss, flat_loss, refuse_without_second_derivatives
 from attar.objectives.span import NORMS, SPANS, Span, spanned
@@ -127,9 +128,16 @@ class SubspaceProjection(Objective):
         return torch.cat(drawn)
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the loss of this step (equation 9), its gradients, and the projection of G."""
+        del learned
         student, span = state["student"], self._span(problem, state)
         flat = flat_loss(problem, self.loss)
         leaf = images.detach().requires_grad_()
@@ -150,13 +158,21 @@ class SubspaceProjection(Objective):
         image = own if found.images is None else own + found.images
         return Match(found.loss + self.projection * size.value, image, back.labels, kept=kept)
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the student one projected step on (equation 6), or at the start of a segment."""
-        del synthetic
+        del synthetic, learned
         inner = state["inner"] + 1
         if inner == self.steps:
             return self._begun(problem, key)
-        moved = state["student"] - self.lr_network * state["kept"]["projected"]
+        moved = state["student"] - self.lr_network * kept["projected"]
         return {
             "student": moved,
             "expert": state["expert"],

@@ -7,8 +7,9 @@ code; Cui et al. 2023 (TESLA) for the form in constant memory.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,15 @@ from torch import Tensor
 from attar.augmentation.dsa import parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
-from attar.objectives.base import Match, Objective, Problem, State, Trajectories, experts_of
+from attar.objectives.base import (
+    NOTHING,
+    Match,
+    Objective,
+    Problem,
+    State,
+    Trajectories,
+    experts_of,
+)
 from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
 from attar.objectives.unrolling import UNROLLS, Steps
 from attar.rng import Key
@@ -101,7 +110,13 @@ class TrajectoryMatching(Objective):
         return {LEARNED_LR: torch.tensor(self.lr_teacher)}
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the loss of one piece of one expert's trajectory and its gradients.
 
@@ -117,19 +132,27 @@ class TrajectoryMatching(Objective):
             parse_strategy(self.augment),
             key.fold("augment"),
         )
-        lr = state["learned"][LEARNED_LR]
+        lr = learned[LEARNED_LR]
         loss = flat_loss(problem, LOSS)
         found = UNROLLS[self.unroll](loss, steps, first, target, lr)
         return Match(found.loss, found.images, found.labels, {LEARNED_LR: found.lr})
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the state with the next expert in turn.
 
         Raises:
             RunFailed: the learnt step size is no longer positive.
         """
-        del synthetic
-        lr = state["learned"][LEARNED_LR].item()
+        del synthetic, kept
+        lr = learned[LEARNED_LR].item()
         if not lr > 0:
             raise RunFailed(
                 f"the learnt step size fell to {lr:g}, and must stay above 0. Start it higher "

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
-from attar.objectives.base import Match, Objective, Problem, State
+from attar.objectives.base import NOTHING, Match, Objective, Problem, State
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
@@ -95,15 +95,21 @@ class WeightedSum(Objective):
         return torch.unique(torch.cat(self._selected(problem, state, key)))
 
     def match(
-        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the sum of the terms' losses and gradients, each on the rows that it needs."""
         wanted = self._selected(problem, state, key)
         index = torch.unique(torch.cat(wanted))
         total = torch.zeros((), device=images.device)
         sums: dict[str, Tensor] = {}
-        learned: dict[str, Tensor] = {}
-        kept: dict[str, Tensor] = {}
+        beside: dict[str, Tensor] = {}
+        kept: dict[str, Mapping[str, Any]] = {}
         for (number, term), weight, rows in zip(
             self._numbered(), self.weights, wanted, strict=True
         ):
@@ -112,8 +118,9 @@ class WeightedSum(Objective):
                 images[place],
                 labels[place],
                 problem,
-                _own(state, number),
+                state[number],
                 key.fold(number),
+                learned,
             )
             total = total + weight * own.loss
             for name, whole, slope in (
@@ -124,15 +131,28 @@ class WeightedSum(Objective):
                     sums.setdefault(name, torch.zeros_like(whole)).index_add_(
                         0, place, weight * slope
                     )
-            learned |= {name: weight * slope for name, slope in own.learned.items()}
-            kept |= {f"{number}.{name}": value for name, value in own.kept.items()}
-        return Match(total, sums.get("images"), sums.get("labels"), learned, kept)
+            beside |= {name: weight * slope for name, slope in own.learned.items()}
+            kept[number] = own.kept
+        return Match(total, sums.get("images"), sums.get("labels"), beside, kept)
 
-    def advance(self, synthetic: Synthetic, problem: Problem, state: State, key: Key) -> State:
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
         """Return the states of the terms after the update."""
         return {
-            number: _without_lent(
-                term.advance(synthetic, problem, _own(state, number), key.fold(number))
+            number: term.advance(
+                synthetic,
+                problem,
+                state[number],
+                key.fold(number),
+                learned,
+                kept.get(number, NOTHING),
             )
             for number, term in self._numbered()
         }
@@ -146,29 +166,6 @@ class WeightedSum(Objective):
 
     def _selected(self, problem: Problem, state: State, key: Key) -> list[Tensor]:
         return [
-            term.select(problem, _own(state, number), key.fold(number))
+            term.select(problem, state[number], key.fold(number))
             for number, term in self._numbered()
         ]
-
-
-# what the engine lends a state for a step
-_LENT = ("learned", "kept")
-
-
-def _own(state: State, number: str) -> dict[str, Any]:
-    """Return the state as a term sees it."""
-    lent: dict[str, Any] = {}
-    if "learned" in state:
-        lent["learned"] = state["learned"]
-    kept = {
-        name.partition(".")[2]: value
-        for name, value in state.get("kept", {}).items()
-        if name.partition(".")[0] == number
-    }
-    if kept:
-        lent["kept"] = kept
-    return {**state[number], **lent}
-
-
-def _without_lent(state: State) -> State:
-    return {name: value for name, value in state.items() if name not in _LENT}
