@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,10 +18,15 @@ from torch import Tensor
 import attar
 from attar import registry
 from attar.cli import run
+from attar.compute import Compute
 from attar.condensing.composition import form_of, form_text, objective_of, objective_text, roles_of
 from attar.condensing.request import Request
+from attar.coresets import Selector
+from attar.data import LabelledImages
+from attar.data.reading import Watch
 from attar.methods import METHODS, Method, Task, method_of
 from attar.methods.recipe import Recipe
+from attar.networks import Network
 from attar.objectives import (
     OBJECTIVES,
     DistributionMatching,
@@ -402,6 +407,38 @@ def test_an_own_form_and_objective_are_known_by_name(only_own: None, tmp_path: P
     path = tmp_path / "own.safetensors"
     condensed(method="dm", form="mirrored", ipc=2, objective="distribution+3*of_rows", output=path)
     assert attar.load(path).card.parametrization == {"name": "mirrored"}
+
+
+@dataclass(frozen=True)
+class Brightest(Selector):
+    name: ClassVar[str] = "brightest"
+
+    def choose(
+        self,
+        data: LabelledImages,
+        sizes: Sequence[int],
+        network: Network,
+        compute: Compute,
+        key: Key,
+        watch: Watch | None = None,
+    ) -> list[Tensor]:
+        light = data.take(torch.arange(len(data))).flatten(1).mean(dim=1)
+        return [
+            own[light[own].argsort(descending=True)[:count]]
+            for own, count in zip(data.indices_of_class, sizes, strict=True)
+        ]
+
+
+def test_an_own_selector_starts_a_set(only_own: None) -> None:
+    with pytest.raises(attar.BadRequest, match="unknown value of --init 'brightest'"):
+        condensed(method="dm", init="brightest")
+    attar.register(Brightest)
+    made = attar.condense(
+        tiny_data(), method="dm", init="brightest", ipc=1, **SMALL | {"iterations": 0}
+    )
+    data = tiny_data()
+    light = data.take(torch.arange(len(data))).flatten(1).mean(dim=1)
+    assert made.images[0].mean().item() == pytest.approx(light[data.indices_of_class[0]].max())
 
 
 def test_a_form_that_is_not_registered_is_refused_by_name(tmp_path: Path) -> None:

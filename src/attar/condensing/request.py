@@ -181,7 +181,14 @@ class Request:
             value = getattr(self, name)
             if name == "init" and self.init_file is not None:
                 continue
-            if value is not None and value not in allowed:
+            if value is None or value in allowed:
+                continue
+            if name == "init":
+                # others' selectors; looking for them needs torch
+                from attar.coresets import SELECTORS
+
+                allowed = (*allowed, *(own for own in SELECTORS if own not in allowed))
+            if value not in allowed:
                 raise unknown(f"value of --{name.replace('_', '-')}", str(value), allowed)
         if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
             raise BadRequest(
