@@ -27,7 +27,7 @@ ORDER = (
     ("methods",),
     ("condensing",),
     ("evaluation",),
-    ("importing", "slimming"),
+    ("importing", "slimming", "testing"),
     ("report",),
     ("pictures", "benching"),
     ("cli",),

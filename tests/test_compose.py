@@ -1,91 +1,109 @@
-"""Every parametrization under every objective: steps, artefact, resume."""
+"""Every form under every objective, labels fixed and learnt, as docs/combinations.md says."""
 
 import itertools
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 import attar
-from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
-from attar.condensing.engine import Run
 from attar.objectives import OBJECTIVES as REGISTERED_OBJECTIVES
-from attar.synthetic import PARAMETRIZATIONS as REGISTERED_PARAMETRIZATIONS
+from attar.objectives import WeightedSum
+from attar.synthetic import PARAMETRIZATIONS as REGISTERED_FORMS
 from attar.synthetic import from_description
-from attar.tensors import flatten, read_header, read_tensors, save_tensors, unflatten
-from catalogue import (
-    OBJECTIVES,
-    PARAMETRIZATIONS,
-    SLIMMERS,
-    prepared_data,
-    tiny_problem,
-    tiny_run,
+from attar.testing import check_combination
+from attar.testing.counterparts import FORMS, OBJECTIVES, SLIMMERS, all_forms
+from catalogue import prepared_data, tiny_data, tiny_problem
+
+PAGE = (Path(__file__).parent.parent / "docs" / "combinations.md").read_text(encoding="utf-8")
+# each an item of a list
+REASONS = {
+    " ".join(item.split()) for item in re.findall(r"^- ((?:.+\n)+?)(?=- |\n|\Z)", PAGE, re.M)
+}
+ALL_FORMS = all_forms()
+LEARNING_LABELS = attar.Recipe(
+    OBJECTIVES["gradient"],
+    FORMS["pixels"],
+    {"images": attar.Optimiser(1.0), "labels": attar.Optimiser(1.0)},
+    iterations=1,
+    init="real",
+    network="convnet2:width=8",
+    card="dsa-1000",
+    learned_labels=True,
 )
 
 
-def test_the_catalogue_holds_everything_that_is_registered() -> None:
-    assert PARAMETRIZATIONS.keys() == REGISTERED_PARAMETRIZATIONS.keys()
-    assert OBJECTIVES.keys() == REGISTERED_OBJECTIVES.keys()
+def said() -> dict[str, dict[str, str]]:
+    """Return the cells of the page's table by form and objective."""
+    rows = [re.split(r"\s*\|\s*", line)[1:-1] for line in PAGE.splitlines() if line[:1] == "|"]
+    names = [name.strip("`") for name in rows[0][1:]]
+    return {row[0].replace("`", ""): dict(zip(names, row[1:], strict=True)) for row in rows[2:]}
+
+
+def test_the_counterparts_are_everything_that_is_registered() -> None:
+    assert FORMS.keys() == REGISTERED_FORMS.own.keys()
+    assert OBJECTIVES.keys() == REGISTERED_OBJECTIVES.own.keys()
     for registered, instances in (
-        (REGISTERED_PARAMETRIZATIONS, PARAMETRIZATIONS),
+        (REGISTERED_FORMS, FORMS),
         (REGISTERED_OBJECTIVES, OBJECTIVES),
     ):
         for name, instance in instances.items():
             assert type(instance) is registered[name] and instance.name == name
 
 
-@pytest.mark.parametrize("name", PARAMETRIZATIONS)
-def test_a_parametrization_is_rebuilt_from_its_description(name: str) -> None:
-    assert from_description(PARAMETRIZATIONS[name].describe()) == PARAMETRIZATIONS[name]
+def test_the_page_tells_of_every_combination() -> None:
+    assert said().keys() == ALL_FORMS.keys()
+    assert all(row.keys() == OBJECTIVES.keys() for row in said().values())
 
 
-def artefact(run: Run) -> Artefact:
-    data = run.problem.data
-    card = Card(
-        class_names=list(data.class_names),
-        shape=data.shape,
-        images_per_class=run.problem.layout.per_class,
-        parametrization=run.synthetic.parametrization.describe(),
-        mean=list(data.preprocessing.mean),
-        std=list(data.preprocessing.std),
-    )
-    return Artefact(card, run.synthetic, data.preprocessing)
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_is_rebuilt_from_its_description(name: str) -> None:
+    assert from_description(FORMS[name].describe()) == FORMS[name]
+
+
+@pytest.mark.parametrize(("form", "objective"), list(itertools.product(ALL_FORMS, OBJECTIVES)))
+def test_every_combination_holds_or_is_refused_as_the_page_says(form: str, objective: str) -> None:
+    problem = tiny_problem(prepared_data() if objective in SLIMMERS else None)
+    held = []
+    for word, learned in (("fixed", False), ("learnt", True)):
+        found = check_combination(
+            OBJECTIVES[objective], ALL_FORMS[form], problem, learned_labels=learned
+        )
+        if not found.refused:
+            held.append(word)
+        else:
+            assert found.refused in REASONS
+    assert said()[form][objective] == ", ".join(held)
 
 
 @pytest.mark.parametrize(
-    ("parametrization", "objective"), list(itertools.product(PARAMETRIZATIONS, OBJECTIVES))
+    "options",
+    [
+        {"form": "low_rank:base=low_rank"},
+        {"form": "tiled", "nested": True, "method": "dm"},
+        {"form": "ordered_svd", "nested": True, "method": "dm"},
+        {"form": "decoded", "nested": True, "method": "dm"},
+        {"objective": "kernel", "nested": True, "method": "dm"},
+        {"objective": "parameters", "method": "dm"},
+        {"objective": "subspace", "per_class_budget": "proportional", "method": "dm"},
+        {"method": LEARNING_LABELS, "nested": True},
+        {"form": "decoded", "per_class_budget": "proportional", "method": "dm"},
+        {"objective": "kernel", "method": "herding", "iterations": None},
+        {"form": "pixels:base=tiled"},
+        {"objective": "2*kernel"},
+        {"objective": "nested"},
+    ],
+    ids=lambda options: " ".join(options),
 )
-def test_three_steps_an_artefact_and_a_resume(
-    parametrization: str, objective: str, tmp_path: Path
-) -> None:
-    problem = tiny_problem(prepared_data() if objective in SLIMMERS else None)
+def test_what_else_is_refused_is_told_on_the_page(options: dict[str, Any]) -> None:
+    small = {"ipc": 2, "iterations": 1, "device": "cpu", "network": "convnet2:width=8"}
+    with pytest.raises(attar.BadRequest) as refusal:
+        attar.condense(tiny_data(), **(small | options))
+    assert str(refusal.value) in REASONS
 
-    def fresh() -> Run:
-        return tiny_run(OBJECTIVES[objective], problem, PARAMETRIZATIONS[parametrization])
 
-    whole = fresh()
-    start = artefact(fresh()).images
-    whole.advance()
-    tensors, rest = flatten(whole.state_dict())
-    save_tensors(tmp_path / "checkpoint.safetensors", tensors, {"rest": rest})
-    losses = [whole.advance() for _ in range(2)]
-    made = artefact(whole)
-    assert whole.finite()
-    # every image has moved
-    assert bool((made.images != start).flatten(1).any(dim=1).all())
-
-    made.save(tmp_path / "set.safetensors")
-    loaded = attar.load(tmp_path / "set.safetensors")
-    assert torch.equal(loaded.images, made.images) and torch.equal(loaded.labels, made.labels)
-    assert loaded.nbytes == made.nbytes
-
-    torch.manual_seed(5)
-    resumed = fresh()
-    header = read_header(tmp_path / "checkpoint.safetensors")
-    tensors = read_tensors(tmp_path / "checkpoint.safetensors")
-    resumed.load_state_dict(unflatten(tensors, header["rest"]))
-    assert [resumed.advance() for _ in range(2)] == losses
-    one, other = flatten(whole.state_dict()), flatten(resumed.state_dict())
-    assert one[1] == other[1] and one[0].keys() == other[0].keys()
-    assert all(torch.equal(one[0][name], other[0][name]) for name in one[0])
+def test_two_of_a_sum_that_learn_one_tensor_are_refused_as_the_page_says() -> None:
+    twice = WeightedSum((OBJECTIVES["trajectory"], OBJECTIVES["trajectory"]))
+    found = check_combination(twice, FORMS["pixels"], tiny_problem())
+    assert found.refused in REASONS

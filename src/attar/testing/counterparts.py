@@ -1,0 +1,50 @@
+"""One tiny instance of every form, objective and network: what a part of your own is run with."""
+
+from __future__ import annotations
+
+from attar.objectives import (
+    DistributionMatching,
+    GradientMatching,
+    KernelRegression,
+    Nested,
+    Objective,
+    ParameterMatching,
+    SubspaceProjection,
+    TrajectoryMatching,
+    WeightedSum,
+)
+from attar.synthetic import Decoded, LowRank, OrderedSVD, Parametrization, Pixels, Tiled
+
+FORMS: dict[str, Parametrization] = {
+    "pixels": Pixels(),
+    "low_rank": LowRank(2),
+    "tiled": Tiled(2),
+    "ordered_svd": OrderedSVD(),
+    "decoded": Decoded(decoders=2, channels=2, upsamplings=1, hidden=3),
+}
+OBJECTIVES: dict[str, Objective] = {
+    "distribution": DistributionMatching(batch_real=5),
+    "gradient": GradientMatching(batch_real=5, augment="crop_flip", outer=2, inner=2),
+    "kernel": KernelRegression(batch_real=20, pool=2, age=2, mirror=True),
+    "nested": Nested(DistributionMatching(batch_real=5), every=1, networks=2, batch_check=4),
+    "parameters": ParameterMatching(pool=2, age=3),
+    "subspace": SubspaceProjection(steps=2, batch_real=5),
+    "trajectory": TrajectoryMatching(steps=3, batch=4),
+    "sum": WeightedSum(
+        (DistributionMatching(batch_real=5), SubspaceProjection(steps=2, batch_real=5)), (1, 0.1)
+    ),
+}
+# those whose data are a synthetic set in place of real images
+SLIMMERS = {"parameters"}
+# without and with a norm that lets images of a batch affect each other
+NETWORKS = ("convnet2:width=8", "convnet2:width=8,norm=batch")
+
+
+def all_forms() -> dict[str, Parametrization]:
+    """Return the forms, and low-rank factors over each of those that can be factored."""
+    over = {
+        f"low_rank over {name}": LowRank(2, form)
+        for name, form in FORMS.items()
+        if not isinstance(form, LowRank | Pixels)
+    }
+    return FORMS | over
