@@ -16,8 +16,7 @@ from torch import Tensor
 import attar
 from attar.objectives import Objective, Problem, gradients
 from attar.rng import Key
-from attar.synthetic import Layout, Parametrization, Store
-from attar.synthetic.form import DENSE, Leaf
+from attar.synthetic import DENSE, Layout, Leaf, Parametrization, Store
 
 
 @attar.register

@@ -85,6 +85,53 @@ def test_every_part_has_its_place() -> None:
     assert {part_of(path) for path in FILES} == set(RANK)
 
 
+# what only one form has; `methods` choose forms, `testing` tries each, others ask the one given
+CONCRETE = {
+    "Decoded", "LowRank", "OrderedSVD", "Pixels", "Tiled",
+    "DecodedImages", "OrderedImages", "OrderedLabels", "Tiles",
+}  # fmt: skip
+CHOOSE_FORMS = {"synthetic", "methods", "testing"}
+
+
+def form_questions(path: Path) -> list[str]:
+    """Return where a module names a certain form, or looks for the form inside one."""
+    found = [
+        name
+        for name in imported_modules(path)
+        if name.startswith("attar.synthetic.") and set(name.split(".")) & CONCRETE
+    ]
+    found += [name for name in imported_modules(path) if "synthetic.forms." in name]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in CONCRETE:
+            found.append(f"line {node.lineno}: {ast.unparse(node)}")
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
+            told = ast.unparse(node)
+            if "'base'" in told and "objective" not in told:
+                found.append(f"line {node.lineno}: {told}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if part_of(path) not in CHOOSE_FORMS],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_nobody_asks_which_form_a_set_is_stored_in(path: Path) -> None:
+    assert form_questions(path) == []
+
+
+def test_questions_about_forms_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "asks.py"
+    lines = (
+        "from attar.synthetic import Tiled",
+        "import attar.synthetic",
+        "def f(form): return isinstance(form, attar.synthetic.Pixels)",
+        "def g(form): return getattr(form, 'base', form)",
+    )
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert len(form_questions(path)) == 3
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -52,7 +52,7 @@ from attar.synthetic import (
     Pixels,
     Tiled,
 )
-from attar.synthetic.form import DENSE, Leaf
+from attar.synthetic.forms.form import DENSE, Leaf
 from attar.synthetic.stores import Store
 from catalogue import tiny_data, tiny_problem, tiny_run
 

@@ -12,7 +12,7 @@ import attar
 from attar.budget import Budget, Ledger
 from attar.errors import BadRequest
 from attar.methods import METHODS, Task
-from attar.methods.factorized import optimisers, shape
+from attar.methods.factorized import shape
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import (
@@ -24,7 +24,7 @@ from attar.synthetic import (
     images_within,
     planned_ledger,
 )
-from attar.synthetic.decoded import DecodedImages
+from attar.synthetic.forms.decoded import DecodedImages
 from catalogue import OBJECTIVES, tiny_data, tiny_problem, tiny_run
 from references.decoding import decoded
 
@@ -165,7 +165,7 @@ def test_noise_has_unit_variance_and_comes_from_the_key_alone() -> None:
 
 
 def test_fit_comes_near_what_can_be_represented(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attar.synthetic.decoded._UPDATES", 100)
+    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 100)
     store = store_of(Decoded(2, 3, 1, 4), 2, 4, (1, 8, 8))
     rows = everything(store).detach()
     target = Decoded(2, 3, 1, 4).build(Layout(2, 4, (1, 8, 8)))
@@ -175,7 +175,7 @@ def test_fit_comes_near_what_can_be_represented(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_fit_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attar.synthetic.decoded._UPDATES", 5)
+    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 5)
     rows = everything(store_of(SMALL)).detach()
     one, other = (SMALL.build(Layout(2, 5, (1, 6, 8))) for _ in range(2))
     one.fit(rows)
@@ -186,8 +186,8 @@ def test_fit_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fit_in_parts_reaches_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attar.synthetic.decoded._BATCH", 2)
-    monkeypatch.setattr("attar.synthetic.decoded._UPDATES", 120)
+    monkeypatch.setattr("attar.synthetic.forms.decoded._BATCH", 2)
+    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 120)
     target = Decoded(2, 3, 1, 4).build(Layout(2, 5, (1, 8, 8)))
     assert sorted(torch.cat(target._batches()).tolist()) == list(range(10))
     rows = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 1, 8, 8) / 10
@@ -228,7 +228,7 @@ def test_codes_are_factored_by_a_low_rank_leaf() -> None:
         ({"decoders": True}, "decoders True: a whole number"),
         ({"upsamplings": 4}, "upsamplings 4: images of 8×8 can be halved 3 times; 0 to 3"),
         ({"channels": 5}, "codes of 5×4×4 take 80 values, more than an image of 1×8×8 itself (64)"),
-        ({"size": 5}, "unknown setting of parametrization 'decoded' 'size'"),
+        ({"size": 5}, "unknown setting of the form 'decoded' 'size'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings: dict[str, int], text: str) -> None:
@@ -304,8 +304,8 @@ def test_kfs_refuses_what_holds_nothing() -> None:
 
 def test_kfs_has_the_settings_of_the_paper() -> None:
     recipe = METHODS["kfs"].recipe(Task("cifar10", 1, (3, 32, 32), 10))
-    assert recipe.optimisers == optimisers()
-    rates = {role: (opt.kind, opt.lr, opt.schedule) for role, opt in optimisers().items()}
+    assert recipe.optimisers == recipe.parametrization.own_optimisers()
+    rates = {role: (opt.kind, opt.lr, opt.schedule) for role, opt in recipe.optimisers.items()}
     assert rates == {"images": ("adam", 0.1, "linear"), "decoders": ("adam", 0.01, "linear")}
     assert (recipe.init, recipe.card, recipe.iterations) == ("noise", "dsa-1000", 20_000)
     digits = METHODS["kfs"].recipe(Task("digits", 5, (1, 8, 8), 10))
@@ -318,7 +318,7 @@ def test_kfs_has_the_settings_of_the_paper() -> None:
 def test_kfs_condenses_and_is_read_again(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attar.synthetic.decoded._UPDATES", 10)
+    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 10)
     common = {"method": "kfs", "ipc": 2, "iterations": 3, "network": "convnet2:width=8"}
     made = attar.condense(
         tiny_data(), **common, validation=0, output=tmp_path / "set.safetensors", **options

@@ -18,7 +18,8 @@ from attar.errors import BadRequest
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import Layout, LowRank, OrderedSVD, Parametrization, Synthetic, planned_ledger
-from attar.synthetic.ordered import OrderedImages, OrderedLabels, orthogonal_factor
+from attar.synthetic.forms.ordered import OrderedImages, OrderedLabels
+from attar.synthetic.forms.orthogonal import orthogonal_factor
 from attar.tensors import read_tensors
 from catalogue import OBJECTIVES, tiny_problem, tiny_run
 

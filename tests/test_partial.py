@@ -35,7 +35,7 @@ from attar.synthetic import (
     Synthetic,
     Tiled,
 )
-from attar.synthetic.ordered import orthogonal_factor, smaller
+from attar.synthetic.forms.orthogonal import orthogonal_factor, smaller
 from attar.tensors import read_tensors, save_tensors
 from forging import forged, parts_of
 from references import smaller as reference
@@ -523,10 +523,10 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(path: Path) -> None:
         ({"images_per_class": 10**9}, "more than the file holds"),
         ({"images_per_class": 5}, "header speaks of 15 rows"),
         ({"shape": [0, 6, 5]}, "more than the file holds"),
-        ({"parametrization": {"name": "odd"}}, "unknown parametrization"),
+        ({"parametrization": {"name": "odd"}}, "unknown form"),
         ({"parametrization": {"name": "ordered_svd", "components": 99}}, "99 components"),
         ({"parametrization": {"name": "ordered_svd", "components": 3}}, "speaks of 9 rows"),
-        ({"parametrization": {"name": "pixels"}, "nested": True}, "missing or do not belong"),
+        ({"parametrization": {"name": "pixels"}, "nested": True}, "speaks of 18 rows"),
         ({"storage": "float16"}, "torch.float32, its header says torch.float16"),
         ({"learned_labels": False}, "labels.components are missing or do not belong"),
         ({"zca": "mtt"}, "whitening.mean, .* are missing"),
@@ -724,13 +724,13 @@ def test_the_last_iterate_is_read_at_the_same_budget(path: Path) -> None:
 
 
 def test_what_is_left_of_a_set_is_what_slimming_keeps(path: Path) -> None:
-    from attar.slimming.components import beginning
+    from attar.synthetic import first_components
 
     for form in (OrderedSVD(), LowRank(2, OrderedSVD(share="class"))):
         whole = make(form)
         whole.save(path)
         found = load(path, ipc=2)
-        slimmed = beginning(whole.synthetic, found.card.images_per_class)
+        slimmed = first_components(whole.synthetic, found.card.images_per_class)
         rows = torch.arange(len(found))
         torch.testing.assert_close(found.images, slimmed.images(rows))
         assert dataclasses.asdict(slimmed.layout) == dataclasses.asdict(found.card.layout)

@@ -16,7 +16,7 @@ from attar.objectives.significance import defect, skewness
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import Layout, LowRank, OrderedSVD, Parametrization, Pixels, Synthetic
-from attar.synthetic.ordered import OrderedImages, OrderedLabels
+from attar.synthetic.forms.ordered import OrderedImages, OrderedLabels
 from catalogue import OBJECTIVES, tiny_problem
 from references import slimming_reference as reference
 

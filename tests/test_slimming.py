@@ -21,10 +21,19 @@ from attar.artefact.card import Card
 from attar.cli import run
 from attar.data import Preprocessing
 from attar.errors import ArtefactError, BadRequest
-from attar.slimming.components import as_data, beginning, ordered
+from attar.slimming.components import as_data, ordered
 from attar.slimming.request import SlimRequest
-from attar.synthetic import Layout, LowRank, OrderedSVD, Parametrization, Pixels, Synthetic, Tiled
-from attar.synthetic.ordered import OrderedImages
+from attar.synthetic import (
+    Layout,
+    LowRank,
+    OrderedSVD,
+    Parametrization,
+    Pixels,
+    Synthetic,
+    Tiled,
+    first_components,
+)
+from attar.synthetic.forms.ordered import OrderedImages
 
 SHAPE = (1, 8, 8)
 LEARNING: dict[str, Any] = {
@@ -120,7 +129,7 @@ def test_what_is_dropped_is_the_least_of_each_class() -> None:
     assert given.synthetic.labels is not None
     with torch.no_grad():
         given.synthetic.labels.get_parameter("values").mul_(0)
-    kept = beginning(ordered(given, "class"), 2, expand=True)
+    kept = first_components(ordered(given, "class"), 2, expand=True)
     images, _ = kept(torch.arange(18))
     for own in range(3):
         rows = given.images[own * 6 : own * 6 + 6].flatten(1).double().numpy()

@@ -11,7 +11,7 @@ from attar.data import Preprocessing
 from attar.errors import BadRequest
 from attar.rng import Key
 from attar.synthetic import Layout, LowRank, Synthetic, Tiled, planned_ledger
-from attar.synthetic.tiles import Tiles
+from attar.synthetic.forms.tiled import Tiles
 from references.tiling import decoded
 
 

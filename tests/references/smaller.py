@@ -1,7 +1,7 @@
 """What a set of the first k components is, one value after another in float64.
 
-From the definition in `attar.synthetic.ordered.smaller`: the rows with the most energy, the polar
-factor of their part of U, and significances that keep their energy.
+From the definition in `attar.synthetic.forms.orthogonal.smaller`: the rows with the most energy,
+the polar factor of their part of U, and significances that keep their energy.
 """
 
 import numpy as np

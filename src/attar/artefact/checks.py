@@ -11,7 +11,6 @@ from torch import Tensor
 
 from attar.artefact.artefact import WHITENING, Artefact
 from attar.artefact.card import Card
-from attar.artefact.parts import can_be_nested
 from attar.budget import format_bytes
 from attar.capacity import check_memory
 from attar.data.whitening import Whitening
@@ -54,7 +53,7 @@ def check_card(path: Path, card: Card) -> Parametrization:
     if len(set(card.class_names)) < len(card.class_names):
         twice = next(one for one in card.class_names if card.class_names.count(one) > 1)
         raise ArtefactError(f"{path}: the class name {twice!r} is there twice")
-    if card.nested and not can_be_nested(form):
+    if card.nested and not form.by_row:
         raise ArtefactError(
             f"{path}: its header says nested, which sets stored as {form.name} cannot be"
         )

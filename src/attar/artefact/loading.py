@@ -33,10 +33,10 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
         path: of the file.
         ipc: memory in full float32 images per class, at most the artefact's own; None for the
             whole. A set of components ordered by significance is read without the least
-            significant ones (`attar.synthetic.ordered.smaller`), a nested one by the first images
-            of every class. Of these, their own bytes are read and less than a block of
-            checksums at either end of a range, beside the header, U and Σ, and the tensors of a
-            whitening, which are needed whole.
+            significant ones (`attar.synthetic.forms.orthogonal.smaller`), a nested one by the
+            first images of every class. Of these, their own bytes are read and less than a block
+            of checksums at either end of a range, beside the header, U and Σ, and the tensors of
+            a whitening, which are needed whole.
 
     Raises:
         ArtefactError: the file is missing, truncated, damaged, foreign, tampered with, or of a

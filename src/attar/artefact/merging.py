@@ -13,7 +13,7 @@ from attar.artefact.artefact import Artefact
 from attar.artefact.card import Card
 from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest, unknown
-from attar.synthetic import Layout, Parametrization, Pixels, Synthetic, Tiled
+from attar.synthetic import PLAIN, Layout, Synthetic
 
 Shared = Literal["refuse", "join", "apart"]
 _SHARED = ("refuse", "join", "apart")
@@ -69,11 +69,11 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
     layout = Layout(
         len(names), max(counts), first.card.shape, counts if len(set(counts)) > 1 else None
     )
-    form = Pixels() if pixels else first.synthetic.parametrization
+    form = PLAIN if pixels else first.synthetic.parametrization
     storage = "float32" if pixels else first.card.storage
     found = Synthetic(layout, form)
     rows = [place for own in origin for place in own]
-    if isinstance(form, Pixels):
+    if form.keeps_exactly:
         found.images.fit(_gathered([_inputs(one, first.preprocessing) for one in artefacts], rows))
     else:
         stored = [one.synthetic.state_dict() for one in artefacts]
@@ -152,23 +152,17 @@ def _check(artefacts: Sequence[Artefact], *, pixels: bool) -> None:
                 f"{where} is stored as {forms[0].name} in {one.card.storage}, the first as "
                 f"{forms[1].name} in {first.card.storage} (or with other settings); {_PIXELS}"
             )
-        if one.preprocessing != first.preprocessing and not isinstance(forms[0], Pixels):
+        if one.preprocessing != first.preprocessing and not forms[0].keeps_exactly:
             raise BadRequest(
                 f"{where} is normalised by other constants (mean {one.preprocessing.mean}, "
                 f"deviation {one.preprocessing.std}) than the first ({first.preprocessing.mean}, "
                 f"{first.preprocessing.std}); {_PIXELS} under those of the first"
             )
-        if not _by_rows(forms[0]):
+        if not forms[0].by_row:
             raise BadRequest(
                 f"{where} is stored as {forms[0].name}, in which images share what is stored; "
                 f"{_PIXELS}"
             )
-
-
-def _by_rows(form: Parametrization) -> bool:
-    """Whether every tensor of a form has one row for each image."""
-    base = getattr(form, "base", form)
-    return form.takes_unequal and not isinstance(base, Tiled)
 
 
 def _where(cards: Sequence[Card], names: list[str]) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,20 +12,9 @@ from torch import Tensor
 from attar.budget import Budget
 from attar.errors import ArtefactError, BadRequest
 from attar.stored import Stored
-from attar.synthetic import (
-    Layout,
-    LowRank,
-    OrderedSVD,
-    Parametrization,
-    Pixels,
-    images_within,
-    planned_ledger,
-    with_components,
-)
-from attar.synthetic.ordered import BESIDE, smaller
+from attar.synthetic import Beginning, Layout, Parametrization, images_within, planned_ledger
 from attar.tensors import all_finite
 
-_COEFFICIENTS, _SIGNIFICANCE = BESIDE
 # what the names of tensors begin with that have rows of images, labels or their components
 _ROWS = ("images.", "labels.")
 
@@ -36,20 +24,22 @@ class Part:
     """A smaller set inside a larger one.
 
     Args:
-        layout: its rows.
-        parametrization: the form in which it is stored.
+        beginning: which of the stored rows it is made of.
         limit: the allowance that it was chosen for, in bytes.
-        wanted: the stored rows that belong to it.
-        rows: how many stored rows the whole has.
-        mixing: shape of the whole's U where the set is made of components; else None.
     """
 
-    layout: Layout
-    parametrization: Parametrization
+    beginning: Beginning[Parametrization]
     limit: int
-    wanted: Sequence[range]
-    rows: int
-    mixing: tuple[int, int, int] | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Its rows."""
+        return self.beginning.layout
+
+    @property
+    def parametrization(self) -> Parametrization:
+        """The form in which it is stored."""
+        return self.beginning.form
 
     def read(self, stored: Stored) -> dict[str, Tensor]:
         """Return the tensors of the smaller set; those of a whitening are needed whole.
@@ -57,27 +47,23 @@ class Part:
         Raises:
             ArtefactError: the file does not hold what its header speaks of.
         """
-        tensors = {}
+        own = self.beginning
+        tensors: dict[str, Tensor] = {}
         for name, place in stored.places.items():
-            if name in BESIDE or not name.startswith(_ROWS):
+            if name in own.whole or not name.startswith(_ROWS):
                 tensors[name] = stored.whole(name)
                 continue
-            if place.shape[:1] != (self.rows,):
+            if place.shape[:1] != (own.rows,):
                 raise ArtefactError(
-                    f"{stored.path}: {name} is {place.shape}, its header speaks of {self.rows} rows"
+                    f"{stored.path}: {name} is {place.shape}, its header speaks of {own.rows} rows"
                 )
-            tensors[name] = stored.rows(name, self.wanted)
-        if self.mixing is not None:
-            tensors |= self._mixed(stored.path, tensors)
-        return tensors
+            tensors[name] = stored.rows(name, own.wanted)
+        return {**tensors, **self._made(stored.path, tensors)}
 
-    def _mixed(self, path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return U and Σ of the smaller set from those of the whole."""
-        assert self.mixing is not None
-        groups, _, count = self.mixing
-        found = {name: tensors[name] for name in BESIDE if name in tensors}
-        wanted = {_COEFFICIENTS: self.mixing, _SIGNIFICANCE: (groups, count)}
-        for name, shape in wanted.items():
+    def _made(self, path: Path, tensors: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return what takes the place of the tensors that are needed whole."""
+        found = {name: tensors[name] for name in self.beginning.whole if name in tensors}
+        for name, shape in self.beginning.whole.items():
             if name not in found:
                 raise ArtefactError(f"{path}: tensors {name} are missing or do not belong")
             if tuple(found[name].shape) != shape:
@@ -86,17 +72,10 @@ class Part:
                 )
         if not all_finite(found):
             raise ArtefactError(f"{path}: stored values are NaN or Inf")
-        significance = found[_SIGNIFICANCE].float()
-        if bool((significance < 0).any() or (significance.diff(dim=1) > 0).any()):
-            raise ArtefactError(
-                f"{path}: its significances do not fall, so its beginning is no smaller set; "
-                "it can be read whole"
-            )
-        kept = smaller(found[_COEFFICIENTS].float(), significance, self.layout.per_class)
-        return {
-            name: new.to(found[name].dtype)
-            for name, new in zip((_COEFFICIENTS, _SIGNIFICANCE), kept, strict=True)
-        }
+        try:
+            return self.beginning.made(found)
+        except ValueError as error:
+            raise ArtefactError(f"{path}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -147,11 +126,10 @@ class Held:
             limit := self._limit(ipc)
         ):
             return None
-        base = _ordered_base(self.parametrization)
-        if base is not None:
-            return self._components(base, ipc, limit)
-        if self.nested and can_be_nested(self.parametrization):
-            return self._images(ipc, limit)
+        form = self.parametrization.smaller(nested=self.nested)
+        if form is not None:
+            count = images_within(ipc, self.layout, form, self.storage)
+            return Part(self.parametrization.beginning(self.layout, count), limit)
         raise BadRequest(
             f"--ipc {ipc}: {self.path} is stored as {self.parametrization.name} with the memory of "
             f"{self.ipc} images per class; only a nested set, or one of ordered components, can be "
@@ -159,47 +137,7 @@ class Held:
             f"--ipc {ipc} -o smaller.safetensors"
         )
 
-    def _components(self, base: OrderedSVD, ipc: int, limit: int) -> Part:
-        """Return the part of the most significant components that fit."""
-        form = with_components(self.parametrization, 0)
-        count = images_within(ipc, self.layout, form, self.storage)
-        whole = base.components or self.layout.per_class
-        classes = self.layout.classes
-        groups = classes if base.share == "class" else 1
-        return Part(
-            dataclasses.replace(self.layout, per_class=count),
-            form,
-            limit,
-            # components are stored significance by significance, not class by class
-            (range(count * classes),),
-            whole * classes,
-            (groups, self.layout.per_class, whole),
-        )
-
-    def _images(self, ipc: int, limit: int) -> Part:
-        """Return the part of the first images of every class that fit."""
-        n = self.layout.per_class
-        count = images_within(ipc, self.layout, self.parametrization, self.storage)
-        firsts = range(0, self.layout.rows, n)
-        return Part(
-            dataclasses.replace(self.layout, per_class=count),
-            self.parametrization,
-            limit,
-            tuple(range(first, first + count) for first in firsts),
-            self.layout.rows,
-        )
-
     def _limit(self, ipc: int) -> int:
         limit = Budget(ipc=ipc).limit(self.layout.classes, self.layout.shape)
         assert limit is not None
         return limit
-
-
-def _ordered_base(form: Parametrization) -> OrderedSVD | None:
-    base = form.base if isinstance(form, LowRank) else form
-    return base if isinstance(base, OrderedSVD) else None
-
-
-def can_be_nested(form: Parametrization) -> bool:
-    """Tell whether the first images of a set in some form can be stored alone."""
-    return isinstance(form.base if isinstance(form, LowRank) else form, Pixels)

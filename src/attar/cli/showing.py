@@ -109,9 +109,9 @@ def card_facts(artefact: Artefact) -> dict[str, Any]:
 def _orthogonality(artefact: Artefact) -> dict[str, Any]:
     """Return how far the factors of ordered components are from orthonormal; {} for other forms."""
     from attar.objectives.significance import defect
-    from attar.synthetic.ordered import OrderedImages
+    from attar.synthetic import components_of
 
-    if not isinstance(artefact.synthetic.images, OrderedImages):
+    if components_of(artefact.synthetic) is None:
         return {}
     return {"defect": defect(artefact.synthetic)}
 

@@ -109,9 +109,9 @@ def roles_of(part: Objective | Parametrization) -> Mapping[str, Any]:
 
 def form_text(form: Parametrization) -> str:
     """Return the text of a form, with the settings that are not the defaults of its class."""
-    base = getattr(form, _BASE, None)
+    base = form.inner
     own = _changes(form, skipped=(_BASE,))
-    if isinstance(base, Parametrization) and form_text(base) != "pixels":
+    if base is not None and form_text(base) != "pixels":
         own.append(f"{_BASE}={form_text(base)}")
     return form.name + (":" + ",".join(own) if own else "")
 

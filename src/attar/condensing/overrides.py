@@ -14,7 +14,7 @@ from attar.methods import Recipe, Task
 from attar.objectives import Nested, Objective, Penalty, WeightedSum
 from attar.optimisers import Optimiser
 from attar.options import with_settings
-from attar.synthetic import Decoded, LowRank, OrderedSVD, Parametrization, Pixels
+from attar.synthetic import Parametrization, with_rank
 from attar.training import CARDS
 
 # of a request: how what is stored is updated
@@ -78,7 +78,7 @@ def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
     parts: dict[str, Any] = {
         "selector": start if start is not None and settings_of(start) else None,
         "penalty": recipe.penalty,
-        "parametrization": form if isinstance(form, Decoded | OrderedSVD) else None,
+        "parametrization": form if form.settings() else None,
         "objective": recipe.objective,
         # an objective that cannot is refused there
         "nested": Nested(recipe.objective) if request.nested else None,  # pyright: ignore[reportArgumentType]
@@ -89,7 +89,6 @@ def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
         given = {name: part for name, part in given.items() if name == "selector"}
     settled = _each_with_its_settings(list(given.values()), request.given_settings())
     changes |= {**parts, "parametrization": form} | dict(zip(given, settled, strict=True))
-    _refuse_other_counts(form, changes["parametrization"])
     nested = changes.pop("nested")
     recipe = dataclasses.replace(recipe, **changes)
     return recipe if nested is None else _with_subsets(recipe, nested, request)
@@ -138,25 +137,16 @@ def _changed(optimiser: Optimiser, request: Request) -> Optimiser:
     return dataclasses.replace(optimiser, **chosen)
 
 
-def _refuse_other_counts(before: Parametrization, after: Parametrization) -> None:
-    """Refuse another number of components than the method's: the budget fixes it."""
-    if isinstance(after, OrderedSVD) and after.components != getattr(before, "components", 0):
-        raise BadRequest(
-            f"--set components={after.components}: a budget holds as many components as images; "
-            "to keep more images than components, use attar slim --expand"
-        )
-
-
 def _with_subsets(recipe: Recipe, nested: Nested, request: Request) -> Recipe:
     """Return the recipe whose objective also matches subsets of the set.
 
     Left out, the time from one check to the next is a twentieth of the run.
     """
     form = recipe.parametrization
-    inner = form.base if isinstance(form, LowRank) else form
-    if not isinstance(inner, Pixels):
+    if not form.by_row:
+        name = (form.inner or form).name
         raise BadRequest(
-            f"--nested: in the form {inner.name!r} the first images cannot be stored without the "
+            f"--nested: in the form {name!r} the first images cannot be stored without the "
             "others; choose a method that stores each image by itself, such as --method dm"
         )
     if recipe.learned_labels:
@@ -193,10 +183,12 @@ def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, Any]) -> l
 def _names_of(part: Any) -> list[str]:
     if isinstance(part, WeightedSum):
         return [name for term in part.terms for name in settings_of(term)]
-    return list(settings_of(part))
+    return list(part.settings() if isinstance(part, Parametrization) else settings_of(part))
 
 
 def _with_known(part: Any, given: Mapping[str, Any]) -> Any:
+    if isinstance(part, Parametrization):
+        return part.changed(given)
     if not isinstance(part, WeightedSum):
         return with_settings(part, given)
     terms = (
@@ -204,13 +196,6 @@ def _with_known(part: Any, given: Mapping[str, Any]) -> Any:
         for term in part.terms
     )
     return dataclasses.replace(part, terms=tuple(terms))
-
-
-def with_rank(form: Parametrization, rank: int) -> Parametrization:
-    """Return a form whose arrays are factors of a rank."""
-    if isinstance(form, LowRank):
-        return dataclasses.replace(form, rank=rank)
-    return LowRank(rank, form)
 
 
 def settings_of(part: Objective | Selector | Penalty) -> dict[str, Any]:

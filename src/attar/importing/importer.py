@@ -23,8 +23,7 @@ from attar.importing.found import Asked, Found
 from attar.importing.order import class_order
 from attar.importing.record import Import, described
 from attar.importing.target import Said, Target, settle_preprocessing, settle_target
-from attar.synthetic import Layout, Parametrization, Pixels, Synthetic, Tiled
-from attar.synthetic.tiles import check_factor
+from attar.synthetic import PLAIN, Layout, Parametrization, Synthetic, from_description
 
 # what a run of `attar condense` leaves beside its output, and what would be taken for the
 # course of the imported set, or would go on in its place
@@ -98,7 +97,9 @@ def import_artefact(
     contents = [open_content(Path(path)) for path in paths]
     chosen = find_format(format, contents)
     found = chosen.read(contents, asked)
-    check_factor(found.factor, tuple(found.images.shape))
+    channels, height, width = found.images.shape[1:]
+    # refuses a factor that such images cannot be cut by
+    _tiled(found.factor).values(Layout(1, 1, (channels, height, width)))
     target = settle_target(said, found)
     found = matched_folders(found, target)
     names = target.class_names
@@ -160,8 +161,7 @@ def stored(found: Found, order: Tensor, preprocessing: Preprocessing, classes: i
     layout = Layout(classes, len(images) // classes * tiles, shape)
     soft = found.labels is not None and found.labels.ndim == 2
     synthetic = Synthetic(layout, parametrization(found, preprocessing), soft)
-    store = synthetic.images if found.factor == 1 else synthetic.images.get_submodule("stored")
-    store.load_state_dict({"values": images})
+    synthetic.images.keep(images)
     if synthetic.labels is not None and found.labels is not None:
         synthetic.labels.fit(found.labels[order].repeat_interleave(tiles, dim=0))
     return synthetic.requires_grad_(False)
@@ -170,13 +170,17 @@ def stored(found: Found, order: Tensor, preprocessing: Preprocessing, classes: i
 def parametrization(found: Found, preprocessing: Preprocessing) -> Parametrization:
     """Return the form in which the set was stored."""
     if found.factor == 1:
-        return Pixels()
+        return PLAIN
     divided = all(size % found.factor == 0 for size in found.images.shape[2:])
     if divided or not found.pixels:
-        return Tiled(found.factor)
+        return _tiled(found.factor)
     # IDC extends its pixels with gray
     gray = torch.full((1, found.images.shape[1], 1, 1), 0.5)
-    return Tiled(found.factor, as_floats(preprocessing.apply(gray).flatten().tolist()))
+    return _tiled(found.factor, as_floats(preprocessing.apply(gray).flatten().tolist()))
+
+
+def _tiled(factor: int, padding: Sequence[float] = ()) -> Parametrization:
+    return from_description({"name": "tiled", "factor": factor, "padding": padding})
 
 
 def _several(values: float | Sequence[float] | None) -> tuple[float, ...] | None:

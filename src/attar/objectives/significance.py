@@ -17,8 +17,7 @@ from torch import Tensor
 
 from attar.errors import BadRequest
 from attar.objectives.base import Penalty
-from attar.synthetic import Synthetic
-from attar.synthetic.ordered import OrderedImages, OrderedLabels
+from attar.synthetic import Components, Synthetic, components_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class SignificancePenalty(Penalty):
 
     def __call__(self, synthetic: Synthetic) -> Tensor:
         """Return the weighted sum, a scalar that reaches Σ, V_x and V_y."""
-        total = self.skew * skewness(ordered_images(synthetic).significance)
+        total = self.skew * skewness(components(synthetic).images.significance)
         for matrix in _factors(synthetic).values():
             gram = _gram(matrix)
             identity = torch.eye(gram.shape[-1], device=gram.device)
@@ -65,7 +64,7 @@ class SignificancePenalty(Penalty):
         Raises:
             BadRequest: the set is stored in another form.
         """
-        ordered_images(synthetic)
+        components(synthetic)
 
 
 def skewness(significance: Tensor) -> Tensor:
@@ -95,7 +94,7 @@ def defect(synthetic: Synthetic) -> dict[str, float]:
     Raises:
         BadRequest: the set is not made of ordered components.
     """
-    mixing = ordered_images(synthetic).orthogonal().double()
+    mixing = components(synthetic).images.orthogonal().double()
     found = {"U": mixing.mT @ mixing}
     found |= {name: _gram(matrix.double()) for name, matrix in _factors(synthetic).items()}
     return {
@@ -104,30 +103,31 @@ def defect(synthetic: Synthetic) -> dict[str, float]:
     }
 
 
-def ordered_images(synthetic: Synthetic) -> OrderedImages:
-    """Return the store of the images, which must be one of ordered components.
+def components(synthetic: Synthetic) -> Components:
+    """Return the stores of a set, which must be made of ordered components.
 
     Raises:
         BadRequest: it is of another form.
     """
-    images = synthetic.images
-    if not isinstance(images, OrderedImages):
+    found = components_of(synthetic)
+    if found is None:
         raise BadRequest(
             f"a set stored as {synthetic.parametrization.name!r} has no significances to "
             "penalize; choose a method whose sets are made of ordered components "
             "(ordered_svd), or leave the penalty out"
         )
-    return images
+    return found
 
 
 def _factors(synthetic: Synthetic) -> dict[str, Tensor]:
     """Return V_x (K×b×D) and, where labels are learnt, V_y (K×b×K)."""
-    images, labels = ordered_images(synthetic), synthetic.labels
+    own = components(synthetic)
+    images, labels = own.images, own.labels
     device = images.significance.device
     rows = torch.arange(images.components.count, device=device)
     shape = images.kept, images.layout.classes, -1
     found = {"V_x": images.components(rows).view(shape).transpose(0, 1)}
-    if isinstance(labels, OrderedLabels):
+    if labels is not None:
         found["V_y"] = labels.components.float().view(shape).transpose(0, 1)
     return found
 

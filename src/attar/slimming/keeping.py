@@ -13,11 +13,10 @@ from attar.condensing.paths import Paths
 from attar.condensing.request import Request
 from attar.errors import BadRequest
 from attar.rng import Key
-from attar.slimming.components import beginning, drawn, ordered
+from attar.slimming.components import drawn, ordered
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import components_for
-from attar.synthetic import Pixels, Synthetic, images_within
-from attar.synthetic.ordered import OrderedImages
+from attar.synthetic import PLAIN, Synthetic, first_components, images_within
 
 
 @torch.no_grad()
@@ -53,13 +52,14 @@ def keep(
 def _first(artefact: Artefact, run: Request, slim: SlimRequest) -> Synthetic:
     whole = ordered(artefact, slim.share)
     count = components_for(whole, run.ipc or 1, run.storage)
-    return beginning(whole, count, expand=slim.expand)
+    return first_components(whole, count, expand=slim.expand)
 
 
 def _drawn(artefact: Artefact, run: Request) -> Synthetic:
     form = artefact.synthetic.parametrization
-    if isinstance(artefact.synthetic.images, OrderedImages):
-        form = Pixels()
+    if form.smaller() is not None:
+        # its components were ordered for the images that they had
+        form = PLAIN
     count = images_within(run.ipc or 1, artefact.card.layout, form, run.storage)
     return drawn(artefact, count, form, Key(run.seed).fold("random"))
 

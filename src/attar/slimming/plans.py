@@ -17,10 +17,10 @@ from attar.methods import METHODS, Task, usual
 from attar.methods.slimming import SLIMMER
 from attar.networks import make
 from attar.rng import Key
-from attar.slimming.components import as_data, beginning, drawn, ordered
+from attar.slimming.components import as_data, drawn, ordered
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import components_for
-from attar.synthetic import planned_ledger, with_components
+from attar.synthetic import first_components, planned_ledger
 
 
 def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
@@ -43,11 +43,12 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
     whole = ordered(artefact, slim.share)
     count = components_for(whole, request.ipc or 1, request.storage)
     if slim.init == "random":
-        form = with_components(whole.parametrization, 0)
+        form = whole.parametrization.smaller()
+        assert form is not None
         key = Key(request.seed).fold("random")
         start = drawn(artefact, count, form, key, learned_labels=True)
     else:
-        start = beginning(whole, count, expand=slim.expand)
+        start = first_components(whole, count, expand=slim.expand)
     recipe = dataclasses.replace(recipe, init=slim.init)
     channels, height, width = data.shape
     network = make(recipe.network, channels, (height, width), data.classes)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from attar.artefact.artefact import Artefact
 from attar.budget import Budget
 from attar.errors import BadRequest
-from attar.synthetic import Synthetic, images_within, with_components
-from attar.synthetic.ordered import OrderedImages
+from attar.synthetic import Synthetic, components_of, images_within
 
 
 def check_equal(artefact: Artefact) -> None:
@@ -42,7 +41,6 @@ def check_smaller(artefact: Artefact, sizes: tuple[int, ...]) -> None:
 
 def components_for(synthetic: Synthetic, ipc: int, storage: str) -> int:
     """Return how many of a set's components per class the memory of ``ipc`` images holds."""
-    form = with_components(synthetic.parametrization, 0)
-    images = synthetic.images
-    assert isinstance(images, OrderedImages)
-    return min(images.kept, images_within(ipc, synthetic.layout, form, storage))
+    form, own = synthetic.parametrization.smaller(), components_of(synthetic)
+    assert form is not None and own is not None
+    return min(own.images.kept, images_within(ipc, synthetic.layout, form, storage))

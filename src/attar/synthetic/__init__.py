@@ -1,25 +1,39 @@
 """Synthetic sets: what is stored, and how it becomes images and labels."""
 
-from attar.synthetic.layout import Layout
-from attar.synthetic.parametrization import (
+from attar.synthetic.beginning import Beginning
+from attar.synthetic.components import (
+    Components,
+    as_components,
+    components_of,
+    first_components,
+)
+from attar.synthetic.costs import STORAGE_TYPES, images_within, planned_ledger
+from attar.synthetic.forms import (
     PARAMETRIZATIONS,
     Decoded,
     LowRank,
     OrderedSVD,
-    Parametrization,
     Pixels,
     Tiled,
     from_description,
-    with_components,
 )
+from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, Wrapping
+from attar.synthetic.forms.low_rank import with_rank
+from attar.synthetic.forms.pixels import PLAIN
+from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
-from attar.synthetic.synthetic_set import STORAGE_TYPES, Synthetic, images_within, planned_ledger
+from attar.synthetic.synthetic_set import Synthetic
 
 __all__ = [
+    "DENSE",
     "PARAMETRIZATIONS",
+    "PLAIN",
     "STORAGE_TYPES",
+    "Beginning",
+    "Components",
     "Decoded",
     "Layout",
+    "Leaf",
     "LowRank",
     "OrderedSVD",
     "Parametrization",
@@ -27,8 +41,12 @@ __all__ = [
     "Store",
     "Synthetic",
     "Tiled",
+    "Wrapping",
+    "as_components",
+    "components_of",
+    "first_components",
     "from_description",
     "images_within",
     "planned_ledger",
-    "with_components",
+    "with_rank",
 ]

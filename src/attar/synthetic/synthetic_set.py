@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from attar.budget import Budget, Entry, Ledger
-from attar.errors import BadRequest
+from attar.budget import Ledger
+from attar.synthetic.costs import STORAGE_TYPES, extra_entries, stored_entry
+from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.layout import Layout
-from attar.synthetic.ordered import BESIDE
-from attar.synthetic.parametrization import Parametrization
 from attar.synthetic.stores import Store
-
-STORAGE_TYPES = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 
 
 class Synthetic(nn.Module):
@@ -81,7 +72,7 @@ class Synthetic(nn.Module):
             extras: further tensors that must be kept, such as a whitening matrix.
         """
         entries = [
-            stored_entry(name, tuple(tensor.shape), dtype)
+            stored_entry(name, tuple(tensor.shape), dtype, self.parametrization)
             for name, tensor in self.state_dict().items()
         ]
         return Ledger((*entries, *extra_entries(extras)))
@@ -89,76 +80,3 @@ class Synthetic(nn.Module):
     def _one_hot(self, index: Tensor) -> Tensor:
         labels = self.class_of_row[index.to(self.class_of_row.device)]
         return nn.functional.one_hot(labels, self.layout.classes).float()
-
-
-def stored_entry(name: str, shape: tuple[int, ...], dtype: str) -> Entry:
-    """Return the ledger's line of one tensor of a set."""
-    paper = name.startswith("images.") and name not in BESIDE
-    why = "images or their factors" if paper else BESIDE.get(name, "learned labels")
-    return Entry(
-        name=name,
-        shape=shape,
-        dtype=dtype,
-        bytes=math.prod(shape) * STORAGE_TYPES[dtype].itemsize,
-        paper=paper,
-        why=why,
-    )
-
-
-def extra_entries(extras: Mapping[str, Tensor] | None) -> list[Entry]:
-    """Return the ledger's lines of tensors that the papers do not count."""
-    return [
-        Entry(
-            name=name,
-            shape=tuple(tensor.shape),
-            dtype=str(tensor.dtype).removeprefix("torch."),
-            bytes=tensor.numel() * tensor.element_size(),
-            paper=False,
-            why="preprocessing: needed to show the images and to test on real ones",
-        )
-        for name, tensor in (extras or {}).items()
-    ]
-
-
-def planned_ledger(
-    layout: Layout,
-    parametrization: Parametrization,
-    dtype: str,
-    learned_labels: bool = False,
-    extras: Mapping[str, Tensor] | None = None,
-) -> Ledger:
-    """Return the cost of a set from its settings alone, without building it.
-
-    Raises:
-        BadRequest: an unknown storage type.
-    """
-    if dtype not in STORAGE_TYPES:
-        raise BadRequest(f"--storage {dtype!r}: one of {', '.join(STORAGE_TYPES)}")
-    entries = [stored_entry("images.*", (parametrization.values(layout),), dtype)]
-    if beside := parametrization.beside(layout):
-        whole = stored_entry(next(iter(BESIDE)), (beside,), dtype)
-        entries.append(replace(whole, name="images.beside"))
-    if learned_labels:
-        values = parametrization.label_values(layout)
-        entries.append(stored_entry("labels.*", (values,), dtype))
-    return Ledger((*entries, *extra_entries(extras)))
-
-
-def images_within(ipc: int, layout: Layout, parametrization: Parametrization, storage: str) -> int:
-    """Return how many images per class the memory of ``ipc`` full float32 images per class holds.
-
-    Args:
-        ipc: the memory, as the papers count.
-        layout: classes and shape of the images.
-        parametrization: the form in which they are stored.
-        storage: the type of the stored values.
-
-    Raises:
-        BadRequest: not even one image fits.
-    """
-
-    def cost(images: int) -> Ledger:
-        rows = replace(layout, per_class=images)
-        return planned_ledger(rows, parametrization, storage)
-
-    return Budget(ipc=ipc).images(layout.classes, layout.shape, cost)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from attar.artefact.artefact import Artefact
 from attar.errors import BadRequest
 from attar.training.evaluation_card import EvaluationCard
@@ -33,7 +30,7 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
             cross-entropy and the artefact's labels are centred values.
     """
     _refuse_centred(card, artefact)
-    tiled = is_tiled(artefact.card.parametrization) or _above_one(
+    tiled = artefact.synthetic.parametrization.per_stored > 1 or _above_one(
         artefact.card.provenance.get(FACTOR)
     )
     card = card.fitted(dataset, tiled=tiled, per_class=artefact.totals.images_per_class)
@@ -54,14 +51,6 @@ def _refuse_centred(card: EvaluationCard, artefact: Artefact) -> None:
             f"probabilities (the values of one add up to {least:.2g}, not to 1); take a card of "
             "squared error: --card frepo"
         )
-
-
-def is_tiled(parametrization: Mapping[str, Any]) -> bool:
-    """Whether a described parametrization, or its base, cuts an image into several tiles."""
-    if _above_one(parametrization.get(FACTOR)):
-        return True
-    base = parametrization.get("base")
-    return isinstance(base, Mapping) and is_tiled(base)
 
 
 def _above_one(value: object) -> bool:

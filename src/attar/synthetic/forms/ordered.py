@@ -8,24 +8,117 @@ Shape letters: K classes, n images per class, b components per class, G groups t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from attar.errors import BadRequest
+from attar.errors import BadRequest, unknown
 from attar.rng import Key
+from attar.synthetic.beginning import Beginning
+from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
+from attar.synthetic.forms.orthogonal import orthogonal_factor, smaller
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
 
-# tensors that must be kept beside what the papers count, and what they are for
-BESIDE = {
-    "images.coefficients": "U: how much of each component is in each image",
-    "images.significance": "Σ: how much each component contributes",
-}
+# tensors that must be kept beside what the papers count
+COEFFICIENTS, SIGNIFICANCE = "images.coefficients", "images.significance"
 # below this share of the largest significance a component is nothing but rounding
 _NEGLIGIBLE = 1e-6
+
+
+@dataclass(frozen=True)
+class OrderedSVD(Parametrization):
+    """The n images of a class are U·Σ·V of b components, ordered by significance.
+
+    Learnt labels are made of the same U and Σ, so a component is a piece of an image together
+    with a piece of a label, and a smaller set is what is left without the least significant
+    ones. The papers' count is that of the components, one image's values each.
+
+    Source: Slimmable Dataset Condensation, section 3.4, equation 8.
+
+    Args:
+        components: b, from 1 to n; 0 for n.
+        share: ``all`` for one U and Σ of all classes, ``class`` for one of each.
+
+    Example:
+        >>> OrderedSVD().values(Layout(10, 5, (3, 32, 32))) == 10 * 5 * 3 * 32 * 32
+        True
+    """
+
+    name: ClassVar[str] = "ordered_svd"
+
+    fixed: ClassVar[Mapping[str, str]] = {
+        "components": "a budget holds as many components as images; to keep more images than "
+        "components, use attar slim --expand"
+    }
+    uncounted: ClassVar[Mapping[str, str]] = {
+        COEFFICIENTS: "U: how much of each component is in each image",
+        SIGNIFICANCE: "Σ: how much each component contributes",
+    }
+
+    components: int = 0
+    share: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.share not in ("all", "class"):
+            raise unknown("share", self.share, ("all", "class"))
+        if type(self.components) is not int or self.components < 0:
+            raise BadRequest(f"components {self.components!r}: a whole number, 0 or more")
+
+    def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
+        """Return the components and what mixes them."""
+        count = self._count(layout)
+        kept = leaf.make(count * layout.classes, layout.shape)
+        return OrderedImages(layout, count, self.share == "class", kept)
+
+    def values(self, layout: Layout, leaf: Leaf = DENSE) -> int:
+        """Return the values of the components."""
+        return self._count(layout) * layout.classes * leaf.values(layout.shape)
+
+    def beside(self, layout: Layout) -> int:
+        """Return the values of U and Σ."""
+        groups = layout.classes if self.share == "class" else 1
+        return groups * self._count(layout) * (layout.per_class + 1)
+
+    def build_labels(self, layout: Layout, images: Store) -> Store:
+        """Return the components of the labels, mixed as those of ``images``."""
+        assert isinstance(images, OrderedImages)
+        return OrderedLabels(images)
+
+    def label_values(self, layout: Layout) -> int:
+        """Return the values of the components of the labels."""
+        return self._count(layout) * layout.classes**2
+
+    def smaller(self, *, nested: bool = False) -> Parametrization:
+        """Return the form of as many images as there are components."""
+        del nested
+        return dataclasses.replace(self, components=0)
+
+    def beginning(self, layout: Layout, count: int) -> Beginning[Parametrization]:
+        """Read the most significant components, which are stored before the others."""
+        kept, classes = self._count(layout), layout.classes
+        groups = classes if self.share == "class" else 1
+        shapes = {COEFFICIENTS: (groups, layout.per_class, kept), SIGNIFICANCE: (groups, kept)}
+        return Beginning(
+            dataclasses.replace(layout, per_class=count),
+            self.smaller(),
+            (range(count * classes),),
+            kept * classes,
+            shapes,
+            lambda tensors: _smaller_of(tensors, count),
+        )
+
+    def _count(self, layout: Layout) -> int:
+        if self.components > layout.per_class:
+            raise BadRequest(
+                f"{self.components} components for {layout.per_class} images per class: at most "
+                "as many components as images"
+            )
+        return self.components or layout.per_class
 
 
 class OrderedImages(Store):
@@ -225,75 +318,20 @@ def _of_class(rows: Tensor, layout: Layout) -> Tensor:
     return rows.detach().double().cpu().reshape(layout.classes, layout.per_class, -1)
 
 
-@torch.no_grad()
-def smaller(coefficients: Tensor, significance: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return U and Σ of ``count`` images per class made of the first ``count`` components.
-
-    The components stay as they are, so their first ``count``·K rows are the smaller set. Its
-    images stand for those with the most energy Σ_j (U[i, j]·s[j])² in what is kept (of equals,
-    the first): U' is the orthonormal matrix nearest to their rows of U, and Σ' is Σ times the one
-    factor that keeps their energy. With U the identity, these are the first images themselves.
-
-    Any orthonormal U' and any Σ' > 0 leave the least squares solution alone: for X = U·Σ·V_x and
-    Y = U·Σ·V_y with independent rows of V_x, pinv(X)·Y = pinv(V_x)·V_y. So the choice decides how
-    the images look and weigh, not what linear regression on them finds.
-
-    Args:
-        coefficients: G×n×b, the learnt matrix or its orthogonal factor U.
-        significance: G×b, not negative, each row falling, as `OrderedImages.settle` leaves it.
-        count: k, from 1 to b.
-
-    Returns:
-        U' (G×k×k, orthonormal columns) and Σ' (G×k), in the types given.
+def _smaller_of(tensors: Mapping[str, Tensor], count: int) -> Mapping[str, Tensor]:
+    """Return U and Σ of the smaller set from those of the whole, in the types stored.
 
     Raises:
-        BadRequest: a count outside 1 to b.
+        ValueError: the significances do not fall.
     """
-    most = significance.shape[1]
-    if not 1 <= count <= most:
-        raise BadRequest(f"{count} components of {most}: from 1 to {most} can be kept")
-    kept = significance[:, :count].double()
-    mixing = orthogonal_factor(coefficients.double())[..., :count]
-    energy = (mixing * kept.unsqueeze(1)).square().sum(dim=2)
-    share = energy / energy.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    # in float32, so that rounding does not choose among equals
-    order = share.float().argsort(dim=1, descending=True, stable=True)
-    rows = order[:, :count].sort(dim=1).values
-    chosen = mixing.gather(1, rows.unsqueeze(2).expand(-1, -1, count))
-    before = kept.square().sum(dim=1)
-    ratio = energy.gather(1, rows).sum(dim=1) / before.where(before > 0, 1.0)
-    scale = ratio.where(before > 0, 1.0).sqrt().unsqueeze(1)
-    mixed = orthogonal_factor(chosen)
-    return mixed.to(coefficients.dtype), (kept * scale).to(significance.dtype)
-
-
-def orthogonal_factor(matrix: Tensor) -> Tensor:
-    """Return P·Qᵀ of the singular value decomposition P·S·Qᵀ: the nearest orthonormal columns.
-
-    Differentiable, also where singular values are equal, as they are at the identity.
-
-    Args:
-        matrix: …×n×b with n ≥ b.
-    """
-    return _OrthogonalFactor.apply(matrix)  # pyright: ignore[reportReturnType]
-
-
-class _OrthogonalFactor(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        # on the CPU: the matrices are small, and every device gives the same U
-        left, scale, right = torch.linalg.svd(matrix.double().cpu(), full_matrices=False)
-        ctx.save_for_backward(left, scale, right)
-        return (left @ right).to(matrix)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        left, scale, right = ctx.saved_tensors
-        slope = gradients[0].double().cpu()
-        tiny = torch.finfo(torch.float64).eps * scale.amax(dim=-1)[..., None, None]
-        inside = left.mT @ slope @ right.mT
-        sums = (scale.unsqueeze(-1) + scale.unsqueeze(-2)).clamp_min(tiny)
-        found = left @ ((inside - inside.mT) / sums) @ right
-        outside = slope @ right.mT - left @ inside
-        found = found + (outside / scale.unsqueeze(-2).clamp_min(tiny)) @ right
-        return found.to(gradients[0])
+    coefficients, significance = tensors[COEFFICIENTS], tensors[SIGNIFICANCE].float()
+    if bool((significance < 0).any() or (significance.diff(dim=1) > 0).any()):
+        raise ValueError(
+            "its significances do not fall, so its beginning is no smaller set; it can be read "
+            "whole"
+        )
+    kept = smaller(coefficients.float(), significance, count)
+    return {
+        name: new.to(tensors[name].dtype)
+        for name, new in zip((COEFFICIENTS, SIGNIFICANCE), kept, strict=True)
+    }

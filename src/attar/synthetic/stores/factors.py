@@ -1,7 +1,4 @@
-"""How one array of synthetic rows is stored: as it is, or as low-rank factors.
-
-A store behaves as an array N×*item of float32 and keeps something smaller. New forms are a
-store here and its choice in `attar.synthetic.parametrization`.
+"""An array of rows that is kept as low-rank factors.
 
 Shape letters: N rows, B rows asked for, C channels, H height, W width, r rank.
 """
@@ -9,83 +6,13 @@ Shape letters: N rows, B rows asked for, C channels, H height, W width, r rank.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from attar.errors import BadRequest
 from attar.rng import Key
-
-
-class Store(nn.Module, ABC):
-    """N rows of one shape, read by index and trained through their stored form."""
-
-    def __init__(self, count: int, item: tuple[int, ...]) -> None:
-        super().__init__()
-        self.count = count
-        self.item = item
-
-    @abstractmethod
-    def forward(self, index: Tensor) -> Tensor:
-        """Return the rows at ``index`` (B), as B×*item float32, differentiably."""
-
-    @abstractmethod
-    def start_from_noise(self, key: Key) -> None:
-        """Set the stored values as the published methods do when they start from noise."""
-
-    @abstractmethod
-    def fit(self, rows: Tensor) -> None:
-        """Set the stored values so that the rows come nearest to ``rows`` (N×*item)."""
-
-    def bound(self) -> float:
-        """Return what no value on the way to a row exceeds in size; infinity where it is open."""
-        return math.inf
-
-    def settle(self, labels: Store | None) -> None:
-        """Bring what is stored into the order in which it is kept; the rows stay as they are.
-
-        Args:
-            labels: the store of learnt labels that goes with it.
-        """
-        del labels
-
-    def roles(self) -> Mapping[str, list[nn.Parameter]]:
-        """Return the learnt tensors by the role that an optimiser is chosen for."""
-        return {"images": list(self.parameters())}
-
-
-class Dense(Store):
-    """The rows themselves.
-
-    Example:
-        >>> store = Dense(4, (1, 8, 8))
-        >>> store(torch.tensor([2])).shape
-        torch.Size([1, 1, 8, 8])
-    """
-
-    def __init__(self, count: int, item: tuple[int, ...]) -> None:
-        super().__init__(count, item)
-        self.values = nn.Parameter(torch.zeros(count, *item))
-
-    def forward(self, index: Tensor) -> Tensor:
-        """Return the rows at ``index``."""
-        return self.values[index].float()
-
-    def bound(self) -> float:
-        """Return the largest size of a value."""
-        return largest(self.values)
-
-    @torch.no_grad()
-    def start_from_noise(self, key: Key) -> None:
-        """Draw every value from N(0, 1)."""
-        self.values.copy_(torch.randn(self.values.shape, generator=key.generator()))
-
-    @torch.no_grad()
-    def fit(self, rows: Tensor) -> None:
-        """Take the rows as they are."""
-        self.values.copy_(rows)
+from attar.synthetic.stores.store import Store, largest
 
 
 class LowRank(Store):
@@ -137,14 +64,6 @@ class LowRank(Store):
         self.right.copy_(root.unsqueeze(-1) * right[..., : self.rank, :])
 
 
-def largest(values: Tensor) -> float:
-    """Return the largest size of a value; 0 where there are none."""
-    if not values.numel():
-        return 0.0
-    low, high = values.detach().aminmax()
-    return max(-float(low), float(high))
-
-
 def check_rank(rank: int, item: tuple[int, ...]) -> None:
     """Refuse a rank that rows of shape ``item`` cannot have."""
     if len(item) < 2:
@@ -156,11 +75,6 @@ def check_rank(rank: int, item: tuple[int, ...]) -> None:
         raise BadRequest(
             f"--rank {rank}: images of {item[-2]}×{item[-1]} have ranks 1 to {highest}"
         )
-
-
-def dense_values(item: tuple[int, ...]) -> int:
-    """Return how many values a dense row stores."""
-    return math.prod(item)
 
 
 def low_rank_values(item: tuple[int, ...], rank: int) -> int:

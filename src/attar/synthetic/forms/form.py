@@ -1,0 +1,234 @@
+"""What a form of storage is: a frozen choice that builds stores, and answers for itself.
+
+A parametrization says how images are made of arrays; a leaf says how each of those arrays is
+kept. `Wrapping` is a choice of leaf, so it wraps any parametrization and knows none of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from attar.errors import BadRequest
+from attar.optimisers import Optimiser
+from attar.options import with_settings
+from attar.synthetic import stores
+from attar.synthetic.beginning import Beginning
+from attar.synthetic.layout import Layout
+from attar.synthetic.stores import Store
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """How an array with rows and columns is kept.
+
+    Args:
+        name: what messages call it.
+        make: from a number of rows and the shape of one to the store.
+        values: from the shape of a row to the number of values kept for it.
+    """
+
+    name: str
+    make: Callable[[int, tuple[int, ...]], Store]
+    values: Callable[[tuple[int, ...]], int]
+
+
+DENSE = Leaf("dense", stores.Dense, stores.dense_values)
+
+
+class Parametrization(ABC):
+    """A frozen dataclass: the settings of one form, how to build it, and what holds of it.
+
+    Only `build` and `values` have to be written. A field called ``base`` that holds another form
+    says that this one wraps it; see `Wrapping`.
+    """
+
+    name: ClassVar[str]
+    # settings that `--set` cannot change once the form is chosen, each with the reason
+    fixed: ClassVar[Mapping[str, str]] = {}
+    # stored tensors that the papers do not count, by name, and what they are for
+    uncounted: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def inner(self) -> Parametrization | None:
+        """The form that it wraps; None for one that stands by itself."""
+        base = getattr(self, "base", None)
+        return base if isinstance(base, Parametrization) else None
+
+    def around(self, base: Parametrization) -> Self:
+        """Return the form with another one inside it."""
+        return dataclasses.replace(self, base=base)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    @property
+    def takes_unequal(self) -> bool:
+        """Whether classes may have different numbers of images."""
+        return False
+
+    @property
+    def by_row(self) -> bool:
+        """Whether every stored tensor has one row for each image, and none is shared.
+
+        Then the first images of each class are a set of their own, and sets in this form are
+        merged by putting their rows together.
+        """
+        return False
+
+    @property
+    def keeps_exactly(self) -> bool:
+        """Whether any images that are given to `Store.fit` are read again as they were."""
+        return False
+
+    @property
+    def per_stored(self) -> int:
+        """How many images are cut out of one stored image; 1 where none is cut."""
+        return 1
+
+    @abstractmethod
+    def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
+        """Return an empty store of the images of ``layout``."""
+
+    @abstractmethod
+    def values(self, layout: Layout, leaf: Leaf = DENSE) -> int:
+        """Return how many values that store keeps and the papers count, without building it."""
+
+    def beside(self, layout: Layout) -> int:
+        """Return how many values it keeps that the papers do not count: those of `uncounted`."""
+        del layout
+        return 0
+
+    def build_labels(self, layout: Layout, images: Store) -> Store:
+        """Return an empty store of learnt labels, K values for each row.
+
+        Args:
+            layout: the rows.
+            images: what `build` returned, for forms whose labels are made as images are.
+        """
+        del images
+        return stores.Dense(layout.rows, (layout.classes,))
+
+    def label_values(self, layout: Layout) -> int:
+        """Return how many values the store of learnt labels keeps."""
+        return layout.rows * layout.classes
+
+    def own_optimisers(self) -> Mapping[str, Optimiser]:
+        """Return how it is updated, by role, where it stores more than images or their factors."""
+        return {}
+
+    def smaller(self, *, nested: bool = False) -> Parametrization | None:
+        """Return the form of the smaller sets that a stored one begins with; None for none.
+
+        Args:
+            nested: whether the first images of every class are a set of their own, as a run
+                with ``nested`` makes them.
+        """
+        return self if nested and self.by_row else None
+
+    def beginning(self, layout: Layout, count: int) -> Beginning[Parametrization]:
+        """Say how the set of ``count`` images per class is read out of one of ``layout``.
+
+        Only asked where `smaller` returns a form.
+        """
+        return Beginning(
+            dataclasses.replace(layout, per_class=count),
+            self,
+            tuple(layout.rows_of(label)[:count] for label in range(layout.classes)),
+            layout.rows,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that ``--set`` knows, by name: its fields without a form inside.
+
+        What it may not change, `fixed`, is among them, so that it is refused with its reason.
+        """
+        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        return {item.name: getattr(self, item.name) for item in fields if item.name != "base"}
+
+    def changed(self, given: Mapping[str, Any]) -> Parametrization:
+        """Return the form with other settings, as values or as the text of ``--set``.
+
+        Raises:
+            BadRequest: an unknown setting, a value that it refuses, or a setting that is `fixed`.
+        """
+        found = with_settings(self, given)
+        for name, reason in self.fixed.items():
+            if getattr(found, name) != getattr(self, name):
+                raise BadRequest(f"--set {name}={getattr(found, name)}: {reason}")
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings with the name, as `from_description` reads them."""
+        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        found = {item.name: _plain(getattr(self, item.name)) for item in fields}
+        return {"name": self.name, **found}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Parametrization):
+        return value.describe()
+    return list(value) if isinstance(value, tuple) else value
+
+
+class Wrapping(Parametrization):
+    """A form that keeps the arrays of another in its own way: what is asked of it, that answers.
+
+    A subclass has a field ``base``, and passes a leaf of its own to it in `build` and `values`.
+    """
+
+    base: Parametrization
+
+    @property
+    def takes_unequal(self) -> bool:
+        """As the base does."""
+        return self.base.takes_unequal
+
+    @property
+    def by_row(self) -> bool:
+        """As the base does."""
+        return self.base.by_row
+
+    @property
+    def per_stored(self) -> int:
+        """As the base does."""
+        return self.base.per_stored
+
+    @property
+    def uncounted(self) -> Mapping[str, str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those of the base."""
+        return self.base.uncounted
+
+    def beside(self, layout: Layout) -> int:
+        """Return what the base keeps beside its images."""
+        return self.base.beside(layout)
+
+    def build_labels(self, layout: Layout, images: Store) -> Store:
+        """Return the label store of the base."""
+        return self.base.build_labels(layout, images)
+
+    def label_values(self, layout: Layout) -> int:
+        """Return the label values of the base."""
+        return self.base.label_values(layout)
+
+    def own_optimisers(self) -> Mapping[str, Optimiser]:
+        """Return those of the base."""
+        return self.base.own_optimisers()
+
+    def settings(self) -> dict[str, Any]:
+        """Return those of the base; its own are chosen with the form."""
+        return self.base.settings()
+
+    def changed(self, given: Mapping[str, Any]) -> Parametrization:
+        """Return the form with another base."""
+        return self.around(self.base.changed(given))
+
+    def smaller(self, *, nested: bool = False) -> Parametrization | None:
+        """Return what the base does, wrapped."""
+        found = self.base.smaller(nested=nested)
+        return None if found is None else self.around(found)
+
+    def beginning(self, layout: Layout, count: int) -> Beginning[Parametrization]:
+        """Read as the base is read."""
+        found = self.base.beginning(layout, count)
+        return dataclasses.replace(found, form=self.around(found.form))

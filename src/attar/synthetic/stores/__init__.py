@@ -1,0 +1,19 @@
+"""How one array of synthetic rows is stored: as it is, or as low-rank factors.
+
+A store behaves as an array N×*item of float32 and keeps something smaller. These keep any array;
+what only one form builds stands beside its choice in `attar.synthetic.forms`.
+"""
+
+from attar.synthetic.stores.dense import Dense, dense_values
+from attar.synthetic.stores.factors import LowRank, check_rank, low_rank_values
+from attar.synthetic.stores.store import Store, largest
+
+__all__ = [
+    "Dense",
+    "LowRank",
+    "Store",
+    "check_rank",
+    "dense_values",
+    "largest",
+    "low_rank_values",
+]
