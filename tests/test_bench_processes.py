@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from attar.benching.executors import ended, environment
+from attar.parallel.processes import environment, how_ended
 
 NETWORK = "convnet1:width=4"
 SUITE: dict[str, Any] = {
@@ -157,5 +157,6 @@ def test_jobs_have_their_threads_and_share_the_devices() -> None:
 
 
 def test_the_end_of_a_process_is_told_in_words() -> None:
-    assert "SIGKILL" in ended(-9) and "--jobs" in ended(-9)
-    assert "SIGSEGV" in ended(-11) and ended(3) == "its process ended with status 3"
+    assert "SIGKILL" in how_ended(-9) and "--jobs" in how_ended(-9)
+    assert "SIGSEGV" in how_ended(-11) and how_ended(3) == "process ended with status 3"
+    assert how_ended(1, "some\nlast\n") == "process ended with status 1 (last)"

@@ -1,6 +1,7 @@
 """What the tables of a suite say of cells that are not to be set against others."""
 
 import csv
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 
 from attar.benching import Asked, bench
 from attar.benching.cell import Cell
-from attar.benching.cells import expand, work_from
+from attar.benching.cells import expand
 from attar.benching.suite import Suite
 from attar.benching.tables import Table, row_of, size
 from attar.errors import BadRequest
@@ -73,7 +74,9 @@ def test_a_suite_may_fix_the_updates(tmp_path: Path) -> None:
 def test_updates_survive_the_way_to_another_process_and_count_as_another_work() -> None:
     suite = Suite.model_validate({**BASE, "evaluation": {"updates": 3}})
     _, (measuring,) = expand(suite)
-    assert work_from(measuring.as_dict()) == measuring and measuring.identity()["updates"] == 3
+    assert (
+        pickle.loads(pickle.dumps(measuring)) == measuring and measuring.identity()["updates"] == 3
+    )
     _, (before,) = expand(Suite.model_validate(BASE))
     assert "updates" not in before.identity()
 

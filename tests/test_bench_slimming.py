@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import pickle
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +15,8 @@ import attar
 from attar.benching import Asked, bench, read_suite
 from attar.benching import work as working
 from attar.benching.cell import Cell
-from attar.benching.cells import expand, slug, work_from
+from attar.benching.cells import expand, slug
 from attar.benching.checking import check_against_data
-from attar.benching.executors import Executor
 from attar.benching.folder import Folder
 from attar.benching.gaps import with_gaps
 from attar.benching.making import Making, Slimming
@@ -30,6 +30,7 @@ from attar.benching.tables import rows_of, tables
 from attar.benching.work import Order, Outcome
 from attar.condensing.paths import Paths
 from attar.errors import BadRequest, RunFailed
+from attar.parallel import Ended, Executor, Task
 from attar.published import published
 
 NETWORK = "convnet1:width=4"
@@ -114,7 +115,7 @@ def test_each_set_is_slimmed_from_the_one_before_it() -> None:
     assert {one.row for one in found} == {"DM LBS", "DM LFS"}
     assert {measuring.making.key for measuring in measurings} == set(known)
     for work in (*makings, *measurings):
-        assert work_from(work.as_dict()) == work
+        assert pickle.loads(pickle.dumps(work)) == work
 
 
 def test_the_options_of_a_slimming_are_those_that_mean_something_for_its_way() -> None:
@@ -288,30 +289,33 @@ def test_the_smallest_size_slims_too() -> None:
 
 
 class Several(Executor):
-    """Takes several orders at once, and ends them as it is told to, in turn."""
+    """Takes several tasks at once, and ends them as it is told to, in turn."""
 
     def __init__(self, jobs: int, folder: Folder, failing: str = "") -> None:
         self.jobs, self.folder, self.failing = jobs, folder, failing
-        self.running: list[Order] = []
+        self.running: list[Task] = []
         self.began: list[str] = []
         self.over: list[str] = []
 
     def free(self) -> bool:
         return len(self.running) < self.jobs
 
-    def submit(self, order: Order, log: Path) -> None:
-        work = order.work
+    def share(self, value: Any) -> Any:
+        return value
+
+    def submit(self, task: Task) -> None:
+        work = task.arguments[0].work
         if isinstance(work, Slimming):
             assert work.before.key in self.over, "begun before what it is made from"
-        self.running.append(order)
+        self.running.append(task)
         self.began.append(work.key)
 
-    def wait(self, seconds: float) -> list[Outcome]:
-        order = self.running.pop(0)
-        key = order.work.key
+    def wait(self, seconds: float) -> list[Ended]:
+        key = self.running.pop(0).key
         self.over.append(key)
-        failed = key == self.failing
-        return [Outcome(key, "failed" if failed else "done", 0.0, "broke" if failed else "")]
+        if key == self.failing:
+            return [Ended(key, failure="broke", status=1)]
+        return [Ended(key, Outcome(key, "done", 0.0))]
 
     def stop(self) -> None:
         raise AssertionError("nothing asks it to stop")

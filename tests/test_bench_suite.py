@@ -1,12 +1,13 @@
 """What a suite may say, what its sizes change, and what is refused before any work."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attar.benching import read_suite
-from attar.benching.cells import Making, Measuring, expand, slug, widened, work_from
+from attar.benching.cells import Making, Measuring, expand, slug, widened
 from attar.benching.checking import check_against_data, check_names, with_sources
 from attar.benching.sizes import at_size, smallest
 from attar.benching.suite import Suite
@@ -99,7 +100,7 @@ def test_options_reach_the_methods_that_they_are_meant_for(tmp_path: Path) -> No
 
 def test_work_survives_the_way_to_another_process(tmp_path: Path) -> None:
     for work in (one for found in expand(read_suite(write(tmp_path, FULL))) for one in found):
-        assert work_from(work.as_dict()) == work
+        assert pickle.loads(pickle.dumps(work)) == work
 
 
 def test_a_size_changes_what_it_names_and_tells_it(tmp_path: Path) -> None:
@@ -383,7 +384,7 @@ def test_the_experts_of_a_suite_belong_to_the_rows_that_follow_them() -> None:
     random, mtt = expand(suite)[0]
     assert (random.experts, mtt.experts) == (None, {"count": 9, "epochs": 8})
     assert "experts" not in random.identity()
-    assert work_from(mtt.as_dict()) == mtt
+    assert pickle.loads(pickle.dumps(mtt)) == mtt
     fewer = suite.model_copy(update={"experts": {"count": 3, "epochs": 8}})
     assert expand(fewer)[0][1].identity() != mtt.identity()
     own = Suite.model_validate({**FOLLOWING, "methods": [{"method": "mtt", "experts": "mine"}]})

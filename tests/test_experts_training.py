@@ -317,7 +317,7 @@ def children() -> list[int]:
     return [
         int(child)
         for child in found
-        if b"attar.experts.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+        if b"attar.parallel.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
 
 

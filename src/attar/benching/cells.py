@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from attar.benching.chains import chains, experts_of, makes_updates, ways_of
 from attar.benching.entries import BudgetEntry, DatasetEntry, MethodEntry
-from attar.benching.making import Making, making_from, slug, source_identity
+from attar.benching.making import Making, slug, source_identity
 from attar.benching.options import KINDS, for_method
 from attar.benching.suite import Suite
 from attar.errors import BadRequest
@@ -83,22 +82,8 @@ class Measuring:
             **self.compute,
         }
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the work as plain values; `work_from` reads them."""
-        names = ("network", "card", "epochs", "repeats", "whole", "updates")
-        own = {k: getattr(self, k) for k in names}
-        return {"kind": "measuring", "making": self.making.as_dict(), **own}
-
 
 Work = Making | Measuring
-
-
-def work_from(given: Mapping[str, Any]) -> Work:
-    """Return the work that `as_dict` wrote."""
-    if given["kind"] != "measuring":
-        return making_from(given)
-    rest = {name: value for name, value in given.items() if name != "kind"}
-    return Measuring(**{**rest, "making": making_from(rest["making"])})
 
 
 def expand(suite: Suite) -> tuple[list[Making], list[Measuring]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,6 @@ class Making:
         names = sorted(self.options.keys() - {"checkpoint_seconds"})
         return {name: self.options[name] for name in names}
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the work as plain values; `making_from` reads them."""
-        return {"kind": "making", **asdict(self)}
-
 
 @dataclass(frozen=True)
 class Slimming(Making):
@@ -145,19 +141,6 @@ class Slimming(Making):
             "options": self._bearing(),
             "from": self.before.identity(),
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the work as plain values; `making_from` reads them."""
-        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "before"}
-        return {"kind": "slimming", **own, "before": self.before.as_dict()}
-
-
-def making_from(given: Mapping[str, Any]) -> Making:
-    """Return the set to be made that `as_dict` wrote."""
-    rest = {name: value for name, value in given.items() if name != "kind"}
-    if given["kind"] == "making":
-        return Making(**rest)
-    return Slimming(**{**rest, "before": making_from(rest["before"])})
 
 
 def slug(text: str) -> str:

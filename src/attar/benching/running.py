@@ -14,12 +14,12 @@ from types import FrameType
 from pydantic import TypeAdapter
 
 from attar.benching.cells import Making, Measuring, Work
-from attar.benching.executors import Executor
 from attar.benching.folder import Folder
 from attar.benching.making import Slimming
-from attar.benching.work import Order, Outcome
+from attar.benching.work import Order, Outcome, do_order, outcome_of
 from attar.errors import AttarError
 from attar.evaluation.record import Evaluation, keep
+from attar.parallel import Executor, Task
 
 # how long work that was asked to end may take to write its checkpoint
 _STOP_SECONDS = 90.0
@@ -171,8 +171,8 @@ class Runner:
                 executor.stop()
             if asked is not None and time.monotonic() - asked > _STOP_SECONDS:
                 break
-            for outcome in executor.wait(_POLL_SECONDS):
-                self._ended(running.pop(outcome.key), outcome, stop)
+            for ended in executor.wait(_POLL_SECONDS):
+                self._ended(running.pop(ended.key), outcome_of(ended), stop)
         if self.progress.left and stop.asked():
             self.progress.stopped = stop.why
         return self.progress
@@ -184,7 +184,8 @@ class Runner:
                 return
             running[work.key] = work
             order = Order(work, self._folder.root, self._data_dir, self._checkpoint_seconds)
-            executor.submit(order, self._folder.log_path(work))
+            log = self._folder.log_path(work)
+            executor.submit(Task(work.key, do_order, (order,), log))
 
     def _next(self) -> Work | None:
         for index, measuring in enumerate(self._networks):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import time
@@ -17,7 +16,6 @@ import attar
 from attar import threads
 from attar.benching.cells import Making, Measuring, Work, expand
 from attar.benching.checking import check_against_data, check_names, with_sources
-from attar.benching.executors import Executor, InProcess, Processes
 from attar.benching.folder import Folder, read_json, write_json
 from attar.benching.making import absolute_source
 from attar.benching.pages import Account, write_html, write_markdown
@@ -28,6 +26,7 @@ from attar.benching.sizes import SMALLEST, Sized, at_size, smallest
 from attar.benching.suite_file import read_suite
 from attar.benching.work import Outcome
 from attar.errors import BadRequest
+from attar.parallel import Executor, Here, Processes, visible_devices
 from attar.threads import cores
 
 # the suite as it was run, in its folder
@@ -197,7 +196,7 @@ def _run(
     executor, words = _executor(asked, lock, len(runner.waiting))
     began(words)
     try:
-        with stop.listening(in_process=isinstance(executor, InProcess)):
+        with stop.listening(in_process=isinstance(executor, Here)):
             runner.run(executor, stop)
     finally:
         executor.close()
@@ -206,21 +205,14 @@ def _run(
 def _executor(asked: Asked, lock: int | None, waiting: int) -> tuple[Executor, str]:
     """Return what does the work, and in words what that is."""
     if asked.ray is not None:
-        from attar.benching.cluster import Cluster
+        from attar.parallel.cluster import Cluster
 
         return Cluster(asked.ray, asked.jobs), f"on the Ray cluster {asked.ray}"
     if asked.jobs == 0:
-        return InProcess(), "in this process"
-    gpus = torch.cuda.device_count()
+        return Here(), "in this process"
     jobs = _jobs(asked, waiting)
-    devices = _devices(gpus) if gpus > 1 else ()
-    return Processes(jobs, lock, devices), f"in {jobs} process{'es' if jobs > 1 else ''}"
-
-
-def _devices(count: int) -> tuple[str, ...]:
-    """Return the names of the visible CUDA devices."""
-    given = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
-    return tuple(given) or tuple(map(str, range(count)))
+    executor = Processes(jobs, lock=lock, devices=visible_devices())
+    return executor, f"in {jobs} process{'es' if jobs > 1 else ''}"
 
 
 def _telling(

@@ -8,13 +8,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from attar.artefact.artefact import Artefact
-from attar.benching.cells import Making, Measuring, Work, work_from
+from attar.benching.cells import Making, Measuring, Work
 from attar.benching.experts import trained
 from attar.benching.folder import Folder, plain, read_json, write_json
 from attar.benching.making import Slimming
@@ -26,6 +26,7 @@ from attar.errors import AttarError, Interrupted
 from attar.evaluation.comparison import evaluate
 from attar.evaluation.record import digest
 from attar.faults import in_words
+from attar.parallel import Ended, Tell
 from attar.slimming import slimming
 from attar.text import printable
 
@@ -50,26 +51,6 @@ class Order:
     data_dir: Path | None = None
     checkpoint_seconds: float = 60.0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values that can be sent to another process."""
-        return {
-            "work": self.work.as_dict(),
-            "root": str(self.root),
-            "data_dir": None if self.data_dir is None else str(self.data_dir),
-            "checkpoint_seconds": self.checkpoint_seconds,
-        }
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Order:
-        """Return the order that `as_dict` wrote."""
-        folder = given["data_dir"]
-        return cls(
-            work_from(given["work"]),
-            Path(given["root"]),
-            None if folder is None else Path(folder),
-            given["checkpoint_seconds"],
-        )
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -86,10 +67,6 @@ class Outcome:
     status: Status
     seconds: float
     message: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values that can be sent to another process."""
-        return asdict(self)
 
 
 def perform(order: Order) -> Outcome:
@@ -120,6 +97,20 @@ def perform(order: Order) -> Outcome:
         _forget_compiled()
     _say("done")
     return outcome("done")
+
+
+def do_order(order: Order, tell: Tell) -> Outcome:
+    """Do a piece of work as a task of an executor."""
+    return perform(order)
+
+
+def outcome_of(ended: Ended) -> Outcome:
+    """Return what came of a task that called `do_order`."""
+    if ended.value is not None:
+        return ended.value
+    if ended.stopped:
+        return Outcome(ended.key, "stopped", 0.0)
+    return Outcome(ended.key, "failed", 0.0, ended.failure or f"its {ended.lost}")
 
 
 def _say(text: str) -> None:

@@ -6,20 +6,18 @@ Snapshots come back to the machine that asked for them, so none of the others ne
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from attar.errors import AttarError, RunFailed
+from attar.errors import RunFailed
 from attar.experts.claims import Claim
 from attar.experts.folder import claim_group
 from attar.experts.plan import Plan
 from attar.experts.store import path_of, save_expert
 from attar.experts.telling import ExpertListener
 from attar.experts.work import Made, Work, Workshop, facts_of
-from attar.memory import keep_memory
-from attar.parallel.cluster import connect, room
+from attar.parallel import Executor, Task, Tell
+from attar.parallel.cluster import Cluster
 
 # times that a task is done again after its process or machine was lost
 RETRIES = 5
@@ -34,94 +32,82 @@ def train_on_cluster(plan: Plan, missing: Sequence[int], listener: ExpertListene
         RunFailed: a training diverged, or was lost too often.
     """
     assert plan.request.ray is not None
-    ray = connect(plan.request.ray)
+    cluster = Cluster(plan.request.ray, plan.request.jobs, retries=RETRIES)
+    groups = None
     try:
-        jobs, share = room(ray, plan.request.jobs)
-        listener.started(plan, missing, jobs)
-        tasks = _Tasks(ray, plan.work, share, listener)
-        try:
-            while tasks.work.missing():
-                tasks.submit(jobs)
-                tasks.collect()
-        finally:
-            tasks.close()
+        listener.started(plan, missing, cluster.jobs)
+        groups = _Groups(cluster, plan.work, listener)
+        while plan.work.missing():
+            groups.submit()
+            groups.collect()
     finally:
-        ray.shutdown()
+        cluster.close()
+        if groups is not None:
+            groups.release()
 
 
-class _Tasks:
+class _Groups:
     """Groups of experts in training on the cluster."""
 
-    def __init__(self, ray: Any, work: Work, share: float, listener: ExpertListener) -> None:
-        self.work = work
-        self._ray = ray
+    def __init__(self, executor: Executor, work: Work, listener: ExpertListener) -> None:
+        self._executor = executor
+        self._work = work
         self._listener = listener
-        self._there = ray.put(work)
-        remote = ray.remote(num_cpus=1, num_gpus=share, max_retries=RETRIES)
-        self._train: Any = remote(_train)
-        self._running: dict[Any, Claim] = {}
+        self._there = executor.share(work)
+        self._running: dict[str, Claim] = {}
 
-    def submit(self, most: int) -> None:
-        """Give groups that nobody trains to the cluster, until ``most`` are in training."""
-        for group in self.work.groups():
-            if len(self._running) >= most:
+    def submit(self) -> None:
+        """Give groups that nobody trains to the cluster, as many as it takes."""
+        for group in self._work.groups():
+            if not self._executor.free():
                 return
+            key = f"experts {group.start} to {group.stop - 1}"
             # a claim does not tell where the file system has no locks
-            if any(tuple(group) == claimed.experts for claimed in self._running.values()):
+            if key in self._running:
                 continue
-            if all(path_of(self.work.folder, expert).exists() for expert in group):
+            if all(path_of(self._work.folder, expert).exists() for expert in group):
                 continue
-            claimed = claim_group(self.work, group)
+            claimed = claim_group(self._work, group)
             if claimed is not None:
-                self._running[self._train.remote(self._there, list(group))] = claimed
+                self._running[key] = claimed
+                self._executor.submit(Task(key, _train, (self._there, list(group))))
 
     def collect(self) -> None:
         """Write the experts of groups that have ended; wait a little where none has."""
         if not self._running:
             time.sleep(_POLL_SECONDS)
             return
-        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=_POLL_SECONDS)
-        for reference in ready:
-            made = self._result(reference)
-            self._listener.passed([one.expert for one in made], self.work.header.epochs)
+        for ended in self._executor.wait(_POLL_SECONDS):
+            ended.raise_failure()
+            if ended.lost:
+                raise RunFailed(
+                    f"an expert could not be trained on the cluster ({ended.lost}); the same "
+                    "command goes on"
+                )
+            made: list[Made] = ended.value
+            self._listener.passed([one.expert for one in made], self._work.header.epochs)
             for one in made:
                 self._save(one)
-            self._running.pop(reference).release()
+            self._running.pop(ended.key).release()
 
-    def close(self) -> None:
-        """Leave what is not done."""
-        for reference, claimed in self._running.items():
-            with contextlib.suppress(Exception):
-                self._ray.cancel(reference, force=True)
+    def release(self) -> None:
+        """Let others have what is not done."""
+        for claimed in self._running.values():
             claimed.release()
 
     def _save(self, made: Made) -> None:
-        work = self.work
+        work = self._work
         if not path_of(work.folder, made.expert).exists():
             save_expert(work.folder, work.header, made.expert, made.snapshots, **facts_of(made))
             self._listener.made(made.expert, made.accuracy)
-
-    def _result(self, reference: Any) -> list[Made]:
-        try:
-            return self._ray.get(reference)
-        except AttarError as error:
-            # Ray's own error has the trace of the task, too
-            raise RunFailed(str(getattr(error, "cause", error))) from None
-        except Exception as error:
-            first = str(error).strip().partition("\n")[0]
-            raise RunFailed(
-                f"an expert could not be trained on the cluster ({type(error).__name__}: {first}); "
-                "the same command goes on"
-            ) from error
 
 
 # one for each process, so that what is compiled is compiled once
 _WORKSHOPS: dict[str, Workshop] = {}
 
 
-def _train(work: Work, experts: list[int]) -> list[Made]:
+def _train(work: Work, experts: list[int], tell: Tell) -> list[Made]:
     """Train a group of experts on a machine of the cluster."""
-    keep_memory()
     digest = work.header.digest
     if digest not in _WORKSHOPS:
         _WORKSHOPS.clear()

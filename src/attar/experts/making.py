@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from attar.data import as_splits
 from attar.errors import Interrupted
-from attar.experts.folder import claim_group, folder_of, refuse_taken, settle_folder
+from attar.experts.folder import folder_of, refuse_taken, settle_folder
+from attar.experts.groups import train_here
 from attar.experts.plan import Plan
 from attar.experts.planning import make_plan
 from attar.experts.request import ExpertsRequest
-from attar.experts.store import ExpertStore, numbers, path_of, save_expert
+from attar.experts.store import ExpertStore, numbers
 from attar.experts.telling import ExpertListener
-from attar.experts.unfinished import clear_unfinished, remove_leftovers, remove_unfinished
-from attar.experts.work import Work, Workshop, facts_of
+from attar.experts.unfinished import clear_unfinished
 from attar.options import request_and_reading
-
-# between two looks at what other processes have done
-_POLL_SECONDS = 0.5
 
 
 def train_experts(
@@ -94,49 +90,3 @@ def _train(plan: Plan, missing: Sequence[int], listener: ExpertListener) -> None
             f"interrupted; {done} of {work.count} experts are in {work.folder}. The same command "
             "goes on."
         ) from None
-
-
-def train_here(work: Work, listener: ExpertListener) -> None:
-    """Train what is missing, and what other processes leave, until every expert is there.
-
-    Raises:
-        RunFailed: the training diverged, or a file could not be written.
-    """
-    workshop = Workshop(work)
-    waits = False
-    while missing := work.missing():
-        if _train_one_group(workshop, listener):
-            waits = False
-            continue
-        if not waits:
-            listener.waiting(missing)
-            waits = True
-        time.sleep(_POLL_SECONDS)
-
-
-def _train_one_group(workshop: Workshop, listener: ExpertListener) -> bool:
-    """Train a group that nobody else trains; tell whether there was one."""
-    work = workshop.work
-    for group in work.groups():
-        if all(path_of(work.folder, expert).exists() for expert in group):
-            continue
-        claimed = claim_group(work, group)
-        if claimed is None:
-            continue
-        try:
-            # another process may have ended just before
-            missing = [i for i in group if not path_of(work.folder, i).exists()]
-            if not missing:
-                continue
-            remove_leftovers(work.folder, group)
-            # the whole group, so that what is missing is trained beside the same ones as ever
-            for made in workshop.train(group, listener.passed):
-                if made.expert in missing:
-                    facts = facts_of(made)
-                    save_expert(work.folder, work.header, made.expert, made.snapshots, **facts)
-                    listener.made(made.expert, made.accuracy)
-            remove_unfinished(work.folder, group)
-            return True
-        finally:
-            claimed.release()
-    return False
