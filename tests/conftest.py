@@ -11,6 +11,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import torch
 
+from attar import registry
+
 torch.set_num_threads(1)
 
 
@@ -33,6 +35,16 @@ def minding_ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def only_own() -> Iterator[None]:
+    """Forget afterwards what a test registers."""
+    kept = [(one, dict(one._added)) for one in registry._ALL]
+    yield
+    for one, added in kept:
+        one._added.clear()
+        one._added.update(added)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

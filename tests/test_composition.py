@@ -3,10 +3,11 @@
 import dataclasses
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,6 +55,7 @@ from attar.synthetic import (
 )
 from attar.synthetic.forms.form import DENSE, Leaf
 from attar.synthetic.stores import Store
+from attar.training import EvaluationCard
 from catalogue import tiny_data, tiny_problem, tiny_run
 
 TASK = Task("cifar10", 10, (3, 32, 32), 10)
@@ -333,16 +335,6 @@ def own_method(name: str = "mine", **changes: Any) -> Method:
     return Method(name, "DM, only shorter", "nobody", make)
 
 
-@pytest.fixture
-def only_own() -> Iterator[None]:
-    """Forget afterwards what a test registers."""
-    kept = [(one, dict(one._added)) for one in registry._ALL]
-    yield
-    for one, added in kept:
-        one._added.clear()
-        one._added.update(added)
-
-
 def test_a_method_as_a_value_runs_loads_and_slims_without_being_registered(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     made = condensed(method=own_method(iterations=2), ipc=2, output=path)
@@ -471,7 +463,7 @@ def test_installed_packages_bring_methods(tmp_path: Path) -> None:
     package(tmp_path, "failing", "raise RuntimeError('not today')", "no = failing:METHOD")
     listed = subprocess.run(
         [sys.executable, "-m", "attar", "methods"],
-        env={**__import__("os").environ, "PYTHONPATH": f"{tmp_path}:{':'.join(sys.path)}"},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{':'.join(sys.path)}"},
         capture_output=True,
         text=True,
         check=True,
@@ -520,3 +512,34 @@ def test_the_method_in_the_docs_runs() -> None:
     exec(code, names)
     assert names["SHORT"].recipe(TASK).iterations == 500
     assert condensed(method=names["SHORT"], ipc=1).card.method == "short"
+
+
+def test_a_card_of_ones_own_is_one_of_the_cards(
+    only_own: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attar.register(EvaluationCard("my-card", "one epoch", 1, "none"))
+    assert run(["cards", "--json"]) == 0
+    assert "my-card" in [one["name"] for one in json.loads(capsys.readouterr().out)["cards"]]
+    assert condensed(method="dm", card="my-card").card.settings["card"] == "my-card"
+    with pytest.raises(attar.BadRequest, match="card 'dc-300' is there already"):
+        attar.register(EvaluationCard("dc-300", "other", 1, "none"))
+
+
+def test_the_examples_of_parts_are_known_by_name_once_imported() -> None:
+    code = """
+    import attar, own_card, own_network, own_selector
+
+    made = attar.condense(
+        "digits", method="dm", network="normed:width=8", init="typical", card="short-adam",
+        iterations=1, validation=0, settings={"batch_real": 4},
+    )
+    row, = attar.evaluate(made, networks=["normed"], repeats=1, epochs=1)
+    assert row.results[0].network == "normed"
+    """
+    examples = Path(__file__).parent.parent / "examples"
+    path = os.pathsep.join([str(examples), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+    )

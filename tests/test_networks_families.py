@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import attar
 from attar.errors import BadRequest
-from attar.networks import build, plain
+from attar.networks import build
 from attar.networks.families import FAMILIES, Family, rows
 from attar.networks.paper_names import in_our_words
 from attar.objectives import GradientMatching
@@ -503,7 +503,7 @@ def test_what_is_listed_of_a_family_is_what_its_class_says(family: Family) -> No
     assert ("depth" in parameters) == family.depth
 
 
-def test_registering_a_family_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registering_a_family_is_one_line(only_own: None) -> None:
     from attar.networks.layers import Classifier
 
     class Flat(Classifier):
@@ -512,12 +512,11 @@ def test_registering_a_family_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         def __init__(self, channels: int, size: tuple[int, int], classes: int) -> None:
             super().__init__([nn.Flatten()], channels * size[0] * size[1], classes)
 
-    # as if its file held it
-    monkeypatch.setattr(plain, "Flat", Flat, raising=False)
-    family = Family("flat", "Nothing but a linear layer", "plain.Flat")
-    monkeypatch.setitem(FAMILIES, "flat", family)
+    attar.register(Family("flat", "Nothing but a linear layer", Flat))
     assert build("flat", 1, (4, 4), 3).draw(Key(0)).classifier.in_features == 16
     assert ("flat", "Nothing but a linear layer", "") in rows()
+    with pytest.raises(BadRequest, match="network 'convnet' is there already"):
+        attar.register(Family("convnet", "", Flat))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Things by name: Attar's own, and those that others bring, by a call or by an installed package.
 
-A package brings its own by an entry point of the group ``attar.methods``, which leads to a method,
-to the class of an objective, a form or a selector, or to a sequence of these. Entry points are
+A package brings its own by an entry point of the group ``attar.methods``, which leads to anything
+that `register` takes, or to a list of such. Entry points are
 looked at where all names are asked for, or one that is not there.
 """
 
@@ -18,8 +18,11 @@ GROUP = "attar.methods"
 
 T = TypeVar("T")
 
-# modules with a registry; those behind the first need torch, and are imported where one is asked
-_HOMES = ("attar.methods.catalogue", "attar.objectives", "attar.synthetic", "attar.coresets")
+# modules with a registry; the first three are free of torch, which takes seconds to import
+_HOMES = (
+    *("attar.methods.catalogue", "attar.networks.families", "attar.training.cards"),
+    *("attar.objectives", "attar.synthetic", "attar.coresets"),
+)
 _ALL: list[Registry[Any]] = []
 
 
@@ -30,11 +33,20 @@ class Registry(Mapping[str, T]):
         kind: what one is called, such as ``method``.
         accepts: tells whether an object is such a thing.
         own: those that come with Attar.
+        dashes: whether names may have dashes, as those of cards.
     """
 
-    def __init__(self, kind: str, accepts: Callable[[object], bool], own: Iterable[T]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        accepts: Callable[[object], bool],
+        own: Iterable[T],
+        *,
+        dashes: bool = False,
+    ) -> None:
         self.kind = kind
         self.accepts = accepts
+        self.dashes = dashes
         self.own = {_name(thing): thing for thing in own}
         self._added: dict[str, T] = {}
         _ALL.append(self)
@@ -65,7 +77,8 @@ class Registry(Mapping[str, T]):
             BadRequest: another thing has its name.
         """
         name = _name(thing)
-        if not isinstance(name, str) or not name.isidentifier():
+        plain = name.replace("-", "_" if self.dashes else "-") if isinstance(name, str) else ""
+        if not plain.isidentifier():
             raise BadRequest(
                 f"{self.kind} {name!r}: a name of letters, digits and _ is needed, such as mine"
             )
@@ -77,14 +90,15 @@ class Registry(Mapping[str, T]):
 
 
 def register(thing: T, *, replace: bool = False) -> T:
-    """Make a method, or the class of an objective, a form or a selector, known by its name.
+    """Make a method, a part of one, a network or a card known by its name.
 
     A method then appears in ``attar methods``, in suites and in cards; artefacts in a form of
     your own load. It returns what it is given, so it serves as a decorator of a class.
 
     Args:
-        thing: an `attar.Method`, or a subclass of `attar.objectives.Objective`,
-            `attar.synthetic.Parametrization` or `attar.coresets.Selector`.
+        thing: an `attar.Method`; a subclass of `attar.objectives.Objective`,
+            `attar.synthetic.Parametrization` or `attar.coresets.Selector`; an
+            `attar.networks.Family`; or an `attar.training.EvaluationCard`.
         replace: whether it may stand in for one that was registered under its name.
 
     Raises:
@@ -97,8 +111,8 @@ def register(thing: T, *, replace: bool = False) -> T:
                 registry.add(thing, replace=replace)
                 return thing
     raise BadRequest(
-        f"{thing!r} cannot be registered: give an attar.Method, or the class of an objective, a "
-        "form or a selector"
+        f"{thing!r} cannot be registered: give an attar.Method, the class of an objective, a form "
+        "or a selector, an attar.networks.Family, or an attar.training.EvaluationCard"
     )
 
 

@@ -8,17 +8,19 @@ from attar.lazy import importer
 
 if TYPE_CHECKING:
     from attar.networks.convnet import ConvNet
+    from attar.networks.families import Family
     from attar.networks.names import build, make
     from attar.networks.own import Own, from_module
     from attar.networks.registry import OWN, Embedder, Network
 
-__all__ = ["OWN", "ConvNet", "Embedder", "Network", "Own", "build", "from_module", "make"]
+__all__ = ["OWN", "ConvNet", "Embedder", "Family", "Network", "Own", "build", "from_module", "make"]
 
 # `attar networks` lists the families before torch could be imported
 _HOMES = {
     "OWN": "attar.networks.registry",
     "ConvNet": "attar.networks.convnet",
     "Embedder": "attar.networks.registry",
+    "Family": "attar.networks.families",
     "Network": "attar.networks.registry",
     "Own": "attar.networks.own",
     "build": "attar.networks.names",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attar.errors import BadRequest, unknown
 from attar.lazy import named
+from attar.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,8 @@ class Family:
     Args:
         name: as on the command line, without the depth.
         summary: one line for people.
-        home: of the class, as ``module.Class`` in this package; imported when it is first made.
+        home: the class, or a function, of channels, size, classes and options; or where it lies,
+            as ``module.Class`` in this package, to be imported when it is first made.
         options: the values of each, the default first; one that takes a whole number has its
             default alone.
         depth: whether a number behind the name says how many blocks there are.
@@ -43,7 +45,7 @@ class Family:
 
     name: str
     summary: str
-    home: str
+    home: str | Callable[..., nn.Module]
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     depth: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class Family:
     @property
     def made(self) -> Callable[..., nn.Module]:
         """The class."""
-        return named("attar.networks", self.home)
+        return named("attar.networks", self.home) if isinstance(self.home, str) else self.home
 
 
 def _first(default: str, *values: str) -> tuple[str, ...]:
@@ -65,9 +67,10 @@ def _norm(default: str) -> tuple[str, ...]:
 _RESIDUAL = "Residual network with the stem for small images: four stages of two-convolution blocks"
 _RESIDUAL_OPTIONS = {"norm": _norm("instance"), "pooling": ("stride", "average")}
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
+FAMILIES: Registry[Family] = Registry(
+    "network",
+    lambda thing: isinstance(thing, Family),
+    (
         Family(
             "convnet",
             "Blocks of 3×3 convolution, norm, activation and 2×2 pooling, then one linear layer",
@@ -136,8 +139,8 @@ FAMILIES: dict[str, Family] = {
             "efficientnet.EfficientNetV2S",
             {"norm": _norm("batch")},
         ),
-    )
-}
+    ),
+)
 
 
 def factory_of(family: str, depth: int | None, options: Mapping[str, str]) -> Factory:

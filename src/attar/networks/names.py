@@ -77,12 +77,14 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
 
 def _parsed(head: str) -> tuple[str, int | None]:
     """Return family and depth of a name without options."""
-    if head in FAMILIES and not FAMILIES[head].depth:
-        return head, None
-    found = re.fullmatch(r"([a-z]+?)(\d+)", head)
-    if found is not None and found[1] in FAMILIES and FAMILIES[found[1]].depth:
-        # of no blocks at all a network itself says what the least is
-        return found[1], whole_number(found[2], MOST_BLOCKS, f"network {head!r}: the depth", 0)
+    found = re.fullmatch(r"(\w+?)(\d+)", head)
+    # packages of others are looked at last
+    for families in (FAMILIES.own, FAMILIES):
+        if head in families and not families[head].depth:
+            return head, None
+        if found is not None and found[1] in families and families[found[1]].depth:
+            # of no blocks at all a network itself says what the least is
+            return found[1], whole_number(found[2], MOST_BLOCKS, f"network {head!r}: the depth", 0)
     known = [f"{one.name}3" if one.depth else one.name for one in FAMILIES.values()]
     raise unknown("network", head, [*known, f"{TIMM}:NAME"])
 

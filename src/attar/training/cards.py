@@ -7,6 +7,7 @@ settings that the low-rank plugin's authors recorded.
 from __future__ import annotations
 
 from attar.errors import BadRequest, unknown
+from attar.registry import Registry
 from attar.training.evaluation_card import MNIST, NOT_MIRRORED, EvaluationCard, Exceptional
 
 __all__ = ["CARDS", "DSA", "NOT_MIRRORED", "EvaluationCard", "card"]
@@ -27,9 +28,10 @@ _FREPO_UPDATES = (
 )
 _FREPO_NETWORKS = ((0, "frepo3:norm=none"), (64, "frepo4:norm=none"), (128, "frepo5:norm=none"))
 
-CARDS = {
-    card.name: card
-    for card in (
+CARDS: Registry[EvaluationCard] = Registry(
+    "card",
+    lambda thing: isinstance(thing, EvaluationCard),
+    (
         EvaluationCard(
             "dc-300", "DC: 300 epochs, augmented on digits and for batch norm only", 300, "dc"
         ),
@@ -102,8 +104,9 @@ CARDS = {
                 Exceptional(("fashion_mnist",), changes=(("augment", FREPO.replace("flip_", "")),)),
             ),
         ),
-    )
-}
+    ),
+    dashes=True,
+)
 
 
 def card(name: str, epochs: int | None = None, updates: int | None = None) -> EvaluationCard:
