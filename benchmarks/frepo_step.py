@@ -103,7 +103,7 @@ class Plain:
             images, labels = run.synthetic(rows)
         self.images = images.clone().requires_grad_()
         self.labels = labels.clone().requires_grad_()
-        self.optimiser = Lamb([self.images, self.labels], lr=run.settings["images"].lr)
+        self.optimiser = Lamb([self.images, self.labels], lr=run.updater.settings["images"].lr)
         self.networks = {name: self._module(state) for name, state in run.state["pool"].items()}
         self.trainers = {
             name: torch.optim.Adam(network.parameters(), lr=3e-4)

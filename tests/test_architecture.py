@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
     ("text", "lazy"),
-    ("errors", "rng", "memory", "zipped", "stopping", "faults", "lamb"),
+    ("errors", "rng", "memory", "zipped", "stopping", "faults", "lamb", "sgd"),
     ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),
     ("options", "optimisers", "augmentation", "parallel", "stored"),
     ("tensors", "capacity"),

@@ -250,7 +250,7 @@ def test_a_rank_above_the_sides_of_a_code_is_refused_when_counted() -> None:
 def test_a_role_without_an_optimiser_is_refused() -> None:
     problem = tiny_problem()
     run = tiny_run(OBJECTIVES["distribution"], problem, SMALL)
-    assert run.roles.keys() == {"images", "decoders"}
+    assert run.updater.roles.keys() == {"images", "decoders"}
     with pytest.raises(BadRequest, match="nothing says how decoders are updated"):
         type(run)(
             run.synthetic, run.objective, problem, {"images": Optimiser(0.1)}, Key(0), steps=2

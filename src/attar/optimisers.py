@@ -12,6 +12,7 @@ from torch import nn
 
 from attar.errors import BadRequest, unknown
 from attar.lamb import Lamb
+from attar.sgd import SGD
 
 # share of the run that is done → factor of the learning rate
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -73,7 +74,7 @@ class Optimiser:
             return torch.optim.Adam(parameters, lr=self.lr)
         if self.kind == "lamb":
             return Lamb(parameters, lr=self.lr)
-        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum)
+        return SGD(parameters, lr=self.lr, momentum=self.momentum)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings as a plain dictionary, without a floor of 0."""

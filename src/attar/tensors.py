@@ -120,7 +120,13 @@ def dotted(tree: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def all_finite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether no tensor holds NaN or Inf."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    return all(is_finite(tensor) for tensor in tensors.values())
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor Inf."""
+    # least and greatest are NaN where a value is; found in a fraction of the time of isfinite
+    return not tensor.numel() or bool(torch.isfinite(torch.stack(tensor.aminmax())).all())
 
 
 def feed(digest: Any, *tensors: Tensor) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attar.condensing.updating import Updater
 from attar.errors import BadRequest, RunFailed
 from attar.objectives import Match, Objective, Penalty, Problem, State
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import Synthetic
-from attar.tensors import all_finite, dotted, nested
+from attar.synthetic.stores.touched import Touched, touching
+from attar.tensors import all_finite, dotted, is_finite, nested
 
 
 class Run:
@@ -70,15 +72,9 @@ class Run:
             for name, value in objective.learned(problem).items()
         }
         self.state = objective.init(problem, key.fold("init"))
-        self.roles = {role: list(params) for role, params in synthetic.roles().items()}
-        self.roles |= {name: [value] for name, value in self.learned.items()}
-        for role in self.roles:
-            if role not in optimisers:
-                raise BadRequest(f"nothing says how {role} are updated: add an optimiser for them")
-        self.settings = {role: optimisers[role] for role in self.roles}
-        self.optimisers = {
-            role: self.settings[role].build(params) for role, params in self.roles.items()
-        }
+        roles = {role: list(params) for role, params in synthetic.roles().items()}
+        roles |= {name: [value] for name, value in self.learned.items()}
+        self.updater = Updater(roles, optimisers)
 
     def advance(self) -> float:
         """Do one step: match, pull the gradients back, update, advance the objective.
@@ -93,7 +89,8 @@ class Run:
         """
         key = self.key.fold("step", self.step)
         index = self.objective.select(self.problem, self.state, key)
-        images, labels = self.synthetic(index.to(self.problem.compute.device))
+        with touching() as touched:
+            images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
             images.detach(), labels.detach(), self.problem, self.state, key, self._detached()
         )
@@ -101,19 +98,13 @@ class Run:
         loss = match.loss.item() + (0.0 if penalty is None else penalty.item())
         if not math.isfinite(loss):
             raise self._diverged(loss)
-        for optimiser in self.optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
+        self.updater.clear()
         self._pull_back(images, labels, match)
+        if self.step == 0:
+            self._refuse_unreached(touched)
         if penalty is not None:
             penalty.backward()
-        for role, params in self.roles.items():
-            limit = self.settings[role].clip
-            if limit is not None:
-                nn.utils.clip_grad_norm_(params, limit)
-            for group in self.optimisers[role].param_groups:
-                group["lr"] = self.settings[role].rate(self.step, self.steps)
-            self.optimisers[role].step()
-        if not self.finite():
+        if not self.updater.update(touched, self.step, self.steps):
             raise self._diverged(loss)
         self._update_average()
         self.state = self._advanced(match, key)
@@ -124,12 +115,14 @@ class Run:
         """Do the arithmetic of a step and throw it away; for timing and for compiling."""
         key = self.key.fold("step", self.step)
         index = self.objective.select(self.problem, self.state, key)
-        images, labels = self.synthetic(index.to(self.problem.compute.device))
+        with touching() as touched:
+            images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
             images.detach(), labels.detach(), self.problem, self.state, key, self._detached()
         )
         ends = self._ends(images, labels, match)
         learnt = [one for one in self.synthetic.parameters() if one.requires_grad]
+        learnt += [one.part for one in touched]
         if ends and learnt:
             tensors, slopes = zip(*ends, strict=True)
             torch.autograd.grad(tensors, learnt, slopes, allow_unused=True)
@@ -162,10 +155,7 @@ class Run:
             "averaged": {} if self.averaged is None else nested(self.averaged.state_dict()),
             "learned": _copied(self.learned),
             "state": _copied(self.state),
-            "optimisers": {
-                role: {str(i): _copied(entry) for i, entry in opt.state_dict()["state"].items()}
-                for role, opt in self.optimisers.items()
-            },
+            "optimisers": _copied(self.updater.state_dict()),
         }
 
     def load_state_dict(self, tree: Mapping[str, Any]) -> None:
@@ -177,11 +167,17 @@ class Run:
         for name, value in self.learned.items():
             value.data.copy_(tree["learned"][name])
         self.state = _copied(tree["state"], self.problem.compute.device)
-        for role, optimiser in self.optimisers.items():
-            saved = tree["optimisers"].get(role, {})
-            entries = {int(i): _copied(entry) for i, entry in saved.items()}
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": entries, "param_groups": groups})
+        self.updater.load_state_dict(_copied(tree["optimisers"]))
+
+    def check(self) -> None:
+        """Refuse to go on from values that are no numbers, before anything is made of them.
+
+        Raises:
+            RunFailed: some are not: those that a step touches are looked at by the step itself,
+                those that move by momentum alone here.
+        """
+        if not self.finite():
+            raise self._diverged(math.inf)
 
     def finite(self) -> bool:
         """Whether every learnt value is a number."""
@@ -207,26 +203,24 @@ class Run:
     def _pull_back(self, images: Tensor, labels: Tensor, match: Match) -> None:
         ends = self._ends(images, labels, match)
         found = [*(gradient for _, gradient in ends), *match.learned.values()]
-        if not all(bool(torch.isfinite(gradient).all()) for gradient in found):
+        if not all(is_finite(gradient) for gradient in found):
             raise self._diverged(match.loss.item())
         torch.autograd.backward([tensor for tensor, _ in ends], [grad for _, grad in ends])
         for name, value in self.learned.items():
             value.grad = match.learned.get(name)
-        if self.step == 0:
-            self._refuse_unreached()
 
-    def _refuse_unreached(self) -> None:
-        for role, params in self.roles.items():
-            if all(parameter.grad is None for parameter in params):
-                raise BadRequest(
-                    f"the objective {self.objective.name!r} gives no gradient to the learnt "
-                    f"{role}; choose a method that learns {role}, or keep them fixed"
-                )
+    def _refuse_unreached(self, touched: list[Touched]) -> None:
+        role = self.updater.unreached(touched)
+        if role is not None:
+            raise BadRequest(
+                f"the objective {self.objective.name!r} gives no gradient to the learnt "
+                f"{role}; choose a method that learns {role}, or keep them fixed"
+            )
 
     def _diverged(self, loss: float) -> RunFailed:
         return RunFailed(
             f"the run diverged at step {self.step} (loss {loss:g}). Try a lower --lr "
-            f"(now {self.settings[next(iter(self.settings))].lr:g}) or --precision float32."
+            f"(now {self.updater.first.lr:g}) or --precision float32."
         )
 
 

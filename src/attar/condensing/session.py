@@ -162,6 +162,7 @@ class Session:
             return
         if self._share() * wanted < self.progress.validations_done + 1 - 1e-9:
             return
+        self.run.check()
         with self._in_phase("validating"):
             accuracy = self._validation_accuracy()
         self.progress.validations_done = math.floor(self._share() * wanted + 1e-9)
@@ -276,6 +277,7 @@ class Session:
             measured, values = progress.best_accuracy, progress.best_values
             tensors, step = progress.best, progress.best_step
         else:
+            self.run.check()
             measured, values = progress.last_accuracy, self.run.learned_values()
             tensors, step = self.run.iterate.state_dict(), self.run.step
         iterate = "selected" if best else "last"

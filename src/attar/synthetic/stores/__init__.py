@@ -7,13 +7,17 @@ what only one form builds stands beside its choice in `attar.synthetic.forms`.
 from attar.synthetic.stores.dense import Dense, dense_values
 from attar.synthetic.stores.factors import LowRank, check_rank, low_rank_values
 from attar.synthetic.stores.store import Store, largest
+from attar.synthetic.stores.touched import Touched, rows_of, touching
 
 __all__ = [
     "Dense",
     "LowRank",
     "Store",
+    "Touched",
     "check_rank",
     "dense_values",
     "largest",
     "low_rank_values",
+    "rows_of",
+    "touching",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from attar.rng import Key
 from attar.synthetic.stores.store import Store, largest
+from attar.synthetic.stores.touched import rows_of
 
 
 class Dense(Store):
@@ -29,7 +30,7 @@ class Dense(Store):
 
     def forward(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``."""
-        return self.values[index].float()
+        return rows_of(self.values, index).float()
 
     def bound(self) -> float:
         """Return the largest size of a value."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from attar.errors import BadRequest
 from attar.rng import Key
 from attar.synthetic.stores.store import Store, largest
+from attar.synthetic.stores.touched import rows_of
 
 
 class LowRank(Store):
@@ -39,7 +40,7 @@ class LowRank(Store):
 
     def forward(self, index: Tensor) -> Tensor:
         """Return A·B of the rows at ``index``."""
-        return self.left[index].float() @ self.right[index].float()
+        return rows_of(self.left, index).float() @ rows_of(self.right, index).float()
 
     def bound(self) -> float:
         """Return r times the largest sizes in A and in B."""

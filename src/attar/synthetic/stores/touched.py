@@ -1,0 +1,70 @@
+"""Rows of a stored tensor, read so that their gradient is as small as they are.
+
+Indexing a tensor has a gradient of the size of the whole tensor. Where few rows of many are read,
+`touching` gives the gradient of these rows alone, and a step costs what it touches.
+
+Shape letters: N rows of a tensor, B rows asked for, R different ones among these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Rows that were read.
+
+    Args:
+        values: the stored tensor, N×*item.
+        rows: R of its rows, in order.
+        part: a copy of them, R×*item, a leaf that gets their gradient in place of ``values``.
+    """
+
+    values: Tensor
+    rows: Tensor
+    part: Tensor
+
+
+_TOUCHED: ContextVar[list[Touched] | None] = ContextVar("touched", default=None)
+
+
+@contextlib.contextmanager
+def touching() -> Iterator[list[Touched]]:
+    """Give gradients to the rows that are read, where these are less than half of a tensor.
+
+    Yields:
+        What is read so, as it is read. Everything else gets its gradient as ever.
+    """
+    found: list[Touched] = []
+    token = _TOUCHED.set(found)
+    try:
+        yield found
+    finally:
+        _TOUCHED.reset(token)
+
+
+def rows_of(values: Tensor, index: Tensor) -> Tensor:
+    """Return the rows of a stored tensor at ``index`` (B), differentiably.
+
+    Stores read their tensors through it.
+
+    Args:
+        values: N×*item.
+        index: rows, on any device.
+    """
+    found = _TOUCHED.get()
+    if found is None or not values.requires_grad or not values.is_leaf:
+        return values[index]
+    rows, place = torch.unique(index, return_inverse=True)
+    if 2 * len(rows) >= len(values):
+        return values[index]
+    part = values.detach()[rows].requires_grad_()
+    found.append(Touched(values, rows, part))
+    return part[place]
