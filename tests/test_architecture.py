@@ -30,6 +30,7 @@ ORDER = (
     ("importing", "slimming", "testing"),
     ("report",),
     ("pictures", "benching"),
+    ("face",),
     ("cli",),
     ("__main__",),
 )
@@ -136,7 +137,9 @@ def test_questions_about_forms_are_noticed(tmp_path: Path) -> None:
     "code",
     [
         "import attar",
-        "import attar; attar.BadRequest; attar.Request",
+        "import attar; attar.BadRequest; attar.Request; attar.EvaluationCallback",
+        "import attar; attar.list_methods(), attar.list_networks(), attar.list_sources()",
+        "import attar; attar.list_cards(), attar.list_tables(), attar.methods.METHODS",
         "from attar.cli import run; run(['--help'])",
         "from attar.cli import run; run(['condense', '--help'])",
         "from attar.cli import run; run(['methods'])",

@@ -74,9 +74,12 @@ def test_it_is_measured_once(artefact: Artefact, tmp_path: Path, fitted: list[in
     assert own.results[0].ceiling == result.mean
     assert own.results[0].share == pytest.approx(100 * own.results[0].mean / result.mean)
     told: list[tuple[str, int, float | None]] = []
-    _, again = evaluated(
-        artefact, tmp_path, progress=lambda row, _, repeat, acc: told.append((row, repeat, acc))
-    )
+
+    class Told(attar.EvaluationCallback):
+        def trained(self, row: str, network: str, repeat: int, accuracy: float | None) -> None:
+            told.append((row, repeat, accuracy))
+
+    _, again = evaluated(artefact, tmp_path, callback=Told())
     assert fitted[4:] == [SMALL, SMALL] and len(kept(tmp_path)) == 1
     assert again.results[0].accuracies == result.accuracies and again.results[0].cached
     # what is known is told as what is measured is

@@ -121,15 +121,23 @@ def test_names_of_networks_may_have_spaces_between_them() -> None:
 def test_the_time_is_told_before_and_after_the_first_row(artefact: Artefact) -> None:
     told: list[float] = []
     seen: list[int] = []
-    attar.evaluate(
-        artefact,
-        tiny_data(),
-        baselines="random",
-        estimate=told.append,
-        progress=lambda *_: seen.append(len(told)),
-        **QUICK,
-    )
+
+    class Times(attar.EvaluationCallback):
+        def expected(self, seconds: float) -> None:
+            told.append(seconds)
+
+        def trained(self, *_: object) -> None:
+            seen.append(len(told))
+
+    attar.evaluate(artefact, tiny_data(), baselines="random", callback=Times(), **QUICK)
     assert len(told) == 2 and min(told) > 0 and seen[0] == 1 and seen[-1] == 2
+
+
+def test_functions_given_one_by_one_are_told_and_warned_of(artefact: Artefact) -> None:
+    told: list[str] = []
+    with pytest.warns(DeprecationWarning, match="callback="):
+        attar.evaluate(artefact, tiny_data(), say=told.append, **QUICK)  # pyright: ignore[reportCallIssue]
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

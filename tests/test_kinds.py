@@ -14,14 +14,18 @@ from attar.experts.request import ExpertsRequest
 from attar.slimming.request import SlimRequest
 
 OUT = "set.safetensors"
+A_METHOD = "a name such as 'lodm', an attar.Method, or an attar.Recipe is needed"
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"method": 3}, "--method 3: a text is needed"),
-        ({"method": ["dm"]}, "--method ['dm']: a text is needed"),
-        ({"method": None}, "--method None: a text is needed"),
+        ({"method": 3}, f"method=3: {A_METHOD}"),
+        ({"method": ["dm"]}, f"method=['dm']: {A_METHOD}"),
+        ({"method": None}, f"method=None: {A_METHOD}"),
+        ({"objective": 3}, "objective=3: a name, or an attar objective, is needed"),
+        ({"form": 3}, "form=3: a name, or an attar form, is needed"),
+        ({"settings": 3}, "--settings 3: a mapping is needed"),
         ({"seed": True}, "--seed True: a whole number is needed"),
         ({"seed": 1.0}, "--seed 1.0: a whole number is needed"),
         ({"seed": np.int64(1)}, f"--seed {np.int64(1)!r}: a whole number is needed"),
@@ -52,7 +56,8 @@ def test_values_of_another_kind_are_refused(options: dict[str, Any], text: str) 
 def test_no_field_answers_a_foreign_object_with_a_type_error(kind: Any) -> None:
     fixed = {"ipc": 1} if kind is SlimRequest else {}
     for name in kind.__dataclass_fields__:
-        for value in (object(), 1j, {"a": 1}, [object()]):
+        mapping = () if name == "settings" else ({"a": 1},)
+        for value in (object(), 1j, [object()], *mapping):
             with pytest.raises(BadRequest):
                 kind(**{**fixed, name: value})
 

@@ -116,7 +116,12 @@ def test_a_share_beside_a_test_part_is_refused(tmp_path: Path) -> None:
 def test_data_in_one_piece_are_the_test_set_of_a_set_made_of_everything() -> None:
     made = attar.condense(pair(), **QUICK)
     said: list[str] = []
-    (row,) = attar.evaluate(made, TensorDataset(*pair(30, 1)), say=said.append, **TRAINED)
+
+    class Lines(attar.EvaluationCallback):
+        def said(self, line: str) -> None:
+            said.append(line)
+
+    (row,) = attar.evaluate(made, TensorDataset(*pair(30, 1)), callback=Lines(), **TRAINED)
     assert len(row.results) == 1
     assert "tested on 30 images of data (all 30 images are test images)" in said
     for more in ({"baselines": True}, {"ceiling": True}, {"tune": True}):

@@ -7,6 +7,30 @@ from typing import TYPE_CHECKING
 from attar.lazy import importer
 
 if TYPE_CHECKING:
+    from attar import (
+        artefact,
+        augmentation,
+        benching,
+        budget,
+        condensing,
+        coresets,
+        data,
+        errors,
+        evaluation,
+        experts,
+        importing,
+        methods,
+        networks,
+        objectives,
+        optimisers,
+        pictures,
+        published,
+        report,
+        slimming,
+        synthetic,
+        testing,
+        training,
+    )
     from attar.artefact.artefact import Artefact
     from attar.artefact.loading import load
     from attar.artefact.merging import merge
@@ -16,11 +40,23 @@ if TYPE_CHECKING:
     from attar.data import LabelledImages, from_dataset, from_tensors, load_source
     from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
     from attar.evaluation.comparison import evaluate
+    from attar.evaluation.telling import EvaluationCallback
     from attar.experts.making import train_experts
+    from attar.face.files import describe, export
+    from attar.face.listing import (
+        list_cards,
+        list_methods,
+        list_networks,
+        list_sources,
+        list_tables,
+    )
+    from attar.face.pages import write_report
+    from attar.face.suites import bench
     from attar.importing.importer import import_artefact
     from attar.methods import Method, Task
     from attar.methods.recipe import Recipe
     from attar.optimisers import Optimiser
+    from attar.pictures.drawing import draw
     from attar.registry import register
     from attar.slimming.slimming import slim
 
@@ -51,13 +87,33 @@ _HOMES = {
     "load_source": "attar.data",
     "slim": "attar.slimming.slimming",
     "train_experts": "attar.experts.making",
+    "EvaluationCallback": "attar.evaluation.telling",
+    "bench": "attar.face.suites",
+    "describe": "attar.face.files",
+    "draw": "attar.pictures.drawing",
+    "export": "attar.face.files",
+    "list_cards": "attar.face.listing",
+    "list_methods": "attar.face.listing",
+    "list_networks": "attar.face.listing",
+    "list_sources": "attar.face.listing",
+    "list_tables": "attar.face.listing",
+    "write_report": "attar.face.pages",
 }
+
+# parts that are attributes after ``import attar``
+_PARTS = (
+    *("artefact", "augmentation", "benching", "budget", "condensing", "coresets", "data"),
+    *("errors", "evaluation", "experts", "importing", "methods", "networks", "objectives"),
+    *("optimisers", "pictures", "published", "report", "slimming", "synthetic", "testing"),
+    "training",
+)
 
 __all__ = [
     "Artefact",
     "ArtefactError",
     "AttarError",
     "BadRequest",
+    "EvaluationCallback",
     "LabelledImages",
     "Listener",
     "Method",
@@ -66,22 +122,32 @@ __all__ = [
     "Request",
     "RunFailed",
     "Task",
+    "bench",
     "condense",
+    "describe",
+    "draw",
     "evaluate",
+    "export",
     "from_dataset",
     "from_tensors",
     "import_artefact",
+    "list_cards",
+    "list_methods",
+    "list_networks",
+    "list_sources",
+    "list_tables",
     "load",
     "load_source",
     "merge",
     "register",
     "slim",
     "train_experts",
+    "write_report",
 ]
 
 
-__getattr__ = importer(__name__, _HOMES)
+__getattr__ = importer(__name__, _HOMES, _PARTS)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_PARTS, "__version__"]

@@ -72,6 +72,8 @@ def _allowed(hint: Any) -> tuple[Any, ...]:
 def _words(kind: Any) -> str:
     if typing.get_origin(kind) is tuple:
         return f"several of them ({_words(typing.get_args(kind)[0])} each)"
+    if typing.get_origin(kind) is Mapping:
+        return "a mapping"
     return _WORDS.get(kind, "")
 
 
@@ -80,6 +82,8 @@ def _is(value: object, kind: Any) -> bool:
     if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
         return isinstance(value, tuple | list) and all(_is(one, inner) for one in value)
+    if typing.get_origin(kind) is Mapping:
+        return isinstance(value, Mapping)
     if kind is types.NoneType:
         return value is None
     if kind is Path:

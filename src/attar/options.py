@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import tyro
 
@@ -23,6 +23,21 @@ BEARING = (
 )
 # the options of reading the data, beside those of a request
 READING = ("data_dir", *BEARING)
+
+
+class ReadingOptions(TypedDict, total=False):
+    """How the data are read; `attar.load_source` says what each does."""
+
+    data_dir: str | Path | None
+    resize: int | tuple[int, int] | None
+    classes: int | str | Sequence[str | int] | None
+    per_class: int | None
+    test_share: float | None
+    value_range: str | tuple[float, float] | None
+    background: str | None
+    path_column: str | None
+    label_column: str | None
+    split_column: str | None
 
 
 def _hint(default: str) -> str:
@@ -71,15 +86,31 @@ def request_of(kind: type[_R], options: Mapping[str, Any]) -> _R:
     return kind(**options)
 
 
-def request_and_reading(kind: type[_R], options: Mapping[str, Any]) -> tuple[_R, dict[str, Any]]:
+def request_and_reading(
+    kind: type[_R], options: Mapping[str, Any], given: _R | None = None
+) -> tuple[_R, dict[str, Any]]:
     """Return a request of keyword options, and those of them that say how the data are read.
 
+    Args:
+        kind: as `request_of` takes it.
+        options: fields of it, and of `ReadingOptions`.
+        given: a request that stands in place of the fields.
+
     Raises:
-        BadRequest: as `request_of` does.
+        BadRequest: as `request_of` does, or a request beside such fields.
     """
     reading = {name: options[name] for name in READING if name in options}
     own = {name: value for name, value in options.items() if name not in reading}
-    return request_of(kind, own), reading
+    if given is None:
+        return request_of(kind, own), reading
+    if not isinstance(given, kind):
+        raise BadRequest(f"request={given!r}: an attar.{kind.__name__} is needed")
+    if own:
+        raise BadRequest(
+            f"{', '.join(own)}: the request says what is asked for; change it with "
+            "dataclasses.replace, or give options alone"
+        )
+    return given, reading
 
 
 def described(network: object) -> str:

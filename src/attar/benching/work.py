@@ -25,6 +25,7 @@ from attar.condensing.plan import Plan
 from attar.errors import AttarError, Interrupted
 from attar.evaluation.comparison import evaluate
 from attar.evaluation.record import digest
+from attar.evaluation.telling import EvaluationCallback
 from attar.faults import in_words
 from attar.parallel import Ended, Tell
 from attar.slimming import slimming
@@ -159,7 +160,7 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
         baselines=["whole"] if measuring.whole else False,
         seed=measuring.networks_seed,
         data_dir=order.data_dir,
-        progress=_told,
+        callback=_Accuracies(),
         **measuring.compute,
         **making.reading,
     )
@@ -175,9 +176,12 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
     write_json(folder.result_path(measuring), document)
 
 
-def _told(row: str, network: str, repeat: int, accuracy: float | None) -> None:
-    if accuracy is not None:
-        _say(f"{row}: {network}, {repeat}: {accuracy:.2f} %")
+class _Accuracies(EvaluationCallback):
+    """Tells the accuracy of every network."""
+
+    def trained(self, row: str, network: str, repeat: int, accuracy: float | None) -> None:
+        if accuracy is not None:
+            _say(f"{row}: {network}, {repeat}: {accuracy:.2f} %")
 
 
 class _Lines(Listener):

@@ -101,7 +101,7 @@ def run(folder: Path, seed: int, count: int | None) -> None:
             epochs=EPOCHS,
             baselines=True,
             seed=seed,
-            progress=evaluating.teller(status, REPEATS),
+            callback=evaluating.Accuracies(status, REPEATS),
         )
     print_rows(rows)
     reporting.keep(path, sha256, "digits", rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,6 +16,7 @@ from attar.cli.console import PLAIN, err, print_json, watcher
 from attar.cli.lists import split_networks
 from attar.cli.reading import Columns, reading_options
 from attar.cli.tables import print_rows
+from attar.evaluation.telling import EvaluationCallback
 from attar.files import check_writable
 from attar.options import Background, Classes, File, Folder, Name, Number, ValueRange, Whole, option
 
@@ -141,11 +141,8 @@ def evaluate(options: Evaluate) -> None:
             precision=options.precision,
             compile=options.compile,
             vectorized=options.vectorized,
-            progress=teller(status, options.repeats),
-            estimate=estimator(),
-            say=lambda line: err.print(line, highlight=False, soft_wrap=True),
+            callback=Lines(status, options.repeats),
             **reading_options(options),
-            watch=watcher(status),
         )
     data = options.data or str(artefact.card.provenance.get("source"))
     evaluation = reporting.keep(options.artefact, sha256, data, rows, ipc)
@@ -160,30 +157,41 @@ def evaluate(options: Evaluate) -> None:
         print_rows(rows, artefact.card.class_names)
 
 
-def teller(status: Status, repeats: int) -> Callable[[str, str, int, float | None], None]:
-    """Return what shows the network in training, and prints the accuracy of each."""
+class Accuracies(EvaluationCallback):
+    """Shows the network in training, and prints the accuracy of each."""
 
-    def tell(row: str, network: str, repeat: int, accuracy: float | None) -> None:
-        what = f"{row}: {network}, {repeat} of {repeats}"
+    def __init__(self, status: Status, repeats: int) -> None:
+        self._status = status
+        self._repeats = repeats
+
+    def trained(self, row: str, network: str, repeat: int, accuracy: float | None) -> None:
+        """Show which network is in training, or print its accuracy."""
+        what = f"{row}: {network}, {repeat} of {self._repeats}"
         if accuracy is None:
-            status.update(escape(what))
+            self._status.update(escape(what))
         else:
             err.print(f"{what}: {accuracy:.2f} %", highlight=False, soft_wrap=True)
 
-    return tell
 
+class Lines(Accuracies):
+    """Also tells how far the reading is, what is tested on, and how long it will take."""
 
-def estimator() -> Callable[[float], None]:
-    """Return what prints how long it will take, and then how long the rest will."""
-    told: list[float] = []
+    _foretold = False
 
-    def estimate(seconds: float) -> None:
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Show how far the reading is."""
+        watcher(self._status)(what, done, total)
+
+    def said(self, line: str) -> None:
+        """Print a line."""
+        err.print(line, highlight=False, soft_wrap=True)
+
+    def expected(self, seconds: float) -> None:
+        """Print how long it will take, and then how long the rest will."""
         from attar.cli.progress import duration
 
         line = f"about {duration(seconds)} left"
-        if not told:
+        if not self._foretold:
             line = f"estimate: about {duration(CLOCK.seconds() + seconds)} in all"
-        told.append(seconds)
-        err.print(line, highlight=False, soft_wrap=True)
-
-    return estimate
+        self._foretold = True
+        self.said(line)

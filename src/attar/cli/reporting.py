@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from attar.artefact.artefact import Artefact
     from attar.evaluation.comparison import Row
     from attar.evaluation.record import Evaluation
-    from attar.report.markup import Markup
-
-# classes of a grid inside a page
-_MOST_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -64,50 +60,30 @@ def report(options: Report) -> None:
     path = options.output
     if path is None:
         raise BadRequest("-o is missing: name the page to write, such as -o report.html")
-    if not options.artefacts:
-        raise BadRequest(
-            "no artefact is given: name one or several, such as attar report a.safetensors "
-            "b.safetensors -o report.html"
-        )
     check_writable(path, example="report.html")
-    if path.suffix not in (".html", ".htm"):
-        raise BadRequest(f"-o {path}: the name must end in .html")
-    from attar.report import read_entries, write_comparison
-    from attar.report.single import write_entry
+    kinds = None if options.pictures is None else names(options.pictures)
+    from attar.cli.pictures import teller
+    from attar.face.pages import write_report
 
-    entries = read_entries(options.artefacts, options.evaluation, options.ipc)
-    more = [("Pictures", _pictures(options))]
-    if len(entries) == 1:
-        write_entry(path, entries[0], title=options.title, more=more)
-    else:
-        write_comparison(path, entries, title=options.title, more=more)
+    with err.status("drawing") as status:
+        write_report(
+            options.artefacts,
+            path,
+            ipc=options.ipc,
+            evaluations=options.evaluation,
+            title=options.title,
+            pictures=kinds,
+            data=options.data,
+            tell=teller(status),
+        )
     told(path)
 
 
-def _pictures(options: Report) -> Markup:
-    """Return the pictures asked for, and those that cost next to nothing."""
-    from attar import pictures
-    from attar.cli.pictures import names, teller
+def names(text: str) -> list[str]:
+    """Return the kinds of pictures in a text."""
+    from attar.cli.pictures import names as split
 
-    # a page of many classes should still be sent and opened with ease
-    how = pictures.Options(ipc=options.ipc, most_classes=_MOST_CLASSES)
-    made = pictures.draw_if_at_hand(options.artefacts, options.evaluation, how)
-    if options.pictures is not None:
-        kinds = names(options.pictures, "--pictures", "spectrum,tsne")
-        with err.status("drawing") as status:
-            drawn = pictures.draw(
-                options.artefacts,
-                kinds=kinds,
-                evaluations=options.evaluation,
-                data=options.data,
-                options=how,
-                tell=teller(status),
-                said="--pictures",
-            )
-        # what was asked for comes first, and nothing twice
-        asked = {one.name for one in drawn.pictures}
-        made = [*drawn.pictures, *(one for one in made if one.name not in asked)]
-    return pictures.figures(made)
+    return split(text, "--pictures", "spectrum,tsne")
 
 
 def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:

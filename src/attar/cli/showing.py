@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from attar.cli.console import Grid, out, print_json
-from attar.errors import BadRequest
-from attar.files import check_writable
 from attar.options import File, Folder, Whole
 
 if TYPE_CHECKING:
@@ -70,50 +68,23 @@ def show(options: Show) -> None:
 
 def export(options: Export) -> None:
     """Run `attar export`."""
-    if (options.png is None) == (options.npz is None):
-        raise BadRequest("give one of --png DIR and --npz FILE")
-    if options.npz is not None:
-        check_writable(options.npz, "--npz", "images.npz")
-    from attar.artefact.exporting import check_export, export_npz, export_png
-    from attar.artefact.loading import load
+    from attar.face.files import export as write
 
-    if options.png is not None:
-        check_export(options.png, options.overwrite)
-    artefact = load(options.artefact, options.ipc)
-    if options.png is not None:
-        count = export_png(artefact, options.png, overwrite=options.overwrite)
-        out.print(f"{count} images in {options.png}", highlight=False)
-    elif options.npz is not None:
-        export_npz(artefact, options.npz)
-        out.print(f"{len(artefact)} images in {options.npz}", highlight=False)
+    count = write(
+        options.artefact,
+        png=options.png,
+        npz=options.npz,
+        ipc=options.ipc,
+        overwrite=options.overwrite,
+    )
+    out.print(f"{count} images in {options.png or options.npz}", highlight=False)
 
 
 def card_facts(artefact: Artefact) -> dict[str, Any]:
     """Return the card of an artefact with its sizes."""
-    totals = artefact.totals
-    sizes = {
-        "images_per_class": totals.images_per_class,
-        "images_of_class": list(artefact.card.layout.sizes()),
-        "values": totals.values,
-        "paper_bytes": totals.paper,
-        "all_bytes": totals.all,
-        "limit_bytes": totals.limit,
-        "unused_bytes": totals.unused,
-        "tensors": artefact.ledger.as_rows(),
-    }
-    card = artefact.card.model_dump(mode="json")
-    facts = {"card": card, "checked": artefact.checked, "sizes": sizes}
-    return facts | _orthogonality(artefact)
+    from attar.face.files import describe
 
-
-def _orthogonality(artefact: Artefact) -> dict[str, Any]:
-    """Return how far the factors of ordered components are from orthonormal; {} for other forms."""
-    from attar.objectives.significance import defect
-    from attar.synthetic import components_of
-
-    if components_of(artefact.synthetic) is None:
-        return {}
-    return {"defect": defect(artefact.synthetic)}
+    return describe(artefact)
 
 
 def _parts(told: dict[str, Any]) -> list[tuple[str, str]]:
@@ -187,6 +158,7 @@ def _held(card: Card) -> str:
 def print_card(artefact: Artefact, path: Path) -> None:
     """Print an artefact's card for people."""
     from attar.artefact.card import READ_FROM
+    from attar.face.files import orthogonality
 
     card, totals = artefact.card, artefact.totals
     table = Grid(box=None, show_header=False, pad_edge=False)
@@ -209,7 +181,7 @@ def print_card(artefact: Artefact, path: Path) -> None:
         *made,
         *(
             (title, ", ".join(f"{name} {size:.2g}" for name, size in sizes.items()))
-            for title, sizes in _orthogonality(artefact).items()
+            for title, sizes in orthogonality(artefact).items()
         ),
     ):
         table.add_row(name, value)

@@ -7,7 +7,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from attar import threads
 from attar.artefact.artefact import Artefact
@@ -15,6 +15,7 @@ from attar.artefact.loading import load
 from attar.compute import PRECISIONS
 from attar.condensing import checkpoint, compiling
 from attar.condensing.continuing import goes_on
+from attar.condensing.keywords import CondenseOptions
 from attar.condensing.listening import Listener
 from attar.condensing.overrides import whitening_kind
 from attar.condensing.paths import Paths
@@ -29,7 +30,13 @@ from attar.locking import sole_writer
 from attar.options import request_and_reading
 
 
-def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> Artefact:
+def condense(
+    data: Any,
+    request: Request | None = None,
+    *,
+    listener: Listener | None = None,
+    **options: Unpack[CondenseOptions],
+) -> Artefact:
     """Condense a labelled image set.
 
     Args:
@@ -38,6 +45,7 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
             `LabelledImages`. Objects are taken whole, but for the images held out to select an
             iterate (``validation``); of a source without a test part 20 % are held out as test,
             as on the command line, unless ``test_share`` says otherwise.
+        request: the options as one value, in place of those below but for reading the data.
         listener: told how it goes; silent by default.
         **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
             those of reading the data: ``resize``, ``classes``, ``per_class``, ``test_share``,
@@ -55,7 +63,7 @@ def condense(data: Any, *, listener: Listener | None = None, **options: Any) -> 
         >>> attar.condense("digits", ipc=1, iterations=100)  # doctest: +SKIP
         Artefact(lodm: 10 classes × 2 images of 1×8×8, 2560 bytes)
     """
-    request, reading = request_and_reading(Request, options)
+    request, reading = request_and_reading(Request, options, request)
     return carry_out(request, data, listener or Listener(), **reading)
 
 

@@ -107,8 +107,6 @@ def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:
         objective = request.objective
         if isinstance(objective, str):
             objective = objective_of(objective, task, recipe.objective)
-        elif not isinstance(objective, Objective):
-            raise BadRequest(f"objective={objective!r}: a name, or an attar objective, is needed")
         changes["objective"] = objective
         optimisers = {**roles_of(objective), **optimisers}
     form = recipe.parametrization
@@ -116,8 +114,6 @@ def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:
         form = request.form
         if isinstance(form, str):
             form = form_of(form, task)
-        elif not isinstance(form, Parametrization):
-            raise BadRequest(f"form={form!r}: a name, or an attar form, is needed")
         for role, optimiser in form.own_optimisers().items():
             optimisers[role] = optimiser
     if request.rank is not None:

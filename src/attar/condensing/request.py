@@ -190,11 +190,26 @@ class Request:
                 allowed = (*allowed, *(own for own in SELECTORS if own not in allowed))
             if value not in allowed:
                 raise unknown(f"value of --{name.replace('_', '-')}", str(value), allowed)
+        self._check_parts()
         if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
             raise BadRequest(
                 f"network={self.network!r}: a name such as 'convnet3', an nn.Module, or a "
                 "function that returns a new one"
             )
+
+    def _check_parts(self) -> None:
+        """Refuse a method, an objective or a form that is neither a name nor such a value."""
+        if not isinstance(self.method, str):
+            method_of(self.method)
+        for name in ("objective", "form"):
+            value = getattr(self, name)
+            if isinstance(value, str | None):
+                continue
+            from attar.objectives import Objective
+            from attar.synthetic import Parametrization
+
+            if not isinstance(value, Objective if name == "objective" else Parametrization):
+                raise BadRequest(f"{name}={value!r}: a name, or an attar {name}, is needed")
 
     def _check_length(self) -> None:
         """Refuse a length that no run can have."""

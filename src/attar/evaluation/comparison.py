@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from attar import compute as computing
 from attar.artefact.artefact import Artefact
@@ -12,13 +12,16 @@ from attar.errors import BadRequest
 from attar.evaluation.baselines import RANDOM, WHOLE, wanted_baselines
 from attar.evaluation.comparing import Asked, Comparison
 from attar.evaluation.given import asked_networks, told_apart, with_last
-from attar.evaluation.measuring import Measurer, Progress
+from attar.evaluation.measuring import Measurer
 from attar.evaluation.real import read_real
+from attar.evaluation.request import EvaluateOptions, EvaluationRequest
 from attar.evaluation.results import training_pixels
 from attar.evaluation.rows import Row
+from attar.evaluation.telling import EvaluationCallback, hears_of_time, settled
 from attar.evaluation.tuning import Tuning
 from attar.kinds import check_arguments
 from attar.networks import Own, make
+from attar.options import request_and_reading
 from attar.rng import Key
 from attar.training import card as find_card
 from attar.training.fitting import fitted
@@ -34,22 +37,9 @@ def evaluate(
     networks: Sequence[str | Own] | str | Own | None = None,
     repeats: int = 5,
     card: str | None = None,
-    epochs: int | None = None,
-    updates: int | None = None,
     baselines: bool | str | Sequence[str] = False,
-    ceiling: bool = False,
-    ceiling_epochs: int | None = None,
-    scores: bool = False,
-    tune: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",
-    vectorized: int | None = None,
-    progress: Progress | None = None,
-    estimate: Callable[[float], None] | None = None,
-    say: Callable[[str], None] | None = None,
-    **reading: Any,
+    callback: EvaluationCallback | None = None,
+    **options: Unpack[EvaluateOptions],
 ) -> list[Row]:
     """Train fresh networks on an artefact and test them on real images.
 
@@ -66,35 +56,14 @@ def evaluate(
             the one it was made with.
         repeats: how many of each.
         card: name of the evaluation card; by default the artefact's own.
-        epochs: another number of epochs than the card's. A set with more images then gets more
-            updates, and looks better for it.
-        updates: this number of updates for every row, the whole training set included, in place
-            of epochs.
         baselines: what to set beside it: ``random`` real images of the same bytes, real images
             of the same bytes that a coreset method (``herding``, ``forgetting``, ``kcenter``)
             selects, and the ``whole`` training set; True for random and whole.
-        ceiling: also measure the whole training set, and say which share of its accuracy every
-            other row reaches. What was measured once is kept in the folder of the data.
-        ceiling_epochs: another number of epochs on the whole training set than a small set's
-            number of updates asks for.
-        scores: also give the robust scores of DD-Ranking, which need the random and the whole
-            row, and training without augmentation.
-        tune: first look for the learning rate and the epochs around the card's on held-out
-            training images, and use what was found for all rows (see `attar.evaluation.tuning`).
-        seed: of the networks.
-        device: auto, cpu, cuda or cuda:N.
-        precision: auto, float32 or bfloat16.
-        compile: auto, on or off.
-        vectorized: networks that train in one step; None takes what is faster.
-        progress: called with row, network, number of the repeat and its accuracy; with None
-            when its training begins.
-        estimate: called with the seconds that training will take: before it begins, and again
-            with those left after the first row.
-        say: called with lines of text about the images that are tested on, and about the
-            tuning: its cost first, then every result.
-        **reading: ``resize``, ``classes``, ``per_class``, ``test_share``, ``data_dir`` and
-            ``watch``, as `attar.load_source` takes them. Without ``data``, the first four are
-            by default those of the artefact.
+        callback: told how it goes; silent by default.
+        **options: the fields of `attar.evaluation.request.EvaluationRequest`, such as ``epochs``,
+            ``ceiling=True``, ``scores=True`` or ``seed``, and those of reading the data:
+            ``resize``, ``classes``, ``per_class``, ``test_share``, ``data_dir``, … (see
+            `attar.load_source`). Without ``data``, these are by default those of the artefact.
 
     Returns:
         A row for the artefact, one under hard labels where it has learnt ones, one for the last
@@ -109,60 +78,53 @@ def evaluate(
         >>> attar.evaluate("digits.safetensors", repeats=3)[0].results[0].mean  # doctest: +SKIP
         93.1
     """
-    check_arguments(
-        evaluate,
-        {
-            "ipc": ipc,
-            "repeats": repeats,
-            "card": card,
-            "epochs": epochs,
-            "ceiling": ceiling,
-            "ceiling_epochs": ceiling_epochs,
-            "scores": scores,
-            "tune": tune,
-            "seed": seed,
-            "device": device,
-            "vectorized": vectorized,
-        },
-    )
-    wanted = _all_wanted(baselines, ceiling or ceiling_epochs is not None, scores)
-    if ceiling_epochs is not None and ceiling_epochs < 1:
-        raise BadRequest(f"--ceiling-epochs {ceiling_epochs}: at least 1 is needed")
+    check_arguments(evaluate, {"ipc": ipc, "repeats": repeats, "card": card})
+    given: dict[str, Any] = {**options}
+    told = settled(callback, given)
+    asked, reading = request_and_reading(EvaluationRequest, given)
+    wanted = _all_wanted(baselines, asked.ceiling or asked.ceiling_epochs is not None, asked.scores)
     if repeats < 1:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
-    if vectorized is not None and vectorized < 1:
-        raise BadRequest(f"--vectorized {vectorized}: at least one network per step")
     artefact, last = with_last(artefact, ipc)
-    chosen = find_card(card or artefact.card.settings.get("card", "dsa-1000"), epochs, updates)
-    given = asked_networks(artefact, networks or chosen.network_for(artefact.card.shape[1:]))
+    chosen = find_card(
+        card or artefact.card.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
+    )
+    named = asked_networks(artefact, networks or chosen.network_for(artefact.card.shape[1:]))
     channels, height, width = artefact.card.shape
     classes = len(artefact.card.class_names)
     # refused before the data are read, which may take long
-    built = told_apart([make(each, channels, (height, width), classes) for each in given])
-    real = read_real(artefact, data, **reading)
+    built = told_apart([make(each, channels, (height, width), classes) for each in named])
+    real = read_real(artefact, data, watch=told.reading, **reading)
     train, test = real.train, real.test
     if train is None:
-        _refuse_without_training_images(wanted, tune)
-    if say is not None:
-        say(f"tested on {len(test):,} images of {real.name} ({real.note})")
+        _refuse_without_training_images(wanted, asked.tune)
+    told.said(f"tested on {len(test):,} images of {real.name} ({real.note})")
     dataset = artefact.card.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)
     # one choice for all rows, so that they differ in nothing but the images
     compute = computing.choose(
-        device,
-        precision,
-        compile,
+        asked.device,
+        asked.precision,
+        asked.compile,
         pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(built)),
     )
     note = ""
-    if tune and train is not None:
-        tuning = Tuning(dataset, built, compute, seed, vectorized, say)
+    if asked.tune and train is not None:
+        tuning = Tuning(dataset, built, compute, asked.seed, asked.vectorized, told.said)
         found = tuning.tuned(chosen, artefact, train, real.validation)
         chosen, note = found.card, found.note
-    key = Key(seed).fold("evaluate")
-    measurer = Measurer(test, built, repeats, dataset, compute, key, vectorized, progress)
-    asked = Asked(wanted, chosen, ceiling_epochs, seed, scores, reading.get("data_dir"), note)
-    run = Comparison(artefact, last, train, asked, measurer, estimate)
+    key = Key(asked.seed).fold("evaluate")
+    measurer = Measurer(test, built, repeats, dataset, compute, key, asked.vectorized, told.trained)
+    what = Asked(
+        wanted,
+        chosen,
+        asked.ceiling_epochs,
+        asked.seed,
+        asked.scores,
+        reading.get("data_dir"),
+        note,
+    )
+    run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
     return run.rows()
 
 

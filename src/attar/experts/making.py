@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from attar.data import as_splits
 from attar.errors import Interrupted
 from attar.experts.folder import folder_of, refuse_taken, settle_folder
 from attar.experts.groups import train_here
+from attar.experts.keywords import ExpertsOptions
 from attar.experts.plan import Plan
 from attar.experts.planning import make_plan
 from attar.experts.request import ExpertsRequest
@@ -19,7 +20,7 @@ from attar.options import request_and_reading
 
 
 def train_experts(
-    data: Any, *, listener: ExpertListener | None = None, **options: Any
+    data: Any, *, listener: ExpertListener | None = None, **options: Unpack[ExpertsOptions]
 ) -> ExpertStore:
     """Train experts on real data, and keep their parameters after every epoch in a folder.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
+import tyro
 
 from attar.condensing.request import Request
 from attar.errors import BadRequest, unknown
@@ -23,6 +25,7 @@ _OF_TRAINING = (
     "average",
     "network",
     "set",
+    "settings",
 )
 _CHOICES = {"init": ("significance", "random"), "share": (None, "all", "class")}
 # the options that a slimming hands on to the run that carries it out
@@ -36,6 +39,7 @@ _HANDED_ON = (
     "network",
     "card",
     "set",
+    "settings",
     "seed",
     "device",
     "precision",
@@ -96,6 +100,8 @@ class SlimRequest:
     """Evaluation card that the artefact names as its own."""
     set: Annotated[tuple[str, ...], option("NAME=VALUE")] = ()
     """Settings of the objective or of its penalties, such as first=0, skew=0 or pool=5."""
+    settings: Annotated[Mapping[str, Any] | None, tyro.conf.Suppress] = None
+    """The same from Python, such as {"pool": 5}."""
     storage: Name = None
     """Type of the stored values: float32, float16 or bfloat16; the artefact's own left out."""
     seed: int = 0
@@ -205,15 +211,15 @@ class SlimRequest:
         import shlex
 
         parts = ["attar slim", shlex.quote(source), f"--ipc {size}"]
-        skipped = {"ipc", "output", "resume", "overwrite", "checkpoint_seconds"}
+        skipped = {"ipc", "output", "resume", "overwrite", "checkpoint_seconds", "set", "settings"}
         for name, item in type(self).__dataclass_fields__.items():
             value = getattr(self, name)
             if name in skipped or value == item.default:
                 continue
             flag = f"--{name.replace('_', '-')}"
-            if name == "set":
-                parts.append(" ".join([flag, *map(shlex.quote, value)]))
-            else:
-                parts.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+            parts.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+        own = (f"{name}={value}" for name, value in (self.settings or {}).items())
+        if texts := [*self.set, *own]:
+            parts.append(" ".join(["--set", *map(shlex.quote, texts)]))
         output = self.output_of(size)
         return " ".join([*parts, f"-o {shlex.quote(output.name if output else 'OUT.safetensors')}"])

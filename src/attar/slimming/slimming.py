@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from attar import threads
 from attar.artefact.artefact import Artefact
@@ -19,6 +19,7 @@ from attar.errors import BadRequest, unknown
 from attar.methods import METHODS
 from attar.options import request_of
 from attar.slimming.keeping import keep
+from attar.slimming.keywords import SlimOptions
 from attar.slimming.plans import plan_for, refuse_experts, slimmable_methods
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import check_equal, check_smaller
@@ -48,7 +49,7 @@ def slim(
     ipc: int | Sequence[int],
     *,
     listener: Listener | None = None,
-    **options: Any,
+    **options: Unpack[SlimOptions],
 ) -> Artefact | list[Artefact]:
     """Shrink a condensed set without the data that it was made from.
 

@@ -1,0 +1,54 @@
+"""The keyword options of `attar.condense`, so that editors complete them; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from attar.budget import Count
+from attar.options import Auto, ReadingOptions
+
+
+class CondenseOptions(ReadingOptions, total=False):
+    """The fields of `attar.Request`, and how the data are read."""
+
+    method: Any
+    objective: Any
+    form: Any
+    ipc: int | None
+    bytes: str | int | None
+    images_per_class: int | None
+    count: Count | None
+    per_class_budget: Literal["equal", "proportional"]
+    storage: str
+    rank: int | None
+    init: str | Path | None
+    iterations: int | None
+    minutes: float | None
+    nested: bool
+    lr: float | None
+    momentum: float | None
+    optimiser: Literal["sgd", "adam", "lamb"] | None
+    schedule: Literal["constant", "linear", "cosine"] | None
+    average: float
+    network: Any
+    card: str | None
+    zca: Literal["none", "mtt", "frepo", "rtp", "kip"] | None
+    experts: str | Path | None
+    set: str | Sequence[str]
+    settings: Mapping[str, Any] | None
+    validation: float | None
+    validations: int
+    seed: int
+    device: str
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: Auto
+    chunk: int | None
+    threads: int | None
+    snapshots: int | str | tuple[int, ...] | None
+    output: str | Path | None
+    resume: bool
+    overwrite: bool
+    checkpoint_seconds: float
+    tensorboard: str | Path | None

@@ -1,0 +1,72 @@
+"""What a user can ask of `attar.evaluate` beside its parameters; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attar.errors import BadRequest
+from attar.kinds import settle_kinds
+from attar.options import ReadingOptions
+
+
+class EvaluateOptions(ReadingOptions, total=False):
+    """The fields of `EvaluationRequest`, and how the data are read."""
+
+    epochs: int | None
+    updates: int | None
+    ceiling: bool
+    ceiling_epochs: int | None
+    scores: bool
+    tune: bool
+    seed: int
+    device: str
+    precision: str
+    compile: str
+    vectorized: int | None
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """The options of one evaluation that most leave as they are.
+
+    Args:
+        epochs: another number of epochs than the card's. A set with more images then gets more
+            updates, and looks better for it.
+        updates: this number of updates for every row, the whole training set included, in place
+            of epochs.
+        ceiling: also measure the whole training set, and say which share of its accuracy every
+            other row reaches. What was measured once is kept in the folder of the data.
+        ceiling_epochs: another number of epochs on the whole training set than a small set's
+            number of updates asks for.
+        scores: also give the robust scores of DD-Ranking, which need the random and the whole
+            row, and training without augmentation.
+        tune: first look for the learning rate and the epochs around the card's on held-out
+            training images, and use what was found for all rows (see `attar.evaluation.tuning`).
+        seed: of the networks.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, float32 or bfloat16.
+        compile: auto, on or off.
+        vectorized: networks that train in one step; None takes what is faster.
+
+    Raises:
+        BadRequest: a value of another kind, or out of its range.
+    """
+
+    epochs: int | None = None
+    updates: int | None = None
+    ceiling: bool = False
+    ceiling_epochs: int | None = None
+    scores: bool = False
+    tune: bool = False
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    compile: str = "auto"
+    vectorized: int | None = None
+
+    def __post_init__(self) -> None:
+        settle_kinds(self)
+        if self.ceiling_epochs is not None and self.ceiling_epochs < 1:
+            raise BadRequest(f"--ceiling-epochs {self.ceiling_epochs}: at least 1 is needed")
+        if self.vectorized is not None and self.vectorized < 1:
+            raise BadRequest(f"--vectorized {self.vectorized}: at least one network per step")

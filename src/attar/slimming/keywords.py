@@ -1,0 +1,41 @@
+"""The keyword options of `attar.slim`, so that editors complete them; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from attar.options import Auto
+
+
+class SlimOptions(TypedDict, total=False):
+    """The fields of `attar.slimming.request.SlimRequest` but ``ipc``."""
+
+    learning_free: bool
+    random: bool
+    expand: bool
+    share: Literal["all", "class"] | None
+    init: Literal["significance", "random"]
+    method: str
+    iterations: int | None
+    minutes: float | None
+    lr: float | None
+    optimiser: Literal["sgd", "adam", "lamb"] | None
+    schedule: Literal["constant", "linear", "cosine"] | None
+    average: float
+    network: Any
+    card: str | None
+    set: str | Sequence[str]
+    settings: Mapping[str, Any] | None
+    storage: str | None
+    seed: int
+    device: str
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: Auto
+    chunk: int | None
+    threads: int | None
+    output: str | Path | None
+    resume: bool
+    overwrite: bool
+    checkpoint_seconds: float
