@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from attar.benching.options import check_length, checked_options, refusal
+from attar.benching.options import check_one_of, checked_options, refusal
 from attar.benching.slimming import row_options
 from attar.benching.values import Names, Strict, Whole, as_allowance, as_list
 from attar.budget import Budget
@@ -124,7 +124,7 @@ class EvaluationEntry(Strict):
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        check_length(self.epochs, self.updates)
+        check_one_of(epochs=self.epochs, updates=self.updates)
         return self
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from attar.benching.folder import Folder, plain
+from attar.benching.folder import Folder
 from attar.benching.making import Making, slug, source_identity
+from attar.benching.notes import plain
 from attar.condensing.overrides import whitening_kind
 from attar.experts.making import train_experts
 from attar.experts.request import ExpertsRequest

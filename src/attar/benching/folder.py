@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import glob
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from typing import Any
 from attar.artefact.loading import load
 from attar.benching.cells import Making, Measuring, Work
 from attar.benching.making import Slimming
+from attar.benching.measured import Measured, read_measured
+from attar.benching.notes import plain, read_json, write_json
 from attar.condensing.paths import Paths
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.record import digest
-from attar.files import write_text
 
 # how long the processes of a killed run may take to notice that it is gone
 _GRACE_SECONDS = 30.0
@@ -78,15 +78,15 @@ class Folder:
         """Tell whether the accuracies are there, of these settings and of the set as it is."""
         return self.result(measuring) is not None
 
-    def result(self, measuring: Measuring) -> dict[str, Any] | None:
+    def result(self, measuring: Measuring) -> Measured | None:
         """Return what was measured; None where it is not there or of something else."""
-        found = read_json(self.result_path(measuring))
-        if found is None or found.get("identity") != plain(measuring.identity()):
+        found = read_measured(self.result_path(measuring))
+        if found is None or found.identity != plain(measuring.identity()):
             return None
         # the whole training set too: how long it is trained on follows the set beside it
         if not self.is_made(measuring.making):
             return None
-        return found if found.get("sha256") == digest_of(self.set_path(measuring.making)) else None
+        return found if found.sha256 == digest_of(self.set_path(measuring.making)) else None
 
     def clear_leftovers(self) -> None:
         """Remove temporary files that a killed run left behind; the folder is locked."""
@@ -199,22 +199,3 @@ def is_alive(process: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON gives it back."""
-    return json.loads(json.dumps(value))
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the mapping in a file; None where there is none that can be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a mapping, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

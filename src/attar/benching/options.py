@@ -90,10 +90,17 @@ def refusal(text: str, *place: str | int) -> PydanticCustomError:
     return PydanticCustomError("refused", "{text}", {"text": text, "place": list(place)})
 
 
-def check_length(epochs: int | None, updates: int | None) -> None:
-    """Refuse two lengths of evaluation networks' training."""
-    if epochs is not None and updates is not None:
-        raise refusal("give epochs or updates, not both")
+def check_one_of(**given: Any) -> None:
+    """Refuse more than one way of saying the same."""
+    if sum(value is not None for value in given.values()) > 1:
+        raise refusal(f"give {' or '.join(given)}, not both")
+
+
+def check_beside(options: Mapping[str, Any], names: Iterable[str], *place: str | int) -> None:
+    """Refuse among options what is written beside them."""
+    for name in names:
+        if name in options:
+            raise refusal(f"write {name} beside options, not in it", *place, name)
 
 
 def check_keys(given: Mapping[str, Any], allowed: Iterable[str], kind: str = "key") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +13,14 @@ from typing import Any
 from attar.benching.cell import ANEW, Cell
 from attar.benching.cells import WHOLE, Making, Measuring
 from attar.benching.entries import MethodEntry
-from attar.benching.folder import Folder, read_json
+from attar.benching.folder import Folder
 from attar.benching.gaps import with_gaps
 from attar.benching.making import FREE, LEARNED, Slimming
+from attar.benching.measured import Measured
+from attar.benching.notes import read_json
 from attar.benching.suite import Suite
+from attar.evaluation.results import Result
+from attar.evaluation.rows import Row
 from attar.files import write_text
 from attar.published import Figure, published
 from attar.training.by_class import largest_share
@@ -57,7 +62,7 @@ def gather(
             for work in (made[one.making.key], one)
             if work.key in failures
         ]
-        found = [(one, document) for one in group if (document := folder.result(one))]
+        found = [(one, measured) for one in group if (measured := folder.result(one))]
         figures = _published(entries.get(method), group[0], network, suite.table)
         base = Cell(dataset, method, way, budget, network, "", (), 0, len(group))
         cells += _variants(base, found, folder, tuple(failed), figures)
@@ -66,94 +71,75 @@ def gather(
 
 def _variants(
     base: Cell,
-    found: Sequence[tuple[Measuring, Mapping[str, Any]]],
+    found: Sequence[tuple[Measuring, Measured]],
     folder: Folder,
     failures: tuple[tuple[str, Path], ...],
     figures: tuple[Figure, ...],
 ) -> list[Cell]:
     """Return the cell of the sets themselves, then those of their other rows."""
-    rows: dict[str, list[tuple[Measuring, Mapping[str, Any]]]] = {"": []}
-    for measuring, document in found:
-        for index, row in enumerate(document["rows"]):
+    rows: dict[str, list[tuple[Measuring, Row]]] = {"": []}
+    for measuring, measured in found:
+        for index, row in enumerate(measured.rows):
             rows.setdefault(_variant(row) if index else "", []).append((measuring, row))
-    return [
-        _cell(
+    own, *others = (
+        dataclasses.replace(
             base,
-            variant,
-            own,
-            folder,
-            () if variant else failures,
-            () if variant else figures,
+            variant=", ".join(filter(None, (base.variant, variant))),
+            seconds=_seconds(folder, [measuring for measuring, _ in pairs]),
+            **_figures([row for _, row in pairs]),
         )
-        for variant, own in rows.items()
-    ]
-
-
-def _variant(row: Mapping[str, Any]) -> str:
-    said = ["last iterate"] if "last iterate" in row["name"] else []
-    if row.get("labels") == "hard":
-        said.append("hard labels")
-    return ", ".join(said) or row["name"]
-
-
-def _cell(
-    base: Cell,
-    variant: str,
-    rows: Sequence[tuple[Measuring, Mapping[str, Any]]],
-    folder: Folder,
-    failures: tuple[tuple[str, Path], ...],
-    figures: tuple[Figure, ...],
-) -> Cell:
-    results = [result for _, row in rows for result in row["results"]]
-    accuracies = tuple(accuracy for result in results for accuracy in result["accuracies"])
-    notes = [folder.note_path(one.making) for one, _ in rows if not one.whole]
-    spent = [note.get("seconds") for path in notes if (note := read_json(path))]
-    known = [seconds for seconds in spent if seconds is not None]
-    trained = sum(result["seconds"] for result in results)
-
-    def shared(name: str) -> Any:
-        values = {row[name] for _, row in rows}
-        return values.pop() if len(values) == 1 else None
-
-    return Cell(
-        base.dataset,
-        base.method,
-        ", ".join(filter(None, (base.variant, variant))),
-        base.budget,
-        base.network,
-        _joined(result["card"] for result in results),
-        accuracies,
-        len(rows),
-        base.wanted if not variant else len(rows),
-        shared("images_per_class"),
-        shared("bytes"),
-        shared("paper_bytes"),
-        statistics.fmean(known) if known else None,
-        trained / len(accuracies) if accuracies else None,
-        _joined(row["note"] for _, row in rows if row["note"]),
-        failures,
-        figures,
-        epochs=_least(result.get("epochs") for result in results),
-        updates=_least(result.get("updates") for result in results),
-        tested=_shared_counts(results),
-        balanced=_balanced(results),
+        for variant, pairs in rows.items()
     )
+    own = dataclasses.replace(own, wanted=base.wanted, failures=failures, published=figures)
+    return [own, *others]
 
 
-def _least(found: Iterable[Any]) -> Any:
-    return min((one for one in found if one is not None), default=None)
+def _variant(row: Row) -> str:
+    said = ["last iterate"] if "last iterate" in row.name else []
+    if row.labels == "hard":
+        said.append("hard labels")
+    return ", ".join(said) or row.name
 
 
-def _shared_counts(results: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-    """Return the test images of each class; nothing where results do not share them."""
-    found = {tuple(result.get("tested") or ()) for result in results}
-    return found.pop() if len(found) == 1 else ()
+def _seconds(folder: Folder, measurings: Sequence[Measuring]) -> float | None:
+    """Return the mean time that the sets took, of those of which it is known."""
+    notes = (read_json(folder.note_path(one.making)) for one in measurings if not one.whole)
+    known = [note["seconds"] for note in notes if note and note.get("seconds") is not None]
+    return statistics.fmean(known) if known else None
 
 
-def _balanced(results: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the fields of a cell that its rows say, one row for each set."""
+    results = [result for row in rows for result in row.results]
+    accuracies = tuple(accuracy for result in results for accuracy in result.accuracies)
+    trained = sum(result.seconds for result in results)
+    return {
+        "card": _joined(result.card for result in results),
+        "accuracies": accuracies,
+        "sets": len(rows),
+        "wanted": len(rows),
+        "images_per_class": _shared(row.images_per_class for row in rows),
+        "bytes": _shared(row.bytes for row in rows),
+        "paper_bytes": _shared(row.paper_bytes for row in rows),
+        "evaluation_seconds": trained / len(accuracies) if accuracies else None,
+        "note": _joined(row.note for row in rows if row.note),
+        "epochs": min((row.epochs for row in rows if row.epochs is not None), default=None),
+        "updates": min((row.updates for row in rows if row.updates is not None), default=None),
+        "tested": _shared(result.tested for result in results) or (),
+        "balanced": _balanced(results),
+    }
+
+
+def _shared(values: Iterable[Any]) -> Any:
+    """Return what all values are; None where they differ, or there are none."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
+
+
+def _balanced(results: Sequence[Result]) -> tuple[float, ...]:
     """Return the balanced accuracies; nothing where some were measured before there were any."""
-    found = [result.get("balanced") for result in results]
-    return () if None in found else tuple(v for one in found if one for v in one["values"])
+    found = [result.balanced for result in results]
+    return () if None in found else tuple(v for one in found if one for v in one.values)
 
 
 def _joined(texts: Iterable[str]) -> str:
@@ -194,43 +180,8 @@ def _printed(name: str, making: Making) -> str | None:
     return f"{name}:same images" if same_images else name
 
 
-COLUMNS: tuple[str, ...] = (
-    "dataset",
-    "method",
-    "variant",
-    "budget",
-    "network",
-    "card",
-    "status",
-    "mean",
-    "std",
-    "interval",
-    "networks",
-    "sets",
-    "sets_wanted",
-    "accuracies",
-    "images_per_class",
-    "bytes",
-    "paper_bytes",
-    "seconds_per_set",
-    "seconds_per_network",
-    "note",
-    "epochs",
-    "updates",
-    "balanced_mean",
-    "largest_class",
-    "published_mean",
-    "published_std",
-    "published_source",
-    "gap",
-    "published_gap",
-    "failure",
-    "log",
-)
-
-
 def as_record(cell: Cell, root: Path) -> dict[str, Any]:
-    """Return a cell as plain values, under `COLUMNS`.
+    """Return a cell as plain values, under the names of the columns of the CSV file.
 
     The published figure is the first one that was found; it is always of the full dataset.
     """
@@ -273,11 +224,11 @@ def as_record(cell: Cell, root: Path) -> dict[str, Any]:
 
 def write_csv(path: Path, cells: Sequence[Cell], root: Path) -> None:
     """Write one line per cell; accuracies are separated by spaces, figures are not rounded."""
+    records = [as_record(cell, root) for cell in cells]
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, records[0], lineterminator="\n")
     writer.writeheader()
-    for cell in cells:
-        record = as_record(cell, root)
+    for cell, record in zip(cells, records, strict=True):
         record["accuracies"] = " ".join(map(repr, cell.accuracies))
         writer.writerow({name: "" if value is None else value for name, value in record.items()})
     write_text(path, text.getvalue())

@@ -11,21 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from pydantic import TypeAdapter
-
 from attar.benching.cells import Making, Measuring, Work
 from attar.benching.folder import Folder
 from attar.benching.making import Slimming
 from attar.benching.work import Order, Outcome, do_order, outcome_of
 from attar.errors import AttarError
-from attar.evaluation.record import Evaluation, keep
+from attar.evaluation.record import keep
 from attar.parallel import Executor, Task
 
 # how long work that was asked to end may take to write its checkpoint
 _STOP_SECONDS = 90.0
 _POLL_SECONDS = 0.5
-_READER = TypeAdapter(Evaluation)
-_PARTS = ("card", "data", "rows")
 
 
 @dataclass
@@ -230,7 +226,6 @@ class Runner:
         found = self._folder.result(measuring)
         if found is None or measuring.whole:
             return
-        evaluation = _READER.validate_python({name: found[name] for name in _PARTS})
         # the tables do not need it, so a file that is in the way stops nothing
         with contextlib.suppress(AttarError):
-            keep(self._folder.set_path(measuring.making), found["sha256"], evaluation)
+            keep(self._folder.set_path(measuring.making), found.sha256, found.evaluation)

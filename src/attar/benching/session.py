@@ -16,8 +16,9 @@ import attar
 from attar import threads
 from attar.benching.cells import Making, Measuring, Work, expand
 from attar.benching.checking import check_against_data, check_names, with_sources
-from attar.benching.folder import Folder, read_json, write_json
+from attar.benching.folder import Folder
 from attar.benching.making import absolute_source
+from attar.benching.notes import read_json, write_json
 from attar.benching.pages import Account, write_html, write_markdown
 from attar.benching.pricing import Price, Prices
 from attar.benching.results import gather, write_csv

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from attar.benching.options import SLIM_KINDS, check_keys, checked_options, refusal
+from attar.benching.options import (
+    SLIM_KINDS,
+    check_beside,
+    check_one_of,
+    checked_options,
+    refusal,
+)
+from attar.benching.values import Minutes, Strict, Updates
 
 LENGTHS = ("iterations", "minutes")
 LEARNING = "learning-based"
-Updates = Annotated[int, Field(strict=True, ge=0)]
-Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Way = Literal["learning-based", "learning-free"]
 
 
@@ -20,9 +25,7 @@ def _options(value: Any) -> Any:
     """Check options of `attar slim` that hold for every row."""
     if not isinstance(value, Mapping):
         return value
-    for name in LENGTHS:
-        if name in value:
-            raise refusal(f"write {name} beside options, not in it", name)
+    check_beside(value, LENGTHS)
     kinds = {name: kind for name, kind in SLIM_KINDS.items() if name != "method"}
     return checked_options(value, kinds=kinds)
 
@@ -32,16 +35,11 @@ def row_options(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     found = checked_options(value, kinds=SLIM_KINDS)
-    _check_lengths(found)
+    check_one_of(**{name: found.get(name) for name in LENGTHS})
     return found
 
 
-def _check_lengths(given: Mapping[str, Any]) -> None:
-    if all(given.get(name) is not None for name in LENGTHS):
-        raise refusal("give iterations or minutes, not both")
-
-
-class SlimmingEntry(BaseModel):
+class SlimmingEntry(Strict):
     """How sets are slimmed: along the falling budgets, each from the one before.
 
     Args:
@@ -52,23 +50,16 @@ class SlimmingEntry(BaseModel):
         options: of `attar slim`, for every row.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ways: Annotated[list[Way], Field(min_length=1)] = [LEARNING, "learning-free"]
+    ways: Annotated[list[Way], Field(min_length=1)] = Field(
+        default_factory=lambda: [LEARNING, "learning-free"]
+    )
     iterations: Updates | None = None
     minutes: Minutes | None = None
-    options: Annotated[dict[str, Any], BeforeValidator(_options)] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            check_keys(given, cls.model_fields)
-        return given
+    options: Annotated[dict[str, Any], BeforeValidator(_options)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_length_and_each_way_once(self) -> Self:
-        _check_lengths(self.length)
+        check_one_of(iterations=self.iterations, minutes=self.minutes)
         for index, way in enumerate(self.ways):
             if way in self.ways[:index]:
                 raise refusal(f"{way!r} is there twice", "ways", index)
@@ -103,3 +94,18 @@ class SlimmingEntry(BaseModel):
         if self.minutes is not None:
             lines.append(f"updates of every slimmed set: {self.minutes:g} min")
         return [*lines, *(f"slimming, {name}: {value}" for name, value in self.options.items())]
+
+
+def _as_ways(value: Any) -> Any:
+    """Let a list of ways, or ``true`` for both, stand for how sets are slimmed."""
+    if value is True:
+        return {}
+    if not isinstance(value, list | Mapping | SlimmingEntry | None):
+        raise refusal(
+            f"{value!r}: write true, a list of learning-based and learning-free, or a mapping; "
+            "leave it out to slim nothing"
+        )
+    return {"ways": value} if isinstance(value, list) else value
+
+
+Ways = Annotated[SlimmingEntry | None, BeforeValidator(_as_ways)]

@@ -10,14 +10,15 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from attar.benching.entries import Allowance, DatasetEntry, EvaluationEntry, Filter, MethodEntry
-from attar.benching.options import check_length, refusal
-from attar.benching.slimming import Minutes, Updates
+from attar.benching.options import check_beside, check_one_of, refusal
+from attar.benching.slimming import LENGTHS, Ways
 from attar.benching.values import (
     ExpertOptions,
+    Minutes,
     Options,
     Seeds,
     Strict,
-    Ways,
+    Updates,
     Whole,
     as_mapping,
     by_name,
@@ -49,12 +50,9 @@ class Size(Strict):
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if self.iterations is not None and self.minutes is not None:
-            raise refusal("give iterations or minutes, not both")
-        check_length(self.epochs, self.updates)
-        for name in ("iterations", "minutes"):
-            if name in self.options:
-                raise refusal(f"write {name} beside options, not in it", "options", name)
+        check_one_of(iterations=self.iterations, minutes=self.minutes)
+        check_one_of(epochs=self.epochs, updates=self.updates)
+        check_beside(self.options, LENGTHS, "options")
         return self
 
 

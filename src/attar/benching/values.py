@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from attar.benching.options import EXPERT_KINDS, check_keys, checked_options, refusal
-from attar.benching.slimming import SlimmingEntry
 
 
 def as_mapping(key: str) -> BeforeValidator:
@@ -35,18 +34,6 @@ def by_name(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return {one: one for one in value}
     return value
-
-
-def as_ways(value: Any) -> Any:
-    """Let a list of ways, or ``true`` for both, stand for how sets are slimmed."""
-    if value is True:
-        return {}
-    if not isinstance(value, list | Mapping | SlimmingEntry | None):
-        raise refusal(
-            f"{value!r}: write true, a list of learning-based and learning-free, or a mapping; "
-            "leave it out to slim nothing"
-        )
-    return {"ways": value} if isinstance(value, list) else value
 
 
 def as_seeds(value: Any) -> Any:
@@ -80,8 +67,9 @@ def _options(value: Any) -> Any:
 
 
 Whole = Annotated[int, Field(strict=True, ge=1)]
+Updates = Annotated[int, Field(strict=True, ge=0)]
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Names = Annotated[list[str], BeforeValidator(as_list)]
 Seeds = Annotated[list[Annotated[int, Field(strict=True, ge=0)]], BeforeValidator(as_seeds)]
-Ways = Annotated[SlimmingEntry | None, BeforeValidator(as_ways)]
 Options = Annotated[dict[str, Any], BeforeValidator(_options)]
 ExpertOptions = Annotated[dict[str, Any] | None, BeforeValidator(_expert_options)]

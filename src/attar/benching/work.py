@@ -16,8 +16,10 @@ from typing import Any, Literal
 from attar.artefact.artefact import Artefact
 from attar.benching.cells import Making, Measuring, Work
 from attar.benching.experts import trained
-from attar.benching.folder import Folder, plain, read_json, write_json
+from attar.benching.folder import Folder
 from attar.benching.making import Slimming
+from attar.benching.measured import Measured
+from attar.benching.notes import plain, read_json, write_json
 from attar.condensing.condense import carry_out
 from attar.condensing.listening import Estimate, Listener
 from attar.condensing.paths import Paths
@@ -166,14 +168,9 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
     )
     if measuring.whole:
         rows = [row for row in rows if row.kind == "whole"]
-    document = {
-        "identity": plain(measuring.identity()),
-        "sha256": sha256,
-        "data": making.source,
-        "card": rows[0].results[0].card,
-        "rows": [row.as_dict() for row in rows],
-    }
-    write_json(folder.result_path(measuring), document)
+    identity = plain(measuring.identity())
+    measured = Measured(identity, sha256, making.source, rows[0].results[0].card, tuple(rows))
+    measured.write(folder.result_path(measuring))
 
 
 class _Accuracies(EvaluationCallback):
