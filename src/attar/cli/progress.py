@@ -270,8 +270,9 @@ def _settings(plan: Plan) -> str:
     start = str(plan.recipe.selector or plan.recipe.init)
     if plan.request.chosen.coreset:
         return "drawn at random" if start == "real" else f"chosen by {start}"
-    lr = plan.recipe.optimisers["images"].lr
-    return f"lr {lr:g}, init {start}, {plan.recipe.objective}"
+    leading = plan.recipe.leading
+    lr = "frozen" if leading is None else f"lr {leading.lr:g}"
+    return f"{lr}, init {start}, {plan.recipe.objective}"
 
 
 def _stored_as(plan: Plan) -> str:

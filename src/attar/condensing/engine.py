@@ -28,7 +28,7 @@ class Run:
         synthetic: the set, on the compute device; updated in place.
         objective: what drives it.
         problem: what the objective may read.
-        optimisers: by role of the learnt tensors.
+        optimisers: by role of the learnt tensors; None for those that are frozen.
         key: of the whole run.
         steps: updates of the whole run, over which schedules stretch; with None rates are
             constant.
@@ -45,7 +45,7 @@ class Run:
         synthetic: Synthetic,
         objective: Objective,
         problem: Problem,
-        optimisers: Mapping[str, Optimiser],
+        optimisers: Mapping[str, Optimiser | None],
         key: Key,
         steps: int | None = None,
         average: float = 0.0,
@@ -205,7 +205,8 @@ class Run:
         found = [*(gradient for _, gradient in ends), *match.learned.values()]
         if not all(is_finite(gradient) for gradient in found):
             raise self._diverged(match.loss.item())
-        torch.autograd.backward([tensor for tensor, _ in ends], [grad for _, grad in ends])
+        if ends:
+            torch.autograd.backward([tensor for tensor, _ in ends], [grad for _, grad in ends])
         for name, value in self.learned.items():
             value.grad = match.learned.get(name)
 

@@ -68,9 +68,11 @@ def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
     if request.card is not None and request.card not in CARDS:
         raise unknown("card", request.card, CARDS)
     # what the method updates as it does the images, such as learnt labels, stays so
-    images = recipe.optimisers["images"]
+    leading = recipe.leading
     changes["optimisers"] = {
-        role: _changed(optimiser, request) if optimiser == images else optimiser
+        role: _changed(optimiser, request)
+        if optimiser is not None and optimiser == leading
+        else optimiser
         for role, optimiser in recipe.optimisers.items()
     }
     start = dataclasses.replace(recipe, **changes).start

@@ -169,7 +169,10 @@ class Plan:
             "seed": self.request.seed,
             "objective": _of_objective(recipe.objective),
             "parametrization": recipe.parametrization.describe(),
-            "optimisers": {role: opt.describe() for role, opt in recipe.optimisers.items()},
+            "optimisers": {
+                role: None if one is None else one.describe()
+                for role, one in recipe.optimisers.items()
+            },
             "scheduled_steps": self.steps if self._is_scheduled() else None,
             "average": self.request.average,
             "init": self._described_start(),
@@ -214,7 +217,10 @@ class Plan:
         }
 
     def _is_scheduled(self) -> bool:
-        return any(opt.schedule != "constant" for opt in self.recipe.optimisers.values())
+        return any(
+            one is not None and one.schedule != "constant"
+            for one in self.recipe.optimisers.values()
+        )
 
     def _real_start(self, selector: Selector, key: Key, watch: Watch | None) -> Tensor:
         """Return network inputs of distinct real images, class by class.

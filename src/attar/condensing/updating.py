@@ -20,25 +20,35 @@ class Updater:
 
     Args:
         roles: the learnt tensors.
-        settings: of their optimisers.
+        settings: of their optimisers; None freezes a role, whose tensors stay as they are and
+            need no gradient.
 
     Raises:
-        BadRequest: a role has no optimiser.
+        BadRequest: nothing is said of a role, or all are frozen.
     """
 
     def __init__(
-        self, roles: Mapping[str, list[nn.Parameter]], settings: Mapping[str, Optimiser]
+        self, roles: Mapping[str, list[nn.Parameter]], settings: Mapping[str, Optimiser | None]
     ) -> None:
         for role in roles:
             if role not in settings:
                 raise BadRequest(f"nothing says how {role} are updated: add an optimiser for them")
-        self.roles = dict(roles)
-        self.settings = {role: settings[role] for role in roles}
-        self.optimisers = {role: self.settings[role].build(own) for role, own in roles.items()}
+        told = {role: settings[role] for role in roles}
+        self.settings = {role: one for role, one in told.items() if one is not None}
+        if not self.settings:
+            raise BadRequest(
+                f"optimisers: {', '.join(roles)} are all frozen, so nothing would be learnt; give "
+                "one of them an optimiser"
+            )
+        self.roles = {role: roles[role] for role in self.settings}
+        for role in roles.keys() - self.roles.keys():
+            for one in roles[role]:
+                one.requires_grad_(False)
+        self.optimisers = {role: one.build(self.roles[role]) for role, one in self.settings.items()}
 
     @property
     def first(self) -> Optimiser:
-        """Of the first role, whose learning rate a user knows."""
+        """Of the first role that is learnt, whose learning rate a user knows."""
         return next(iter(self.settings.values()))
 
     def clear(self) -> None:

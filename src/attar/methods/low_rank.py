@@ -75,7 +75,9 @@ def _from_noise(recipe: Recipe, task: Task, own: Recorded) -> Recipe:
     if own.augment is not None:
         objective = dataclasses.replace(objective, augment=own.augment)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]
     if own.lr is not None:
-        images = dataclasses.replace(optimisers["images"], lr=own.lr)
+        images = optimisers["images"]
+        assert images is not None
+        images = dataclasses.replace(images, lr=own.lr)
         optimisers = {**optimisers, "images": images}
     recipe = dataclasses.replace(
         recipe,

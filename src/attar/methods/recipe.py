@@ -24,7 +24,8 @@ class Recipe:
     Args:
         objective: what is matched.
         parametrization: how images are stored.
-        optimisers: by role of the learnt tensors.
+        optimisers: by role of the learnt tensors; None freezes a role: its tensors stay as they
+            start, such as the images where labels alone are learnt.
         iterations: updates of the set.
         init: how the set starts: ``noise``, or a name in `attar.coresets.SELECTORS`; any other
             name where the plan has a set to start from.
@@ -39,7 +40,7 @@ class Recipe:
 
     objective: Objective
     parametrization: Parametrization
-    optimisers: Mapping[str, Optimiser]
+    optimisers: Mapping[str, Optimiser | None]
     iterations: int
     init: str
     network: str
@@ -48,6 +49,12 @@ class Recipe:
     centred_labels: bool = False
     penalty: Penalty | None = None
     selector: Selector | None = None
+
+    @property
+    def leading(self) -> Optimiser | None:
+        """The optimiser that a user's changes are of: of the images, else of the first role."""
+        learnt = [one for one in self.optimisers.values() if one is not None]
+        return self.optimisers.get("images") or next(iter(learnt), None)
 
     @property
     def start(self) -> Selector | None:
