@@ -94,6 +94,10 @@ class Ledger:
         """Stored numbers that the papers count."""
         return sum(math.prod(entry.shape) for entry in self.entries if entry.paper)
 
+    def of(self, count: Count) -> int:
+        """Return the bytes that a count of a budget limits."""
+        return self.all if count == "all" else self.paper
+
     def as_rows(self) -> list[dict[str, object]]:
         """Return the entries as plain dictionaries."""
         return [asdict(entry) for entry in self.entries]
@@ -184,8 +188,7 @@ class Budget:
         """Return the largest number from ``least`` on whose ledger stays within ``limit``."""
 
         def taken(number: int) -> int:
-            ledger = cost(number)
-            return ledger.all if self.count == "all" else ledger.paper
+            return cost(number).of(self.count)
 
         if taken(least) > limit:
             raise BadRequest(

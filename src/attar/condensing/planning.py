@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attar import compute as computing
 from attar.artefact.artefact import whitening_tensors
-from attar.budget import FLOAT32_BYTES, Ledger, proportional
+from attar.budget import FLOAT32_BYTES
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.request import Request
@@ -23,7 +23,7 @@ from attar.experts.store import ExpertStore, open_experts
 from attar.methods import Recipe, Task
 from attar.networks import Network, make
 from attar.objectives import Objective
-from attar.synthetic import Layout, planned_ledger
+from attar.synthetic import Allowance, Layout, fill
 
 
 def make_plan(
@@ -56,26 +56,21 @@ def make_plan(
         task = Task(train.name, max(1, ipc), train.shape, train.classes)
         return settle(method.recipe(task), request, task)
 
-    if limit is not None:
-        recipe = published(limit // full)
-    else:
-        # a plain count says what memory it takes only once the form is known
-        rows = Layout(train.classes, budget.images_per_class or 1, train.shape)
-        form = published(1).parametrization
-        recipe = published(planned_ledger(rows, form, "float32").paper // full)
-        # a larger memory may have another form, and then takes more still
-        recipe = published(planned_ledger(rows, recipe.parametrization, "float32").paper // full)
+    recipe = published(1 if limit is None else limit // full)
+    # a plain count says what memory it takes only once the form is known, and a larger memory may
+    # have another form, and then takes more still
+    for _ in range(2 if limit is None else 0):
+        recipe = published(fill(recipe, Allowance(budget), train).ledger.paper // full)
     channels, height, width = train.shape
     network = make(recipe.network, channels, (height, width), train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
     extras = whitening_tensors(train.preprocessing)
-
-    def cost(layout: Layout) -> Ledger:
-        return planned_ledger(
-            layout, recipe.parametrization, request.storage, recipe.learned_labels, extras
-        )
-
-    layout = _layout(request, recipe, train, cost)
+    sizes = None
+    if request.per_class_budget != "equal":
+        _refuse_unequal(request, recipe)
+        sizes = [len(own) for own in train.indices_of_class]
+    filled = fill(recipe, Allowance(budget, request.storage, sizes, extras), train)
+    layout = filled.layout
     if request.nested and layout.per_class < 2:
         raise BadRequest(
             "--nested: with one image per class there is no smaller set to hold; ask for two or "
@@ -103,7 +98,7 @@ def make_plan(
         place(kept, compute),
         selection.selecting,
         layout,
-        cost(layout),
+        filled.ledger,
         limit,
         network,
         compute,
@@ -112,36 +107,6 @@ def make_plan(
         experts=experts,
         parts=selection.facts(request, splits),
     )
-
-
-def _layout(
-    request: Request, recipe: Recipe, train: LabelledImages, cost: Callable[[Layout], Ledger]
-) -> Layout:
-    """Return the rows that the allowance holds."""
-    budget = request.budget()
-    if request.per_class_budget == "equal":
-
-        def each(images: int) -> Ledger:
-            return cost(Layout(train.classes, images, train.shape))
-
-        return Layout(train.classes, budget.images(train.classes, train.shape, each), train.shape)
-    _refuse_unequal(request, recipe)
-
-    def together(rows: int) -> Ledger:
-        # what it costs depends on their number alone, not on how they are shared out
-        last = rows - train.classes + 1
-        counts = (*[1] * (train.classes - 1), last)
-        return cost(Layout(train.classes, last, train.shape, counts))
-
-    rows = budget.rows(train.classes, train.shape, together)
-    if rows > len(train):
-        raise BadRequest(
-            f"--per-class-budget proportional: {rows} images are more than the {len(train)} "
-            f"training images of {train.name}; ask for less"
-        )
-    counts = proportional([len(own) for own in train.indices_of_class], rows)
-    differ = counts if len(set(counts)) > 1 else None
-    return Layout(train.classes, max(counts), train.shape, differ)
 
 
 def _refuse_unequal(request: Request, recipe: Recipe) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from attar.artefact.artefact import Artefact
-from attar.budget import FLOAT32_BYTES, proportional
+from attar.budget import FLOAT32_BYTES, Budget
 from attar.condensing.condense import condense
 from attar.data import LabelledImages, Splits
 from attar.data.dividing import joined
@@ -18,6 +18,7 @@ from attar.evaluation.rows import TrainingSet
 from attar.methods import METHODS
 from attar.networks import OWN
 from attar.rng import Key
+from attar.synthetic import PLAIN, Allowance, Kept, Layout, fill
 from attar.training.cards import EvaluationCard
 
 RANDOM, WHOLE = "random", "whole"
@@ -50,7 +51,7 @@ def wanted_baselines(given: bool | str | Sequence[str]) -> tuple[str, ...]:
 
 def images_that_fit(train: LabelledImages, size: int) -> int:
     """Return how many float32 images a class may have in ``size`` bytes; one at least."""
-    return max(1, size // image_bytes(train, train.classes))
+    return _real(train, size).per_class
 
 
 def image_bytes(train: LabelledImages, count: int) -> int:
@@ -76,8 +77,9 @@ def random_set(
         unequal: share them out in proportion to the classes, as a set with
             ``per_class_budget="proportional"`` does; by default as many of each class.
     """
-    counts = _shared_out(train, size) if unequal else (images_that_fit(train, size),)
-    each = counts if unequal else counts * train.classes
+    sizes = [len(own) for own in train.indices_of_class]
+    most = min(size, image_bytes(train, len(train))) if unequal else size
+    each = _real(train, most, sizes if unequal else None).sizes()
     drawn = [train.draw(c, n, Key(seed).fold("random", c)) for c, n in enumerate(each)]
     index = torch.cat(drawn).to(train.labels.device)
     count = each[0]
@@ -101,11 +103,10 @@ def random_set(
     )
 
 
-def _shared_out(train: LabelledImages, size: int) -> tuple[int, ...]:
-    """Return the float32 images of every class that fit in proportion; one of each at least."""
-    rows = size // image_bytes(train, 1)
-    sizes = [len(own) for own in train.indices_of_class]
-    return proportional(sizes, min(max(rows, train.classes), len(train)))
+def _real(train: LabelledImages, size: int, sizes: Sequence[int] | None = None) -> Layout:
+    """Return the float32 images that fit; one of each class at least."""
+    least = max(size, image_bytes(train, train.classes))
+    return fill(Kept(PLAIN), Allowance(Budget(bytes=least), sizes=sizes), train).layout
 
 
 def coreset(

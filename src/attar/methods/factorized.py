@@ -10,15 +10,15 @@ iterations is that of DM.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
+from attar.budget import Budget
 from attar.errors import BadRequest
 from attar.methods.distribution import ITERATIONS, augmentation
 from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
 from attar.objectives import DistributionMatching
-from attar.synthetic import Decoded, Layout, images_within
+from attar.synthetic import Allowance, Decoded, Kept, Layout, fill
 
 # from so many images per class on, codes are larger rather than more
 _SEVERAL = 10
@@ -82,12 +82,11 @@ def _memory(task: Task) -> int:
 
 def _used(form: Decoded, task: Task) -> float:
     """Return the share of the memory of a task that a form uses; 0 where nothing fits."""
-    layout = Layout(task.classes, 1, task.shape)
     try:
-        images = images_within(task.ipc, layout, form, "float32")
+        filled = fill(Kept(form), Allowance(Budget(ipc=task.ipc)), task)
     except BadRequest:
         return 0.0
-    return form.values(dataclasses.replace(layout, per_class=images)) / _memory(task)
+    return filled.ledger.values / _memory(task)
 
 
 def _share(form: Decoded, task: Task) -> float:

@@ -35,6 +35,8 @@ class Recipe:
         centred_labels: start them at one-hot minus 1/K, divided by √(K/10), in place of
             one-hot (Zhou et al. 2022).
         penalty: on what is stored, added to the loss; None for none.
+        rows: images per class where a further one costs next to nothing, so that a budget in bytes
+            does not say how many there are; None for as many as fit.
         selector: the settings of ``init``; None for its defaults.
     """
 
@@ -49,6 +51,7 @@ class Recipe:
     centred_labels: bool = False
     penalty: Penalty | None = None
     selector: Selector | None = None
+    rows: int | None = None
 
     @property
     def leading(self) -> Optimiser | None:

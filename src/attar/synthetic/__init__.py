@@ -7,7 +7,8 @@ from attar.synthetic.components import (
     components_of,
     first_components,
 )
-from attar.synthetic.costs import STORAGE_TYPES, images_within, planned_ledger
+from attar.synthetic.costs import STORAGE_TYPES, planned_ledger
+from attar.synthetic.filling import Allowance, Filled, Kept, fill, images_within
 from attar.synthetic.forms import (
     PARAMETRIZATIONS,
     Decoded,
@@ -29,9 +30,12 @@ __all__ = [
     "PARAMETRIZATIONS",
     "PLAIN",
     "STORAGE_TYPES",
+    "Allowance",
     "Beginning",
     "Components",
     "Decoded",
+    "Filled",
+    "Kept",
     "Layout",
     "Leaf",
     "LowRank",
@@ -44,6 +48,7 @@ __all__ = [
     "Wrapping",
     "as_components",
     "components_of",
+    "fill",
     "first_components",
     "from_description",
     "images_within",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from attar.budget import Budget, Entry, Ledger
+from attar.budget import Entry, Ledger
 from attar.errors import BadRequest
 from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.layout import Layout
@@ -74,23 +73,3 @@ def planned_ledger(
         values = parametrization.label_values(layout)
         entries.append(stored_entry("labels.*", (values,), dtype, parametrization))
     return Ledger((*entries, *extra_entries(extras)))
-
-
-def images_within(ipc: int, layout: Layout, parametrization: Parametrization, storage: str) -> int:
-    """Return how many images per class the memory of ``ipc`` full float32 images per class holds.
-
-    Args:
-        ipc: the memory, as the papers count.
-        layout: classes and shape of the images.
-        parametrization: the form in which they are stored.
-        storage: the type of the stored values.
-
-    Raises:
-        BadRequest: not even one image fits.
-    """
-
-    def cost(images: int) -> Ledger:
-        rows = replace(layout, per_class=images)
-        return planned_ledger(rows, parametrization, storage)
-
-    return Budget(ipc=ipc).images(layout.classes, layout.shape, cost)
