@@ -102,6 +102,11 @@ class FlatLoss:
             for name, piece, shape in zip(self._names, pieces, self._shapes, strict=True)
         }
 
+    def value(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss, differentiably; see `gradient`."""
+        found = [self._mean(flat, self._buffers, *part) for part in self._parts(images, labels)]
+        return torch.stack(found).sum()
+
     def gradient(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the gradient of the mean loss for the parameters, P values.
 

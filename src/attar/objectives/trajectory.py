@@ -27,7 +27,7 @@ from attar.objectives.base import (
     experts_of,
 )
 from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
-from attar.objectives.unrolling import UNROLLS, Steps
+from attar.objectives.unrolling import UNROLLS, Steps, Student, distance
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
@@ -134,7 +134,8 @@ class TrajectoryMatching(Objective):
         )
         lr = learned[LEARNED_LR]
         loss = flat_loss(problem, LOSS)
-        found = UNROLLS[self.unroll](loss, steps, first, target, lr)
+        student = Student(loss, steps, first, lr)
+        found = UNROLLS[self.unroll](student, distance(first, target))
         return Match(found.loss, found.images, found.labels, {LEARNED_LR: found.lr})
 
     def advance(

@@ -1,12 +1,13 @@
 """The way back from where some steps of SGD on a synthetic set end to the set itself.
 
-A student starts from parameters θ_0 and does N steps θ_{i+1} = θ_i − α·g_i, with g_i the gradient
-of the mean loss on the i-th minibatch at θ_i. What is asked for is the slope of
-L = ‖θ_N − θ*‖²/‖θ_0 − θ*‖² (equation 1 of Cazenavette et al. 2022) for images, labels and α.
+A student starts from parameters θ_0 and does N steps of SGD with momentum μ as PyTorch has it:
+v_{i+1} = μ·v_i + g_i and θ_{i+1} = θ_i − α·v_{i+1}, with v_0 = 0 and g_i the gradient of the mean
+loss on the i-th minibatch at θ_i. What is asked for is the slope of some L(θ_N) for images,
+labels and α. L is any `End`: the distance to where an expert went, or a loss on real images.
 
-With λ_N = ∂L/∂θ_N and the Hessian H_i at step i the chain rule is
-λ_i = λ_{i+1} − α·H_i·λ_{i+1}, and step i adds −α·∂(g_i·λ_{i+1})/∂x to the slope for its minibatch
-x and −g_i·λ_{i+1} to that for α.
+With λ_N = ∂L/∂θ_N, w_N = 0 and the Hessian H_i at step i the chain rule is
+w_i = λ_{i+1} + μ·w_{i+1} and λ_i = λ_{i+1} − α·H_i·w_i. Step i adds −α·∂(g_i·w_i)/∂x to the slope
+for its minibatch x and −v_{i+1}·λ_{i+1} to that for α.
 
 Shape letters: P parameters, N steps, S images of the set, B of a minibatch, K classes.
 """
@@ -83,81 +84,178 @@ class _Sum:
         self._labels = torch.zeros_like(steps.labels)
         self._lr = torch.zeros_like(lr)
 
-    def add(self, step: int, gradient: Tensor, slope: Tensor, pulled: Pulled) -> None:
-        """Add what a step gives where ``slope`` is λ and ``pulled`` the derivatives of g·λ."""
+    def add(self, step: int, pulled: Pulled, rate: Tensor) -> None:
+        """Add what a step gives.
+
+        Args:
+            step: its number.
+            pulled: the derivatives of g·w.
+            rate: minus what is added to the slope for α.
+        """
         rows = self._steps.rows[step]
         leaf = self._steps.images[rows].requires_grad_()
         (image,) = torch.autograd.grad(self._steps.seen(step, leaf), leaf, pulled.images)
         self._images.index_add_(0, rows, image, alpha=-1)
         self._labels.index_add_(0, rows, pulled.labels, alpha=-1)
-        self._lr -= gradient @ slope
+        self._lr -= rate
 
     def slopes(self, loss: Tensor) -> Slopes:
         """Return the sums."""
         return Slopes(loss, self._alpha * self._images, self._alpha * self._labels, self._lr)
 
 
-def checkpointed(loss: FlatLoss, steps: Steps, first: Tensor, target: Tensor, lr: Tensor) -> Slopes:
-    """Return the exact slopes, keeping θ_i and g_i alone; each step is done again on the way back.
+# θ_N → L, with a graph where θ_N has one, and ∂L/∂θ_N, detached
+End = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def distance(first: Tensor, target: Tensor) -> End:
+    """Return L = ‖θ_N − θ*‖²/‖θ_0 − θ*‖² (equation 1 of Cazenavette et al. 2022).
+
+    Args:
+        first: θ_0, P values.
+        target: θ*, likewise.
+    """
+
+    def end(last: Tensor) -> tuple[Tensor, Tensor]:
+        span = (first - target).square().sum()
+        gap = last - target
+        return gap.square().sum() / span, 2 * gap.detach() / span
+
+    return end
+
+
+def loss_on(loss: FlatLoss, images: Tensor, labels: Tensor) -> End:
+    """Return the mean loss of θ_N on given images, such as real ones.
+
+    Args:
+        loss: of the student's network.
+        images: B×C×H×W network inputs.
+        labels: B×K.
+    """
+
+    def end(last: Tensor) -> tuple[Tensor, Tensor]:
+        return loss.value(last, images, labels), loss.gradient(last.detach(), images, labels)
+
+    return end
+
+
+@dataclass(frozen=True)
+class Student:
+    """A training of N steps that can be gone back.
+
+    Args:
+        loss: of the student's network.
+        steps: the minibatches.
+        first: θ_0, P values.
+        lr: α, a scalar.
+        momentum: μ, from 0 to below 1.
+    """
+
+    loss: FlatLoss
+    steps: Steps
+    first: Tensor
+    lr: Tensor
+    momentum: float = 0.0
+
+    def moved(self, velocity: Tensor | None, gradient: Tensor) -> Tensor:
+        """Return v after a step with gradient g."""
+        if velocity is None or not self.momentum:
+            return gradient
+        return self.momentum * velocity + gradient
+
+    def trace(
+        self, student: Tensor, velocity: Tensor | None, numbers: range
+    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """Return θ_i and v_{i+1} of some steps in order, and θ after the last."""
+        done = []
+        for step in numbers:
+            gradient = self.loss.gradient(student, *self.steps.minibatch(step))
+            velocity = self.moved(velocity, gradient)
+            done.append((student, velocity))
+            student = student - self.lr * velocity
+        return done, student
+
+
+def checkpointed(student: Student, end: End, held: int | None = None) -> Slopes:
+    """Return the exact slopes, keeping θ_i and v_i alone; each step is done again on the way back.
+
+    Args:
+        student: the training.
+        end: what its end is judged by.
+        held: steps whose θ_i and v_i are held at a time. Of the others every ``held``-th is, and
+            those between are found again, so that memory is least for √N. None holds all, and
+            finds none again.
 
     Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, for the idea.
     """
-    student, done = first, []
-    for step in range(len(steps)):
-        gradient = loss.gradient(student, *steps.minibatch(step))
-        done.append((student, gradient))
-        student = student - lr * gradient
-    value, slope = _distance(student, first, target)
-    found = _Sum(steps, lr)
-    for step in reversed(range(len(steps))):
-        student, gradient = done.pop()
-        pulled = loss.pull(student, *steps.minibatch(step), slope, gradient=False)
-        found.add(step, gradient, slope, pulled)
-        assert pulled.parameters is not None
-        slope = slope - lr * pulled.parameters
-    return found.slopes(value)
+    count = len(student.steps)
+    size = min(held or count, count)
+    parts = [range(begin, min(begin + size, count)) for begin in range(0, count, size)]
+    starts: list[tuple[Tensor, Tensor | None]] = [(student.first, None)]
+    done: list[tuple[Tensor, Tensor]] = []
+    last = student.first
+    for part in parts:
+        done, last = student.trace(*starts[-1], part)
+        starts.append((last, done[-1][1]))
+    value, slope = end(last)
+    found, direction = _Sum(student.steps, student.lr), None
+    for number, part in reversed(list(enumerate(parts))):
+        if number < len(parts) - 1:
+            done, _ = student.trace(*starts[number], part)
+        for step in reversed(part):
+            weights, velocity = done.pop()
+            direction = student.moved(direction, slope)
+            minibatch = student.steps.minibatch(step)
+            pulled = student.loss.pull(weights, *minibatch, direction, gradient=False)
+            found.add(step, pulled, velocity @ slope)
+            assert pulled.parameters is not None
+            slope = slope - student.lr * pulled.parameters
+    return found.slopes(value.detach())
 
 
-def kept(loss: FlatLoss, steps: Steps, first: Tensor, target: Tensor, lr: Tensor) -> Slopes:
+def kept(student: Student, end: End) -> Slopes:
     """Return the exact slopes from one graph of all steps, whose memory grows with N."""
+    steps = student.steps
     images = steps.images.detach().requires_grad_()
     labels = steps.labels.detach().requires_grad_()
-    alpha = lr.detach().requires_grad_()
-    student = first
+    alpha = student.lr.detach().requires_grad_()
+    last, velocity = student.first, None
     for step, rows in enumerate(steps.rows):
-        gradient = loss.gradient(student, steps.seen(step, images[rows]), labels[rows])
-        student = student - alpha * gradient
-    value, _ = _distance(student, first, target)
+        gradient = student.loss.gradient(last, steps.seen(step, images[rows]), labels[rows])
+        velocity = student.moved(velocity, gradient)
+        last = last - alpha * velocity
+    value, _ = end(last)
     return Slopes(value.detach(), *torch.autograd.grad(value, (images, labels, alpha)))
 
 
-def detached(loss: FlatLoss, steps: Steps, first: Tensor, target: Tensor, lr: Tensor) -> Slopes:
+def detached(student: Student, end: End) -> Slopes:
     """Return the slopes with every θ_i taken as a constant, in memory that N does not change.
 
-    Then θ_N = θ_0 − α·Σ g_i, so λ is the same in all steps. The steps are done twice: once to
-    find λ, once for the slopes. It is no exact gradient: how a minibatch bears on the gradients
-    of later steps is left out. Source: Cui et al. 2023 (TESLA), section 3.
+    Then θ_N = θ_0 − α·Σ c_i·g_i, where c_i is 1 + μ + … of as many terms as steps follow and
+    one, so λ is the same in all steps. The steps are done twice: once to find λ, once for the
+    slopes. It is no exact gradient: how a minibatch bears on the gradients of later steps is
+    left out. Source: Cui et al. 2023 (TESLA), section 3.
     """
-    student = first
-    for step in range(len(steps)):
-        student = student - lr * loss.gradient(student, *steps.minibatch(step))
-    value, slope = _distance(student, first, target)
-    found, student = _Sum(steps, lr), first
-    for step in range(len(steps)):
-        pulled = loss.pull(student, *steps.minibatch(step), slope, parameters=False)
+    steps, count = student.steps, len(student.steps)
+    weights, velocity = student.first, None
+    for step in range(count):
+        gradient = student.loss.gradient(weights, *steps.minibatch(step))
+        velocity = student.moved(velocity, gradient)
+        weights = weights - student.lr * velocity
+    value, slope = end(weights)
+    found = _Sum(steps, student.lr)
+    weights, velocity = student.first, None
+    for step in range(count):
+        share = sum(student.momentum**power for power in range(count - step))
+        direction = slope if not student.momentum else share * slope
+        pulled = student.loss.pull(weights, *steps.minibatch(step), direction, parameters=False)
         assert pulled.gradient is not None
-        found.add(step, pulled.gradient, slope, pulled)
-        student = student - lr * pulled.gradient
-    return found.slopes(value)
+        found.add(step, pulled, pulled.gradient @ direction)
+        velocity = student.moved(velocity, pulled.gradient)
+        weights = weights - student.lr * velocity
+    return found.slopes(value.detach())
 
 
-def _distance(last: Tensor, first: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return L and ∂L/∂θ_N; nothing but L has a graph."""
-    span = (first - target).square().sum()
-    gap = last - target
-    return gap.square().sum() / span, 2 * gap.detach() / span
-
-
-Unroll = Callable[[FlatLoss, Steps, Tensor, Tensor, Tensor], Slopes]
+Unroll = Callable[[Student, End], Slopes]
 
 UNROLLS: dict[str, Unroll] = {"checkpointed": checkpointed, "kept": kept, "detached": detached}

@@ -1,0 +1,116 @@
+"""Unrolled training with any end, with momentum, kept or done again."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from attar.augmentation.dsa import augment
+from attar.objectives.flat import flat_loss
+from attar.objectives.unrolling import (
+    UNROLLS,
+    End,
+    Slopes,
+    Steps,
+    Student,
+    checkpointed,
+    distance,
+    loss_on,
+)
+from attar.rng import Key
+from catalogue import tiny_data, tiny_problem
+from references.unrolled import mean_loss, trained
+
+STRATEGY = ("flip", "color", "scale")
+KEY, LR, COUNT = Key(3), 0.2, 5
+PROBLEM = tiny_problem(tiny_data(3), 2)
+MODULE = PROBLEM.network.draw(Key(1))
+SHAPES = {name: tuple(one.shape) for name, one in MODULE.named_parameters()}
+FIRST = torch.cat([one.detach().flatten() for one in MODULE.parameters()])
+GENERATOR = torch.Generator().manual_seed(4)
+IMAGES = torch.randn(6, *PROBLEM.layout.shape, generator=GENERATOR)
+LABELS = torch.randn(6, 3, generator=GENERATOR).softmax(dim=1)
+ROWS = [torch.randperm(6, generator=GENERATOR)[:4] for _ in range(COUNT)]
+INDEX = torch.arange(7)
+REAL = PROBLEM.data.take(INDEX)
+TRUTH = torch.nn.functional.one_hot(PROBLEM.data.labels[INDEX], 3).float()
+TARGET = FIRST + 0.05 * torch.randn(len(FIRST), generator=GENERATOR)
+
+
+def of_distance(last: Tensor) -> Tensor:
+    target, first = TARGET.double(), FIRST.double()
+    return ((last - target) ** 2).sum() / ((first - target) ** 2).sum()
+
+
+def of_real_images(last: Tensor) -> Tensor:
+    return mean_loss(last, REAL.double(), TRUTH.double(), SHAPES)
+
+
+ENDS: dict[str, tuple[End, Callable[[Tensor], Tensor]]] = {
+    "distance": (distance(FIRST, TARGET), of_distance),
+    "real": (loss_on(flat_loss(PROBLEM, "cross_entropy"), REAL, TRUTH), of_real_images),
+}
+
+
+def student(momentum: float) -> Student:
+    steps = Steps(IMAGES, LABELS, ROWS, STRATEGY, KEY)
+    loss = flat_loss(PROBLEM, "cross_entropy")
+    return Student(loss, steps, FIRST, torch.tensor(LR), momentum)
+
+
+def wanted(momentum: float, end: Callable[[Tensor], Tensor], *, detached: bool) -> list[Tensor]:
+    leaves = [IMAGES.double(), LABELS.double(), torch.tensor(LR).double()]
+    for leaf in leaves:
+        leaf.requires_grad_()
+
+    def seen(step: int, images: Tensor) -> Tensor:
+        return augment(images, STRATEGY, KEY.fold(step), shared=False)
+
+    images, labels, lr = leaves
+    last = trained(
+        images, labels, lr, FIRST.double(), ROWS, seen, SHAPES, momentum, detached=detached
+    )
+    loss = end(last)
+    return [loss.detach(), *torch.autograd.grad(loss, leaves)]
+
+
+def values(found: Slopes) -> list[Tensor]:
+    return [found.loss, found.images, found.labels, found.lr]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("unroll", UNROLLS)
+def test_slopes_are_those_of_one_graph(unroll: str, end: str, momentum: float) -> None:
+    ours, theirs = ENDS[end]
+    found = UNROLLS[unroll](student(momentum), ours)
+    exact = wanted(momentum, theirs, detached=unroll == "detached")
+    for one, other in zip(values(found), exact, strict=True):
+        size = float(other.abs().max())
+        assert size > 1e-4 and not one.requires_grad
+        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=3e-4 * size)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("held", [1, 2, 3, 4, 5, 9])
+def test_weights_that_are_found_again_are_those_that_were_kept(
+    held: int, end: str, momentum: float
+) -> None:
+    whole = checkpointed(student(momentum), ENDS[end][0])
+    parts = checkpointed(student(momentum), ENDS[end][0], held)
+    assert all(
+        torch.equal(one, other) for one, other in zip(values(whole), values(parts), strict=True)
+    )
+
+
+def test_momentum_is_that_of_pytorch() -> None:
+    one = student(0.9)
+    weights = torch.nn.Parameter(FIRST.clone())
+    optimiser = torch.optim.SGD([weights], LR, 0.9)
+    for step in range(COUNT):
+        weights.grad = one.loss.gradient(weights.detach(), *one.steps.minibatch(step))
+        optimiser.step()
+    _, last = one.trace(FIRST, None, range(COUNT))
+    torch.testing.assert_close(last, weights.detach())
