@@ -11,9 +11,12 @@ import yaml
 from attar.benching import Asked, bench
 from attar.benching.cell import Cell
 from attar.benching.cells import expand
+from attar.benching.measured import Measured, read_measured
 from attar.benching.suite import Suite
 from attar.benching.tables import Table, row_of, size
 from attar.errors import BadRequest
+from attar.evaluation.results import Result
+from attar.evaluation.rows import Row
 
 NETWORK = "convnet1:width=4"
 BASE: dict[str, Any] = {
@@ -87,3 +90,23 @@ def test_a_training_has_one_length(place: str) -> None:
     given = both if place == "evaluation" else {"laptop": both}
     with pytest.raises((BadRequest, ValueError), match="give epochs or updates, not both"):
         Suite.model_validate({**BASE, place: given})
+
+
+def test_what_was_measured_is_read_as_it_was_written(tmp_path: Path) -> None:
+    results = tuple(
+        Result("convnet3", "dsa-1000", (75.0,), 0.1, tested=(2, 2), right=((2, 1),), epochs=epochs)
+        for epochs in (1, 2.5, None)
+    )
+    row = Row("random", 1, 256, 264, results)
+    Measured({"repeats": 1}, "0" * 64, "digits", "dsa-1000", (row,)).write(tmp_path / "one.json")
+    found = read_measured(tmp_path / "one.json")
+    assert found is not None and found.rows == (row,)
+    found.write(tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"identity": {}, "rows": 7}'])
+def test_a_damaged_file_counts_as_not_measured(text: str, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(text, encoding="utf-8")
+    assert read_measured(tmp_path / "one.json") is None
+    assert read_measured(tmp_path / "none.json") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 
@@ -39,6 +40,16 @@ def short(text: str, longest: int) -> str:
         return text
     tail = (longest - 1) // 2
     return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def text_digest(text: str, size: int) -> str:
+    """Return a digest of a text, of so many bytes, as hexadecimal digits.
+
+    Example:
+        >>> text_digest("ipc 10", 3)
+        '870319'
+    """
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=size).hexdigest()
 
 
 def printable_json(value: object) -> str:

@@ -14,7 +14,7 @@ Source: Zhao and Bilen, Dataset Condensation with Differentiable Siamese Augment
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
@@ -46,12 +46,22 @@ def parse_strategy(strategy: str) -> tuple[str, ...]:
     """
     if strategy.lower() in ("", "none"):
         return ()
-    names = tuple(strategy.split("_"))
-    for name in names:
-        if name not in OPERATIONS:
-            raise unknown("augmentation", name, OPERATIONS)
+    names = names_among(strategy, OPERATIONS, "augmentation")
     if len(set(names)) != len(names):
         raise BadRequest(f"--augment {strategy!r}: a name stands twice")
+    return names
+
+
+def names_among(text: str, operations: Collection[str], kind: str) -> tuple[str, ...]:
+    """Return the names in a text, joined by ``_``, all of which are operations.
+
+    Raises:
+        BadRequest: a name is unknown.
+    """
+    names = tuple(text.split("_"))
+    for name in names:
+        if name not in operations:
+            raise unknown(kind, name, operations)
     return names
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -166,11 +167,33 @@ FREPO_OPERATIONS: dict[str, Operation] = {
     "translate": _shifted,
     "cutout": _hole,
 }
-_DC_OPERATIONS = ("crop", "scale", "rotate", "noise")
-WAYS: dict[str, tuple[str, ...]] = {
-    "dc": _DC_OPERATIONS,
-    "idc": tuple(IDC_OPERATIONS),
-    "frepo": tuple(FREPO_OPERATIONS),
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one of the authors augments.
+
+    Args:
+        operations: that can be listed.
+        apply: augments a batch (B×C×H×W) by the listed operations.
+    """
+
+    operations: tuple[str, ...]
+    apply: Callable[[Tensor, tuple[str, ...], Key], Tensor]
+
+
+# by their prefix; without one it is DSA's own
+WAYS: dict[str, Way] = {
+    "": Way(
+        tuple(dsa.OPERATIONS),
+        lambda images, names, key: dsa.augment(images, names, key, shared=False),
+    ),
+    "dc": Way(
+        ("crop", "scale", "rotate", "noise"),
+        lambda images, names, key: dsa.augment_as_dc(images, key, names),
+    ),
+    "idc": Way(tuple(IDC_OPERATIONS), augment_as_idc),
+    "frepo": Way(tuple(FREPO_OPERATIONS), augment_as_frepo),
 }
 
 
@@ -183,12 +206,9 @@ def read_strategy(strategy: str) -> tuple[str, tuple[str, ...]]:
     way, colon, names = strategy.rpartition(":")
     if not colon:
         return "", dsa.parse_strategy(strategy)
-    if way not in WAYS:
-        raise unknown("way of augmentation", way, WAYS)
-    parts = tuple(names.split("_"))
-    for name in parts:
-        if name not in WAYS[way]:
-            raise unknown(f"augmentation of {way}", name, WAYS[way])
+    if not way or way not in WAYS:
+        raise unknown("way of augmentation", way, filter(None, WAYS))
+    parts = dsa.names_among(names, WAYS[way].operations, f"augmentation of {way}")
     if len(set(parts)) != len(parts):
         raise BadRequest(f"augmentation {strategy!r}: a name stands twice")
     return way, parts
@@ -206,12 +226,4 @@ def augmented(images: Tensor, strategy: str, key: Key) -> Tensor:
         BadRequest: the strategy cannot be read.
     """
     way, names = read_strategy(strategy)
-    match way:
-        case "dc":
-            return dsa.augment_as_dc(images, key, names)
-        case "idc":
-            return augment_as_idc(images, names, key)
-        case "frepo":
-            return augment_as_frepo(images, names, key)
-        case _:
-            return dsa.augment(images, names, key, shared=False)
+    return WAYS[way].apply(images, names, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from attar.condensing.overrides import whitening_kind
 from attar.experts.making import train_experts
 from attar.experts.request import ExpertsRequest
 from attar.experts.telling import ExpertListener
+from attar.text import text_digest
 
 if TYPE_CHECKING:
     from attar.experts.plan import Plan
@@ -98,5 +98,4 @@ class _Lines(ExpertListener):
 
 def _digest(making: Making, options: dict[str, object]) -> str:
     depends = [source_identity(making.source), dict(making.reading), options]
-    text = json.dumps(plain(depends), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    return text_digest(json.dumps(plain(depends), sort_keys=True), 6)

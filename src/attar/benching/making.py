@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from attar.condensing.request import Request
 from attar.slimming.request import SlimRequest
+from attar.text import text_digest
 
 # how a set is slimmed, in the paper's letters: by learning, or without
 LEARNED, FREE = "LBS", "LFS"
@@ -148,7 +148,7 @@ def slug(text: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", text).strip(".-")
     if plain == text.replace(" ", "-"):
         return plain
-    return f"{plain}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"
+    return f"{plain}-{text_digest(text, 3)}"
 
 
 def source_identity(source: str) -> str:

@@ -52,7 +52,8 @@ class Result:
     cached: bool = False
     tested: tuple[int, ...] = ()
     right: tuple[tuple[int, ...], ...] = ()
-    epochs: float | None = None
+    # a whole number is read back as one
+    epochs: int | float | None = None
     updates: int | None = None
 
     @property

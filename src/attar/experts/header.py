@@ -18,6 +18,7 @@ from attar.files import write_text
 from attar.networks import Network
 from attar.rng import Key
 from attar.tensors import feed
+from attar.text import text_digest
 
 FORMAT = "attar.experts"
 FORMAT_VERSION = 2
@@ -94,8 +95,7 @@ class Header(BaseModel):
         bearing = self.model_dump(mode="json", exclude={"provenance", "checksum"})
         # the order of the parameters counts
         bearing["shapes"] = list(bearing["shapes"].items())
-        text = json.dumps(bearing, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return text_digest(json.dumps(bearing, sort_keys=True), 16)
 
     @property
     def values(self) -> int:

@@ -7,7 +7,6 @@ every epoch. A row holds all parameters one after the other, in the header's ord
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from attar.networks import Network
 from attar.stored import Damaged, Stored, advising, is_of, open_stored
 from attar.synthetic import STORAGE_TYPES
 from attar.tensors import save_tensors
+from attar.text import text_digest
 
 FORMAT = "attar.expert"
 FORMAT_VERSION = 2
@@ -90,8 +90,7 @@ class ExpertStore:
     @property
     def digest(self) -> str:
         """What a run that follows these experts depends on."""
-        text = f"{self.header.digest} {list(self.experts)}"
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return text_digest(f"{self.header.digest} {list(self.experts)}", 16)
 
     @property
     def bytes(self) -> int:

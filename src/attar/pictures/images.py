@@ -5,7 +5,6 @@ Source: Figures 3 and 6 to 11 of the low-rank plugin for dataset condensation.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 
@@ -16,6 +15,7 @@ from attar.pictures.mosaic import choose_scale, mosaic, most_rows
 from attar.pictures.picture import Picture
 from attar.report.facts import dataset
 from attar.report.pictures import visible
+from attar.text import text_digest
 
 # images of a class, where nothing is said
 GRID_SHOWN, ITERATIONS_SHOWN = 10, 1
@@ -90,8 +90,7 @@ def slug(name: str) -> str:
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "set"
     if len(plain.encode()) <= _LONGEST_SLUG:
         return plain
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    return f"{plain.encode()[:_LONGEST_SLUG].decode(errors='ignore')}-{digest}"
+    return f"{plain.encode()[:_LONGEST_SLUG].decode(errors='ignore')}-{text_digest(name, 4)}"
 
 
 def _counts(artefact: Artefact, shown: int, most: int | None) -> tuple[int, int]:
