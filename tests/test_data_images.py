@@ -146,7 +146,8 @@ LABELS = torch.tensor([0, 1, 2, 0])
 @pytest.mark.parametrize(
     ("images", "labels", "classes", "words"),
     [
-        (torch.zeros(4, 2, 2), LABELS, 3, "N×C×H×W"),
+        (torch.zeros(4, 2, 2, dtype=torch.uint8), LABELS, 3, "N×C×H×W"),
+        (torch.zeros(4), LABELS, 3, "N×C×H×W"),
         (torch.zeros(0, 1, 2, 2), LABELS[:0], 3, "no pixels"),
         (GOOD, LABELS[:3], 3, "4 images but labels of shape"),
         (GOOD, LABELS.view(4, 1), 3, "one class index per image"),

@@ -433,7 +433,7 @@ def test_norms_that_take_a_small_size_are_named() -> None:
         ("frepo0", "frepo0 has no blocks; frepo1 is the least"),
         ("frepo3:width=6,norm=group", "width=6"),
         ("lenet:norm=batch", "network lenet takes no options, such as norm=batch"),
-        ("mlp:norm=batch", "unknown network option 'norm'. There is: width."),
+        ("mlp:norm=batch", "unknown network option 'norm'. There is: depth, width."),
         ("resnet18:blocks=3", "There is: norm, pooling."),
         ("resnet18:pooling=max", "There is: average, stride."),
         ("vgg11:norm=batchnorm", "(did you mean 'batch'?)"),

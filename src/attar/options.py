@@ -20,6 +20,7 @@ _COLUMNS = ("path_column", "label_column", "split_column")
 BEARING = (
     *("resize", "classes", "per_class", "test_share", "value_range", "background"),
     *_COLUMNS,
+    "name",
 )
 # the options of reading the data, beside those of a request
 READING = ("data_dir", *BEARING)

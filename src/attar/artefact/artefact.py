@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,9 @@ from torch.utils.data import Dataset
 
 from attar.artefact.card import FORMAT_VERSION, Card, Totals
 from attar.budget import Ledger
+from attar.data.modality import Modality, modality_of
 from attar.data.preprocessing import Preprocessing
+from attar.data.whitening import Whitening
 from attar.errors import BadRequest
 from attar.synthetic import STORAGE_TYPES, Synthetic
 from attar.tensors import all_finite, save_tensors
@@ -23,6 +26,8 @@ from attar.text import printable
 
 # what the names of whitening tensors begin with
 WHITENING = "whitening."
+# and those of mean and deviation, where rows are no pictures
+STANDARD = "standardisation."
 
 
 class Artefact(Dataset[tuple[Tensor, Tensor]]):
@@ -81,8 +86,14 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
 
     @cached_property
     def pixels(self) -> Tensor:
-        """All images as N×C×H×W pixels in [0, 1], to be looked at."""
-        return self.preprocessing.invert(self.images).clamp(0, 1)
+        """All images as N×C×H×W pixels in [0, 1], to be looked at; vectors in their own units."""
+        values = self.preprocessing.invert(self.images)
+        return values.clamp(0, 1) if self.modality.bounded else values
+
+    @property
+    def modality(self) -> Modality:
+        """What suits its rows."""
+        return modality_of(self.card.shape)
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +103,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     @property
     def ledger(self) -> Ledger:
         """Every stored tensor with its size."""
-        return self.synthetic.ledger(self.card.storage, whitening_tensors(self.preprocessing))
+        return self.synthetic.ledger(self.card.storage, preprocessing_tensors(self.preprocessing))
 
     @property
     def totals(self) -> Totals:
@@ -114,7 +125,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             raise BadRequest(
                 f"values do not fit into {self.card.storage}; use --storage float32 or bfloat16"
             )
-        tensors |= whitening_tensors(self.preprocessing)
+        tensors |= preprocessing_tensors(self.preprocessing)
         # what an older version wrote is written as files are now
         header = self.card.model_dump(mode="json") | {"version": FORMAT_VERSION}
         save_tensors(Path(path), tensors, header)
@@ -137,8 +148,38 @@ def evaluation_path(artefact: Path, ipc: int | None = None) -> Path:
     return Path(artefact).with_suffix(ending)
 
 
-def whitening_tensors(preprocessing: Preprocessing) -> dict[str, Tensor]:
-    """Return the tensors of a whitening under the names they have in an artefact."""
-    if preprocessing.whitening is None:
-        return {}
-    return {WHITENING + n: t.cpu() for n, t in preprocessing.whitening.tensors().items()}
+def preprocessing_tensors(preprocessing: Preprocessing) -> dict[str, Tensor]:
+    """Return what an artefact keeps of a preprocessing as tensors, under their names there."""
+    found: dict[str, Tensor] = {}
+    if preprocessing.as_tensors:
+        for name in ("mean", "std"):
+            found[STANDARD + name] = torch.tensor(getattr(preprocessing, name))
+    if preprocessing.whitening is not None:
+        own = preprocessing.whitening.tensors()
+        found |= {WHITENING + name: tensor.cpu() for name, tensor in own.items()}
+    return found
+
+
+def preprocessing_fields(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Return what the card of an artefact says of a preprocessing."""
+    in_header = not preprocessing.as_tensors
+    constants = {
+        name: list(getattr(preprocessing, name)) if in_header else [] for name in ("mean", "std")
+    }
+    return {**constants, "zca": getattr(preprocessing.whitening, "kind", "none")}
+
+
+def preprocessing_of(card: Card, tensors: dict[str, Tensor]) -> Preprocessing:
+    """Return the preprocessing of a file, whose tensors are taken out of ``tensors``."""
+
+    def taken(beginning: str) -> dict[str, Tensor]:
+        names = [name for name in tensors if name.startswith(beginning)]
+        return {name.removeprefix(beginning): tensors.pop(name) for name in names}
+
+    standard, whitening = taken(STANDARD), taken(WHITENING)
+    return Preprocessing(
+        tuple(standard["mean"].tolist() if standard else card.mean),
+        tuple(standard["std"].tolist() if standard else card.std),
+        None if card.zca == "none" else Whitening.from_tensors(card.zca, whitening),
+        as_tensors=bool(standard),
+    )

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from attar.budget import Count
+from attar.shapes import Shape
 from attar.synthetic import Layout
 
 FORMAT = "attar.artefact"
@@ -27,7 +28,7 @@ class Card(BaseModel):
 
     Args:
         class_names: of the K classes, in order of their index.
-        shape: C, H, W of an image.
+        shape: C, H, W of an image, or that of another row, such as D of a vector.
         images_per_class: n; images are stored class after class. Where classes differ, the most
             that one has.
         class_counts: images of each class where they differ.
@@ -35,7 +36,8 @@ class Card(BaseModel):
         learned_labels: whether labels are stored, K values per image.
         nested: whether the first images of every class were made to be a set by themselves.
         storage: the type that values are stored in.
-        mean: per-channel mean of pixels in [0, 1].
+        mean: per-channel mean of pixels in [0, 1]; empty where rows are no pictures, whose means
+            and deviations are tensors.
         std: per-channel standard deviation.
         zca: the form of whitening, or ``none``.
         budget: the request and what came of it.
@@ -53,7 +55,7 @@ class Card(BaseModel):
     format: Literal["attar.artefact"] = FORMAT
     version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)
     class_names: list[str] = Field(min_length=2)
-    shape: tuple[int, int, int]
+    shape: Shape = Field(min_length=1)
     images_per_class: int = Field(ge=1)
     class_counts: list[int] | None = None
     parametrization: dict[str, Any]

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attar.artefact.artefact import WHITENING, Artefact
+from attar.artefact.artefact import STANDARD, WHITENING, Artefact
 from attar.artefact.card import Card
 from attar.budget import format_bytes
 from attar.capacity import check_memory
 from attar.data.whitening import Whitening
 from attar.errors import ArtefactError
+from attar.shapes import is_picture
 from attar.synthetic import (
     STORAGE_TYPES,
     Parametrization,
@@ -44,8 +45,8 @@ def check_card(path: Path, card: Card) -> Parametrization:
     """
     form = from_description(card.parametrization)
     _check_size(path, card, form)
-    channels = card.shape[0]
-    if not len(card.mean) == len(card.std) == channels or min(card.std) <= 0:
+    channels = card.shape[0] if is_picture(card.shape) else 0
+    if not len(card.mean) == len(card.std) == channels or min(card.std, default=1) <= 0:
         raise ArtefactError(f"{path}: mean and std do not fit {channels} channels")
     values = torch.tensor([card.mean, card.std], dtype=torch.float32)
     if not bool(values.isfinite().all()) or not bool((1 / values[1]).isfinite().all()):
@@ -78,6 +79,9 @@ def check_tensors(
     """Refuse tensors that are not those the header speaks of."""
     storage = STORAGE_TYPES[card.storage]
     expected = {name: (tuple(t.shape), storage) for name, t in synthetic.state_dict().items()}
+    if not is_picture(card.shape):
+        constants = (card.shape[:1], torch.float32)
+        expected |= {STANDARD + name: constants for name in ("mean", "std")}
     if card.zca != "none":
         stored = Whitening.stored(math.prod(card.shape))
         expected |= {WHITENING + name: form for name, form in stored.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from attar.artefact.artefact import Artefact
+from attar.data.modality import rows_of
 from attar.errors import BadRequest
 from attar.files import check_folder, left_behind, write_atomically, write_folder
 
@@ -16,7 +17,9 @@ _LONGEST_CLASS = 200
 
 
 def image_array(artefact: Artefact) -> np.ndarray:
-    """Return all images as uint8, N×H×W×C, rounded."""
+    """Return all images as uint8, N×H×W×C, rounded; vectors as they are, N×D float32."""
+    if not artefact.modality.bounded:
+        return artefact.pixels.numpy()
     pixels = artefact.pixels.mul(255).round().byte()
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
@@ -42,6 +45,11 @@ def export_png(artefact: Artefact, folder: Path, *, overwrite: bool = False) -> 
     from PIL import Image
 
     folder = Path(folder)
+    if not artefact.modality.gallery:
+        raise BadRequest(
+            f"--png {folder}: the set holds {rows_of(artefact.card.shape)}, which are no pictures; "
+            "use --npz"
+        )
     channels = artefact.card.shape[0]
     if channels not in (1, 3):
         raise BadRequest(
@@ -105,7 +113,7 @@ def folder_name(label: int, class_names: list[str]) -> str:
 
 
 def export_npz(artefact: Artefact, path: Path) -> None:
-    """Write images (uint8, N×H×W×C), labels and class names as a compressed ``.npz``."""
+    """Write images (see `image_array`), labels and class names as a compressed ``.npz``."""
     if path.suffix != ".npz":
         raise BadRequest(f"--npz {path}: the name must end in .npz")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from attar.artefact.artefact import whitening_tensors
+from attar.artefact.artefact import preprocessing_tensors
 from attar.data import LabelledImages
 from attar.tensors import feed
 
@@ -21,5 +21,5 @@ def fingerprint(data: LabelledImages) -> str:
     if data.prepared:
         digest.update(b"prepared")
     digest.update(getattr(data.preprocessing.whitening, "kind", "none").encode())
-    feed(digest, *whitening_tensors(data.preprocessing).values())
+    feed(digest, *preprocessing_tensors(data.preprocessing).values())
     return digest.hexdigest()

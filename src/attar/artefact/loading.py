@@ -10,13 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from attar.artefact.artefact import WHITENING, Artefact
+from attar.artefact.artefact import Artefact, preprocessing_of
 from attar.artefact.card import FORMAT, FORMAT_VERSION, READ_FROM, Card
 from attar.artefact.checks import check_card, check_set, check_tensors
 from attar.artefact.parts import Held, Part
 from attar.budget import Budget
-from attar.data.preprocessing import Preprocessing
-from attar.data.whitening import Whitening
 from attar.errors import ArtefactError, BadRequest
 from attar.stored import Stored, open_stored
 from attar.synthetic import Synthetic
@@ -112,7 +110,7 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked:
     Args:
         path: the file that they come from.
         card: the header.
-        tensors: of the set, and of the whitening where the card names one; those of the latter
+        tensors: of the set, and of its preprocessing where there are any; those of the latter
             are taken out.
         checked: whether the tensors were compared with checksums.
 
@@ -123,16 +121,7 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked:
     with _describing(path):
         synthetic = Synthetic(card.layout, check_card(path, card), card.learned_labels)
         check_tensors(path, card, synthetic, tensors)
-        whitening = {
-            name.removeprefix(WHITENING): tensors.pop(name)
-            for name in list(tensors)
-            if name.startswith(WHITENING)
-        }
-        preprocessing = Preprocessing(
-            tuple(card.mean),
-            tuple(card.std),
-            None if card.zca == "none" else Whitening.from_tensors(card.zca, whitening),
-        )
+        preprocessing = preprocessing_of(card, tensors)
     synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     synthetic.requires_grad_(False)
     artefact = Artefact(card, synthetic, preprocessing, checked=checked)

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from attar.artefact.artefact import WHITENING, Artefact, whitening_tensors
+from attar.artefact.artefact import STANDARD, WHITENING, Artefact, preprocessing_tensors
 from attar.artefact.card import LENGTH, Card
 from attar.artefact.loading import from_tensors
 from attar.errors import ArtefactError, BadRequest
@@ -127,7 +127,7 @@ class Snapshots:
         tensors = {
             f"{step}/{name}": tensor for step, own in steps.items() for name, tensor in own.items()
         }
-        tensors |= whitening_tensors(artefact.preprocessing)
+        tensors |= preprocessing_tensors(artefact.preprocessing)
         header = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -218,7 +218,7 @@ def _by_step(
         step, slash, own = name.partition("/")
         if slash and _STEP.fullmatch(step):
             steps.setdefault(int(step), {})[own] = tensor
-        elif name.startswith(WHITENING):
+        elif name.startswith((STANDARD, WHITENING)):
             shared[name] = tensor
         else:
             raise ArtefactError(f"{path}: tensor {name!r} belongs to no step")

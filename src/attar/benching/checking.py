@@ -18,7 +18,7 @@ from attar.data import SOURCES, Splits, as_splits
 from attar.errors import BadRequest, unknown
 from attar.methods import METHODS, Method, Task
 from attar.methods.slimming import SLIMMER
-from attar.networks import make
+from attar.networks import make_for
 from attar.slimming.plans import refuse_experts, slimmable_methods
 from attar.training import card as find_card
 
@@ -99,10 +99,9 @@ def check_against_data(
                 _check(making, splits, prices)
             except BadRequest as error:
                 raise BadRequest(f"{making.words}: {error}") from None
-        channels, height, width = splits.train.shape
         for name in dict.fromkeys(m.network for m in measurings if m.making.dataset == dataset):
             try:
-                make(name, channels, (height, width), splits.train.classes)
+                make_for(name, splits.train.shape, splits.train.classes)
             except BadRequest as error:
                 raise BadRequest(f"{dataset}: {error}") from None
 
@@ -124,8 +123,7 @@ def _check(making: Making, splits: Splits, prices: Prices) -> None:
         train, run = splits.train, request.run_of(request.sizes()[0], None)
         task = Task(train.name, run.ipc or 1, train.shape, train.classes)
         recipe = settle(_slimmer(run.method).recipe(task), run, task)
-        channels, height, width = train.shape
-        make(recipe.network, channels, (height, width), train.classes)
+        make_for(recipe.network, train.shape, train.classes)
 
 
 def _slimmer(name: str) -> Method:

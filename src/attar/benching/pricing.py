@@ -19,7 +19,7 @@ from attar.evaluation.forecast import Forecast
 from attar.evaluation.forecast import Work as Training
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import TrainingSet
-from attar.networks import make
+from attar.networks import make_for
 from attar.rng import Key
 from attar.training import card as find_card
 
@@ -86,8 +86,7 @@ class Prices:
         self, work: Measuring, plan: Plan, forecasts: dict[tuple[str, str], Forecast]
     ) -> float:
         test = self._tests[work.making.dataset]
-        channels, height, width = test.shape
-        network = make(work.network, channels, (height, width), test.classes)
+        network = make_for(work.network, test.shape, test.classes)
         card = find_card(work.card or plan.recipe.card, work.epochs, work.updates)
         at = (work.making.dataset, card.name)
         if at not in forecasts:

@@ -60,4 +60,5 @@ class Reading(Columns):
 
 def reading_options(wanted: Any) -> dict[str, Any]:
     """Return what `attar.load_source` takes, from the options of a command of these names."""
-    return {name: getattr(wanted, name) for name in READING}
+    # what a source is called is known
+    return {name: getattr(wanted, name) for name in READING if name != "name"}

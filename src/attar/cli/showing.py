@@ -46,7 +46,7 @@ class Export:
     png: Folder = None
     """Folder for one PNG per image, in a subfolder per class."""
     npz: File = None
-    """File for arrays: images (uint8, N×H×W×C), labels, class_names."""
+    """File for arrays: images (uint8, N×H×W×C; vectors float32, N×D), labels, class_names."""
     overwrite: bool = False
     """Replace an earlier export in that folder; a file is replaced in any case."""
 

@@ -17,7 +17,6 @@ from attar.condensing import checkpoint, compiling
 from attar.condensing.continuing import goes_on
 from attar.condensing.keywords import CondenseOptions
 from attar.condensing.listening import Listener
-from attar.condensing.overrides import whitening_kind
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
@@ -49,7 +48,8 @@ def condense(
         listener: told how it goes; silent by default.
         **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
             those of reading the data: ``resize``, ``classes``, ``per_class``, ``test_share``,
-            ``data_dir``, … (see `attar.load_source`).
+            ``data_dir``, … (see `attar.load_source`), and ``name="cifar10"``, which says what an
+            object is.
 
     Returns:
         The artefact: the iterate selected on held-out training images, or the last one. With
@@ -94,7 +94,8 @@ def _carry_out(
     # an unknown one is refused before anything is written
     _ = request.chosen
     with writing(request):
-        zca = whitening_kind(request, data if isinstance(data, str) else "data")
+        # what the method fixes depends on the data set's own name, which reading tells
+        zca = request.zca or (lambda name: request.chosen.zca(name, request.ipc or 1))
         # the test part is not needed, and the plan holds the training images: keep no other
         splits = as_splits(data, zca=zca, watch=listener.reading, **reading)
         return complete(make_plan(request, splits, reading), listener, began)

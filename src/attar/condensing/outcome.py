@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import attar
-from attar.artefact.artefact import Artefact
+from attar.artefact.artefact import Artefact, preprocessing_fields
 from attar.artefact.card import PARTS, Card
 from attar.condensing.plan import Plan
 from attar.objectives import Nested
@@ -49,9 +49,7 @@ def artefact_of(
             "learned_labels": plan.recipe.learned_labels,
             "nested": isinstance(plan.recipe.objective, Nested),
             "storage": plan.request.storage,
-            "mean": list(plan.train.preprocessing.mean),
-            "std": list(plan.train.preprocessing.std),
-            "zca": getattr(plan.train.preprocessing.whitening, "kind", "none"),
+            **preprocessing_fields(plan.train.preprocessing),
             "budget": {**plan.request.budget().as_dict(), "limit": plan.limit},
             "method": plan.request.chosen.name,
             "settings": plan.settings,

@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from attar import compute as computing
-from attar.artefact.artefact import whitening_tensors
+from attar.artefact.artefact import preprocessing_tensors
 from attar.budget import FLOAT32_BYTES
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.request import Request
 from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
+from attar.condensing.suiting import suited
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
 from attar.errors import BadRequest
 from attar.experts.images import check_images
 from attar.experts.store import ExpertStore, open_experts
 from attar.methods import Recipe, Task
-from attar.networks import Network, make
+from attar.networks import Network, make_for
 from attar.objectives import Objective
 from attar.synthetic import Allowance, Layout, fill
 
@@ -54,17 +55,16 @@ def make_plan(
 
     def published(ipc: int) -> Recipe:
         task = Task(train.name, max(1, ipc), train.shape, train.classes)
-        return settle(method.recipe(task), request, task)
+        return suited(settle(method.recipe(task), request, task), request, train.modality)
 
     recipe = published(1 if limit is None else limit // full)
     # a plain count says what memory it takes only once the form is known, and a larger memory may
     # have another form, and then takes more still
     for _ in range(2 if limit is None else 0):
         recipe = published(fill(recipe, Allowance(budget), train).ledger.paper // full)
-    channels, height, width = train.shape
-    network = make(recipe.network, channels, (height, width), train.classes)
+    network = make_for(recipe.network, train.shape, train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
-    extras = whitening_tensors(train.preprocessing)
+    extras = preprocessing_tensors(train.preprocessing)
     sizes = None
     if request.per_class_budget != "equal":
         _refuse_unequal(request, recipe)

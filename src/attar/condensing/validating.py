@@ -108,8 +108,12 @@ class Validator:
     def epochs(self, run: Run) -> int:
         """Return the usual epochs of a training."""
         count = len(run.iterate)
-        full = find_card(self._plan.recipe.card)
+        full = self._whole_card
         return min(full.epochs_for(count), 200, max(25, 20_000 // count))
+
+    @property
+    def _whole_card(self) -> EvaluationCard:
+        return find_card(self._plan.recipe.card).suited(self._plan.train.modality)
 
     def hits(self, run: Run, epochs: int | None = None) -> Hits:
         """Train one network on the current set and test it on the held-out images."""
@@ -146,7 +150,7 @@ class Validator:
         return self._kept
 
     def _card(self, run: Run, epochs: int) -> EvaluationCard:
-        full = find_card(self._plan.recipe.card)
+        full = self._whole_card
         brief, learned = full.with_epochs(epochs), run.learned_values()
         if full.learnt_lr and LEARNT_LR in learned:
             return brief.with_lr(learned[LEARNT_LR])

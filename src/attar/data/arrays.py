@@ -1,4 +1,7 @@
-"""Arrays and tensors of images in any usual layout, made N×C×H×W uint8 (or float32)."""
+"""Arrays and tensors of images in any usual layout, made N×C×H×W uint8 (or float32).
+
+Arrays of two axes are feature vectors, N×D, and stay so, as float32.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ ClassNames = Sequence[str] | Mapping[int, str] | None
 
 
 def as_images(given: Any, name: str, value_range: tuple[float, float] | None = None) -> Tensor:
-    """Return N×C×H×W images, uint8 where that loses nothing, else float32.
+    """Return N×C×H×W images, uint8 where that loses nothing, else float32; or N×D vectors.
 
     Args:
         given: array or tensor, N×H×W, N×C×H×W or N×H×W×C; without a range uint8, other integers
@@ -35,15 +38,38 @@ def as_images(given: Any, name: str, value_range: tuple[float, float] | None = N
     """
     as_tensor = isinstance(given, Tensor)
     tensor = plain_tensor(given, name) if as_tensor else array_tensor(given, name)
+    if tensor.ndim == 2:
+        return as_vectors(tensor, name, value_range)
     if tensor.ndim == 3:
         tensor = tensor.unsqueeze(1)
     elif tensor.ndim != 4:
         raise BadRequest(
-            f"{name}: images have shape {tuple(tensor.shape)}; N×H×W, N×H×W×C or N×C×H×W is needed"
+            f"{name}: images have shape {tuple(tensor.shape)}; N×H×W, N×H×W×C or N×C×H×W is "
+            "needed, or N×D for feature vectors"
         )
     elif channels_last(tensor.shape[1:], name, prefer_first=as_tensor):
         tensor = tensor.permute(0, 3, 1, 2)
     return as_values(tensor, name, value_range).contiguous()
+
+
+def as_vectors(values: Tensor, name: str, value_range: tuple[float, float] | None = None) -> Tensor:
+    """Return feature vectors, B×D or D, as float32.
+
+    Raises:
+        BadRequest: a range is given, which says what is black and white, or a value is too large
+            for float32.
+    """
+    if value_range is not None:
+        raise BadRequest(
+            f"--range {range_text(value_range)}: {name} holds feature vectors, which are "
+            "standardised whatever their range; leave it out"
+        )
+    if values.is_floating_point() and not values.dtype.itemsize > 4:
+        return values.float().contiguous()
+    found = values.float()
+    if bool((found.isinf() & values.isfinite()).any()):
+        raise BadRequest(f"{name}: values are too large for float32; scale them")
+    return found.contiguous()
 
 
 def array_tensor(given: Any, name: str) -> Tensor:

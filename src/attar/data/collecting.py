@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attar.data.arrays import array_tensor, as_values, plain_tensor, rows_refused, to_type
+from attar.data.arrays import (
+    array_tensor,
+    as_values,
+    as_vectors,
+    plain_tensor,
+    rows_refused,
+    to_type,
+)
 from attar.data.channels import channels_last
 from attar.data.opening import check_pages, header_of
 from attar.data.plain import on_background, plain_mode
@@ -50,8 +57,7 @@ def collect(
         pixels = as_pixels(image, f"{name}: image {index}", look)
         pixels = fit_images(pixels.unsqueeze(0), size)[0]
         if images is None:
-            height, width = pixels.shape[1:]
-            check_images(count, pixels.shape[0], (height, width), pixels.element_size())
+            check_images(count, tuple(pixels.shape), pixels.element_size())
             images = torch.empty(count, *pixels.shape, dtype=pixels.dtype)
         if pixels.shape != images.shape[1:]:
             raise BadRequest(
@@ -158,10 +164,15 @@ def as_pixels(image: Any, name: str, look: Look) -> Tensor:
         return as_seen(pillow_samples(image, name, look), name, look)
     is_tensor = isinstance(image, Tensor)
     pixels = plain_tensor(image, name).cpu() if is_tensor else array_tensor(image, name)
+    if pixels.ndim == 1:
+        return as_vectors(pixels, name, look.value_range)
     if pixels.ndim == 2:
         pixels = pixels.unsqueeze(0)
     elif pixels.ndim != 3:
-        raise BadRequest(f"{name} has shape {tuple(pixels.shape)}; H×W or C×H×W is needed")
+        raise BadRequest(
+            f"{name} has shape {tuple(pixels.shape)}; H×W or C×H×W is needed, "
+            "or D for a feature vector"
+        )
     elif channels_last(pixels.shape, name, prefer_first=prefer_first):
         pixels = pixels.permute(2, 0, 1)
     return as_values(pixels, name, look.value_range)

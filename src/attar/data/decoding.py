@@ -50,7 +50,7 @@ def decode_parts(
     # that its file is no image
     Image.init()
     wanted = settle_format(parts, size, mode, watch, look)
-    check_images(sum(map(len, parts)), wanted.channels, wanted.size, 4 if wanted.floats else 1)
+    check_images(sum(map(len, parts)), (wanted.channels, *wanted.size), 4 if wanted.floats else 1)
     counted = Counted("decoding images", parts, watch)
     return [decode(pictures, wanted, counted, look) for pictures in parts]
 

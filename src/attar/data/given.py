@@ -20,8 +20,8 @@ from attar.data.named import default_data_dir
 from attar.data.pairs import parts_from_arrays
 from attar.data.reading import HELD_OUT, Columns, Reading, Watch
 from attar.data.resizing import Resize, wanted_size
-from attar.data.sources import kind_of, load_source
-from attar.data.splits import Splits, assemble, check_zca
+from attar.data.sources import SOURCES, kind_of, load_source
+from attar.data.splits import Splits, Zca, assemble, check_zca, settled_zca
 from attar.data.subsets import Classes, wanted_subset
 from attar.data.values import Background, ValueRange, wanted_look, wanted_range
 from attar.errors import BadRequest
@@ -33,7 +33,7 @@ def from_tensors(
     class_names: ClassNames = None,
     test: tuple[Any, Any] | None = None,
     name: str = "data",
-    zca: str = "none",
+    zca: Zca = "none",
     resize: Resize = None,
     classes: Classes = None,
     per_class: int | None = None,
@@ -77,7 +77,7 @@ def from_tensors(
         value_range=wanted_range(value_range),
         share=wanted_share(test_share),
     )
-    return assemble(parts, name=name, source=name, zca=zca)
+    return assemble(parts, name=name, source=source_of(name), zca=zca)
 
 
 def from_dataset(
@@ -85,7 +85,7 @@ def from_dataset(
     test: Dataset[Any] | None = None,
     class_names: ClassNames = None,
     name: str = "data",
-    zca: str = "none",
+    zca: Zca = "none",
     resize: Resize = None,
     classes: Classes = None,
     per_class: int | None = None,
@@ -130,7 +130,7 @@ def from_dataset(
     parts = parts_from_arrays(
         images, labels, pair, class_names, name=name, subset=subset, share=share
     )
-    return assemble(parts, name=name, source=name, zca=zca)
+    return assemble(parts, name=name, source=source_of(name), zca=zca)
 
 
 def as_splits(
@@ -138,7 +138,7 @@ def as_splits(
     *,
     data_dir: Path | None = None,
     resize: Resize = None,
-    zca: str = "none",
+    zca: Zca = "none",
     classes: Classes = None,
     per_class: int | None = None,
     value_range: ValueRange = None,
@@ -149,6 +149,7 @@ def as_splits(
     path_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    name: str | None = None,
 ) -> Splits:
     """Return splits of anything that says what to read.
 
@@ -173,9 +174,12 @@ def as_splits(
         path_column: see `load_source`, or `from_dataset`.
         label_column: likewise.
         split_column: see `load_source`.
+        name: what an object is, such as ``cifar10``, so that a method has its settings for that
+            data set; ``data`` where left out. What has a name already keeps it.
 
     Raises:
-        BadRequest: none of these, or an option that comes too late.
+        BadRequest: none of these, another name than the data have, or an option that comes too
+            late.
     """
     options: dict[str, Any] = {
         "resize": resize,
@@ -194,18 +198,21 @@ def as_splits(
         data = f"{kind_of(data)}:{data}"
     if isinstance(data, str):
         options["default_share"] = HELD_OUT if default_share is None else default_share
-        return load_source(
+        made = load_source(
             data, data_dir=data_dir, watch=watch, test_share=test_share, **options, **columns
         )
+        return named(made, name)
     made = finished(data, wanted_share(test_share), default_share or 0.0)
     if made is not None:
         options |= columns
+        options["zca"] = None if already_whitened(made, zca) else "asked for"
         if any(value not in (None, "none") for value in options.values()):
             raise BadRequest(
                 f"{made.source} already has its size and preprocessing; give "
                 f"{', '.join(options)} to load_source, from_tensors or from_dataset instead"
             )
-        return made
+        return named(made, name)
+    options["name"] = name = "data" if name is None else name
     train: Any
     test: Any
     train, test = data if is_pair(data) else (data, None)
@@ -225,7 +232,8 @@ def as_splits(
             default_share or 0.0,
         )
         check_zca(zca)
-        return assemble(load_given(splits, reading, "data"), name="data", source="data", zca=zca)
+        parts = load_given(splits, reading, name)
+        return assemble(parts, name=name, source=source_of(name), zca=zca)
     if items is not None or isinstance(train, Dataset):
         refuse_columns(columns, "split_column")
         train, test, names = items or (train, test, None)
@@ -248,6 +256,30 @@ def refuse_columns(columns: dict[str, Any], *names: str) -> None:
     for name in names:
         if columns[name] is not None:
             raise BadRequest(f"{name}={columns[name]!r}: these data have no such column")
+
+
+def source_of(name: str) -> str:
+    """Return what stands for the source of an object: its name, where that is no source itself."""
+    return "data" if name.partition(":")[0] in SOURCES else name
+
+
+def named(made: Splits, name: str | None) -> Splits:
+    """Refuse another name than data have.
+
+    Raises:
+        BadRequest: they have another.
+    """
+    if name not in (None, made.train.name):
+        raise BadRequest(
+            f"name={name!r}: these data have the name {made.train.name!r}; leave it out"
+        )
+    return made
+
+
+def already_whitened(made: Splits, zca: Zca) -> bool:
+    """Tell whether data that have their preprocessing are whitened as is asked for, if at all."""
+    wanted = settled_zca(zca, made.train.name, made.train.modality)
+    return wanted in ("none", getattr(made.train.preprocessing.whitening, "kind", "none"))
 
 
 def is_pair(data: Any) -> bool:

@@ -10,18 +10,21 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from attar.data.modality import Modality, modality_of
 from attar.data.preprocessing import Preprocessing
 from attar.data.values import range_advice
 from attar.errors import BadRequest
 from attar.rng import Key
+from attar.shapes import Shape, is_picture
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with their class labels.
+    """Images, or rows of any other shape, with their class labels.
 
     Args:
-        images: N×C×H×W, uint8 in 0…255 or floating in [0, 1].
+        images: N×C×H×W, uint8 in 0…255 or floating in [0, 1]; N×D vectors or N arrays of several
+            axes, floating in any range.
         labels: N class indices, int64 in 0…K−1.
         class_names: K names.
         preprocessing: what turns pixels into network inputs.
@@ -62,6 +65,9 @@ class LabelledImages:
                 f"{self.name}: label values of shape {tuple(self.targets.shape)}; "
                 f"{len(self.labels)}×{self.classes} are needed"
             )
+        if not self.modality.bounded and not self.preprocessing.as_tensors:
+            constants = dataclasses.replace(self.preprocessing, as_tensors=True)
+            object.__setattr__(self, "preprocessing", constants)
         if len(self.preprocessing.mean) != self.images.shape[1]:
             raise BadRequest(
                 f"{self.name}: images have {self.images.shape[1]} channel(s), but the "
@@ -77,10 +83,14 @@ class LabelledImages:
         return len(self.class_names)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
+    def shape(self) -> Shape:
+        """Of one image: channels, height and width; the length of a vector."""
+        return tuple(self.images.shape[1:])
+
+    @property
+    def modality(self) -> Modality:
+        """What suits these rows."""
+        return modality_of(self.shape)
 
     @property
     def device(self) -> torch.device:
@@ -94,7 +104,7 @@ class LabelledImages:
         return tuple(torch.nonzero(labels == c).flatten() for c in range(self.classes))
 
     def take(self, index: Tensor) -> Tensor:
-        """Return network inputs (B×C×H×W float32) of the images at ``index``."""
+        """Return network inputs (B×C×H×W, or other rows, float32) of the images at ``index``."""
         picked = self.images[index.to(self.images.device)]
         if self.prepared:
             return picked.float()
@@ -204,10 +214,12 @@ def check_images(
     any_range: bool = False,
 ) -> None:
     """Refuse tensors that are no labelled image set; see `LabelledImages`."""
-    if images.ndim != 4:
+    pictures = is_picture(tuple(images.shape[1:]))
+    # of 8 bits they are pictures that lack an axis
+    if not pictures and (images.ndim < 2 or images.dtype == torch.uint8):
         raise BadRequest(
             f"{name}: images have shape {tuple(images.shape)}; N×C×H×W is needed "
-            "(grayscale: one channel)"
+            "(grayscale: one channel), or floats N×D for feature vectors"
         )
     if images.numel() == 0:
         raise BadRequest(f"{name}: there are no pixels in images of shape {tuple(images.shape)}")
@@ -220,7 +232,7 @@ def check_images(
         )
     check_labels(labels, classes, name, may_lack_classes=may_lack_classes)
     if images.is_floating_point():
-        check_float_range(images, name, any_range=any_range)
+        check_float_range(images, name, any_range=any_range or not pictures)
 
 
 def check_labels(
@@ -268,15 +280,31 @@ def channel_statistics(
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     square = torch.zeros_like(total)
-    count = images.shape[0] * images.shape[2] * images.shape[3]
+    others = (0, *range(2, images.ndim))
+    count = images.numel() // images.shape[1]
     # of large images fewer at a time: a part in float64 takes at most 16 MB
     for part in images.split(max(1, min(4096, 2**21 // images[0].numel()))):
         pixels = part.double().div_(scale)
-        total += pixels.sum(dim=(0, 2, 3)).cpu()
-        square += pixels.square().sum(dim=(0, 2, 3)).cpu()
+        total += pixels.sum(dim=others).cpu()
+        square += pixels.square().sum(dim=others).cpu()
     mean = total / count
     std = (square / count - mean.square()).clamp_min(0).sqrt().clamp_min(floor)
     return as_floats(mean.tolist()), as_floats(std.tolist())
+
+
+def value_statistics(rows: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of every value of a vector, in any range.
+
+    Of N×D rows, in float64, in two passes; of rows with more axes those of their first axis. What
+    is constant gets a deviation of 1.
+    """
+    values = rows.double().transpose(0, 1).flatten(1)
+    mean = values.mean(dim=1)
+    std = (values - mean[:, None]).square().mean(dim=1).sqrt()
+    # what float32 cannot tell from the mean is constant
+    least = mean.abs() * torch.finfo(torch.float32).eps
+    std = torch.where(std > least.clamp_min(torch.finfo(torch.float32).tiny), std, 1.0)
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def as_floats(values: Sequence[float]) -> tuple[float, ...]:

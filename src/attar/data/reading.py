@@ -69,6 +69,10 @@ def bearing(reading: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_texts(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of reading with those that have a form of their own on the command line."""
+    """Return options of reading as the command line takes them, which names no object."""
     forms = {"classes": classes_text, "value_range": range_text}
-    return {name: forms[name](value) if name in forms else value for name, value in reading.items()}
+    return {
+        name: forms[name](value) if name in forms else value
+        for name, value in reading.items()
+        if name != "name"
+    }

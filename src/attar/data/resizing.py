@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from attar.capacity import check_memory
 from attar.errors import BadRequest
+from attar.shapes import Shape, shape_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,9 +54,15 @@ def fit_images(images: Tensor, size: tuple[int, int] | None) -> Tensor:
     """Return N×C×H×W images of ``size``, the type unchanged; see `fit_image`."""
     if size is None or tuple(images.shape[2:]) == size:
         return images
-    check_images(len(images), images.shape[1], size, images.element_size())
+    if images.ndim != 4:
+        raise BadRequest(
+            f"--resize {'×'.join(map(str, size))}: feature vectors have no height and width; leave "
+            "it out"
+        )
+    shape = (images.shape[1], *size)
+    check_images(len(images), shape, images.element_size())
     # floats of one part, twice
-    check_images(min(len(images), 1024), images.shape[1], size, 8)
+    check_images(min(len(images), 1024), shape, 8)
     top, left, height, width = centre_crop(tuple(images.shape[2:]), size)
     fitted = images.new_empty(*images.shape[:2], *size)
     for target, part in zip(fitted.split(1024), images.split(1024), strict=True):
@@ -66,18 +74,17 @@ def fit_images(images: Tensor, size: tuple[int, int] | None) -> Tensor:
     return fitted
 
 
-def check_images(count: int, channels: int, size: tuple[int, int], each: int) -> None:
+def check_images(count: int, shape: Shape, each: int) -> None:
     """Refuse more images than there is memory for, before any is made.
 
     Args:
         count: N.
-        channels: C.
-        size: height and width in pixels.
+        shape: of one.
         each: bytes of a value.
     """
-    what = f"{count} images of {channels}×{size[0]}×{size[1]}"
+    what = f"{count} images of {shape_text(shape)}"
     remedy = "give a smaller --resize, or take fewer (--per-class, --classes)"
-    check_memory(count * channels * size[0] * size[1] * each, what, remedy)
+    check_memory(count * math.prod(shape) * each, what, remedy)
 
 
 def centre_crop(have: tuple[int, ...], want: tuple[int, int]) -> tuple[int, int, int, int]:

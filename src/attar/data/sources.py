@@ -9,7 +9,7 @@ from attar.data.dividing import wanted_share
 from attar.data.named import default_data_dir
 from attar.data.reading import HELD_OUT, Columns, Reading, Watch
 from attar.data.resizing import Resize, wanted_size
-from attar.data.splits import Splits, assemble, check_zca
+from attar.data.splits import Splits, Zca, assemble, check_zca
 from attar.data.subsets import Classes, wanted_subset
 from attar.data.values import Background, ValueRange, range_text, wanted_look
 from attar.data.walking import refuse_no_text
@@ -33,7 +33,7 @@ def load_source(
     *,
     data_dir: Path | None = None,
     resize: Resize = None,
-    zca: str = "none",
+    zca: Zca = "none",
     classes: Classes = None,
     per_class: int | None = None,
     value_range: ValueRange = None,
@@ -53,7 +53,8 @@ def load_source(
             ``$ATTAR_DATA``, or ``~/.cache/attar``.
         resize: pixels; one number for a square, or height and width. Images are cropped at
             the centre to that shape, then scaled.
-        zca: ``none``, ``mtt``, ``frepo``, ``rtp`` or ``kip``, fitted on the whole training part.
+        zca: ``none``, ``mtt``, ``frepo``, ``rtp`` or ``kip``, fitted on the whole training
+            part; or a function from the data set's name to one of these.
         classes: a number N takes the first N classes. Names, or indices where no name is a
             number, take these in this order; give a list, or a text with commas between.
         per_class: the most training images of a class: a fixed sample, whatever the seed. The

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attar.data.dividing import joined
-from attar.data.images import LabelledImages, channel_statistics, check_images
+from attar.data.images import LabelledImages, channel_statistics, check_images, value_statistics
+from attar.data.modality import Modality, modality_of, rows_of
 from attar.data.preprocessing import Preprocessing
 from attar.data.twins import twins_note
 from attar.data.whitening import KINDS, fit_whitening
 from attar.errors import BadRequest, unknown
+from attar.shapes import is_picture
 
 ZCA_NAMES = ("none", *KINDS)
+# the name of a whitening, or what says it by the name of the data set, once that is read
+Zca = str | Callable[[str], str]
 # the forms that take pixels in [0, 1] as they are
 ON_PIXELS = ("mtt", "rtp", "kip")
 
@@ -116,15 +121,35 @@ class Parts:
         return self.test_images, self.test_labels
 
 
-def check_zca(zca: str) -> None:
+def check_zca(zca: Zca) -> None:
     """Refuse the name of a whitening that does not exist, before any data is read."""
-    if zca not in ZCA_NAMES:
+    if isinstance(zca, str) and zca not in ZCA_NAMES:
         raise unknown("whitening (zca)", zca, ZCA_NAMES)
 
 
-def assemble(parts: Parts, *, name: str, source: str, zca: str = "none") -> Splits:
+def settled_zca(zca: Zca, name: str, modality: Modality) -> str:
+    """Return the whitening of data that were read.
+
+    What the name of the data would decide is none where rows have no whitening.
+
+    Args:
+        zca: see `Zca`.
+        name: of the data set.
+        modality: of its rows.
+
+    Raises:
+        BadRequest: an unknown one, or one that is asked for and these rows do not have.
+    """
+    kind = zca if isinstance(zca, str) else zca(name) if modality.whitens else "none"
+    check_zca(kind)
+    if kind != "none" and not modality.whitens:
+        raise BadRequest(f"--zca {kind}: there is no whitening of {modality.name}; leave it out")
+    return kind
+
+
+def assemble(parts: Parts, *, name: str, source: str, zca: Zca = "none") -> Splits:
     """Check the parts, settle the preprocessing on the training part, and return the splits."""
-    check_zca(zca)
+    zca = settled_zca(zca, name, modality_of(tuple(parts.images.shape[1:])))
     classes = len(parts.class_names)
     check_images(parts.images, parts.labels, classes, name)
     others = {"test": parts.test, "validation": parts.validation}
@@ -145,7 +170,7 @@ def assemble(parts: Parts, *, name: str, source: str, zca: str = "none") -> Spli
     )
     there = {part: pair for part, pair in others.items() if pair is not None}
     twins = twins_note((parts.images, parts.labels), there)
-    note = joined(parts.note, channels_note(parts.images), twins)
+    note = joined(parts.note, rows_note(parts.images), twins)
     return Splits(train, test, note, source, validation, parts.test_share)
 
 
@@ -163,8 +188,11 @@ def check_different(images: Tensor, name: str) -> None:
         )
 
 
-def channels_note(images: Tensor) -> str:
-    """Return how many channels the images have where they are neither gray nor in colours."""
+def rows_note(images: Tensor) -> str:
+    """Return what rows are that are no pictures, or are neither gray nor in colours."""
+    shape = tuple(images.shape[1:])
+    if not is_picture(shape):
+        return f"{rows_of(shape)}, standardised value by value and never augmented"
     channels = images.shape[1]
     if channels in (1, 3):
         return ""
@@ -174,6 +202,8 @@ def channels_note(images: Tensor) -> str:
 
 def settle_preprocessing(parts: Parts, zca: str) -> Preprocessing:
     """Return the preprocessing of one of `ZCA_NAMES`, fitted on the whole training part."""
+    if not modality_of(tuple(parts.images.shape[1:])).bounded:
+        return Preprocessing(*value_statistics(parts.images), as_tensors=True)
     if zca in ON_PIXELS:
         strength = 0.1 if zca == "mtt" else parts.zca_strength
         plain = Preprocessing.none(parts.images.shape[1])

@@ -20,7 +20,7 @@ from attar.evaluation.rows import Row
 from attar.evaluation.telling import EvaluationCallback, hears_of_time, settled
 from attar.evaluation.tuning import Tuning
 from attar.kinds import check_arguments
-from attar.networks import Own, make
+from attar.networks import Own, make_for
 from attar.options import request_and_reading
 from attar.rng import Key
 from attar.training import card as find_card
@@ -86,14 +86,18 @@ def evaluate(
     if repeats < 1:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
     artefact, last = with_last(artefact, ipc)
+    if asked.scores and not artefact.modality.augments:
+        raise BadRequest(
+            f"--scores: they compare trainings with and without augmentation, and there is none of "
+            f"{artefact.modality.name}; leave it out"
+        )
     chosen = find_card(
         card or artefact.card.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
     )
     named = asked_networks(artefact, networks or chosen.network_for(artefact.card.shape[1:]))
-    channels, height, width = artefact.card.shape
     classes = len(artefact.card.class_names)
     # refused before the data are read, which may take long
-    built = told_apart([make(each, channels, (height, width), classes) for each in named])
+    built = told_apart([make_for(each, artefact.card.shape, classes) for each in named])
     real = read_real(artefact, data, watch=told.reading, **reading)
     train, test = real.train, real.test
     if train is None:

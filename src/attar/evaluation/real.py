@@ -13,6 +13,7 @@ from attar.data.identity import digest_of
 from attar.data.reading import HELD_OUT
 from attar.errors import BadRequest
 from attar.options import BEARING
+from attar.shapes import is_picture
 
 
 def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
@@ -44,7 +45,7 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
         for name in BEARING:
             if reading.get(name) is None and isinstance(before, dict):
                 reading[name] = before.get(name)
-        if reading.get("resize") is None and ":" in data:
+        if reading.get("resize") is None and ":" in data and is_picture(card.shape):
             # images of the artefact's size are left as they are
             reading["resize"] = card.shape[1:]
     splits = as_splits(data, default_share=cut, **reading)

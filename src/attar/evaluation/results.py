@@ -17,7 +17,7 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.evaluation.intervals import half_width
 from attar.evaluation.ranking import Spread
-from attar.networks import Network, Own, make
+from attar.networks import Network, Own, make_for
 from attar.rng import Key
 from attar.training.by_class import Hits, largest_share
 from attar.training.cards import EvaluationCard
@@ -163,6 +163,7 @@ def evaluate_images(
         BadRequest: no network, no repeat, an unknown network, or images that do not fit the
             test set.
     """
+    card = card.suited(test.modality)
     if repeats < 1 or not networks:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
     shape = tuple(images.shape[1:]) if isinstance(images, Tensor) else images.shape
@@ -171,8 +172,7 @@ def evaluate_images(
             f"the set has images of {shape}, {test.name} of {test.shape}; "
             "evaluate on the data it was made from, or give --resize"
         )
-    channels, height, width = test.shape
-    built = [make(given, channels, (height, width), test.classes) for given in networks]
+    built = [make_for(given, test.shape, test.classes) for given in networks]
     key = key or Key(0).fold("evaluate")
     if vectorized is not None and vectorized < 1:
         raise BadRequest(f"--vectorized {vectorized}: at least one network per step")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from attar.artefact.artefact import whitening_tensors
+from attar.artefact.artefact import preprocessing_tensors
 from attar.data.preprocessing import Preprocessing
 from attar.errors import ArtefactError
 from attar.files import write_text
@@ -48,7 +48,7 @@ class Inputs(BaseModel):
 def inputs_of(preprocessing: Preprocessing) -> Inputs:
     """Return how pixels become network inputs by ``preprocessing``."""
     digest = hashlib.blake2b(digest_size=16)
-    tensors = whitening_tensors(preprocessing)
+    tensors = preprocessing_tensors(preprocessing)
     feed(digest, *tensors.values())
     return Inputs(
         mean=preprocessing.mean,

@@ -11,7 +11,7 @@ import torch
 import attar
 from attar import compute as computing
 from attar.augmentation.variants import read_strategy
-from attar.data import SOURCES, Splits, as_texts, bearing
+from attar.data import SOURCES, LabelledImages, Splits, as_texts, bearing
 from attar.data.identity import digest_of
 from attar.errors import BadRequest
 from attar.experts.folder import folder_of, header_in
@@ -20,8 +20,9 @@ from attar.experts.plan import Plan
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import numbers
 from attar.experts.work import Work
-from attar.networks import Network, make
-from attar.networks.paper_names import published_convnet
+from attar.networks import Network, make_for
+from attar.networks.paper_names import published_network
+from attar.shapes import places
 from attar.training.cards import DSA, NOT_MIRRORED
 
 # experts that train in one step on a GPU; on a CPU several at once are slower than one by one
@@ -43,11 +44,10 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
     """
     folder, train = folder_of(request), splits.train
     there = None if request.overwrite else header_in(folder)
-    channels, height, width = train.shape
-    given = request.network or published_convnet(train.shape)
-    network = make(given, channels, (height, width), train.classes)
+    given = request.network or published_network(train.shape)
+    network = make_for(given, train.shape, train.classes)
     together = _together(request, network)
-    pixels = 3.0 * len(train) * height * width * request.epochs
+    pixels = 3.0 * len(train) * places(train.shape) * request.epochs
     compute = computing.choose(
         request.device,
         _precision(request, there),
@@ -68,7 +68,7 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
             "momentum": request.momentum,
             "weight_decay": request.weight_decay,
             "batch": request.batch,
-            "augment": _augmentation(request, train.name),
+            "augment": _augmentation(request, train),
             "precision": compute.precision,
             "reading": said(reading),
         },
@@ -111,7 +111,7 @@ def _command(request: ExpertsRequest, source: str, reading: Mapping[str, Any]) -
     options = said(reading)
     if source.partition(":")[0] in SOURCES:
         return request.command(source, **options)
-    return request.call(**options)
+    return request.call(**options, **({"name": reading["name"]} if reading.get("name") else {}))
 
 
 def _precision(request: ExpertsRequest, there: Header | None) -> str:
@@ -135,10 +135,20 @@ def _together(request: ExpertsRequest, network: Network) -> int:
     return request.together
 
 
-def _augmentation(request: ExpertsRequest, dataset: str) -> str:
-    """Return the augmentation; digits are not mirrored unless that is asked for."""
+def _augmentation(request: ExpertsRequest, train: LabelledImages) -> str:
+    """Return the augmentation; digits are not mirrored unless that is asked for.
+
+    Rows that are no pictures have none.
+    """
+    if not train.modality.augments:
+        if request.augment not in (None, "none"):
+            raise BadRequest(
+                f"--augment {request.augment}: there is no augmentation of {train.modality.name}; "
+                "leave it out"
+            )
+        return "none"
     if request.augment is None:
-        return DSA.replace("_flip", "") if dataset in NOT_MIRRORED else DSA
+        return DSA.replace("_flip", "") if train.name in NOT_MIRRORED else DSA
     try:
         _, names = read_strategy(request.augment)
     except BadRequest as error:

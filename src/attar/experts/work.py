@@ -23,7 +23,7 @@ from attar.errors import RunFailed
 from attar.experts.header import Header
 from attar.experts.store import path_of
 from attar.experts.unfinished import keep_unfinished, read_unfinished, remove_unfinished
-from attar.networks import Network, make
+from attar.networks import Network, make_for
 from attar.rng import Key
 from attar.synthetic import STORAGE_TYPES
 from attar.training import EvaluationCard, Trainer
@@ -115,8 +115,7 @@ class Workshop:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        channels, height, width = work.train.shape
-        self.network = make(work.network, channels, (height, width), work.train.classes)
+        self.network = make_for(work.network, work.train.shape, work.train.classes)
         self.compute = computing.choose(
             work.device,
             work.header.training["precision"],

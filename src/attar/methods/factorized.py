@@ -18,6 +18,7 @@ from attar.methods.distribution import ITERATIONS, augmentation
 from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
 from attar.objectives import DistributionMatching
+from attar.shapes import least_side
 from attar.synthetic import Allowance, Decoded, Kept, Layout, fill
 
 # from so many images per class on, codes are larger rather than more
@@ -68,7 +69,8 @@ def shape(task: Task) -> Decoded:
 def _code(task: Task) -> tuple[int, int]:
     """Return how often decoders double the sides of a code, and its channels."""
     few = task.ipc < _SEVERAL
-    side = min(task.shape[1:])
+    Decoded().check_shape(task.shape)
+    side = least_side(task.shape)
     wanted = side // (8 if few else 16)
     doublings = max(2 if few else 1, wanted.bit_length() - 1)
     while doublings and side < _SMALLEST_SIDE * 2**doublings:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from attar.data.modality import modality_of
 from attar.methods.recipe import Recipe
 from attar.methods.task import Task
 from attar.objectives import KernelRegression, SignificancePenalty
 from attar.optimisers import Optimiser
+from attar.shapes import is_picture, least_side
 from attar.synthetic import OrderedSVD, Pixels
 
 ITERATIONS = 500_000
@@ -29,11 +31,13 @@ def lamb() -> Optimiser:
 
 def frepo_network(task: Task) -> str:
     """Return the authors' network for this image size: 3 blocks, 4 from 64 pixels, 5 from 128."""
-    channels, height, width = task.shape
-    smallest = min(height, width)
+    own = modality_of(task.shape).network
+    if own:
+        return own
+    smallest = least_side(task.shape)
     wanted = 3 if smallest < 64 else 4 if smallest < 128 else 5
     # one-channel images are padded by two more pixels on every side
-    deepest = (smallest + (4 if channels == 1 else 0)).bit_length() - 1
+    deepest = (smallest + (4 if task.shape[0] == 1 else 0)).bit_length() - 1
     return f"frepo{max(1, min(wanted, deepest))}"
 
 
@@ -42,9 +46,9 @@ def mirrors(task: Task) -> bool:
 
     Colour images of 10 classes always do, those of 100 or 200 classes at one image per class,
     those of 1,000 never; other data go by the number of their classes. Digits in colour are not
-    mirrored.
+    mirrored, and what is no picture cannot be.
     """
-    if task.shape[0] == 1 or task.dataset in (*GREY, "svhn"):
+    if not is_picture(task.shape) or task.shape[0] == 1 or task.dataset in (*GREY, "svhn"):
         return False
     return task.classes < 100 or (task.classes < 1000 and task.ipc == 1)
 

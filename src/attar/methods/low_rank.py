@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from attar.methods import distribution, gradient, kernel, trajectory
 from attar.methods.recipe import Recipe
 from attar.methods.task import Task
+from attar.shapes import sides
 from attar.synthetic import LowRank
 from attar.training.cards import DSA
 
@@ -65,7 +66,7 @@ def recorded(method: str, task: Task) -> Recorded:
 
 
 def _stored_low_rank(recipe: Recipe, task: Task, rank: int) -> Recipe:
-    form = LowRank(min(rank, *task.shape[1:]), recipe.parametrization)
+    form = LowRank(min((rank, *sides(task.shape))), recipe.parametrization)
     return dataclasses.replace(recipe, parametrization=form)
 
 

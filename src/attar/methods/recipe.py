@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from attar.coresets import SELECTORS, Selector
 from attar.methods.task import Task
-from attar.networks.paper_names import published_convnet
+from attar.networks import paper_names
 from attar.objectives import Objective, Penalty
 from attar.optimisers import Optimiser
 from attar.synthetic import Layout, Parametrization
@@ -75,5 +75,5 @@ class Recipe:
 
 
 def published_network(task: Task) -> str:
-    """Return the ConvNet of the papers for this image size: deeper for 128 pixels and above."""
-    return published_convnet(task.shape)
+    """Return the ConvNet of the papers for this image size; see `networks.paper_names`."""
+    return paper_names.published_network(task.shape)

@@ -16,6 +16,7 @@ from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
 from attar.objectives import TrajectoryMatching
 from attar.optimisers import Optimiser
+from attar.shapes import is_picture, least_side
 from attar.synthetic import Pixels
 from attar.training.cards import DSA, NOT_MIRRORED
 
@@ -68,7 +69,9 @@ class Setting:
             },
             iterations=ITERATIONS,
             init="real",
-            network=published_network(task) if self.depth is None else f"convnet{self.depth}",
+            network=published_network(task)
+            if self.depth is None or not is_picture(task.shape)
+            else f"convnet{self.depth}",
             card="mtt",
         )
 
@@ -107,12 +110,12 @@ def setting(dataset: str, ipc: int, size: int = 32) -> Setting:
 
 def mtt(task: Task) -> Recipe:
     """Return MTT: pixels started from real images, by the exact gradient."""
-    return setting(task.dataset, task.ipc, min(task.shape[1:])).recipe(task, "checkpointed")
+    return setting(task.dataset, task.ipc, least_side(task.shape)).recipe(task, "checkpointed")
 
 
 def tesla(task: Task) -> Recipe:
     """Return MTT with the student's parameters as constants at every step."""
-    return setting(task.dataset, task.ipc, min(task.shape[1:])).recipe(task, "detached")
+    return setting(task.dataset, task.ipc, least_side(task.shape)).recipe(task, "detached")
 
 
 def whitening(dataset: str, ipc: int) -> str:

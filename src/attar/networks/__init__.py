@@ -9,11 +9,22 @@ from attar.lazy import importer
 if TYPE_CHECKING:
     from attar.networks.convnet import ConvNet
     from attar.networks.families import Family
-    from attar.networks.names import build, make
+    from attar.networks.names import build, make, make_for
     from attar.networks.own import Own, from_module
     from attar.networks.registry import OWN, Embedder, Network
 
-__all__ = ["OWN", "ConvNet", "Embedder", "Family", "Network", "Own", "build", "from_module", "make"]
+__all__ = [
+    "OWN",
+    "ConvNet",
+    "Embedder",
+    "Family",
+    "Network",
+    "Own",
+    "build",
+    "from_module",
+    "make",
+    "make_for",
+]
 
 # `attar networks` lists the families before torch could be imported
 _HOMES = {
@@ -26,5 +37,6 @@ _HOMES = {
     "build": "attar.networks.names",
     "from_module": "attar.networks.own",
     "make": "attar.networks.names",
+    "make_for": "attar.networks.names",
 }
 __getattr__ = importer(__name__, _HOMES)

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from attar.errors import BadRequest
-from attar.networks.layers import GROUPS, AveragePool, Norm, make_norm
+from attar.networks.layers import GROUPS, AveragePool, Norm, Size, make_norm
 
 Activation = Literal["relu", "leakyrelu", "sigmoid", "swish"]
 Pooling = Literal["average", "max", "none"]
@@ -53,7 +53,7 @@ class ConvNet(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: tuple[int, int],
+        size: Size,
         classes: int,
         depth: int = 3,
         width: int = 128,
@@ -92,7 +92,7 @@ class ConvNet(nn.Module):
         return self.classifier(self.embed(images))
 
 
-def check_depth(depth: int, size: tuple[int, int], padding: int, pooling: str) -> None:
+def check_depth(depth: int, size: Size, padding: int, pooling: str) -> None:
     """Refuse a depth at which pooling leaves nothing of an image of this size."""
     if depth < 1:
         raise BadRequest(f"a ConvNet of depth {depth} has no blocks; 1 is the least")

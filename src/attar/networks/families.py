@@ -41,6 +41,7 @@ class Family:
             default alone.
         depth: whether a number behind the name says how many blocks there are.
         settings: further parameters of the class, which the name stands for.
+        any_shape: whether it takes rows of any shape, such as vectors.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Family:
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     depth: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    any_shape: bool = False
 
     @property
     def made(self) -> Callable[..., nn.Module]:
@@ -92,9 +94,10 @@ FAMILIES: Registry[Family] = Registry(
         ),
         Family(
             "mlp",
-            "Multilayer perceptron with two hidden layers of 128",
+            "Multilayer perceptron with two hidden layers of 128, for pictures and vectors",
             "plain.MLP",
-            {"width": ("128",)},
+            {"width": ("128",), "depth": ("2",)},
+            any_shape=True,
         ),
         Family(
             "lenet",
@@ -163,7 +166,8 @@ def factory_of(family: str, depth: int | None, options: Mapping[str, str]) -> Fa
                 raise unknown(f"value of network option {option}", value, values)
             settings[option] = value
         else:
-            settings[option] = whole_number(value, _MOST, f"network option {option}={value}")
+            most = MOST_BLOCKS if option == "depth" else _MOST
+            settings[option] = whole_number(value, most, f"network option {option}={value}")
     return functools.partial(found.made, **found.settings, **settings)
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import BadRequest
+from attar.shapes import Shape
 
 Norm = Literal["instance", "batch", "group", "layer", "none"]
-# height and width of images or maps, in pixels
-Size = tuple[int, int]
+# height and width of images or maps, in pixels; of rows that are no pictures, what sides they have
+Size = Shape
 
 # of norm=group, as the papers use it
 GROUPS = 4

@@ -7,6 +7,7 @@ import re
 
 from torch import nn
 
+from attar.data.modality import rows_of
 from attar.errors import BadRequest, unknown
 from attar.networks import from_timm
 from attar.networks.families import FAMILIES, MOST_BLOCKS, TIMM, factory_of, whole_number
@@ -15,6 +16,7 @@ from attar.networks.own import Own, from_module
 from attar.networks.paper_names import in_our_words
 from attar.networks.registry import OWN, Factory, Network
 from attar.networks.weight import check_fits, without_memory
+from attar.shapes import Shape, is_picture, sides
 
 # the largest side in pixels that is tried where one is too small
 _LARGEST = 1024
@@ -33,6 +35,15 @@ def make(given: str | Network | Own, channels: int, size: Size, classes: int) ->
     return from_module(given, channels, size, classes)
 
 
+def make_for(given: str | Network | Own, shape: Shape, classes: int) -> Network:
+    """Return the network that a name, a module or a function stands for, for rows of a shape.
+
+    Raises:
+        BadRequest: as `make` does.
+    """
+    return make(given, shape[0], sides(shape), classes)
+
+
 def build(name: str, channels: int, size: Size, classes: int) -> Network:
     """Return the network called ``name`` for images of this size.
 
@@ -40,7 +51,7 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
         name: family and options, such as ``resnet18``, ``convnet3`` or ``convnet4:norm=batch``;
             ``timm:NAME``; or a name of the papers, such as ``ConvNetBN``.
         channels: of the images.
-        size: height and width in pixels.
+        size: height and width in pixels; empty for vectors, whose values are the channels.
         classes: number of classes.
 
     Raises:
@@ -54,6 +65,8 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
             f"network {name!r} is a module given from Python; give the module itself there, or a "
             "name such as convnet3"
         )
+    if not is_picture((channels, *size)) and not (head in FAMILIES and FAMILIES[head].any_shape):
+        _refuse_no_pictures(name, head, (channels, *size))
     if head == TIMM and colon:
         return from_timm.build(tail, channels, size, classes)
     family, depth = _parsed(head)
@@ -73,6 +86,17 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
     except RuntimeError as error:
         raise BadRequest(f"network {name!r} cannot be built: {error}") from error
     return Network(name, factory, channels, size, classes)
+
+
+def _refuse_no_pictures(name: str, head: str, shape: Shape) -> None:
+    """Refuse a network of pictures for other rows, or a name that is none."""
+    if head != TIMM:
+        _parsed(head)
+    able = " or ".join(one.name for one in FAMILIES.values() if one.any_shape)
+    raise BadRequest(
+        f"network {name!r} takes images with a height and a width, and these are "
+        f"{rows_of(shape)}; choose {able}, or from Python a module of your own"
+    )
 
 
 def _parsed(head: str) -> tuple[str, int | None]:

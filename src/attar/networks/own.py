@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attar.errors import BadRequest
 from attar.networks import behaviour, drawing, probe
+from attar.networks.layers import Size
 from attar.networks.registry import OWN, Network
 from attar.options import described
 from attar.rng import Key
@@ -40,7 +41,7 @@ class Parted(nn.Module):
         return self.head(self.body(images))
 
 
-def from_module(given: Own, channels: int, size: tuple[int, int], classes: int) -> Network:
+def from_module(given: Own, channels: int, size: Size, classes: int) -> Network:
     """Return the network of a user's own module; what is given is never changed.
 
     A module is copied, and the copy initialised by the ``reset_parameters()`` of its parts,
@@ -68,7 +69,7 @@ def from_module(given: Own, channels: int, size: tuple[int, int], classes: int) 
 def as_network(
     given: Own,
     channels: int,
-    size: tuple[int, int],
+    size: Size,
     classes: int,
     said: str,
     name: str | None = None,
@@ -109,7 +110,7 @@ def as_network(
 
         facts = behaviour.check_parts(draw, parted, images, said)
 
-    def factory(channels: int, size: tuple[int, int], classes: int) -> nn.Module:
+    def factory(channels: int, size: Size, classes: int) -> nn.Module:
         return parted()
 
     return Network(name, factory, channels, size, classes, facts.mixes, facts.vectorizes)

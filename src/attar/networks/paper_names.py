@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+from attar.data.modality import modality_of
+from attar.shapes import Shape, least_side
+
 _NORMS = {"NN": "none", "BN": "batch", "LN": "layer", "IN": "instance", "GN": "group"}
 _SUFFIXES = {
     "ASwish": "activation=swish",
@@ -60,10 +63,15 @@ def in_our_words(name: str) -> str:
     return f"convnet{depth}" + (f":{','.join(options)}" if options else "")
 
 
-def published_convnet(shape: tuple[int, int, int]) -> str:
-    """Return the ConvNet of the papers for images C×H×W: deeper for 128 pixels and above."""
-    channels, height, width = shape
-    smallest = min(height, width)
+def published_network(shape: Shape) -> str:
+    """Return the ConvNet of the papers for images C×H×W: deeper for 128 pixels and above.
+
+    Rows that are no pictures have the network of their kind (`attar.data.modality`).
+    """
+    own = modality_of(shape).network
+    if own:
+        return own
+    smallest = least_side(shape)
     wanted = 3 if smallest < 128 else 5 if smallest < 256 else 6
-    deepest = (smallest + (4 if channels == 1 else 0)).bit_length() - 1
+    deepest = (smallest + (4 if shape[0] == 1 else 0)).bit_length() - 1
     return f"convnet{max(1, min(wanted, deepest))}"

@@ -31,20 +31,25 @@ _VGG11: tuple[_Step, ...] = (
 
 
 class MLP(Classifier):
-    """Multilayer perceptron with two hidden layers of 128.
+    """Multilayer perceptron on rows of any shape, with two hidden layers of 128.
 
     Args:
-        channels: of the images.
-        size: height and width of the images, in pixels.
+        channels: of the images; of vectors, how many values they have.
+        size: height and width of the images, in pixels; empty for vectors.
         classes: outputs of the last layer.
         width: of the hidden layers.
+        depth: how many hidden layers there are, each with a ReLU behind it.
     """
 
-    def __init__(self, channels: int, size: Size, classes: int, width: int = 128) -> None:
-        hidden = [nn.Linear(channels * math.prod(size), width), nn.ReLU()]
-        super().__init__(
-            [nn.Flatten(), *hidden, nn.Linear(width, width), nn.ReLU()], width, classes
-        )
+    def __init__(
+        self, channels: int, size: Size, classes: int, width: int = 128, depth: int = 2
+    ) -> None:
+        body: list[nn.Module] = [nn.Flatten()]
+        incoming = channels * math.prod(size)
+        for _ in range(depth):
+            body += [nn.Linear(incoming, width), nn.ReLU()]
+            incoming = width
+        super().__init__(body, width, classes)
 
 
 class LeNet(Classifier):

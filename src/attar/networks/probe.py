@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import BadRequest
+from attar.networks.layers import Size
 from attar.rng import Key
 
 _IMAGES = 4
@@ -21,7 +22,7 @@ _NOTHING = 1e-11
 SIDES = (8, 16, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256)
 
 
-def example_images(channels: int, size: tuple[int, int]) -> Tensor:
+def example_images(channels: int, size: Size) -> Tensor:
     """Return four fixed network inputs of noise."""
     return torch.randn(_IMAGES, channels, *size, generator=Key(0).fold("probe").generator())
 

@@ -39,7 +39,7 @@ class Network:
         name: as on the command line.
         factory: from channels, (height, width) and classes to a module with `embed`.
         channels: of the images.
-        size: height and width in pixels.
+        size: height and width in pixels; empty for vectors, whose values are the channels.
         classes: number of classes.
         mixes: whether images of a batch affect each other in training; None to look for batch
             normalization.
@@ -49,7 +49,7 @@ class Network:
     name: str
     factory: Factory = field(repr=False, compare=False)
     channels: int
-    size: tuple[int, int]
+    size: Size
     classes: int
     mixes: bool | None = field(default=None, repr=False, compare=False)
     vectorizes: bool = field(default=True, repr=False, compare=False)

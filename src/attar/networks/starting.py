@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.networks.families import TIMM
+from attar.networks.layers import Size
 from attar.networks.registry import Network
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -51,7 +52,7 @@ def opened(network: Network) -> Network:
         return network
     made = network.factory
 
-    def factory(channels: int, size: tuple[int, int], classes: int) -> nn.Module:
+    def factory(channels: int, size: Size, classes: int) -> nn.Module:
         module = made(channels, size, classes)
         open_branches(module)
         return module

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attar.errors import unknown
+from attar.data.modality import rows_of
+from attar.errors import BadRequest, unknown
 from attar.pictures import of_accuracies, of_images
 from attar.pictures.job import Job
 from attar.pictures.picture import Picture
@@ -33,18 +34,27 @@ class Kind:
     unasked: bool = True
 
 
-def _nothing(job: Job) -> None:
-    """Any artefact will do."""
+def _shown(job: Job, check: Callable[[Job], None] | None = None) -> None:
+    """Refuse artefacts whose rows are no pictures, and what else a kind refuses."""
+    for subject in job.subjects:
+        artefact = subject.artefact
+        if not artefact.modality.gallery:
+            raise BadRequest(
+                f"{subject.path}: it holds {rows_of(artefact.card.shape)}, of which there are no "
+                "pictures; 'attar export --npz' writes the values"
+            )
+    if check is not None:
+        check(job)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("grid", "images by class", _nothing, of_images.grid),
+        Kind("grid", "images by class", _shown, of_images.grid),
         Kind(
             "spectrum",
             "singular values of real and synthetic images",
-            lambda job: check_alike(job.subjects),
+            lambda job: _shown(job, lambda job: check_alike(job.subjects)),
             of_images.spectrum,
             needs_real=True,
         ),
@@ -59,7 +69,7 @@ KINDS = {
         Kind(
             "iterations",
             "images over the iterations",
-            of_images.check_snapshots,
+            lambda job: _shown(job, of_images.check_snapshots),
             of_images.iterations,
         ),
         Kind(

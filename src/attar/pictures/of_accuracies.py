@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attar.errors import BadRequest
-from attar.networks import make
+from attar.networks import make_for
 from attar.pictures import curves, images, measuring, settings
 from attar.pictures.job import Job
 from attar.pictures.picture import Picture
@@ -30,9 +30,8 @@ def _check_training(job: Job, subject: Subject) -> None:
     """Refuse a card, or networks for images of this size, that do not exist."""
     how, card = measuring.defaults(subject.artefact, job.measuring()), subject.artefact.card
     find_card(how["card"], how["epochs"])
-    channels, height, width = card.shape
     for name in how["networks"]:
-        make(name, channels, (height, width), len(card.class_names))
+        make_for(name, card.shape, len(card.class_names))
 
 
 def accuracy(job: Job) -> list[Picture]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from attar import compute as computing
 from attar.evaluation.given import asked_networks
-from attar.networks import make
+from attar.networks import make_for
 from attar.pictures import features, images, measuring
 from attar.pictures import spectrum as spectra
 from attar.pictures import tsne as plane
@@ -66,19 +66,17 @@ def check_features(job: Job) -> None:
     """Refuse sets that differ in classes or size, and a network that does not fit them."""
     check_alike(job.subjects)
     card = job.first.artefact.card
-    channels, height, width = card.shape
     asked = [job.options.network] if job.options.network else None
     (name,) = asked_networks(job.first.artefact, asked)
-    make(name, channels, (height, width), len(card.class_names))
+    make_for(name, card.shape, len(card.class_names))
 
 
 def tsne(job: Job) -> list[Picture]:
     """Train a network on the real images and return its features of these and of every set."""
     options, first = job.options, job.first.artefact
     train, test = job.real_like(job.first)
-    channels, height, width = train.shape
     (name,) = asked_networks(first, [options.network] if options.network else None)
-    network = make(name, channels, (height, width), train.classes)
+    network = make_for(name, train.shape, train.classes)
     epochs = options.feature_epochs
     job.tell(f"training a {network.name} on {len(train):,} real images for {epochs} epochs")
     pixels = 3.0 * len(train) * math.prod(train.shape[1:]) * epochs

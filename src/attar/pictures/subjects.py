@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attar.artefact.artefact import Artefact, whitening_tensors
+from attar.artefact.artefact import Artefact, preprocessing_tensors
 from attar.artefact.snapshots import snapshots_of
 from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest
@@ -108,7 +108,7 @@ def sample(data: LabelledImages, per_class: int, key: Key) -> Tensor:
 
 def preprocessing_key(artefact: Artefact) -> tuple[Any, ...]:
     """Return what tells one preprocessing from another."""
-    tensors = whitening_tensors(artefact.preprocessing)
+    tensors = preprocessing_tensors(artefact.preprocessing)
     sums = tuple(float(tensor.double().sum()) for tensor in tensors.values())
     card = artefact.card
     return tuple(card.mean), tuple(card.std), card.zca, sums

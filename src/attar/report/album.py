@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attar.report.comparison import missing
 from attar.report.entries import Entry
 from attar.report.markup import Markup, join, table, tag
-from attar.report.pictures import ALLOWANCE, Choice, choose, class_images
+from attar.report.pictures import ALLOWANCE, Choice, choose, class_images, not_shown
 from attar.report.standings import heading, stored_as, title
 
 _MOST_CLASSES = 10
@@ -19,6 +19,9 @@ _SIDE = 56
 
 def album(entries: Sequence[Entry]) -> Markup:
     """Return the first images of the same classes of every set."""
+    for entry in entries:
+        if not entry.artefact.modality.gallery:
+            return tag("p", not_shown(entry.artefact.card.shape), class_="note")
     names, shared = shown_classes(entries)
     choices = [_choice(entry, len(entries), len(names)) for entry in entries]
     # a page of few bytes may not have room for all

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from attar.artefact.artefact import Artefact
 from attar.artefact.card import Card
+from attar.data.modality import rows_of
 from attar.report.markup import Markup, join, tag
+from attar.shapes import Shape
 
 MOST_PER_CLASS = 12
 MOST_CLASSES = 200
@@ -49,7 +51,7 @@ class Choice:
 def choose(
     classes: int,
     per_class: int,
-    shape: tuple[int, int, int],
+    shape: Shape,
     *,
     most_per_class: int = MOST_PER_CLASS,
     allowance: int = ALLOWANCE,
@@ -104,6 +106,8 @@ def visible(pixels: Tensor) -> Tensor:
 def gallery(artefact: Artefact) -> Markup:
     """Return the images by class, each class under its name."""
     card = artefact.card
+    if not artefact.modality.gallery:
+        return tag("p", not_shown(card.shape), class_="note")
     choice = choose(len(card.class_names), card.images_per_class, card.shape)
     blocks = [_one_class(artefact, index, choice) for index in range(choice.classes)]
     return join(
@@ -115,6 +119,11 @@ def gallery(artefact: Artefact) -> Markup:
             style=f"--strip:{_strip(card, choice)}px",
         ),
     )
+
+
+def not_shown(shape: Shape) -> str:
+    """Say that rows of a shape are no pictures."""
+    return f"The set holds {rows_of(shape)}, which are not shown as pictures."
 
 
 def _one_class(artefact: Artefact, index: int, choice: Choice) -> Markup:

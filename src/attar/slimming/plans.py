@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from attar import compute as computing
-from attar.artefact.artefact import Artefact, whitening_tensors
+from attar.artefact.artefact import Artefact, preprocessing_tensors
 from attar.condensing.overrides import settle
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan, sent_pixels
@@ -15,7 +15,7 @@ from attar.data.placing import place
 from attar.errors import BadRequest
 from attar.methods import METHODS, Task, usual
 from attar.methods.slimming import SLIMMER
-from attar.networks import make
+from attar.networks import make_for
 from attar.rng import Key
 from attar.slimming.components import as_data, drawn, ordered
 from attar.slimming.request import SlimRequest
@@ -50,8 +50,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
     else:
         start = first_components(whole, count, expand=slim.expand)
     recipe = dataclasses.replace(recipe, init=slim.init)
-    channels, height, width = data.shape
-    network = make(recipe.network, channels, (height, width), data.classes)
+    network = make_for(recipe.network, data.shape, data.classes)
     recipe = dataclasses.replace(
         recipe, network=network.name, parametrization=start.parametrization
     )
@@ -62,7 +61,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         pixels=sent_pixels(recipe, start.layout, data, request),
         chunk=request.chunk,
     )
-    extras = whitening_tensors(data.preprocessing)
+    extras = preprocessing_tensors(data.preprocessing)
     form, labels = start.parametrization, recipe.learned_labels
     return Plan(
         request,

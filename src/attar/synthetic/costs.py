@@ -60,8 +60,9 @@ def planned_ledger(
     """Return the cost of a set from its settings alone, without building it.
 
     Raises:
-        BadRequest: an unknown storage type.
+        BadRequest: an unknown storage type, or rows that the form cannot keep.
     """
+    parametrization.check_shape(layout.shape)
     if dtype not in STORAGE_TYPES:
         raise BadRequest(f"--storage {dtype!r}: one of {', '.join(STORAGE_TYPES)}")
     entries = [stored_entry("images.*", (parametrization.values(layout),), dtype, parametrization)]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attar.budget import Budget, Ledger, proportional
 from attar.errors import BadRequest
+from attar.shapes import Shape
 from attar.synthetic.costs import planned_ledger
 from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.layout import Layout
@@ -43,7 +44,7 @@ class Sized(Protocol):
         ...
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         """C, H, W of an image."""
         ...
 
@@ -151,13 +152,13 @@ def images_within(ipc: int, layout: Sized, form: Parametrization, storage: str) 
     return fill(Kept(form), Allowance(Budget(ipc=ipc), storage), layout).layout.per_class
 
 
-def _fixed(rows: int, allowance: Allowance, classes: int, shape: tuple[int, int, int]) -> Layout:
+def _fixed(rows: int, allowance: Allowance, classes: int, shape: Shape) -> Layout:
     if allowance.sizes is None:
         return Layout(classes, rows, shape)
     return _shared(rows * classes, allowance.sizes, shape)
 
 
-def _shared(rows: int, sizes: Sequence[int], shape: tuple[int, int, int]) -> Layout:
+def _shared(rows: int, sizes: Sequence[int], shape: Shape) -> Layout:
     """Return ``rows`` images shared out in proportion to the real ones."""
     if rows > sum(sizes):
         raise BadRequest(

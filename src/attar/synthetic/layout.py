@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attar.errors import BadRequest
+from attar.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Layout:
         classes: K.
         per_class: images per class n; where classes differ, the most that one has. Rows are
             stored class after class.
-        shape: C, H, W of one image.
+        shape: of one image: C, H, W of a picture, D of a vector.
         counts: images of each class where they differ; None where each has n.
 
     Raises:
@@ -31,7 +32,7 @@ class Layout:
 
     classes: int
     per_class: int
-    shape: tuple[int, int, int]
+    shape: Shape
     counts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ class Synthetic(nn.Module):
         super().__init__()
         self.layout = layout
         self.parametrization = parametrization
+        parametrization.check_shape(layout.shape)
         self.images: Store = parametrization.build(layout)
         self.labels: Store | None = None
         self.register_buffer("class_of_row", layout.class_of_row(), persistent=False)

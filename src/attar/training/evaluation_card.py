@@ -10,7 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from attar.data.modality import Modality
 from attar.errors import BadRequest
+from attar.shapes import Shape
 
 # A mirrored digit is another sign, so the papers drop the flip there.
 NOT_MIRRORED = ("mnist", "svhn", "digits")
@@ -142,9 +144,12 @@ class EvaluationCard:
         """The updates that every set gets, however many images it has; None where they differ."""
         return self.updates[0][1] if len(self.updates) == 1 else None
 
-    def network_for(self, size: tuple[int, int]) -> str | None:
-        """Return the card's own network for a height and width; None where it has none."""
-        fitting = [name for least, name in self.networks if least <= min(size)]
+    def network_for(self, size: Shape) -> str | None:
+        """Return the card's own network for a height and width; None where it has none.
+
+        Nor has it any for rows without these, whose size is empty.
+        """
+        fitting = [name for least, name in self.networks if size and least <= min(size)]
         return fitting[-1] if fitting else None
 
     def with_epochs(self, epochs: int) -> EvaluationCard:
@@ -178,6 +183,13 @@ class EvaluationCard:
         if lr == self.lr:
             return self
         return dataclasses.replace(self, name=renamed(self.name, f"lr {lr:.4g}"), lr=lr)
+
+    def suited(self, modality: Modality) -> EvaluationCard:
+        """Return the card without augmentation where rows have none, which its name then says."""
+        if modality.augments or self.augment == self.mixing == "none":
+            return self
+        name = renamed(self.name, "no augmentation")
+        return dataclasses.replace(self, name=name, augment="none", mixing="none")
 
     def fitted(
         self, dataset: str, *, tiled: bool = False, per_class: int | None = None

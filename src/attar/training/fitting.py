@@ -16,7 +16,8 @@ _LEAST_SUM = 0.5
 def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> EvaluationCard:
     """Return a card with what an artefact decides.
 
-    The authors' exceptions for its dataset and form are applied. A card that trains at the
+    The authors' exceptions for its dataset and form are applied, and rows that are no pictures are
+    not augmented, which the name then says. A card that trains at the
     learnt learning rate takes that of the artefact's provenance (``learned_lr``), which its name
     then says, and keeps its own where the artefact has none.
 
@@ -33,7 +34,9 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
     tiled = artefact.synthetic.parametrization.per_stored > 1 or _above_one(
         artefact.card.provenance.get(FACTOR)
     )
-    card = card.fitted(dataset, tiled=tiled, per_class=artefact.totals.images_per_class)
+    card = card.suited(artefact.modality).fitted(
+        dataset, tiled=tiled, per_class=artefact.totals.images_per_class
+    )
     learnt = artefact.card.provenance.get(LEARNT_LR)
     if card.learnt_lr and isinstance(learnt, float | int):
         return card.with_lr(float(learnt))

@@ -19,6 +19,7 @@ from torch.nn import functional
 from attar.errors import BadRequest
 from attar.optimisers import Optimiser
 from attar.rng import Key
+from attar.shapes import Shape
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
@@ -86,7 +87,7 @@ class Decoded(Parametrization):
         code = self._code(layout, leaf)
         return self._codes(layout) * leaf.values(code) + self.decoder_values(layout.shape)
 
-    def decoder_values(self, shape: tuple[int, int, int]) -> int:
+    def decoder_values(self, shape: Shape) -> int:
         """Return the values of all decoders of images of ``shape``, whatever their number."""
         shapes = kernels(self.channels, self.hidden, shape[0], self.upsamplings)
         return self.decoders * sum(math.prod(kernel) + kernel[0] for kernel in shapes)

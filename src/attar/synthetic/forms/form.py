@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from attar.data.modality import rows_of
 from attar.errors import BadRequest
 from attar.optimisers import Optimiser
 from attar.options import with_settings
+from attar.shapes import Shape, is_picture
 from attar.synthetic import stores
 from attar.synthetic.beginning import Beginning
 from attar.synthetic.layout import Layout
@@ -47,6 +49,8 @@ class Parametrization(ABC):
     """
 
     name: ClassVar[str]
+    # whether rows must have channels, a height and a width
+    needs_sides: ClassVar[bool] = True
     # settings that `--set` cannot change once the form is chosen, each with the reason
     fixed: ClassVar[Mapping[str, str]] = {}
     # stored tensors that the papers do not count, by name, and what they are for
@@ -85,6 +89,18 @@ class Parametrization(ABC):
     def per_stored(self) -> int:
         """How many images are cut out of one stored image; 1 where none is cut."""
         return 1
+
+    def check_shape(self, shape: Shape) -> None:
+        """Refuse rows that this form cannot keep.
+
+        Raises:
+            BadRequest: it needs rows with a height and a width, and these have none.
+        """
+        if self.needs_sides and not is_picture(shape):
+            raise BadRequest(
+                f"the form {self.name!r} needs images with a height and a width, and these are "
+                f"{rows_of(shape)}; choose --form pixels, or a method of that form such as dm"
+            )
 
     @abstractmethod
     def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:

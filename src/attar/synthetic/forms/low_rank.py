@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from attar.errors import BadRequest
+from attar.shapes import Shape
 from attar.synthetic import stores
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, Wrapping
 from attar.synthetic.forms.pixels import Pixels
@@ -48,7 +49,7 @@ class LowRank(Wrapping):
         """Return the values that the factors keep."""
         return self.base.values(layout, self._leaf(layout.shape))
 
-    def _leaf(self, shape: tuple[int, int, int]) -> Leaf:
+    def _leaf(self, shape: Shape) -> Leaf:
         stores.check_rank(self.rank, shape)
         return Leaf(
             f"rank {self.rank}",

@@ -50,6 +50,7 @@ class OrderedSVD(Parametrization):
     """
 
     name: ClassVar[str] = "ordered_svd"
+    needs_sides: ClassVar[bool] = False
 
     fixed: ClassVar[Mapping[str, str]] = {
         "components": "a budget holds as many components as images; to keep more images than "

@@ -15,6 +15,7 @@ class Pixels(Parametrization):
     """Every image is stored as one array of C×H×W."""
 
     name: ClassVar[str] = "pixels"
+    needs_sides: ClassVar[bool] = False
 
     @property
     def takes_unequal(self) -> bool:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from attar.errors import BadRequest
 from attar.rng import Key
+from attar.shapes import Shape
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
@@ -97,7 +98,7 @@ class Tiles(Store):
     def __init__(
         self,
         count: int,
-        shape: tuple[int, int, int],
+        shape: Shape,
         factor: int,
         padding: Sequence[float],
         stored: Store,

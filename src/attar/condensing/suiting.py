@@ -1,0 +1,55 @@
+"""A recipe as it suits the rows of the data: what is no picture is not augmented."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from attar.condensing.request import Request
+from attar.data.modality import Modality
+from attar.errors import BadRequest
+from attar.methods import Recipe
+from attar.objectives import Objective
+
+# the settings of objectives that say how pictures are changed, and what leaves rows as they are
+_OF_PICTURES: dict[str, Any] = {"augment": "none", "mirror": False}
+_AUGMENTS = re.compile(r"\b(augment|mirror)\s*=\s*([^,+]+)")
+
+
+def suited(recipe: Recipe, request: Request, modality: Modality) -> Recipe:
+    """Return a recipe whose objective does nothing that is for pictures where there are none.
+
+    Raises:
+        BadRequest: an augmentation is asked for by name, and rows of this kind have none.
+    """
+    if modality.augments:
+        return recipe
+    _refuse_asked_for(request, modality)
+    return dataclasses.replace(recipe, objective=_plain(recipe.objective))
+
+
+def _plain(objective: Objective) -> Objective:
+    """Return an objective, and those that it is made of, without augmentation."""
+    changes: dict[str, Any] = {}
+    for item in dataclasses.fields(objective):  # pyright: ignore[reportArgumentType]
+        value = getattr(objective, item.name)
+        if item.name in _OF_PICTURES:
+            changes[item.name] = _OF_PICTURES[item.name]
+        elif isinstance(value, Objective):
+            changes[item.name] = _plain(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Objective):
+            changes[item.name] = tuple(map(_plain, value))
+    return dataclasses.replace(objective, **changes) if changes else objective  # pyright: ignore[reportArgumentType]
+
+
+def _refuse_asked_for(request: Request, modality: Modality) -> None:
+    asked = {f"--set {name}": value for name, value in request.given_settings().items()}
+    asked = {name: value for name, value in asked.items() if name.split()[-1] in _OF_PICTURES}
+    if isinstance(request.objective, str):
+        asked |= {f"--objective {n}": v for n, v in _AUGMENTS.findall(request.objective)}
+    for option, value in asked.items():
+        if str(value).strip().lower() not in ("none", "false"):
+            raise BadRequest(
+                f"{option}={value}: there is no augmentation of {modality.name}; leave it out"
+            )
