@@ -52,6 +52,11 @@ class Run:
         penalty: Penalty | None = None,
     ) -> None:
         problem = dataclasses.replace(problem, learned_labels=synthetic.labels is not None)
+        if problem.layout.is_slice and not objective.takes_slices:
+            raise BadRequest(
+                f"the objective {objective.name!r} learns from all classes together, so some of "
+                "them cannot be updated without the others; distribution can"
+            )
         objective.check(problem)
         if penalty is not None:
             penalty.check(synthetic)

@@ -38,6 +38,7 @@ class DistributionMatching(SubsetObjective):
 
     name: ClassVar[str] = "distribution"
     takes_unequal: ClassVar[bool] = True
+    takes_slices: ClassVar[bool] = True
 
     batch_real: int = 256
     augment: str = "color_crop_cutout_flip_scale_rotate"
@@ -115,11 +116,14 @@ class DistributionMatching(SubsetObjective):
         gradient = torch.empty_like(images)
         total = torch.zeros((), device=images.device)
         for classes in _groups(layout, chunk):
-            own = sizes[classes.start : classes.stop]
+            present = [label for label in classes if sizes[label]]
+            if not present:
+                continue
+            own = [sizes[label] for label in present]
             rows = slice(layout.rows_of(classes.start).start, layout.rows_of(classes.stop - 1).stop)
             leaf = images[rows].detach().requires_grad_()
-            seen = self._augmented(leaf.split(own), classes, key)
-            target = real[classes.start : classes.stop]
+            seen = self._augmented(leaf.split(own), present, key)
+            target = real[present]
             if chunk is not None and max(own) > chunk:
                 loss, gradient[rows] = _in_two_passes(embedding, tensors, leaf, seen, target, chunk)
             else:
@@ -144,6 +148,8 @@ class DistributionMatching(SubsetObjective):
     ) -> Tensor:
         """Return K×D mean features of a real batch of each class, without gradients.
 
+        Where the set is a slice, those of the other classes are zero.
+
         Args:
             embedding: from tensors and images to features.
             tensors: of the network.
@@ -161,18 +167,20 @@ class DistributionMatching(SubsetObjective):
             sums.index_add_(0, owner, features)
             counts += torch.bincount(owner, minlength=classes)
         assert sums is not None and counts is not None
-        return sums / counts.unsqueeze(1)
+        return sums / counts.clamp_min(1).unsqueeze(1)
 
     def _real_batches(self, problem: Problem, key: Key) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an augmented real batch of every class, with its labels."""
+        """Yield an augmented real batch of every class that the set has, with its labels."""
         device = problem.compute.device
-        for label in range(problem.layout.classes):
+        for label in problem.layout.present():
             index = problem.data.draw(label, self.batch_real, key.fold("real", label))
             batch = problem.data.take(index).to(device)
-            seen = self._augmented([batch], range(label, label + 1), key)
+            seen = self._augmented([batch], [label], key)
             yield seen, torch.full((len(seen),), label, device=device)
 
-    def _augmented(self, batches: list[Tensor] | tuple[Tensor, ...], classes: range, key: Key):
+    def _augmented(
+        self, batches: list[Tensor] | tuple[Tensor, ...], classes: Sequence[int], key: Key
+    ) -> Tensor:
         """Return one batch of all classes; a class's key is the same for real and synthetic."""
         strategy = parse_strategy(self.augment)
         return torch.cat(

@@ -66,6 +66,11 @@ class WeightedSum(Objective):
         return all(term.takes_unequal for term in self.terms)
 
     @property
+    def takes_slices(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether every term does."""
+        return all(term.takes_slices for term in self.terms)
+
+    @property
     def matches_gradients(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether a term does."""
         return any(term.matches_gradients for term in self.terms)

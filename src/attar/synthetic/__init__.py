@@ -22,8 +22,10 @@ from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, Wrapping
 from attar.synthetic.forms.low_rank import with_rank
 from attar.synthetic.forms.pixels import PLAIN
 from attar.synthetic.layout import Layout
+from attar.synthetic.slices import put_back, slice_of
 from attar.synthetic.stores import Store
 from attar.synthetic.synthetic_set import Synthetic
+from attar.synthetic.table import Table
 
 __all__ = [
     "DENSE",
@@ -44,6 +46,7 @@ __all__ = [
     "Pixels",
     "Store",
     "Synthetic",
+    "Table",
     "Tiled",
     "Wrapping",
     "as_components",
@@ -53,5 +56,7 @@ __all__ = [
     "from_description",
     "images_within",
     "planned_ledger",
+    "put_back",
+    "slice_of",
     "with_rank",
 ]

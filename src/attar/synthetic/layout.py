@@ -1,8 +1,9 @@
-"""Which rows a synthetic set has."""
+"""Which rows a synthetic set has, and of which of its classes a run holds them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,9 +22,12 @@ class Layout:
             stored class after class.
         shape: of one image: C, H, W of a picture, D of a vector.
         counts: images of each class where they differ; None where each has n.
+        is_slice: whether these are some classes of a larger set, the others having no rows here;
+            see `of_classes`.
 
     Raises:
-        BadRequest: counts that are not one positive number for each class, n the largest.
+        BadRequest: counts that are not one positive number for each class (in a slice, for one
+            class at least), n the largest.
 
     Example:
         >>> Layout(2, 3, (1, 8, 8), (3, 1)).class_of_row()
@@ -34,11 +38,13 @@ class Layout:
     per_class: int
     shape: Shape
     counts: tuple[int, ...] | None = None
+    is_slice: bool = False
 
     def __post_init__(self) -> None:
         if self.counts is None:
             return
-        if len(self.counts) != self.classes or min(self.counts) < 1:
+        least = 0 if self.is_slice else 1
+        if len(self.counts) != self.classes or min(self.counts) < least or max(self.counts) < 1:
             raise BadRequest(
                 f"{len(self.counts)} numbers of images, the least {min(self.counts, default=0)}; "
                 f"one of at least 1 is needed for each of {self.classes} classes"
@@ -65,6 +71,10 @@ class Layout:
         """Return the number of images of every class."""
         return self.counts or (self.per_class,) * self.classes
 
+    def present(self) -> list[int]:
+        """Return the classes that have rows: all, unless this is a slice."""
+        return [label for label, size in enumerate(self.sizes()) if size]
+
     def rows_of(self, label: int) -> range:
         """Return the rows of one class."""
         if self.counts is None:
@@ -89,6 +99,33 @@ class Layout:
             return (starts + torch.arange(size)).flatten()
         own = (self.rows_of(label) for label in range(self.classes))
         return torch.cat([torch.arange(rows.start, rows.stop)[:size] for rows in own])
+
+    def of_classes(self, labels: Collection[int]) -> Layout:
+        """Return the layout of some classes alone; they keep their numbers, and so their draws.
+
+        Args:
+            labels: of the classes.
+
+        Raises:
+            BadRequest: none, or one that there is not.
+
+        Example:
+            >>> Layout(4, 2, (1, 8, 8)).of_classes([1, 3]).class_of_row()
+            tensor([1, 1, 3, 3])
+        """
+        wanted = set(labels)
+        if not wanted or not wanted <= set(range(self.classes)):
+            raise BadRequest(
+                f"classes {sorted(wanted)}: some of 0 to {self.classes - 1} are needed"
+            )
+        sizes = (n if label in wanted else 0 for label, n in enumerate(self.sizes()))
+        counts = tuple(sizes)
+        return replace(self, per_class=max(counts), counts=counts, is_slice=True)
+
+    def index_of(self, labels: Collection[int]) -> Tensor:
+        """Return the rows of some classes, int64, in their order here."""
+        wanted = torch.tensor(sorted(set(labels)))
+        return torch.isin(self.class_of_row(), wanted).nonzero().flatten()
 
     def class_of_row(self) -> Tensor:
         """Return the class of every row, int64."""

@@ -23,6 +23,7 @@ from attar.shapes import Shape
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
+from attar.synthetic.table import Table, by_class
 
 SLOPE = 0.2
 _SIDE = 3
@@ -91,6 +92,10 @@ class Decoded(Parametrization):
         """Return the values of all decoders of images of ``shape``, whatever their number."""
         shapes = kernels(self.channels, self.hidden, shape[0], self.upsamplings)
         return self.decoders * sum(math.prod(kernel) + kernel[0] for kernel in shapes)
+
+    def table(self, layout: Layout) -> Table:
+        """Return of which code each row is made, and by which decoder."""
+        return by_class(layout, self.decoders)
 
     def own_optimisers(self) -> dict[str, Optimiser]:
         """Return Adam for codes and decoders, at 0.1 and 0.01 with linear decay, as published."""

@@ -21,6 +21,7 @@ from attar.synthetic import stores
 from attar.synthetic.beginning import Beginning
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
+from attar.synthetic.table import Table, by_order
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,10 @@ class Parametrization(ABC):
         """Return how many values the store of learnt labels keeps."""
         return layout.rows * layout.classes
 
+    def table(self, layout: Layout) -> Table:
+        """Return of what each row is made; by default each is stored by itself."""
+        return by_order(layout, 1)
+
     def own_optimisers(self) -> Mapping[str, Optimiser]:
         """Return how it is updated, by role, where it stores more than images or their factors."""
         return {}
@@ -226,6 +231,10 @@ class Wrapping(Parametrization):
     def label_values(self, layout: Layout) -> int:
         """Return the label values of the base."""
         return self.base.label_values(layout)
+
+    def table(self, layout: Layout) -> Table:
+        """Return that of the base."""
+        return self.base.table(layout)
 
     def own_optimisers(self) -> Mapping[str, Optimiser]:
         """Return those of the base."""

@@ -23,6 +23,7 @@ from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
 from attar.synthetic.forms.orthogonal import orthogonal_factor, smaller
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
+from attar.synthetic.table import Table, by_class
 
 # tensors that must be kept beside what the papers count
 COEFFICIENTS, SIGNIFICANCE = "images.coefficients", "images.significance"
@@ -93,6 +94,10 @@ class OrderedSVD(Parametrization):
     def label_values(self, layout: Layout) -> int:
         """Return the values of the components of the labels."""
         return self._count(layout) * layout.classes**2
+
+    def table(self, layout: Layout) -> Table:
+        """Return of which class's components each row is which mixture."""
+        return by_class(layout, layout.per_class)
 
     def smaller(self, *, nested: bool = False) -> Parametrization:
         """Return the form of as many images as there are components."""

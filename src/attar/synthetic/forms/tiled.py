@@ -23,6 +23,7 @@ from attar.shapes import Shape
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
+from attar.synthetic.table import Table, by_order
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class Tiled(Parametrization):
         """Return the values of the stored images."""
         check_factor(self.factor, layout.shape)
         return self._stored(layout) * leaf.values(layout.shape)
+
+    def table(self, layout: Layout) -> Table:
+        """Return of which stored image each row is which tile."""
+        return by_order(layout, self.factor**2)
 
     def _stored(self, layout: Layout) -> int:
         return -(-layout.rows // self.factor**2)
