@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
+from collections.abc import Iterable, Mapping
 
 # controls (C0, DEL, C1), line and paragraph separators, what is invisible or turns the direction
 # of what follows (bidirectional embeddings, overrides, isolates and marks, tags, no-break space of
@@ -40,6 +42,31 @@ def short(text: str, longest: int) -> str:
         return text
     tail = (longest - 1) // 2
     return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def command_line(
+    words: Iterable[object], options: Mapping[str, object], output: object = None
+) -> str:
+    """Return a command as a shell takes it.
+
+    Args:
+        words: the command and what it is about.
+        options: by the names of their fields; one of True is a flag, a tuple gives several
+            values, and None and False are left out.
+        output: what follows ``-o``; None for nothing.
+
+    Example:
+        >>> command_line(["attar", "slim", "my set"], {"learning_free": True, "ipc": 2}, "small")
+        "attar slim 'my set' --learning-free --ipc 2 -o small"
+    """
+    parts = list(words)
+    for name, value in options.items():
+        if value is None or value is False or value == ():
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        parts += [f"--{name.replace('_', '-')}", *values]
+    parts += [] if output is None else ["-o", output]
+    return shlex.join(map(str, parts))
 
 
 def text_digest(text: str, size: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from attar.benching.suite_file import read_suite
 from attar.benching.work import Outcome
 from attar.errors import BadRequest
 from attar.parallel import Executor, Here, Processes, visible_devices
+from attar.text import command_line
 from attar.threads import cores
 
 # the suite as it was run, in its folder
@@ -91,13 +91,9 @@ class Asked:
     @property
     def command(self) -> str:
         """What asks for the same again."""
-        words = ["attar", "bench", str(self.path)]
-        words += ["--size", self.size] if self.size is not None else []
-        words += ["--smallest"] if self.smallest else []
-        words += ["--data", *self.data] if self.data else []
-        words += ["--data-dir", str(self.data_dir)] if self.data_dir is not None else []
-        words += ["-o", str(self.output)] if self.output is not None else []
-        return shlex.join(words)
+        names = ("size", "smallest", "data", "data_dir")
+        options = {name: getattr(self, name) for name in names}
+        return command_line(["attar", "bench", self.path], options, self.output)
 
 
 class Watcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
 from attar.options import Auto, Name, Whole, described, option
+from attar.text import command_line
 
 # refused here and not by the parser, so that a near name is told
 _CHOICES = {
@@ -149,13 +149,8 @@ class ExpertsRequest:
         """
         if not isinstance(self.network, str | None):
             return self.call(repr(source), **reading)
-        options = [
-            f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
-            for name, value in (self._bearing() | reading).items()
-            if value is not None
-        ]
-        output = shlex.quote(self.output.name if self.output else "DIR")
-        return " ".join(["attar experts", shlex.quote(source), *options, f"-o {output}"])
+        output = self.output.name if self.output else "DIR"
+        return command_line(["attar", "experts", source], self._bearing() | reading, output)
 
     def call(self, data: str = "data", **reading: object) -> str:
         """Return the Python call that trains the same experts on data given as objects."""

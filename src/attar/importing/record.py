@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from attar.importing.found import Found
 from attar.importing.target import Said, Target
 from attar.methods import METHODS, Task
 from attar.synthetic import Layout, Synthetic
+from attar.text import command_line
 from attar.training import CARDS
 
 # the field's depths of ConvNet by the side of an image
@@ -114,8 +114,5 @@ def repeated(made: Import) -> str:
         "std": said.std and ",".join(map(str, said.std)),
         **made.options,
     }
-    words = ["attar", "import", *(str(content.path) for content in made.contents)]
-    for name, value in given.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "-o", "OUT.safetensors"])
+    words = ["attar", "import", *(content.path for content in made.contents)]
+    return command_line(words, given, "OUT.safetensors")

@@ -14,6 +14,7 @@ from attar.condensing.request import Request
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
 from attar.options import Auto, Name, Number, Whole, option
+from attar.text import command_line
 
 # the options that say how a set is trained, and mean nothing where none is
 _OF_TRAINING = (
@@ -208,18 +209,15 @@ class SlimRequest:
 
     def command(self, source: str, size: int) -> str:
         """Return the command line that slims ``source`` to one size in the same way."""
-        import shlex
-
-        parts = ["attar slim", shlex.quote(source), f"--ipc {size}"]
+        options: dict[str, object] = {"ipc": size}
         skipped = {"ipc", "output", "resume", "overwrite", "checkpoint_seconds", "set", "settings"}
         for name, item in type(self).__dataclass_fields__.items():
             value = getattr(self, name)
-            if name in skipped or value == item.default:
-                continue
-            flag = f"--{name.replace('_', '-')}"
-            parts.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+            if name not in skipped and value != item.default:
+                options[name] = value
         own = (f"{name}={value}" for name, value in (self.settings or {}).items())
-        if texts := [*self.set, *own]:
-            parts.append(" ".join(["--set", *map(shlex.quote, texts)]))
+        options["set"] = (*self.set, *own)
         output = self.output_of(size)
-        return " ".join([*parts, f"-o {shlex.quote(output.name if output else 'OUT.safetensors')}"])
+        return command_line(
+            ["attar", "slim", source], options, output.name if output else "OUT.safetensors"
+        )
