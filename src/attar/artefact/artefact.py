@@ -6,6 +6,7 @@ and labels again; its JSON header says how.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from attar.artefact.card import FORMAT_VERSION, Card, Totals
+from attar.artefact.card import FORMAT_VERSION, READ_FROM, Card, Totals
 from attar.budget import Ledger
 from attar.data.modality import Modality, modality_of
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
-from attar.errors import BadRequest
-from attar.synthetic import STORAGE_TYPES, Synthetic
+from attar.errors import BadRequest, unknown
+from attar.synthetic import STORAGE_TYPES, Layout, Synthetic
 from attar.tensors import all_finite, save_tensors
 from attar.text import printable
 
@@ -112,6 +113,48 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         limit, count = self.card.budget.get("limit"), self.card.budget.get("count", "paper")
         each = self.card.images_per_class if self.card.class_counts is None else None
         return Totals(each, ledger.values, ledger.paper, ledger.all, limit, count)
+
+    @torch.no_grad()
+    def of_classes(self, names: Sequence[str]) -> Artefact:
+        """Return the set of some of the classes, in this order, its values as they are stored.
+
+        Args:
+            names: two or more class names.
+
+        Raises:
+            BadRequest: an unknown name or one given twice, a form in which images share what is
+                stored, or learnt labels, which are values for all classes.
+        """
+        chosen, card, form = list(names), self.card, self.synthetic.parametrization
+        for name in chosen:
+            if name not in card.class_names:
+                raise unknown("class (of_classes)", name, card.class_names)
+        if len(chosen) < 2 or len(set(chosen)) < len(chosen):
+            raise BadRequest(f"of_classes({chosen}): two or more classes are needed, each once")
+        if not form.by_row or card.learned_labels:
+            what = "learnt labels" if card.learned_labels else f"the form {form.name!r}"
+            raise BadRequest(f"of_classes: {what} cannot be parted by class; condense these anew")
+        own = [card.layout.rows_of(card.class_names.index(name)) for name in chosen]
+        counts = tuple(map(len, own))
+        unequal = counts if len(set(counts)) > 1 else None
+        made = Synthetic(Layout(len(chosen), max(counts), card.shape, unequal), form)
+        rows = torch.tensor([row for part in own for row in part])
+        stored = self.synthetic.state_dict()
+        made.load_state_dict({name: tensor[rows] for name, tensor in stored.items()})
+        told = dict(card.provenance)
+        reading = told.get("reading")
+        told["reading"] = {**(reading if isinstance(reading, dict) else {}), "classes": chosen}
+        told[READ_FROM] = f"a set of {len(card.class_names)} classes"
+        changes: dict[str, Any] = {
+            "class_names": chosen,
+            "images_per_class": max(counts),
+            "class_counts": None if unequal is None else list(unequal),
+            "budget": {},
+            "validation": None,
+            "provenance": told,
+        }
+        part = card.model_copy(update=changes)
+        return Artefact(part, made.requires_grad_(False), self.preprocessing, checked=self.checked)
 
     def save(self, path: str | Path) -> None:
         """Write the artefact, atomically.

@@ -13,7 +13,7 @@ from torch import Tensor
 from attar.data.modality import Modality, modality_of
 from attar.data.preprocessing import Preprocessing
 from attar.data.values import range_advice
-from attar.errors import BadRequest
+from attar.errors import BadRequest, unknown
 from attar.rng import Key
 from attar.shapes import Shape, is_picture
 
@@ -143,6 +143,32 @@ class LabelledImages:
             self,
             images=self.images[index],
             labels=self.labels[index.to(self.labels.device)],
+            targets=targets,
+        )
+
+    def of_classes(self, names: Sequence[str]) -> LabelledImages:
+        """Return the set of the images of some classes, numbered in this order.
+
+        Raises:
+            BadRequest: an unknown name, one given twice, or fewer than two.
+        """
+        positions = []
+        for name in names:
+            if name not in self.class_names:
+                raise unknown("class (of_classes)", name, self.class_names)
+            positions.append(self.class_names.index(name))
+        own = [self.indices_of_class[label] for label in positions]
+        sizes = torch.tensor([len(index) for index in own])
+        found = torch.cat([*own, torch.empty(0, dtype=torch.int64)])
+        device = self.labels.device
+        targets = None
+        if self.targets is not None:
+            targets = self.targets[found.to(self.targets.device)][:, positions]
+        return dataclasses.replace(
+            self,
+            images=self.images[found.to(self.images.device)],
+            labels=torch.arange(len(own)).repeat_interleave(sizes).to(device),
+            class_names=tuple(names),
             targets=targets,
         )
 
