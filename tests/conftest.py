@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from attar import registry
+from attar.wording import as_options
 
 torch.set_num_threads(1)
 
@@ -21,6 +22,13 @@ def own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let nothing be kept in, or found in, the data folder of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTAR_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def messages_as_they_are_written() -> Iterator[None]:
+    """Let messages name options as the command line does, which is how they are written."""
+    with as_options():
         yield
 
 

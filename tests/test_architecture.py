@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
-    ("text", "lazy", "shapes"),
+    ("text", "lazy", "shapes", "wording"),
     ("errors", "rng", "memory", "zipped", "stopping", "faults", "lamb", "sgd"),
     ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),
     ("options", "optimisers", "augmentation", "parallel", "stored"),

@@ -1,6 +1,7 @@
 """The errors that Attar raises: one family, so that callers can catch one name.
 
-A message names the option, the value given, what is allowed and the next step.
+A message names the option, the value given, what is allowed and the next step. It is written with
+``--name value``, as the command line shows it; from Python it reads ``name=value``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import difflib
 from collections.abc import Iterable
 
 from attar.text import printable
+from attar.wording import worded
 
 
 class AttarError(Exception):
@@ -23,6 +25,14 @@ class AttarError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(message))
+
+    def __str__(self) -> str:
+        return worded(self.text)
+
+    @property
+    def text(self) -> str:
+        """The message as the command line words it, whoever asked."""
+        return str(self.args[0])
 
 
 class BadRequest(AttarError, ValueError):

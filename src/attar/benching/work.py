@@ -92,7 +92,7 @@ def perform(order: Order) -> Outcome:
         return outcome("stopped")
     except AttarError as error:
         _say(f"failed: {error}")
-        return outcome("failed", str(error))
+        return outcome("failed", error.text)
     except Exception as error:
         _say(traceback.format_exc())
         return outcome("failed", in_words(error) or f"{type(error).__name__}: {error}")

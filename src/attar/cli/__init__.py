@@ -14,6 +14,7 @@ from attar.cli import streams
 from attar.cli.clock import CLOCK
 from attar.errors import AttarError
 from attar.text import printable
+from attar.wording import as_options
 
 PROGRAM = "attar"
 # set to show where an error comes from
@@ -62,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
         _say(f"{faults.NO_FOLDER}.")
         return 2
     try:
-        with stopping.terminated_as_interrupted():
+        with stopping.terminated_as_interrupted(), as_options():
             return _run(arguments)
     except KeyboardInterrupt:
         _say("interrupted")

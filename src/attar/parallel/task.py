@@ -80,7 +80,7 @@ def attempt(key: str, call: Callable[[], Any]) -> Ended:
     except KeyboardInterrupt:
         return Ended(key, stopped=True)
     except AttarError as error:
-        return Ended(key, failure=str(error), status=error.exit_status)
+        return Ended(key, failure=error.text, status=error.exit_status)
     except Exception as error:
         words = in_words(error)
         if words is None:

@@ -1,0 +1,67 @@
+"""How a message names options: as the command line does, or as Python does.
+
+Messages are written with ``--images-per-class 3``. From Python they read ``images_per_class=3``;
+commands that a message gives whole, such as 'attar experts …', stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+_COMMAND = r"'attar [^']*'|\battar [a-z]+ [^;,()]*"
+_OPTION = re.compile(rf"{_COMMAND}|(?<![\w-])(--[a-z][a-z-]*|-o\b)(?: (-?\d\S*|[^\s-]\S*))?")
+# what follows an option in a sentence and is no value of it
+_WORDS = frozenset(
+    (
+        *("alone", "and", "apart", "are", "as", "brings", "continues", "does", "for", "gives"),
+        *("goes", "hold", "holds", "if", "is", "it", "join", "means", "need", "needs", "off", "or"),
+        *("out", "replaces", "says", "starts", "such", "takes", "that", "they", "to", "use"),
+        *("where", "which", "with", "works"),
+    )
+)
+_NAMES = {"-o": "output", "--range": "value_range"}
+
+_as_options = False
+
+
+@contextlib.contextmanager
+def as_options() -> Iterator[None]:
+    """Let messages name options as the command line does, until the block ends."""
+    global _as_options
+    before, _as_options = _as_options, True
+    try:
+        yield
+    finally:
+        _as_options = before
+
+
+def worded(text: str) -> str:
+    """Return a message as whoever asked names options."""
+    return text if _as_options else in_python(text)
+
+
+def in_python(text: str) -> str:
+    """Return a message with keywords in place of options.
+
+    Example:
+        >>> in_python("--images-per-class 3: give --ipc or --bytes, not both")
+        'images_per_class=3: give ipc or bytes, not both'
+    """
+    return _OPTION.sub(_keyword, text)
+
+
+def _keyword(found: re.Match[str]) -> str:
+    option, value = found[1], found[2]
+    if option is None:
+        return found[0]
+    name = _NAMES.get(option, option.lstrip("-").replace("-", "_"))
+    if value is None:
+        return name
+    if value.strip(".,;()") in _WORDS:
+        return f"{name} {value}"
+    # --set has pairs for values
+    return (
+        f"setting {value}" if option == "--set" and re.match(r"\w+=", value) else f"{name}={value}"
+    )
