@@ -6,9 +6,10 @@ and labels again; its JSON header says how.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ from attar.text import printable
 WHITENING = "whitening."
 # and those of mean and deviation, where rows are no pictures
 STANDARD = "standardisation."
+# and those of tensors learnt beside the set
+LEARNT = "learned."
 
 
 class Artefact(Dataset[tuple[Tensor, Tensor]]):
@@ -43,6 +46,8 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         preprocessing: of the data it was made from.
         checked: False where it was read from a file of version 1, which has no checksums by which
             damage would have been noticed.
+        learned: what was learnt beside the set, such as a step size or one for each step, by
+            name; stored in float32.
     """
 
     def __init__(
@@ -52,11 +57,13 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         preprocessing: Preprocessing,
         *,
         checked: bool = True,
+        learned: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         self.card = card
         self.synthetic = synthetic
         self.preprocessing = preprocessing
         self.checked = checked
+        self.learned = {name: one.detach().cpu().float() for name, one in learned.items()}
 
     def __len__(self) -> int:
         return len(self.synthetic)
@@ -104,7 +111,8 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     @property
     def ledger(self) -> Ledger:
         """Every stored tensor with its size."""
-        return self.synthetic.ledger(self.card.storage, preprocessing_tensors(self.preprocessing))
+        extras = preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
+        return self.synthetic.ledger(self.card.storage, extras)
 
     @property
     def totals(self) -> Totals:
@@ -168,9 +176,12 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             raise BadRequest(
                 f"values do not fit into {self.card.storage}; use --storage float32 or bfloat16"
             )
-        tensors |= preprocessing_tensors(self.preprocessing)
+        tensors |= preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
         # what an older version wrote is written as files are now
         header = self.card.model_dump(mode="json") | {"version": FORMAT_VERSION}
+        shapes = {name: list(one.shape) for name, one in self.learned.items()}
+        header.pop("learned")
+        header |= {"learned": shapes} if shapes else {}
         save_tensors(Path(path), tensors, header)
 
 
@@ -189,6 +200,11 @@ def evaluation_path(artefact: Path, ipc: int | None = None) -> Path:
     # the ending differs, so that no name of another artefact leads to the same file
     ending = ".evaluation.json" if ipc is None else f".evaluation.ipc{ipc}.json"
     return Path(artefact).with_suffix(ending)
+
+
+def learnt_tensors(learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what was learnt beside a set as an artefact keeps it, under its names there."""
+    return {LEARNT + name: one.detach().cpu().float() for name, one in learned.items()}
 
 
 def preprocessing_tensors(preprocessing: Preprocessing) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ class Card(BaseModel):
         class_counts: images of each class where they differ.
         parametrization: as `attar.synthetic.from_description` reads it.
         learned_labels: whether labels are stored, K values per image.
+        learned: shapes of the tensors learnt beside the set, by name.
         nested: whether the first images of every class were made to be a set by themselves.
         storage: the type that values are stored in.
         mean: per-channel mean of pixels in [0, 1]; empty where rows are no pictures, whose means
@@ -60,6 +61,7 @@ class Card(BaseModel):
     class_counts: list[int] | None = None
     parametrization: dict[str, Any]
     learned_labels: bool = False
+    learned: dict[str, list[int]] = Field(default_factory=dict)
     nested: bool = False
     storage: Literal["float32", "float16", "bfloat16"] = "float32"
     mean: list[float]

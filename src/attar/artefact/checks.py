@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attar.artefact.artefact import STANDARD, WHITENING, Artefact
+from attar.artefact.artefact import LEARNT, STANDARD, WHITENING, Artefact
 from attar.artefact.card import Card
 from attar.budget import format_bytes
 from attar.capacity import check_memory
@@ -85,6 +85,8 @@ def check_tensors(
     if card.zca != "none":
         stored = Whitening.stored(math.prod(card.shape))
         expected |= {WHITENING + name: form for name, form in stored.items()}
+    for name, shape in card.learned.items():
+        expected[LEARNT + name] = (tuple(shape), torch.float32)
     if expected.keys() != tensors.keys():
         odd = sorted(expected.keys() ^ tensors.keys())
         raise ArtefactError(f"{path}: tensors {', '.join(odd)} are missing or do not belong")

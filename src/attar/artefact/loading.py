@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from attar.artefact.artefact import Artefact, preprocessing_of
+from attar.artefact.artefact import LEARNT, Artefact, preprocessing_of
 from attar.artefact.card import FORMAT, FORMAT_VERSION, READ_FROM, Card
 from attar.artefact.checks import check_card, check_set, check_tensors
 from attar.artefact.parts import Held, Part
@@ -110,8 +110,8 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked:
     Args:
         path: the file that they come from.
         card: the header.
-        tensors: of the set, and of its preprocessing where there are any; those of the latter
-            are taken out.
+        tensors: of the set, of its preprocessing and what was learnt beside it, where there are
+            any; all but the first are taken out.
         checked: whether the tensors were compared with checksums.
 
     Raises:
@@ -122,9 +122,10 @@ def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked:
         synthetic = Synthetic(card.layout, check_card(path, card), card.learned_labels)
         check_tensors(path, card, synthetic, tensors)
         preprocessing = preprocessing_of(card, tensors)
+        learned = {name: tensors.pop(LEARNT + name) for name in card.learned}
     synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     synthetic.requires_grad_(False)
-    artefact = Artefact(card, synthetic, preprocessing, checked=checked)
+    artefact = Artefact(card, synthetic, preprocessing, checked=checked, learned=learned)
     with _describing(path):
         check_set(path, artefact)
     return artefact

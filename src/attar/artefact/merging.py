@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -52,6 +53,12 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
     if shared not in _SHARED:
         raise unknown("value of shared", str(shared), _SHARED)
     _check(artefacts, pixels=pixels)
+    if odd := sorted({name for one in artefacts for name in one.learned}):
+        warnings.warn(
+            f"merge: {', '.join(odd)} was learnt beside one of the sets alone, and is left out of "
+            "the merged one",
+            stacklevel=2,
+        )
     named = _names(artefacts, shared)
     names = list(dict.fromkeys(name for own in named for name in own))
     # rows of each class, artefact by artefact

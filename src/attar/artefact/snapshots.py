@@ -16,7 +16,14 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from attar.artefact.artefact import STANDARD, WHITENING, Artefact, preprocessing_tensors
+from attar.artefact.artefact import (
+    LEARNT,
+    STANDARD,
+    WHITENING,
+    Artefact,
+    learnt_tensors,
+    preprocessing_tensors,
+)
 from attar.artefact.card import LENGTH, Card
 from attar.artefact.loading import from_tensors
 from attar.errors import ArtefactError, BadRequest
@@ -107,6 +114,7 @@ class Snapshots:
         kept = self._kept(artefact.card) if self._path.exists() else {}
         dtype = STORAGE_TYPES[artefact.card.storage]
         own = {name: t.to(dtype) for name, t in artefact.synthetic.state_dict().items()}
+        own |= learnt_tensors(artefact.learned)
         if all_finite(own):
             self._write(artefact, {**kept, artefact.card.step: own})
 
@@ -151,7 +159,18 @@ def load_snapshots(path: Path) -> list[Artefact]:
     return [
         from_tensors(
             path,
-            card.model_copy(update={"step": step, "iterate": "last", "validation": None}),
+            card.model_copy(
+                update={
+                    "step": step,
+                    "iterate": "last",
+                    "validation": None,
+                    "learned": {
+                        name.removeprefix(LEARNT): list(one.shape)
+                        for name, one in steps[step].items()
+                        if name.startswith(LEARNT)
+                    },
+                }
+            ),
             {**steps[step], **whitening},
             checked=checked,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from attar.tensors import dotted, flatten, read_header, save_tensors, unflatten
 FORMAT = "attar.checkpoint"
 FORMAT_VERSION = 2
 _ADVICE = "--overwrite starts again"
-_BEST = "best/"
+_BEST, _BEST_LEARNED = "best/", "best_learned/"
 # of an identity, what files of earlier releases do not tell
 _LATER = frozenset({"selection"})
 # what a state that is odd, though whole, comes to
@@ -37,6 +38,7 @@ class _Header(BaseModel):
     best_step: int = Field(strict=True)
     best_accuracy: float
     last_accuracy: float | None
+    # in files of earlier releases, which kept no tensors of these
     best_values: dict[str, float] = Field(default_factory=dict)
     balanced: bool = Field(default=False, strict=True)
     opened: float = Field(default=0.0, ge=0)
@@ -55,7 +57,7 @@ class Progress:
     best_accuracy: float = -1.0
     last_accuracy: float | None = None
     best: dict[str, Tensor] = field(default_factory=dict)
-    best_values: dict[str, float] = field(default_factory=dict)
+    best_learned: dict[str, Tensor] = field(default_factory=dict)
     # whether iterates are judged by balanced accuracy; a run goes on as it began
     balanced: bool = False
     # wall seconds that were gone when the updates began
@@ -76,6 +78,7 @@ def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) 
     """
     tensors, rest = flatten(run.state_dict())
     best = {_BEST + name: tensor for name, tensor in progress.best.items()}
+    best |= {_BEST_LEARNED + name: one for name, one in progress.best_learned.items()}
     header = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -86,7 +89,6 @@ def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) 
         "best_step": progress.best_step,
         "best_accuracy": progress.best_accuracy,
         "last_accuracy": progress.last_accuracy,
-        "best_values": progress.best_values,
         "balanced": progress.balanced,
         "opened": progress.opened,
         "validations": progress.validations,
@@ -107,14 +109,12 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
         told = _told(stored)
         compare_identity(told.identity, identity, path)
         tensors = stored.all()
-        best = {
-            name.removeprefix(_BEST): tensors.pop(name)
-            for name in list(tensors)
-            if name.startswith(_BEST)
-        }
+        best, learned = _taken(tensors, _BEST), _taken(tensors, _BEST_LEARNED)
+        learned |= {name: torch.tensor(value) for name, value in told.best_values.items()}
         try:
             tree = unflatten(tensors, told.rest)
             _refuse_unlike(run, tree, best)
+            _refuse_other_tensors(run.learned_copies() if learned else {}, learned)
             run.load_state_dict(tree)
         except _UNFIT as error:
             raise Damaged(path, f"it does not hold what this run needs: {error}") from error
@@ -125,8 +125,13 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
             f"{path} is of an older Attar and has no checksums, so damage cannot be noticed",
             stacklevel=2,
         )
-    plain = told.model_dump(exclude={"identity", "rest"})
-    return Progress(**plain, best=best)
+    plain = told.model_dump(exclude={"identity", "rest", "best_values"})
+    return Progress(**plain, best=best, best_learned=learned)
+
+
+def _taken(tensors: dict[str, Tensor], beginning: str) -> dict[str, Tensor]:
+    names = [name for name in tensors if name.startswith(beginning)]
+    return {name.removeprefix(beginning): tensors.pop(name) for name in names}
 
 
 def _told(stored: Stored) -> _Header:

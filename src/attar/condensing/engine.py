@@ -97,7 +97,7 @@ class Run:
         with touching() as touched:
             images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
-            images.detach(), labels.detach(), self.problem, self.state, key, self._detached()
+            images.detach(), labels.detach(), self.problem, self.state, key, self.learned_copies()
         )
         penalty = None if self.penalty is None else self.penalty(self.synthetic)
         loss = match.loss.item() + (0.0 if penalty is None else penalty.item())
@@ -123,7 +123,7 @@ class Run:
         with touching() as touched:
             images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
-            images.detach(), labels.detach(), self.problem, self.state, key, self._detached()
+            images.detach(), labels.detach(), self.problem, self.state, key, self.learned_copies()
         )
         ends = self._ends(images, labels, match)
         learnt = [one for one in self.synthetic.parameters() if one.requires_grad]
@@ -192,11 +192,11 @@ class Run:
         """Return the next state of the objective."""
         key = key.fold("advance")
         return self.objective.advance(
-            self.synthetic, self.problem, self.state, key, self._detached(), match.kept
+            self.synthetic, self.problem, self.state, key, self.learned_copies(), match.kept
         )
 
-    def _detached(self) -> dict[str, Tensor]:
-        # copies, which stay what they were when the update is done in place
+    def learned_copies(self) -> dict[str, Tensor]:
+        """Return what is learnt beside the set, which stays as it is when that is updated."""
         return {name: value.detach().clone() for name, value in self.learned.items()}
 
     @staticmethod

@@ -28,6 +28,7 @@ def artefact_of(
     step: int,
     validation: float | None,
     values: Mapping[str, Any],
+    learned: Mapping[str, Tensor],
 ) -> Artefact:
     """Return an iterate as an artefact, its values rounded as they are stored.
 
@@ -37,7 +38,8 @@ def artefact_of(
         iterate: ``last`` or ``selected``.
         step: updates before it.
         validation: its accuracy on held-out images, where it was measured.
-        values: what the objective had learnt by then beside the set.
+        values: more to tell in the provenance.
+        learned: what the objective had learnt by then beside the set.
     """
     card = Card.model_validate(
         {
@@ -47,6 +49,7 @@ def artefact_of(
             "class_counts": plan.layout.counts,
             "parametrization": plan.recipe.parametrization.describe(),
             "learned_labels": plan.recipe.learned_labels,
+            "learned": {name: list(one.shape) for name, one in learned.items()},
             "nested": isinstance(plan.recipe.objective, Nested),
             "storage": plan.request.storage,
             **preprocessing_fields(plan.train.preprocessing),
@@ -77,4 +80,6 @@ def artefact_of(
     synthetic.settle()
     # rounded as it will be stored, so that what is returned equals what is loaded again
     synthetic.round_to(card.storage)
-    return Artefact(card, synthetic.requires_grad_(False), plan.train.preprocessing)
+    return Artefact(
+        card, synthetic.requires_grad_(False), plan.train.preprocessing, learned=learned
+    )

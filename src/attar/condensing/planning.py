@@ -7,8 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from attar import compute as computing
-from attar.artefact.artefact import preprocessing_tensors
+from attar.artefact.artefact import learnt_tensors, preprocessing_tensors
 from attar.budget import FLOAT32_BYTES
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
@@ -23,7 +26,7 @@ from attar.experts.images import check_images
 from attar.experts.store import ExpertStore, open_experts
 from attar.methods import Recipe, Task
 from attar.networks import Network, make_for
-from attar.objectives import Objective
+from attar.objectives import Objective, Problem
 from attar.synthetic import Allowance, Layout, fill
 
 
@@ -69,7 +72,12 @@ def make_plan(
     if request.per_class_budget != "equal":
         _refuse_unequal(request, recipe)
         sizes = [len(own) for own in train.indices_of_class]
-    filled = fill(recipe, Allowance(budget, request.storage, sizes, extras), train)
+    first = Layout(train.classes, 1, train.shape)
+    whole = extras | _learnt(recipe.objective, train, network, first)
+    filled = fill(recipe, Allowance(budget, request.storage, sizes, whole), train)
+    exact = extras | _learnt(recipe.objective, train, network, filled.layout)
+    if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
+        filled = fill(recipe, Allowance(budget, request.storage, sizes, exact), train)
     layout = filled.layout
     if request.nested and layout.per_class < 2:
         raise BadRequest(
@@ -121,6 +129,14 @@ def _refuse_unequal(request: Request, recipe: Recipe) -> None:
                 f"--per-class-budget proportional: {part} every class has the same number of "
                 "images; choose a method such as dm, lodm or random, or leave it out"
             )
+
+
+def _learnt(
+    objective: Objective, train: LabelledImages, network: Network, layout: Layout
+) -> dict[str, Tensor]:
+    """Return what the objective learns beside the set, which an artefact keeps, too."""
+    plain = computing.Compute(torch.device("cpu"), "float32", compile=False, chunk=1)
+    return learnt_tensors(objective.learned(Problem(train, network, layout, plain)))
 
 
 def _experts(

@@ -173,7 +173,7 @@ class Session:
             self.progress.best = {
                 name: tensor.clone() for name, tensor in self.run.iterate.state_dict().items()
             }
-            self.progress.best_values = self.run.learned_values()
+            self.progress.best_learned = self.run.learned_copies()
         self.log.validation(self.run.step, accuracy)
         self.listener.validated(self.run.step, accuracy)
 
@@ -274,13 +274,13 @@ class Session:
         """Return the present iterate, or the best one, as an artefact."""
         progress = self.progress
         if best:
-            measured, values = progress.best_accuracy, progress.best_values
+            measured, learned = progress.best_accuracy, progress.best_learned
             tensors, step = progress.best, progress.best_step
         else:
             self.run.check()
-            measured, values = progress.last_accuracy, self.run.learned_values()
+            measured, learned = progress.last_accuracy, self.run.learned_copies()
             tensors, step = self.run.iterate.state_dict(), self.run.step
         iterate = "selected" if best else "last"
-        if measured is not None and progress.balanced:
-            values = {**values, SELECTED_BY: BALANCED}
-        return artefact_of(self.plan, tensors, iterate, step, measured, values)
+        balanced = measured is not None and progress.balanced
+        values = {SELECTED_BY: BALANCED} if balanced else {}
+        return artefact_of(self.plan, tensors, iterate, step, measured, values, learned)

@@ -99,7 +99,7 @@ def _carded(
         }
     )
     synthetic.round_to(run.storage)
-    return Artefact(changed, synthetic, artefact.preprocessing)
+    return Artefact(changed, synthetic, artefact.preprocessing, learned=artefact.learned)
 
 
 def _same_as(made: Artefact, run: Request) -> Artefact:

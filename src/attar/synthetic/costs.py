@@ -20,6 +20,10 @@ STORAGE_TYPES = {
 }
 
 
+_PREPROCESSING = "preprocessing: needed to show the images and to test on real ones"
+_LEARNT = "learnt beside the set"
+
+
 def stored_entry(name: str, shape: tuple[int, ...], dtype: str, form: Parametrization) -> Entry:
     """Return the ledger's line of one tensor of a set."""
     beside = form.uncounted
@@ -44,7 +48,7 @@ def extra_entries(extras: Mapping[str, Tensor] | None) -> list[Entry]:
             dtype=str(tensor.dtype).removeprefix("torch."),
             bytes=tensor.numel() * tensor.element_size(),
             paper=False,
-            why="preprocessing: needed to show the images and to test on real ones",
+            why=_LEARNT if name.startswith("learned.") else _PREPROCESSING,
         )
         for name, tensor in (extras or {}).items()
     ]

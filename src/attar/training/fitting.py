@@ -18,8 +18,8 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
 
     The authors' exceptions for its dataset and form are applied, and rows that are no pictures are
     not augmented, which the name then says. A card that trains at the
-    learnt learning rate takes that of the artefact's provenance (``learned_lr``), which its name
-    then says, and keeps its own where the artefact has none.
+    learnt learning rate takes that of the artefact (``learned_lr``), which its name then says, and
+    keeps its own where the artefact has none, or one for each step.
 
     Args:
         card: as it stands in the list.
@@ -37,10 +37,19 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
     card = card.suited(artefact.modality).fitted(
         dataset, tiled=tiled, per_class=artefact.totals.images_per_class
     )
-    learnt = artefact.card.provenance.get(LEARNT_LR)
+    learnt = _learnt_lr(artefact)
     if card.learnt_lr and isinstance(learnt, float | int):
         return card.with_lr(float(learnt))
     return card
+
+
+def _learnt_lr(artefact: Artefact) -> object:
+    """Return the learnt learning rate; in files of earlier versions the provenance has it."""
+    found = artefact.learned.get(LEARNT_LR)
+    if found is None:
+        return artefact.card.provenance.get(LEARNT_LR)
+    # one for each step is none for a training of any length
+    return found.item() if found.numel() == 1 else None
 
 
 def _refuse_centred(card: EvaluationCard, artefact: Artefact) -> None:
