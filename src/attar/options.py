@@ -30,6 +30,7 @@ class ReadingOptions(TypedDict, total=False):
     """How the data are read; `attar.load_source` says what each does."""
 
     data_dir: str | Path | None
+    name: str | None
     resize: int | tuple[int, int] | None
     classes: int | str | Sequence[str | int] | None
     per_class: int | None
