@@ -179,3 +179,9 @@ def test_files_without_any_have_no_word_of_it(tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"
     attar.condense(DATA, method="random", ipc=1, output=path)
     assert "learned" not in read_header(path) and not attar.load(path).learned
+
+
+def test_a_part_of_the_classes_keeps_it() -> None:
+    one = made()
+    part = one.of_classes(one.card.class_names[:2])
+    assert torch.equal(part.learned["learned_lr"], one.learned["learned_lr"])

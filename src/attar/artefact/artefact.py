@@ -162,7 +162,13 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             "provenance": told,
         }
         part = card.model_copy(update=changes)
-        return Artefact(part, made.requires_grad_(False), self.preprocessing, checked=self.checked)
+        return Artefact(
+            part,
+            made.requires_grad_(False),
+            self.preprocessing,
+            checked=self.checked,
+            learned=self.learned,
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the artefact, atomically.
