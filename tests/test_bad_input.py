@@ -33,7 +33,6 @@ def said(
         (("--rank", "-1"), ("--rank -1", "images of 8×8 have ranks 1 to 8")),
         (("--rank", "0"), ("--rank 0", "ranks 1 to 8")),
         (("--rank", "9"), ("--rank 9", "ranks 1 to 8")),
-        (("--method", "dm", "--rank", "2"), ("--rank 2", "'dm' stores no factors", "lodm")),
         (
             ("--network", "convnet5"),
             ("network convnet5", "8×8", "convnet3 is the deepest that works", "28×28 or more"),

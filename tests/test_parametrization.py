@@ -71,22 +71,21 @@ def test_every_form_is_listed_under_its_name() -> None:
 @pytest.mark.parametrize(
     ("description", "text"),
     [
-        ({}, "unknown parametrization ''"),
-        ({"name": None}, "unknown parametrization 'None'"),
-        ({"name": "pixel"}, "unknown parametrization 'pixel' (did you mean 'pixels'?)"),
-        ({"name": "low-rank"}, "unknown parametrization 'low-rank' (did you mean 'low_rank'?)"),
+        ({}, "unknown form ''"),
+        ({"name": None}, "unknown form 'None'"),
+        ({"name": "pixel"}, "unknown form 'pixel' (did you mean 'pixels'?)"),
+        ({"name": "low-rank"}, "unknown form 'low-rank' (did you mean 'low_rank'?)"),
         (
             {"name": "zzz"},
-            "unknown parametrization 'zzz'. There is: decoded, low_rank, ordered_svd, pixels, "
-            "tiled.",
+            "unknown form 'zzz'. There is: decoded, low_rank, ordered_svd, pixels, tiled.",
         ),
         (
             {"name": "low_rank", "ranks": 2},
-            "unknown setting of parametrization 'low_rank' 'ranks' (did you mean 'rank'?). "
+            "unknown setting of the form 'low_rank' 'ranks' (did you mean 'rank'?). "
             "There is: base, rank.",
         ),
-        ({"name": "pixels", "rank": 2}, "unknown setting of parametrization 'pixels' 'rank'"),
-        ({"name": "low_rank", "base": {"name": "nope"}}, "unknown parametrization 'nope'"),
+        ({"name": "pixels", "rank": 2}, "unknown setting of the form 'pixels' 'rank'"),
+        ({"name": "low_rank", "base": {"name": "nope"}}, "unknown form 'nope'"),
         (
             {"name": "low_rank", "base": {"name": "low_rank"}},
             "low-rank factors of low-rank factors are one lower rank: set --rank",

@@ -197,7 +197,11 @@ def test_the_time_told_counts_the_teacher(
 ) -> None:
     works: list[Work] = []
     monkeypatch.setattr(Forecast, "seconds", lambda self, some: works.extend(some) or 1.0)
-    options = {**QUICK, "estimate": lambda seconds: None, "repeats": 1}
+
+    class Asking(attar.EvaluationCallback):
+        """Is told what everything takes."""
+
+    options = {**QUICK, "callback": Asking(), "repeats": 1}
     attar.evaluate(soft_artefact(), both(), epochs=1, scores=True, **options)
     whole = [work.repeats for work in works if work.given.kind == "whole"]
     assert whole[-1] == 1 and len(whole) == 2

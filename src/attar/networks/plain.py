@@ -31,7 +31,7 @@ _VGG11: tuple[_Step, ...] = (
 
 
 class MLP(Classifier):
-    """Multilayer perceptron on rows of any shape, with two hidden layers of 128.
+    """Multilayer perceptron with two hidden layers of 128, for pictures and vectors.
 
     Args:
         channels: of the images; of vectors, how many values they have.
