@@ -199,7 +199,8 @@ def test_the_time_told_counts_the_teacher(
     monkeypatch.setattr(Forecast, "seconds", lambda self, some: works.extend(some) or 1.0)
 
     class Asking(attar.EvaluationCallback):
-        """Is told what everything takes."""
+        def expected(self, seconds: float) -> None:
+            del seconds
 
     options = {**QUICK, "callback": Asking(), "repeats": 1}
     attar.evaluate(soft_artefact(), both(), epochs=1, scores=True, **options)
