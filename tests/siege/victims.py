@@ -156,7 +156,8 @@ def _checkpoint(folder: Path, objective: str) -> Victim:
     for _ in range(3):
         run.advance()
     best = {name: tensor.clone() for name, tensor in run.iterate.state_dict().items()}
-    checkpoint.save(path, run, Progress(3.0, 1, 1, 50.0, 40.0, best, {"lr": 0.1}), identity)
+    progress = Progress(3.0, 1, 1, 50.0, 40.0, best, run.learned_copies())
+    checkpoint.save(path, run, progress, identity)
 
     def read() -> Any:
         again = fresh()
