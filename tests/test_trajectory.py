@@ -430,3 +430,15 @@ def test_compiled_slopes_are_those_of_the_equation(
         flat, exact = found.double().flatten(), slope.flatten()
         assert float(flat @ exact / (flat.norm() * exact.norm())) > least
         assert float(flat.norm() / exact.norm()) == pytest.approx(1, abs=1 - least + 0.01)
+
+
+@pytest.mark.parametrize("change", [{"followed": 10**9}, {"followed": -1}, {"order": [7, 7, 7]}])
+def test_a_state_that_names_no_expert_is_told(change: dict[str, Any]) -> None:
+    problem = tiny_problem()
+    objective = TrajectoryMatching(steps=1)
+    images = torch.zeros(len(problem.layout), *problem.layout.shape)
+    labels = torch.zeros(len(images), 3)
+    forged = {name: torch.tensor(one) if name == "order" else one for name, one in change.items()}
+    state = objective.init(problem, Key(0)) | forged
+    with pytest.raises(RunFailed, match="names an expert that is not among the 3"):
+        objective.match(images, labels, problem, state, Key(1), objective.learned(problem))

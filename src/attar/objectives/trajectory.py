@@ -121,9 +121,10 @@ class TrajectoryMatching(Objective):
         """Return the loss of one piece of one expert's trajectory and its gradients.
 
         Raises:
-            RunFailed: the expert did not move in these epochs.
+            RunFailed: the expert did not move in these epochs, or the state, from a checkpoint,
+                names one that there is not.
         """
-        expert = int(state["order"][state["followed"]])
+        expert = _expert(state, experts_of(problem).count)
         first, target = self._ends(problem, expert, key)
         steps = Steps(
             images,
@@ -200,6 +201,18 @@ class TrajectoryMatching(Objective):
         if most >= 1:
             return f"set max_start to at most {most} (--set max_start={most}), or "
         return f"set expert_epochs to at most {experts.epochs} (--set expert_epochs=…), or "
+
+
+def _expert(state: State, count: int) -> int:
+    """Return the expert whose turn it is."""
+    order, followed = state["order"], state["followed"]
+    expert = int(order[followed]) if 0 <= followed < len(order) else -1
+    if not 0 <= expert < count:
+        raise RunFailed(
+            f"the checkpoint names an expert that is not among the {count} that there are, so it "
+            "is damaged; --overwrite starts again"
+        )
+    return expert
 
 
 def _order(problem: Problem, key: Key) -> Tensor:
