@@ -1,8 +1,8 @@
 """Things by name: Attar's own, and those that others bring, by a call or by an installed package.
 
 A package brings its own by an entry point of the group ``attar.methods``, which leads to anything
-that `register` takes, or to a list of such. Entry points are
-looked at where all names are asked for, or one that is not there.
+that `register` takes, or to a list of such. Entry points are looked at where all names are asked
+for, or one that is not there.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def form_of(text: str, task: Task) -> Parametrization:
     """
     name, _, rest = text.partition(":")
     name = name.strip()
-    own, _, inner = _split_base(rest)
+    own, inner = _split_base(rest)
     first = _known(PARAMETRIZATIONS, name, task, _form_in, "--form")
     given = _pairs(own, "--form", text)
     if inner:
@@ -138,12 +138,12 @@ def _changes(part: Objective | Parametrization, skipped: tuple[str, ...] = ()) -
     return found
 
 
-def _split_base(text: str) -> tuple[str, str, str]:
+def _split_base(text: str) -> tuple[str, str]:
     """Return the settings before ``base=``, and what follows it."""
     match = re.search(rf"(?:^|,)\s*{_BASE}\s*=", text)
     if match is None:
-        return text, "", ""
-    return text[: match.start()], match[0], text[match.end() :].strip()
+        return text, ""
+    return text[: match.start()], text[match.end() :].strip()
 
 
 def _pairs(text: str, option: str, whole: str) -> dict[str, str]:
