@@ -125,13 +125,6 @@ def described(network: object) -> str:
     return f"{type(network).__name__}(...)"
 
 
-def quoted(text: str) -> str:
-    """Return a text as a shell takes it for one word."""
-    import shlex
-
-    return shlex.quote(text)
-
-
 def with_settings(part: Part, given: Mapping[str, Any], option: str = "--set") -> Part:
     """Return a dataclass with some of its fields replaced.
 

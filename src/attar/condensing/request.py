@@ -14,7 +14,8 @@ from attar.budget import Budget, Count, parse_bytes
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
 from attar.methods import Method, method_of
-from attar.options import Auto, Folder, Name, Number, Whole, described, option, quoted
+from attar.options import Auto, Folder, Name, Number, Whole, described, option
+from attar.text import command_line
 
 # real images drawn at random, noise, or the selectors in attar.coresets
 INITS = ("real", "noise", "herding", "forgetting", "kcenter")
@@ -333,18 +334,7 @@ class Request:
         """
         if not all(isinstance(getattr(self, name), str | None) for name in _NAMED):
             return self._call(repr(source), reading)
-        parts = ["attar condense", quoted(source)]
-        for name, value in self._changed().items():
-            if name == "nested":
-                parts.append("--nested")
-            else:
-                parts.append(f"--{name.replace('_', '-')} {quoted(str(value))}")
-        for name, value in reading.items():
-            if value is not None:
-                parts.append(f"--{name.replace('_', '-')} {quoted(str(value))}")
-        own = (f"{name}={value}" for name, value in (self.settings or {}).items())
-        if texts := [*self.set, *own]:
-            parts.append("--set " + " ".join(map(quoted, texts)))
-        return " ".join(
-            [*parts, f"-o {quoted(self.output.name if self.output else 'OUT.safetensors')}"]
-        )
+        texts = (f"{name}={value}" for name, value in (self.settings or {}).items())
+        options = {**self._changed(), **reading, "set": (*self.set, *texts)}
+        output = self.output.name if self.output else "OUT.safetensors"
+        return command_line(["attar", "condense", source], options, output)
