@@ -131,14 +131,14 @@ def row(options: Options, label: str, method: str, shape: str, **chosen: Any) ->
     (result,) = found.results
     facts = {
         "label": label,
-        "form": artefact.card.parametrization,
-        "images": artefact.card.images_per_class,
+        "form": artefact.header.parametrization,
+        "images": artefact.header.images_per_class,
         "bytes": found.paper_bytes,
-        "limit": artefact.card.budget["limit"],
+        "limit": artefact.header.budget["limit"],
         "accuracies": list(result.accuracies),
         "seconds": seconds,
         "asked": {**asked, **testing},
-        "settings": artefact.card.settings,
+        "settings": artefact.header.settings,
     }
     write_text(path, json.dumps(facts, default=str))
     return facts

@@ -23,7 +23,7 @@ import tyro
 
 import attar
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data import Preprocessing
 from attar.data.whitening import Whitening
 from attar.synthetic import LowRank, Parametrization, Pixels, Synthetic
@@ -68,7 +68,7 @@ def whitening(features: int) -> Whitening:
 
 def write(path: Path, form: Parametrization, count: int, whitened: bool) -> None:
     """Write a set of ten classes of 3×32×32."""
-    card = Card(
+    header = Header(
         class_names=[str(k) for k in range(10)],
         shape=(3, 32, 32),
         images_per_class=count,
@@ -77,12 +77,12 @@ def write(path: Path, form: Parametrization, count: int, whitened: bool) -> None
         std=[0.25] * 3,
         zca="mtt" if whitened else "none",
     )
-    synthetic = Synthetic(card.layout, form)
+    synthetic = Synthetic(header.layout, form)
     for tensor in synthetic.parameters():
         tensor.data.normal_(generator=torch.Generator().manual_seed(1))
     chosen = whitening(3 * 32 * 32) if whitened else None
-    preprocessing = Preprocessing(tuple(card.mean), tuple(card.std), chosen)
-    Artefact(card, synthetic.requires_grad_(False), preprocessing).save(path)
+    preprocessing = Preprocessing(tuple(header.mean), tuple(header.std), chosen)
+    Artefact(header, synthetic.requires_grad_(False), preprocessing).save(path)
 
 
 def without_checksums(path: Path) -> Path:

@@ -47,7 +47,7 @@ def trained(artefact: Any, network: Any, key: Any, options: Options, watched: An
     optimiser = torch.optim.Adam(module.parameters(), lr=options.lr)
     labels = artefact.labels
     if not labels.is_floating_point():
-        classes = len(artefact.card.class_names)
+        classes = len(artefact.header.class_names)
         labels = functional.one_hot(labels, classes).float() - 1 / classes
     found = []
     for update in range(options.updates + 1):
@@ -70,8 +70,8 @@ def main() -> None:
 
     sets = [attar.load(path) for path in options.artefacts]
     large = sets[0]
-    channels, height, width = large.card.shape
-    network = make(options.network, channels, (height, width), len(large.card.class_names))
+    channels, height, width = large.header.shape
+    network = make(options.network, channels, (height, width), len(large.header.class_names))
     steps = range(0, options.updates + 1, options.every)
     sums = {path: [0.0 for _ in steps] for path in options.artefacts[1:]}
     for repeat in range(options.repeats):

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 ORDER = (
     ("text", "lazy", "shapes", "wording"),
     ("errors", "rng", "memory", "zipped", "stopping", "faults", "lamb", "sgd"),
+    ("renaming",),
     ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),
     ("options", "optimisers", "augmentation", "parallel", "stored"),
     ("tensors", "capacity"),

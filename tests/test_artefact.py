@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 
 from attar.artefact import loading
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import FORMAT, FORMAT_VERSION, Card
-from attar.artefact.loading import load, read_card
+from attar.artefact.header import FORMAT, FORMAT_VERSION, Header
+from attar.artefact.loading import load, load_header
 from attar.data import Preprocessing, fit_whitening
 from attar.errors import ArtefactError, BadRequest
 from attar.rng import Key
@@ -42,7 +42,7 @@ def make(
     **fields: Any,
 ) -> Artefact:
     """Three classes of two images, their values exact in the storage type."""
-    card = Card.model_validate(
+    header = Header.model_validate(
         {
             "class_names": ["ant", "bee", "cat"],
             "shape": SHAPE,
@@ -58,7 +58,7 @@ def make(
             **fields,
         }
     )
-    synthetic = Synthetic(card.layout, form, labels)
+    synthetic = Synthetic(header.layout, form, labels)
     dtype = STORAGE_TYPES[storage]
     for number, tensor in enumerate(synthetic.state_dict().values()):
         generator = Key(0).fold(number).generator()
@@ -67,7 +67,7 @@ def make(
     if zca != "none":
         pixels = torch.rand(9, *SHAPE, generator=Key(1).generator())
         whitening = fit_whitening(zca, pixels)
-    return Artefact(card, synthetic.requires_grad_(False), Preprocessing(MEAN, STD, whitening))
+    return Artefact(header, synthetic.requires_grad_(False), Preprocessing(MEAN, STD, whitening))
 
 
 def saved(path: Path, **options: Any) -> Path:
@@ -115,7 +115,7 @@ def test_what_is_saved_is_loaded_bit_for_bit(
     assert torch.equal(found.labels, made.labels)
     assert torch.equal(found.pixels, made.pixels)
     assert found.preprocessing == made.preprocessing
-    assert found.card == made.card == read_card(path)
+    assert found.header == made.header == load_header(path)
     assert repr(found) == repr(made)
     # the plan of `attar.budget` is what lies on the disk
     assert found.nbytes == made.ledger.all == payload(path)
@@ -146,7 +146,7 @@ def test_the_same_is_written_twice(tmp_path: Path) -> None:
 def test_saving_replaces(tmp_path: Path) -> None:
     path = saved(tmp_path / "a")
     make(seed=5).save(str(path))
-    assert load(str(path)).card.seed == 5
+    assert load(str(path)).header.seed == 5
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -236,8 +236,8 @@ def test_an_ordinary_loop_trains_on_it(tmp_path: Path, labels: bool) -> None:
 
 
 def test_card_fields_are_checked() -> None:
-    assert make().card.format == FORMAT
-    assert make().card.version == FORMAT_VERSION
+    assert make().header.format == FORMAT
+    assert make().header.version == FORMAT_VERSION
     for fields in ({"images_per_class": 0}, {"class_names": ["one"]}, {"step": -1}):
         with pytest.raises(ValueError, match=next(iter(fields))):
             make(**fields)
@@ -498,7 +498,7 @@ VALUES = st.recursive(
     ),
     max_leaves=5,
 )
-PATHS = [(name,) for name in (*Card.model_fields, "unheard of")] + [
+PATHS = [(name,) for name in (*Header.model_fields, "unheard of")] + [
     ("parametrization", "name"),
     ("parametrization", "rank"),
     ("parametrization", "base"),
@@ -527,14 +527,14 @@ def loads_or_refuses(path: Path) -> None:
     except ArtefactError as error:
         assert str(path) in str(error)
         return
-    assert found.images.shape == found.pixels.shape == (len(found), *found.card.shape)
+    assert found.images.shape == found.pixels.shape == (len(found), *found.header.shape)
     assert len(found.labels) == len(found)
     assert found.nbytes == payload(path)
     assert found.totals.unused is None or isinstance(found.totals.unused, int)
     assert repr(found)
     again = path.with_name("again")
     found.save(again)
-    assert load(again).card == found.card
+    assert load(again).header == found.header
 
 
 @given(changes=st.dictionaries(st.sampled_from(PATHS), VALUES, min_size=1, max_size=2))

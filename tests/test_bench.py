@@ -153,7 +153,7 @@ def test_a_changed_suite_does_again_what_changed_alone(tmp_path: Path) -> None:
     outcomes, _ = done(tmp_path, write(tmp_path, **small, methods=methods))
     assert {key.split("/")[1] for key in outcomes} == {"LoDM"} and len(outcomes) == 4
     assert (
-        attar.load(tmp_path / "out" / "sets" / f"{lodm}.safetensors").card.settings["optimisers"][
+        attar.load(tmp_path / "out" / "sets" / f"{lodm}.safetensors").header.settings["optimisers"][
             "images"
         ]["lr"]
         == 0.5
@@ -387,7 +387,7 @@ def test_the_last_iterate_stands_beside_the_selected_one(tmp_path: Path) -> None
     artefact = tmp_path / "out" / "sets" / "digits" / "lodm" / "ipc-1" / "seed-0.safetensors"
     made = attar.load(artefact)
     made.save(Paths(artefact).last)
-    made.card.iterate = "selected"
+    made.header.iterate = "selected"
     made.save(artefact)
     done(tmp_path, path)
     own, last = rows_of(tmp_path)

@@ -380,7 +380,7 @@ def test_slimmed_sets_are_what_slimming_makes(finished: Path) -> None:
         for key, one in zip(keys, wanted, strict=True):
             made = attar.load(sets / f"{key}.safetensors")
             assert made.images.equal(one.images) and made.labels.equal(one.labels)
-            assert made.card.provenance["slimmed"]["images_per_class"] == len(one.images) // 2 + 1
+            assert made.header.provenance["slimmed"]["images_per_class"] == len(one.images) // 2 + 1
 
 
 def test_what_is_done_is_not_done_again(finished: Path) -> None:

@@ -201,7 +201,7 @@ def last_figure(artefact: attar.Artefact, path: Path) -> float:
     (found,) = [
         line["validation"]
         for line in lines
-        if "validation" in line and line["step"] == artefact.card.step
+        if "validation" in line and line["step"] == artefact.header.step
     ]
     return found
 
@@ -218,13 +218,13 @@ def test_an_iterate_is_selected_by_balanced_accuracy_where_classes_are_unequal(
 
     monkeypatch.setattr(Trainer, "hits", watched)
     artefact = condensed((30, 8, 8), tmp_path)
-    assert artefact.card.provenance["selected_by"] == "balanced accuracy"
+    assert artefact.header.provenance["selected_by"] == "balanced accuracy"
     best = max(one.balanced for one in seen)
-    assert artefact.card.validation == best == last_figure(artefact, tmp_path)
+    assert artefact.header.validation == best == last_figure(artefact, tmp_path)
     seen.clear()
     artefact = condensed((8, 9, 10), tmp_path / "equal")
-    assert "selected_by" not in artefact.card.provenance
-    assert artefact.card.validation == max(one.accuracy for one in seen)
+    assert "selected_by" not in artefact.header.provenance
+    assert artefact.header.validation == max(one.accuracy for one in seen)
 
 
 def test_naming_one_class_is_the_share_of_the_largest() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.augmentation.variants import FREPO_OPERATIONS, IDC_OPERATIONS, augmented, read_strategy
 from attar.data import Preprocessing
 from attar.errors import BadRequest
@@ -502,7 +502,7 @@ def test_frepo_trains_its_own_network_by_the_size_of_images() -> None:
 
 def artefact(**provenance: object) -> Artefact:
     layout = Layout(3, 2, (1, 8, 8))
-    header = Card(
+    header = Header(
         class_names=["a", "b", "c"],
         shape=(1, 8, 8),
         images_per_class=2,
@@ -531,7 +531,7 @@ def test_tiles_are_seen_in_the_parametrization_or_the_provenance() -> None:
 
 def test_cross_entropy_is_refused_for_centred_labels() -> None:
     made = artefact()
-    layout = made.card.layout
+    layout = made.header.layout
     synthetic = Synthetic(layout, Pixels(), learned_labels=True)
     state = synthetic.state_dict()
     (name,) = [name for name, tensor in state.items() if tensor.shape == (6, 3)]
@@ -539,7 +539,7 @@ def test_cross_entropy_is_refused_for_centred_labels() -> None:
 
     def with_labels(values: Tensor) -> Artefact:
         synthetic.load_state_dict({**state, name: values})
-        header = made.card.model_copy(update={"learned_labels": True})
+        header = made.header.model_copy(update={"learned_labels": True})
         return Artefact(header, synthetic.requires_grad_(False), made.preprocessing)
 
     assert fitted(card("dsa-1000"), with_labels(labels), "cifar10") is CARDS["dsa-1000"]

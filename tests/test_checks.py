@@ -195,7 +195,7 @@ def test_a_budget_that_is_kept_loads(path: Path) -> None:
 def test_a_claim_to_be_nested_that_is_false_is_refused(path: Path, name: str) -> None:
     forge(path, lambda header, tensors: header.update(nested=True), FORMS[name], labels=False)
     if name in ("pixels", "low_rank"):
-        assert load(path).card.nested
+        assert load(path).header.nested
         return
     refused(path, "its header says nested, which sets stored as .* cannot be")
 
@@ -260,5 +260,5 @@ def test_what_is_a_set_loads_in_both_versions(path: Path, name: str, zca: str) -
         found = load(path)
         assert torch.equal(found.images, made.images) and torch.equal(found.labels, made.labels)
         assert found.checked is checked and isinstance(found, Artefact)
-        assert json.dumps(found.card.settings) == "{}"
+        assert json.dumps(found.header.settings) == "{}"
         make_version_1(path)

@@ -239,7 +239,7 @@ def test_files_of_version_1_load_and_are_told_as_unchecked(
     make_version_1(path)
     for ipc in (None, 2):
         found = load(path, ipc)
-        assert not found.checked and found.card.version == 1
+        assert not found.checked and found.header.version == 1
     assert torch.equal(load(path).images, made.images)
     assert attar(["show", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["checked"] is False
@@ -247,14 +247,14 @@ def test_files_of_version_1_load_and_are_told_as_unchecked(
     assert "unchecked: of an older Attar" in " ".join(capsys.readouterr().out.split())
     # saved again, it has checksums
     load(path).save(path)
-    assert load(path).checked and load(path).card == made.card
+    assert load(path).checked and load(path).header == made.header
 
 
 def kept_snapshots(path: Path) -> Path:
     kept = Snapshots(path, (0, 1))
     for step in (0, 1):
         made = make(Pixels(), zca="mtt", step=step)
-        kept.add(Artefact(made.card, made.synthetic, made.preprocessing), 1.0)
+        kept.add(Artefact(made.header, made.synthetic, made.preprocessing), 1.0)
     return path
 
 

@@ -58,7 +58,7 @@ def test_condense_json_is_one_object_and_nothing_else(
 def test_the_recorded_command_makes_the_same_set(artefact: Path, tmp_path: Path) -> None:
     import shlex
 
-    command = attar.load(artefact).card.provenance["command"]
+    command = attar.load(artefact).header.provenance["command"]
     program, *words = shlex.split(command)
     words[words.index("-o") + 1] = str(tmp_path / "digits.safetensors")
     assert program == "attar" and run(words) == 0
@@ -335,9 +335,9 @@ def test_the_last_iterate_is_reported_beside_the_selected_one(
     path = tmp_path / "set.safetensors"
     attar.condense("digits", ipc=1, iterations=0, network="convnet2:width=8", output=path)
     made = attar.load(path)
-    made.card.iterate = "selected"
+    made.header.iterate = "selected"
     made.save(path)
-    made.card.iterate = "last"
+    made.header.iterate = "last"
     made.save(tmp_path / "set.last.safetensors")
     _, out, _ = said(capsys, "evaluate", str(path), "--repeats", "1", "--epochs", "1", "--json")
     names = [row["name"] for row in json.loads(out)["rows"]]
@@ -360,7 +360,7 @@ def test_images_brought_to_one_size_are_evaluated_at_that_size(
     assert status == 2 and "--resize" in err
     assert said(capsys, *words, "--resize", "8")[0] == 0
     assert said(capsys, "evaluate", str(path), "--repeats", "1", "--epochs", "1")[0] == 0
-    assert "--resize 8" in attar.load(path).card.provenance["command"]
+    assert "--resize 8" in attar.load(path).header.provenance["command"]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

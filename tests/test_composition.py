@@ -253,7 +253,7 @@ def test_settings_of_a_sum_reach_every_term_that_has_them() -> None:
     made = condensed(
         method="dm", objective="distribution+gradient", settings={"batch_real": 4, "inner": 3}
     )
-    first, second = made.card.settings["objective"]["terms"]
+    first, second = made.header.settings["objective"]["terms"]
     assert first["batch_real"] == second["batch_real"] == 4
     assert (second["inner"], second["weight"]) == (3, 1.0)
 
@@ -270,7 +270,7 @@ def test_the_weight_is_a_part_of_what_a_run_is(tmp_path: Path) -> None:
 def test_any_method_is_stored_as_factors_by_rank(method: str) -> None:
     options: dict[str, Any] = {"iterations": None} if method == "random" else {"zca": "none"}
     made = condensed(method=method, rank=1, ipc=2, **options)
-    told = made.card.parametrization
+    told = made.header.parametrization
     assert (told["name"], told["rank"]) == ("low_rank", 1)
     other = METHODS[method].recipe(Task("tiny", 2, (1, 8, 8), 3)).parametrization
     base = other.base if isinstance(other, LowRank) else other
@@ -279,7 +279,7 @@ def test_any_method_is_stored_as_factors_by_rank(method: str) -> None:
 
 def test_what_a_form_learns_beside_images_is_updated_as_where_it_is_known_from() -> None:
     made = condensed(method="dm", form="decoded", ipc=2)
-    rates = {role: one["lr"] for role, one in made.card.settings["optimisers"].items()}
+    rates = {role: one["lr"] for role, one in made.header.settings["optimisers"].items()}
     assert rates == {"images": 0.1, "decoders": 0.01}
     assert roles_of(TrajectoryMatching())["learned_lr"].lr == 1e-5
 
@@ -290,7 +290,7 @@ def test_values_do_what_their_texts_do() -> None:
         method="dm", form=LowRank(2, Tiled(2)), objective=METHODS["dm"].recipe(TASK).objective
     )
     assert torch.equal(by_text.images, by_value.images)
-    assert by_text.card.parametrization == by_value.card.parametrization
+    assert by_text.header.parametrization == by_value.header.parametrization
 
 
 def test_the_command_says_the_composition_and_makes_it_again(
@@ -307,7 +307,7 @@ def test_the_command_says_the_composition_and_makes_it_again(
     import shlex
 
     made = attar.load(path)
-    again = shlex.split(made.card.provenance["command"])[1:]
+    again = shlex.split(made.header.provenance["command"])[1:]
     again[-1] = str(tmp_path / "two.safetensors")
     assert run(again) == 0
     assert torch.equal(made.images, attar.load(again[-1]).images)
@@ -324,8 +324,8 @@ def test_a_recipe_is_a_method() -> None:
         card="dc-300",
     )
     made = attar.condense(tiny_data(), method=recipe, validation=0, ipc=2)
-    assert (made.card.method, made.card.step) == ("own", 3)
-    assert made.card.provenance["command"].startswith("attar.condense(data, method=Recipe")
+    assert (made.header.method, made.header.step) == ("own", 3)
+    assert made.header.provenance["command"].startswith("attar.condense(data, method=Recipe")
 
 
 def own_method(name: str = "mine", **changes: Any) -> Method:
@@ -338,13 +338,13 @@ def own_method(name: str = "mine", **changes: Any) -> Method:
 def test_a_method_as_a_value_runs_loads_and_slims_without_being_registered(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     made = condensed(method=own_method(iterations=2), ipc=2, output=path)
-    assert made.card.method == "mine"
+    assert made.header.method == "mine"
     code = f"""
     import attar
     made = attar.load({str(path)!r})
-    assert made.card.method == "mine"
+    assert made.header.method == "mine"
     smaller = attar.slim({str(path)!r}, 1, learning_free=True)
-    assert smaller.card.images_per_class == 1
+    assert smaller.header.images_per_class == 1
     attar.slim({str(path)!r}, 1, method="dm", iterations=1, network="convnet2:width=8")
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
@@ -358,7 +358,7 @@ def test_a_registered_method_is_one_of_the_methods(
     assert run(["methods", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["methods"]
     assert {"name": "mine", "summary": "DM, only shorter", "paper": "nobody"} in listed
-    assert condensed(method="mine").card.method == "mine"
+    assert condensed(method="mine").header.method == "mine"
     assert attar.register(method) is method
     with pytest.raises(attar.BadRequest, match="method 'mine' is there already"):
         attar.register(own_method(iterations=3))
@@ -398,7 +398,7 @@ def test_an_own_form_and_objective_are_known_by_name(only_own: None, tmp_path: P
     assert "mirrored" in PARAMETRIZATIONS and OBJECTIVES["of_rows"] is OfRows
     path = tmp_path / "own.safetensors"
     condensed(method="dm", form="mirrored", ipc=2, objective="distribution+3*of_rows", output=path)
-    assert attar.load(path).card.parametrization == {"name": "mirrored"}
+    assert attar.load(path).header.parametrization == {"name": "mirrored"}
 
 
 @dataclass(frozen=True)
@@ -511,7 +511,7 @@ def test_the_method_in_the_docs_runs() -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     assert names["SHORT"].recipe(TASK).iterations == 500
-    assert condensed(method=names["SHORT"], ipc=1).card.method == "short"
+    assert condensed(method=names["SHORT"], ipc=1).header.method == "short"
 
 
 def test_a_card_of_ones_own_is_one_of_the_cards(
@@ -520,7 +520,7 @@ def test_a_card_of_ones_own_is_one_of_the_cards(
     attar.register(EvaluationCard("my-card", "one epoch", 1, "none"))
     assert run(["cards", "--json"]) == 0
     assert "my-card" in [one["name"] for one in json.loads(capsys.readouterr().out)["cards"]]
-    assert condensed(method="dm", card="my-card").card.settings["card"] == "my-card"
+    assert condensed(method="dm", card="my-card").header.settings["card"] == "my-card"
     with pytest.raises(attar.BadRequest, match="card 'dc-300' is there already"):
         attar.register(EvaluationCard("dc-300", "other", 1, "none"))
 

@@ -131,9 +131,9 @@ def test_a_run_without_files_equals_one_with_files(source: str, out: Path) -> No
         "set.log.jsonl",
         out.name,
     ]
-    card = written.card
-    assert (card.step, card.iterate, card.validation, card.seed) == (6, "last", None, 0)
-    assert card.provenance["source"] == source
+    header = written.header
+    assert (header.step, header.iterate, header.validation, header.seed) == (6, "last", None, 0)
+    assert header.provenance["source"] == source
     assert [row["step"] for row in rows(out)] == [1, 2, 3, 4, 5, 6]
 
 
@@ -152,7 +152,7 @@ def test_what_is_returned_is_what_is_stored(source: str, out: Path, storage: str
 def test_no_iterations_gives_the_start(source: str, out: Path) -> None:
     options = OPTIONS | {"method": "random", "iterations": None, "lr": None, "set": ()}
     made = condense(source, output=out, **options)
-    assert made.card.step == 0 and rows(out) == []
+    assert made.header.step == 0 and rows(out) == []
     # real images, as they are
     data = attar.load_source(source).train
     everything = data.take(torch.arange(len(data)))
@@ -160,7 +160,7 @@ def test_no_iterations_gives_the_start(source: str, out: Path) -> None:
         (match,) = (everything == image).flatten(1).all(dim=1).nonzero().flatten().tolist()
         assert int(data.labels[match]) == int(label)
     noise = condense(source, **(OPTIONS | {"iterations": 0}))
-    assert noise.card.step == 0 and not same(stored(noise), stored(condense(source, **OPTIONS)))
+    assert noise.header.step == 0 and not same(stored(noise), stored(condense(source, **OPTIONS)))
 
 
 def test_minutes_stop_a_run(source: str, out: Path) -> None:
@@ -168,7 +168,7 @@ def test_minutes_stop_a_run(source: str, out: Path) -> None:
     options = OPTIONS | {"iterations": None, "minutes": 2 / 60}
     made = condense(source, output=out, listener=listener, **options)
     steps = [call for call in listener.calls if call[0] == "stepped"]
-    assert made.card.step == len(steps) >= 1
+    assert made.header.step == len(steps) >= 1
     assert steps[-1][3] == 1.0 and all(call[3] < 1.0 for call in steps[:-1])
     assert all(call[4] < 2.0 for call in steps[:-1])
     assert [call[3] for call in steps] == sorted(call[3] for call in steps)
@@ -244,12 +244,12 @@ def test_ctrl_c_is_given_back_afterwards(source: str, out: Path) -> None:
 
 def test_ctrl_c_stays_ignored_where_it_was(source: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    assert condense(source, listener=Stopping(2, times=2), **OPTIONS).card.step == 6
+    assert condense(source, listener=Stopping(2, times=2), **OPTIONS).header.step == 6
 
 
 def test_ctrl_c_after_the_last_step_changes_nothing(source: str, out: Path) -> None:
     made = condense(source, output=out, listener=Stopping(6), **OPTIONS)
-    assert made.card.step == 6 and out.exists()
+    assert made.header.step == 6 and out.exists()
 
 
 def test_an_interrupted_run_without_files_says_so(source: str) -> None:
@@ -448,16 +448,16 @@ def test_the_best_iterate_is_selected_and_the_last_kept_apart(
     made = one.complete()
     assert len(iterates) == 3 and same(stored(made), iterates[best])
     assert same(stored(attar.load(out)), iterates[best])
-    card = made.card
-    assert (card.iterate, card.step, card.validation) == (
+    header = made.header
+    assert (header.iterate, header.step, header.validation) == (
         "selected",
         2 * best + 2,
         accuracies[best],
     )
     last = attar.load(Paths(out).last)
     assert same(stored(last), iterates[-1])
-    assert (last.card.iterate, last.card.step) == ("last", 6)
-    assert last.card.validation == accuracies[-1]
+    assert (last.header.iterate, last.header.step) == ("last", 6)
+    assert last.header.validation == accuracies[-1]
     logged = [row for row in rows(out) if "validation" in row]
     assert logged == [
         {"step": 2 * n + 2, "validation": accuracy} for n, accuracy in enumerate(accuracies)
@@ -470,7 +470,7 @@ def test_the_last_iterate_stands_alone_where_it_is_the_best(
     one, iterates = session([10.0, 20.0, 30.0], monkeypatch, out)
     made = one.complete()
     assert same(stored(made), iterates[-1]) and not Paths(out).last.exists()
-    assert (made.card.iterate, made.card.step, made.card.validation) == ("last", 6, 30.0)
+    assert (made.header.iterate, made.header.step, made.header.validation) == ("last", 6, 30.0)
 
 
 def test_a_stale_last_iterate_does_not_outlive_an_overwrite(
@@ -521,7 +521,7 @@ def test_selection_uses_held_out_training_images_and_never_the_test_set() -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LabelledImages, "take", watched)
         made = one.complete()
-    assert made.card.validation is not None
+    assert made.header.validation is not None
     assert {id(data) for data in taken} == {id(kept), id(held)}
 
 
@@ -735,4 +735,4 @@ def test_a_log_that_cannot_be_closed_does_not_cost_the_artefact(
     monkeypatch.setattr(Log, "close", fail)
     with pytest.raises(RunFailed, match="could not write the log"):
         condense(source, output=out, **OPTIONS)
-    assert attar.load(out).card.step == OPTIONS["iterations"]
+    assert attar.load(out).header.step == OPTIONS["iterations"]

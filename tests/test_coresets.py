@@ -267,7 +267,7 @@ def made(method: str, data: LabelledImages | None = None, /, **changes: Any) -> 
 
 
 def rows_of(artefact: attar.Artefact, label: int) -> Tensor:
-    n = artefact.card.images_per_class
+    n = artefact.header.images_per_class
     return artefact.images[label * n : (label + 1) * n]
 
 
@@ -276,10 +276,10 @@ def test_a_coreset_is_an_artefact_of_real_images(method: str, tmp_path: Path) ->
     data = tiny_data(counts=(9, 14, 6))
     out = tmp_path / "set.safetensors"
     artefact = made(method, data, ipc=5, seed=3, output=out)
-    assert artefact.card.step == 0 and artefact.card.method == method
-    assert artefact.card.settings["iterations"] == 0
-    assert not {"objective", "optimisers", "average"} & artefact.card.settings.keys()
-    assert artefact.card.settings["init"] == {
+    assert artefact.header.step == 0 and artefact.header.method == method
+    assert artefact.header.settings["iterations"] == 0
+    assert not {"objective", "optimisers", "average"} & artefact.header.settings.keys()
+    assert artefact.header.settings["init"] == {
         "name": method,
         "epochs": 2,
         "lr_selection": 0.01,
@@ -294,7 +294,7 @@ def test_a_coreset_is_an_artefact_of_real_images(method: str, tmp_path: Path) ->
     assert torch.equal(artefact.images, data.take(torch.cat(index)))
     assert torch.equal(artefact.labels, data.labels[torch.cat(index)])
     loaded = attar.load(out)
-    assert torch.equal(loaded.images, artefact.images) and loaded.card == artefact.card
+    assert torch.equal(loaded.images, artefact.images) and loaded.header == artefact.header
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set.log.jsonl", "set.safetensors"]
     assert torch.equal(made(method, data, ipc=5, seed=3).images, artefact.images)
 
@@ -340,7 +340,7 @@ def test_coresets_are_not_updated(method: str, options: dict[str, Any], given: s
     said = f"{given}: method '{method}' chooses real images and never updates them; .*--init {own}"
     with pytest.raises(BadRequest, match=said):
         made(method, **(options | {"set": ()}))
-    assert made(method, set=(), iterations=0, init=own).card.step == 0
+    assert made(method, set=(), iterations=0, init=own).header.step == 0
 
 
 def test_an_unknown_setting_is_told_with_those_there_are() -> None:
@@ -369,7 +369,7 @@ def test_every_condenser_starts_from_a_coreset(method: str, init: str) -> None:
     else:
         assert torch.equal(start.images, coreset.images)
     moved = made(method, data, init=init, iterations=2, **options)
-    assert moved.card.step == 2 and not torch.equal(moved.images, start.images)
+    assert moved.header.step == 2 and not torch.equal(moved.images, start.images)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -452,7 +452,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr()
     assert json.loads(said.out)["sizes"]["paper_bytes"] == 2 * 2 * 64 * 4
     assert "chosen by Herding(epochs=1, lr_selection=0.01, batch_selection=256)" in said.err
-    assert "--method herding" in attar.load(out).card.provenance["command"]
+    assert "--method herding" in attar.load(out).header.provenance["command"]
     assert run([*words, "--overwrite", "--set", "epochs=none"]) == 2
     assert "--set epochs=none: a whole number is needed" in capsys.readouterr().err
     assert run([*words, "--overwrite", "--iterations", "3"]) == 2

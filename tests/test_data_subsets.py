@@ -217,9 +217,9 @@ def test_evaluation_repeats_the_slice_of_the_artefact() -> None:
     made = attar.condense(
         "digits", method="random", images_per_class=1, network="convnet1:width=8", **options
     )
-    assert made.card.class_names == ["3", "7"]
-    assert made.card.provenance["reading"] == options
-    assert "--classes 3,7 --per-class 20" in made.card.provenance["command"]
+    assert made.header.class_names == ["3", "7"]
+    assert made.header.provenance["reading"] == options
+    assert "--classes 3,7 --per-class 20" in made.header.provenance["command"]
     splits = read_splits(made, None)
     assert splits.train.class_names == ("3", "7")
     assert len(splits.train) == 40
@@ -240,7 +240,7 @@ def test_the_command_line_takes_a_slice(tmp_path: Path, capsys: pytest.CaptureFi
     assert run([*words, "--classes", "1,1"]) == 2
     assert "given twice" in capsys.readouterr().err
     assert run([*words, "--classes", "3", "--per-class", "9"]) == 0
-    assert attar.load(path).card.class_names == ["0", "1", "2"]
+    assert attar.load(path).header.class_names == ["0", "1", "2"]
     brief = ["--repeats", "1", "--epochs", "1"]
     assert run(["evaluate", str(path), *brief]) == 0
     assert run(["evaluate", str(path), *brief, "--data", "digits", "--classes", "0,1,2"]) == 0

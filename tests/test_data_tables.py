@@ -69,9 +69,9 @@ def test_columns_by_name_are_recorded_and_read_again(tmp_path: Path) -> None:
         output=out,
         resize=8,
     )
-    reading = artefact.card.provenance["reading"]
+    reading = artefact.header.provenance["reading"]
     assert (reading["path_column"], reading["label_column"]) == ("Picture", "kind")
-    assert "--path-column Picture --label-column kind" in artefact.card.provenance["command"]
+    assert "--path-column Picture --label-column kind" in artefact.header.provenance["command"]
     assert attar.evaluate(out, networks="convnet1:width=4", repeats=1, epochs=1)
 
 

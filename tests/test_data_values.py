@@ -149,13 +149,13 @@ def test_an_artefact_reads_its_data_in_the_same_way_again(tmp_path: Path) -> Non
     np.savez(path, images=DEEP, labels=LABELS)
     source, out = f"npz:{path}", tmp_path / "a.safetensors"
     artefact = attar.condense(source, ipc=1, method="random", value_range=(0, 4095), output=out)
-    assert artefact.card.shape == (13, 6, 6)
-    command = artefact.card.provenance["command"]
+    assert artefact.header.shape == (13, 6, 6)
+    command = artefact.header.provenance["command"]
     assert "--value-range 0:4095" in command
     assert run([*shlex.split(command)[1:-1], str(tmp_path / "b.safetensors")]) == 0
     again = attar.load(tmp_path / "b.safetensors")
     assert torch.equal(again.images, artefact.images)
-    assert again.card.provenance["reading"] == {"value_range": "0:4095"}
+    assert again.header.provenance["reading"] == {"value_range": "0:4095"}
     rows = attar.evaluate(out, epochs=1, repeats=1, networks="mlp")
     assert len(rows) == 1
 
@@ -164,7 +164,7 @@ def test_images_of_many_channels_are_condensed_shown_and_exported(tmp_path: Path
     data = from_tensors(DEEP, LABELS, value_range=(0, 4095))
     options = {"ipc": 1, "iterations": 2, "network": "mlp", "validation": 0, "compile": "off"}
     artefact = attar.condense(data, method="dm", **options)
-    assert artefact.card.shape == (13, 6, 6)
+    assert artefact.header.shape == (13, 6, 6)
     with pytest.raises(BadRequest, match=r"13 channels, and a PNG holds 1 or 3; use --npz"):
         export_png(artefact, tmp_path / "png")
     export_npz(artefact, tmp_path / "a.npz")

@@ -85,7 +85,7 @@ def test_a_class_by_name(tmp_path: Path) -> None:
     artefact = attar.condense(
         source, label_column="dx", method="random", images_per_class=1, resize=8
     )
-    assert "--label-column dx" in artefact.card.provenance["command"]
+    assert "--label-column dx" in artefact.header.provenance["command"]
 
 
 def test_samples_without_a_picture_are_told(tmp_path: Path) -> None:

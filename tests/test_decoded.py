@@ -326,7 +326,7 @@ def test_kfs_condenses_and_is_read_again(
     loaded = attar.load(tmp_path / "set.safetensors")
     assert torch.equal(loaded.images, made.images)
     assert loaded.nbytes == made.nbytes
-    assert loaded.card.parametrization["name"] == "decoded"
+    assert loaded.header.parametrization["name"] == "decoded"
     assert loaded.ledger.all <= 3 * 2 * 64 * 4
 
 
@@ -341,4 +341,4 @@ def test_the_shape_can_be_set() -> None:
         set=("decoders=2", "channels=1", "upsamplings=1", "hidden=2"),
     )
     wanted = {"name": "decoded", "decoders": 2, "channels": 1, "upsamplings": 1, "hidden": 2}
-    assert made.card.parametrization == wanted
+    assert made.header.parametrization == wanted

@@ -57,9 +57,9 @@ def test_a_request_is_what_condense_takes(tmp_path: Path) -> None:
     data = tiny_data()
     request = attar.Request(method="dm", iterations=1, settings={"batch_real": 3}, **SMALL)
     made = attar.condense(data, request)
-    assert made.card.settings["objective"]["batch_real"] == 3
+    assert made.header.settings["objective"]["batch_real"] == 3
     again = attar.condense(data, request=dataclasses.replace(request, settings=None))
-    assert again.card.settings["objective"]["batch_real"] == 256
+    assert again.header.settings["objective"]["batch_real"] == 256
     with pytest.raises(attar.BadRequest, match="lr: the request says what is asked for"):
         attar.condense(data, request, lr=1.0)
     with pytest.raises(attar.BadRequest, match=r"an attar\.Request is needed"):
@@ -72,8 +72,8 @@ def test_settings_of_slimming_are_a_mapping_too(tmp_path: Path) -> None:
     by_text = attar.slim(made, 1, set="pool=2", **small)
     by_value = attar.slim(made, 1, settings={"pool": 2}, **small)
     assert isinstance(by_text, attar.Artefact) and isinstance(by_value, attar.Artefact)
-    assert by_text.card.settings == by_value.card.settings
-    assert by_value.card.provenance["command"].count("--set pool=2") == 1
+    assert by_text.header.settings == by_value.header.settings
+    assert by_value.header.provenance["command"].count("--set pool=2") == 1
     with pytest.raises(attar.BadRequest, match="nothing is trained here"):
         attar.slim(made, 1, settings={"pool": 2}, learning_free=True)
 

@@ -146,7 +146,7 @@ def test_a_reader_that_goes_costs_no_set(tmp_path: Path) -> None:
     done = subprocess.run(command, stdout=writer, stderr=writer)
     os.close(writer)
     assert done.returncode == 0
-    assert attar.load(out).card.method == "random"
+    assert attar.load(out).header.method == "random"
 
 
 def test_a_closed_output_costs_no_set(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_the_longest_name_that_is_taken_carries_a_whole_run(tmp_path: Path) -> N
         "digits", per_class=20, iterations=2, validation=0.1, snapshots=2, output=out, compile="off"
     )
     attar.evaluate(out, repeats=1, epochs=1)
-    assert made.card.step == 2 and out.exists()
+    assert made.header.step == 2 and out.exists()
 
 
 @pytest.mark.parametrize(

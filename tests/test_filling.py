@@ -56,9 +56,9 @@ def test_images_are_shared_out_in_proportion() -> None:
 def test_a_recipe_may_fix_the_rows() -> None:
     recipe = dataclasses.replace(METHODS["dm"].recipe(TASK), rows=2)
     made = attar.condense(tiny_data(), method=recipe, ipc=3, **SMALL)
-    assert made.card.images_per_class == 2
+    assert made.header.images_per_class == 2
     counted = attar.condense(tiny_data(), method=recipe, images_per_class=1, **SMALL)
-    assert counted.card.images_per_class == 1
+    assert counted.header.images_per_class == 1
     shared = fill(recipe, Allowance(Budget(ipc=3), sizes=(9, 14, 3)), TASK)
     assert shared.layout.counts == (2, 3, 1)
     with pytest.raises(BadRequest, match=r"does not hold the 6 images .* 1536 bytes"):

@@ -59,7 +59,7 @@ def test_labels_are_learnt_to_images_that_stay(
     artefact = made(recipe, output=path)
     assert torch.equal(artefact.images, begun.images)
     assert not torch.equal(artefact.labels, begun.labels)
-    assert artefact.card.settings["optimisers"] == {"images": None, "labels": SGD.describe()}
+    assert artefact.header.settings["optimisers"] == {"images": None, "labels": SGD.describe()}
     loaded = attar.load(path)
     assert torch.equal(loaded.images, begun.images) and torch.equal(loaded.labels, artefact.labels)
 
@@ -93,7 +93,7 @@ def test_a_run_with_a_frozen_role_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_changes_of_the_user_are_those_of_what_is_learnt() -> None:
     artefact = made(recipe_of(None, SGD), lr=0.25)
-    assert artefact.card.settings["optimisers"]["labels"]["lr"] == 0.25
+    assert artefact.header.settings["optimisers"]["labels"]["lr"] == 0.25
 
 
 def test_nothing_to_learn_is_refused() -> None:

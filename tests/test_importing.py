@@ -49,13 +49,13 @@ def test_dc(legacy: bool, tmp_path: Path) -> None:
     made = attar.import_artefact(path, data_name="cifar10", output=out)
     same(made, last, labels)
     same(attar.load(out), last, labels)
-    card = attar.load(out).card
-    assert card.method == "dsa (imported)"
-    assert (card.mean, card.std) == ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010])
-    assert card.class_names == list(CLASS_NAMES["cifar10"])
-    assert card.settings["card"] == "dsa-1000"
-    assert card.provenance["source"] == card.provenance["dataset"] == "cifar10"
-    imported = card.provenance["imported"]
+    header = attar.load(out).header
+    assert header.method == "dsa (imported)"
+    assert (header.mean, header.std) == ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010])
+    assert header.class_names == list(CLASS_NAMES["cifar10"])
+    assert header.settings["card"] == "dsa-1000"
+    assert header.provenance["source"] == header.provenance["dataset"] == "cifar10"
+    imported = header.provenance["imported"]
     assert imported["format"] == "dc"
     assert imported["bytes"] == {path.name: path.stat().st_size}
     assert len(imported["sha256"][path.name]) == 64
@@ -82,13 +82,13 @@ def test_unequal_classes(tmp_path: Path) -> None:
         attar.import_artefact(tmp_path / "set.pt", classes=FOUR, per_class=2, **KNOWN)
     made = attar.import_artefact(tmp_path / "set.pt", classes=FOUR, per_class=1, **KNOWN)
     same(made, images[[0, 2, 4, 5]], torch.arange(4))
-    assert "3 images were left out (--per-class)" in made.card.provenance["imported"]["notes"]
+    assert "3 images were left out (--per-class)" in made.header.provenance["imported"]["notes"]
 
 
 def test_the_command_names_given_constants_to_the_last_digit(tmp_path: Path) -> None:
     write_dc(tmp_path / "set.pt", [(inputs(4), torch.arange(4))])
     made = attar.import_artefact(tmp_path / "set.pt", classes=4, mean=0.123456789, std=1 / 3)
-    command = made.card.provenance["command"]
+    command = made.header.provenance["command"]
     assert "--mean 0.123456789 " in command and f"--std {1 / 3} " in command
 
 
@@ -97,10 +97,10 @@ def test_mtt_takes_the_constants_of_cifar10_for_cifar100(tmp_path: Path) -> None
     files = write_mtt(tmp_path, images, labels)
     made = attar.import_artefact(files, data_name="cifar100", zca="none")
     same(made, images, labels)
-    assert made.card.std == [0.2023, 0.1994, 0.2010]
-    assert made.card.method == "mtt (imported)" and made.card.settings["card"] == "mtt"
+    assert made.header.std == [0.2023, 0.1994, 0.2010]
+    assert made.header.method == "mtt (imported)" and made.header.settings["card"] == "mtt"
     write_dc(tmp_path / "set.pt", [(images, labels)])
-    assert attar.import_artefact(tmp_path / "set.pt", data_name="cifar100").card.std == [
+    assert attar.import_artefact(tmp_path / "set.pt", data_name="cifar100").header.std == [
         *(0.2673, 0.2564, 0.2762)
     ]
 
@@ -123,9 +123,9 @@ def test_datm_keeps_soft_labels_and_the_rate(tmp_path: Path) -> None:
     made = attar.import_artefact(files, classes=FOUR, zca="none", output=out, **KNOWN)
     # the authors' loss takes the softmax of what they store
     same(made, images, torch.softmax(scores, dim=1))
-    card = attar.load(out).card
-    assert card.learned_labels and card.method == "datm (imported)"
-    assert card.settings["learned_lr"] == card.provenance["learned_lr"] == pytest.approx(0.0025)
+    header = attar.load(out).header
+    assert header.learned_labels and header.method == "datm (imported)"
+    assert header.settings["learned_lr"] == header.provenance["learned_lr"] == pytest.approx(0.0025)
     assert made.totals.paper == images.numel() * 4
     assert made.nbytes == images.numel() * 4 + scores.numel() * 4
 
@@ -139,7 +139,7 @@ def test_probabilities_stay_and_one_hot_rows_are_classes(tmp_path: Path) -> None
     )
     # the largest labels tell no classes here, so the file's order stands
     same(made, images, soft)
-    assert any("file's order" in note for note in made.card.provenance["imported"]["notes"])
+    assert any("file's order" in note for note in made.header.provenance["imported"]["notes"])
     hot = torch.eye(4)[class_by_class(4, 2)]
     made = attar.import_artefact(
         write_mtt(tmp_path / "b", images, hot), classes=FOUR, zca="none", **KNOWN
@@ -160,13 +160,15 @@ def test_images_whose_whitening_was_taken_back_are_pixels(digits: Splits, tmp_pa
     back = [tmp_path / "images_zca_0.pt", tmp_path / "labels_0.pt"]
     for options in ({"zca": "none"}, {}):
         made = attar.import_artefact(back, data="digits", classes=4, **options)
-        assert made.card.zca == "none" and made.preprocessing.whitening is None
+        assert made.header.zca == "none" and made.preprocessing.whitening is None
         torch.testing.assert_close(made.preprocessing.invert(made.images), pixels)
-        assert made.card.std != [1.0]
-        assert any("taken for pixels" in note for note in made.card.provenance["imported"]["notes"])
+        assert made.header.std != [1.0]
+        assert any(
+            "taken for pixels" in note for note in made.header.provenance["imported"]["notes"]
+        )
     # whitened again they are what networks saw
     again = attar.import_artefact(back, data="digits", classes=4, zca="mtt")
-    assert again.card.zca == "mtt"
+    assert again.header.zca == "mtt"
     torch.testing.assert_close(again.images, whitened, atol=1e-4, rtol=1e-3)
     with pytest.raises(BadRequest, match="--zca frepo: mtt stores pixels"):
         attar.import_artefact(back, data="digits", classes=4, zca="frepo")
@@ -188,7 +190,7 @@ def test_zca_is_fitted_again_and_kept(digits: Splits, tmp_path: Path) -> None:
     attar.import_artefact(files, data="digits", classes=4, zca="mtt", output=out)
     made = attar.load(out)
     same(made, images, labels)
-    assert made.card.zca == "mtt" and made.card.std == [1.0]
+    assert made.header.zca == "mtt" and made.header.std == [1.0]
     own = made.preprocessing.whitening
     assert own is not None
     fitted = fit_whitening("mtt", digits.train.images)
@@ -208,7 +210,7 @@ def test_idc(size: int, factor: int, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     attar.import_artefact(path, data_name="cifar10", factor=factor, output=out)
     made = attar.load(out)
-    assert len(made) == 20 * factor**2 and made.card.images_per_class == 2 * factor**2
+    assert len(made) == 20 * factor**2 and made.header.images_per_class == 2 * factor**2
     # the bytes are those that IDC stores, whatever the number of images
     assert made.totals.paper == pixels.numel() * 4 == made.nbytes
     mean = torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64).view(-1, 1, 1)
@@ -241,9 +243,9 @@ def test_haba(inside: int, tmp_path: Path) -> None:
     torch.testing.assert_close(made.images, wanted)
     assert torch.equal(made.labels, class_by_class(10, 4))
     stored = sum(parameter.numel() for parameter in styles.parameters())
-    (note,) = [n for n in made.card.provenance["imported"]["notes"] if "bases" in n]
+    (note,) = [n for n in made.header.provenance["imported"]["notes"] if "bases" in n]
     assert f"{bases.numel() * 4} bytes of bases and {stored * 4} bytes of hall" in note
-    assert made.card.method == "haba (imported)"
+    assert made.header.method == "haba (imported)"
 
 
 @pytest.mark.parametrize("form", ["frepo", "rcig", "npz"])
@@ -268,8 +270,8 @@ def test_frepo(form: str, digits: Splits, tmp_path: Path) -> None:
     attar.import_artefact(path, data=digits, output=out)
     made = attar.load(out)
     same(made, torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
-    assert made.card.zca == "frepo" and made.card.settings["card"] == "frepo"
-    assert made.card.method == f"{'rcig' if form == 'rcig' else 'frepo'} (imported)"
+    assert made.header.zca == "frepo" and made.header.settings["card"] == "frepo"
+    assert made.header.method == f"{'rcig' if form == 'rcig' else 'frepo'} (imported)"
     with torch.no_grad():
         test = made.preprocessing.apply(digits.test.images[:5].float() / 255)
     assert bool(torch.isfinite(test).all())
@@ -284,9 +286,9 @@ def test_kip_says_zca_in_its_name(digits: Splits, tmp_path: Path) -> None:
     for path in (plain, zca, unsaid):
         np.savez(path, images=images, labels=labels)
     made = attar.import_artefact(plain, data=digits)
-    assert made.card.zca == "none" and not made.card.learned_labels
+    assert made.header.zca == "none" and not made.header.learned_labels
     same(made, torch.from_numpy(images).permute(0, 3, 1, 2).float(), class_by_class(4, 2))
-    assert attar.import_artefact(zca, data=digits).card.zca == "kip"
+    assert attar.import_artefact(zca, data=digits).header.zca == "kip"
     with pytest.raises(BadRequest, match="do not say whether the images are whitened"):
         attar.import_artefact(unsaid, data=digits)
 
@@ -299,7 +301,7 @@ def test_folder(tmp_path: Path) -> None:
     assert not out.exists()
     attar.import_artefact(tmp_path / "set", per_class=2, output=out)
     made = attar.load(out)
-    assert made.card.class_names == ["bird", "cat", "dog"]
+    assert made.header.class_names == ["bird", "cat", "dog"]
     from attar.data.decoding import decode_parts
     from attar.data.folders import list_images
 
@@ -313,15 +315,15 @@ def test_folders_with_the_names_of_classes_take_their_order(tmp_path: Path) -> N
         attar.import_artefact(tmp_path / "set", classes=names, **KNOWN) for names in ("b,a", "x,y")
     )
     assert torch.equal(given.images, found.images[[1, 0]])
-    assert any("stand for" in note for note in found.card.provenance["imported"]["notes"])
+    assert any("stand for" in note for note in found.header.provenance["imported"]["notes"])
 
 
 def test_labelled_images_are_data_too(digits: Splits, tmp_path: Path) -> None:
     write_dc(tmp_path / "set.pt", [(inputs(4), torch.arange(4))])
     data: LabelledImages = digits.train
     made = attar.import_artefact(tmp_path / "set.pt", data=data)
-    assert made.card.class_names == list(digits.train.class_names)
-    assert made.card.mean == list(digits.train.preprocessing.mean)
+    assert made.header.class_names == list(digits.train.class_names)
+    assert made.header.mean == list(digits.train.preprocessing.mean)
 
 
 def test_constants_are_those_of_the_authors() -> None:

@@ -103,7 +103,7 @@ def test_all_commands_take_what_was_imported(
     assert (program, command) == ("attar", "import") and run([command, *again]) == 0
     one, other = attar.load(out), attar.load(tmp_path / "again.safetensors")
     assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
-    assert one.card == other.card
+    assert one.header == other.header
 
 
 def test_refusals_are_one_line_and_status_2(

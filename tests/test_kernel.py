@@ -351,7 +351,7 @@ def test_a_condensation_by_name(method: str) -> None:
     )
     whitening = made.preprocessing.whitening
     assert whitening is not None and whitening.kind == "frepo"
-    settings = made.card.settings
+    settings = made.header.settings
     assert settings["objective"]["name"] == "kernel" and settings["objective"]["mirror"] is True
     assert settings["optimisers"]["labels"]["lr"] == 1e-2
     # one-hot minus 1/3, over the root of 3/10

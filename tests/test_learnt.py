@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import attar
-from attar.artefact.loading import read_card
+from attar.artefact.loading import load_header
 from attar.artefact.snapshots import load_snapshots, snapshots_path
 from attar.condensing import checkpoint
 from attar.methods import METHODS, Recipe, Task
@@ -85,8 +85,8 @@ def test_a_vector_is_saved_and_loaded(tmp_path: Path) -> None:
     assert torch.equal(read_tensors(path)["learned.learned_lr"], artefact.learned["learned_lr"])
     loaded = attar.load(path)
     assert torch.equal(loaded.learned["learned_lr"], artefact.learned["learned_lr"])
-    assert read_card(path).learned == {"learned_lr": [COUNT]}
-    assert "learned_lr" not in loaded.card.provenance
+    assert load_header(path).learned == {"learned_lr": [COUNT]}
+    assert "learned_lr" not in loaded.header.provenance
 
 
 def test_it_is_a_line_of_the_ledger_that_the_papers_do_not_count() -> None:
@@ -101,7 +101,7 @@ def test_a_budget_of_everything_counts_it_to_the_byte(
     path = tmp_path / "set.safetensors"
     allowed = 3 * 2 * 64 * 4 + spare
     artefact = made(bytes=allowed, output=path)
-    assert artefact.card.images_per_class == images
+    assert artefact.header.images_per_class == images
     assert attar.load(path).nbytes == 3 * images * 64 * 4 + 4 * COUNT <= allowed
 
 
@@ -115,7 +115,7 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
 def test_the_selected_iterate_has_its_own(tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"
     artefact = made(output=path, validation=0.4, validations=4)
-    torch.testing.assert_close(artefact.learned["learned_lr"], grown(artefact.card.step))
+    torch.testing.assert_close(artefact.learned["learned_lr"], grown(artefact.header.step))
 
 
 @pytest.mark.parametrize("earlier", [False, True])
@@ -137,7 +137,7 @@ def test_snapshots_have_their_own(tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"
     made(output=path, snapshots="0,2,4")
     for one in load_snapshots(snapshots_path(path)):
-        torch.testing.assert_close(one.learned["learned_lr"], grown(one.card.step))
+        torch.testing.assert_close(one.learned["learned_lr"], grown(one.header.step))
 
 
 def test_evaluation_takes_a_number_and_leaves_a_vector() -> None:
@@ -153,7 +153,7 @@ def test_a_slimmed_set_keeps_it_and_a_merged_one_says_that_it_does_not() -> None
     assert torch.equal(slimmed.learned["learned_lr"], one.learned["learned_lr"])
     with pytest.warns(UserWarning, match="learned_lr was learnt beside one of the sets alone"):
         merged = attar.merge(one, one, shared="join")
-    assert not merged.learned and not merged.card.learned
+    assert not merged.learned and not merged.header.learned
 
 
 @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ def test_files_without_any_have_no_word_of_it(tmp_path: Path) -> None:
 
 def test_a_part_of_the_classes_keeps_it() -> None:
     one = made()
-    part = one.of_classes(one.card.class_names[:2])
+    part = one.of_classes(one.header.class_names[:2])
     assert torch.equal(part.learned["learned_lr"], one.learned["learned_lr"])

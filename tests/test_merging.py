@@ -47,10 +47,10 @@ def test_classes_of_two_sets_are_numbered_anew() -> None:
     # what a user of torch would try, and what is wrong with it
     assert [label for _, label in ConcatDataset([first, second])][::2] == [0, 1, 0, 1, 2]
     both = attar.merge(first, second)
-    assert both.card.class_names == ["7", "3", "1", "5", "8"]
+    assert both.header.class_names == ["7", "3", "1", "5", "8"]
     assert both.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert torch.equal(both.images, torch.cat([first.images, second.images]))
-    assert both.card.class_counts is None and both.card.method == "dm"
+    assert both.header.class_counts is None and both.header.method == "dm"
     assert both.nbytes == first.nbytes + second.nbytes
 
 
@@ -58,10 +58,10 @@ def test_factors_stay_factors(out: Path) -> None:
     first, second = of("7,3", method="lodm"), of("1,5", method="lodm", images_per_class=3)
     both = attar.merge(first, second)
     assert torch.equal(both.images, torch.cat([first.images, second.images]))
-    assert both.card.class_counts == [2, 2, 3, 3]
+    assert both.header.class_counts == [2, 2, 3, 3]
     both.save(out)
     assert torch.equal(attar.load(out).images, both.images)
-    assert [one["classes"] for one in both.card.provenance["merged"]] == [["7", "3"], ["1", "5"]]
+    assert [one["classes"] for one in both.header.provenance["merged"]] == [["7", "3"], ["1", "5"]]
 
 
 def test_a_merged_set_knows_its_data(out: Path) -> None:
@@ -77,11 +77,11 @@ def test_shared_names_are_asked_about() -> None:
     with pytest.raises(BadRequest, match=r"artefact 2 has the class '3'.*join.*apart"):
         attar.merge(first, second)
     joined = attar.merge(first, second, shared="join")
-    assert joined.card.class_names == ["7", "3", "5"]
+    assert joined.header.class_names == ["7", "3", "5"]
     assert joined.labels.tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
     assert torch.equal(joined.images[4:6], second.images[:2])
     apart = attar.merge(first, second, second, shared="apart")
-    assert apart.card.class_names == ["7", "3", "3 (2)", "5", "3 (3)", "5 (3)"]
+    assert apart.header.class_names == ["7", "3", "3 (2)", "5", "3 (3)", "5 (3)"]
 
 
 def of_arrays(scale: int, **options: Any) -> Artefact:

@@ -400,21 +400,21 @@ def test_a_recipe_that_cannot_be_nested_is_refused(changes: dict[str, Any], text
 @pytest.mark.parametrize("method", ["dm", "lodm", "dc"])
 def test_an_artefact_says_that_it_is_nested(method: str, out: Path) -> None:
     artefact = made(method=method, output=out)
-    assert artefact.card.nested and attar.load(out).card.nested
-    settings = artefact.card.settings["objective"]
+    assert artefact.header.nested and attar.load(out).header.nested
+    settings = artefact.header.settings["objective"]
     assert settings["name"] == ("distribution" if method.endswith("dm") else "gradient")
     assert settings["batch_real"] == 5
     assert settings["nested"] == {"every": 2, "networks": 2, "batch_check": 5}
-    assert "nested=True" in artefact.card.provenance["command"]
+    assert "nested=True" in artefact.header.provenance["command"]
     plain = made(method=method, nested=False, set=("batch_real=5",))
-    assert not plain.card.nested and "nested" not in plain.card.settings["objective"]
+    assert not plain.header.nested and "nested" not in plain.header.settings["objective"]
     assert not torch.equal(plain.images, artefact.images)
 
 
 @pytest.mark.parametrize(("iterations", "every"), [(8, 1), (60, 3)])
 def test_a_check_comes_every_twentieth_of_the_run(iterations: int, every: int) -> None:
     artefact = made(iterations=iterations, set=("batch_real=3", "batch_check=3", "networks=1"))
-    assert artefact.card.settings["objective"]["nested"]["every"] == every
+    assert artefact.header.settings["objective"]["nested"]["every"] == every
 
 
 def test_the_command_has_the_option_without_a_value() -> None:
@@ -457,10 +457,10 @@ def test_the_command_line_makes_a_nested_set(out: Path) -> None:
         f"--compile off -o {out}"
     )
     assert run_command(command.split()) == 0
-    card = attar.load(out).card
-    assert card.nested and card.images_per_class == 3
-    assert card.settings["objective"]["nested"]["every"] == 15
-    assert " --nested " in card.provenance["command"]
+    header = attar.load(out).header
+    assert header.nested and header.images_per_class == 3
+    assert header.settings["objective"]["nested"]["every"] == 15
+    assert " --nested " in header.provenance["command"]
 
 
 def test_first_images_are_nearer_to_real_ones_than_those_of_a_plain_set() -> None:

@@ -368,7 +368,7 @@ def test_condense_and_evaluate(name: str, method: str) -> None:
     made = attar.condense(data, method=method, network=name, ipc=1, **quick)
     again = attar.condense(data, method=method, network=name, ipc=1, **quick)
     assert torch.equal(made.images, again.images)
-    assert made.card.settings["network"] == name
+    assert made.header.settings["network"] == name
     test = tiny_data(channels=1, counts=(4, 4, 4), size=12, seed=1)
     row = attar.evaluate(made, test, repeats=2, epochs=1, device="cpu")[0]
     assert row.results[0].network == name and len(row.results[0].accuracies) == 2

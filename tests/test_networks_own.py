@@ -369,9 +369,9 @@ def test_condense_with_every_method(method: str, given: Any) -> None:
     made = attar.condense(data, method=method, network=given, **options)
     again = attar.condense(data, method=method, network=given, **options)
     assert torch.equal(made.images, again.images)
-    assert made.card.settings["network"].startswith("own:Small-")
-    assert made.card.validation is not None
-    command = made.card.provenance["command"]
+    assert made.header.settings["network"].startswith("own:Small-")
+    assert made.header.validation is not None
+    command = made.header.provenance["command"]
     assert command.startswith("attar.condense(data, ") and "network=Small" in command
 
 
@@ -442,7 +442,7 @@ def test_evaluate_takes_modules(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run(["evaluate", str(path)]) == 2
     shown = capsys.readouterr().err
     assert said in shown and "--networks convnet3" in shown
-    name = attar.load(path).card.settings["network"]
+    name = attar.load(path).header.settings["network"]
     assert run(["evaluate", str(path), "--networks", name]) == 2
     assert "is a module given from Python" in capsys.readouterr().err
     words = ("--networks", "convnet1:width=8", "--repeats", "1", "--epochs", "1", "--json")
@@ -465,4 +465,4 @@ def test_resnet18_works_as_it_is() -> None:
     assert isinstance(module.fc, nn.Linear) and isinstance(drawn.body.fc, nn.Identity)
     data = tiny_data(channels=3, counts=(4, 4, 4), size=32)
     made = attar.condense(data, method="dm", network=module, **{**QUICK, "iterations": 1})
-    assert made.card.settings["network"] == network.name
+    assert made.header.settings["network"] == network.name

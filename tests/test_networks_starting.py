@@ -137,9 +137,9 @@ def test_gradient_matching_warns_of_silent_weights() -> None:
 def test_gradient_matching_draws_timm_without_its_start(timm: Any) -> None:
     data = tiny_data(channels=3, counts=(4, 4, 4), size=32)
     made = attar.condense(data, network="timm:test_resnet", **DC)
-    assert made.card.settings["network_start"] == "no branch at zero"
+    assert made.header.settings["network_start"] == "no branch at zero"
     made = attar.condense(data, network="timm:test_resnet", **{**DC, "method": "dm"})
-    assert "network_start" not in made.card.settings
+    assert "network_start" not in made.header.settings
 
 
 # networks that are the same for all images

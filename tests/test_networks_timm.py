@@ -55,7 +55,7 @@ def test_condense_and_evaluate_on_it(timm: Any) -> None:
     data = tiny_data(channels=3, counts=(4, 4, 4), size=32)
     quick: dict[str, Any] = {"iterations": 1, "validation": 0.0, "device": "cpu"}
     made = attar.condense(data, method="dm", network="timm:test_resnet", ipc=1, **quick)
-    assert made.card.settings["network"] == "timm:test_resnet"
+    assert made.header.settings["network"] == "timm:test_resnet"
     test = tiny_data(channels=3, counts=(4, 4, 4), size=32, seed=1)
     row = attar.evaluate(made, test, repeats=1, epochs=1, device="cpu")[0]
     assert row.results[0].network == "timm:test_resnet"

@@ -35,7 +35,7 @@ def test_sets_of_some_classes_keep_what_is_stored(method: str, tmp_path: Path) -
     given = from_tensors(*data(), class_names=NAMES)
     whole = attar.condense(given, method=method, ipc=2, iterations=1, validation=0.0)
     part = whole.of_classes(["cow", "ant"])
-    each = whole.card.images_per_class
+    each = whole.header.images_per_class
     assert torch.equal(part.images, torch.cat([whole.images[2 * each :], whole.images[:each]]))
     assert part.labels.tolist() == [0] * each + [1] * each
     part.save(tmp_path / "part.safetensors")
@@ -55,19 +55,19 @@ def test_sets_that_cannot_be_parted_say_so() -> None:
 
 def test_a_name_says_what_an_object_is() -> None:
     named = attar.condense(data(), method="dsa", ipc=1, iterations=1, validation=0.0, name="mnist")
-    assert named.card.provenance["dataset"] == "mnist"
+    assert named.header.provenance["dataset"] == "mnist"
     # digits are not mirrored, as by their name from a source
-    assert "flip" not in named.card.settings["objective"]["augment"]
+    assert "flip" not in named.header.settings["objective"]["augment"]
     other = attar.condense(data(), method="dsa", ipc=1, iterations=1, validation=0.0)
-    assert "flip" in other.card.settings["objective"]["augment"]
-    assert "name='mnist'" in named.card.provenance["command"]
+    assert "flip" in other.header.settings["objective"]["augment"]
+    assert "name='mnist'" in named.header.provenance["command"]
 
 
 def test_what_a_method_fixes_by_name_holds_for_objects() -> None:
     rows = torch.rand(24, 3, 8, 8, generator=torch.Generator().manual_seed(0)), data()[1]
     grey = attar.condense(rows, method="frepo", ipc=1, iterations=1, validation=0.0, name="mnist")
     other = attar.condense(rows, method="frepo", ipc=1, iterations=1, validation=0.0)
-    assert (grey.card.zca, other.card.zca) == ("none", "frepo")
+    assert (grey.header.zca, other.header.zca) == ("none", "frepo")
 
 
 def test_another_name_than_data_have_is_refused() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import attar
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data import Preprocessing
 from attar.errors import BadRequest
 from attar.optimisers import Optimiser
@@ -364,7 +364,7 @@ def test_forms_that_cannot_be_are_refused() -> None:
 
 
 def artefact(synthetic: Synthetic, storage: str = "float32") -> Artefact:
-    card = Card(
+    header = Header(
         class_names=["a", "b", "c"],
         shape=SHAPE,
         images_per_class=synthetic.layout.per_class,
@@ -374,7 +374,7 @@ def artefact(synthetic: Synthetic, storage: str = "float32") -> Artefact:
         mean=[0.4, 0.5],
         std=[0.2, 0.3],
     )
-    return Artefact(card, synthetic, Preprocessing((0.4, 0.5), (0.2, 0.3)))
+    return Artefact(header, synthetic, Preprocessing((0.4, 0.5), (0.2, 0.3)))
 
 
 @pytest.mark.parametrize("labels", [True, False])
@@ -409,7 +409,7 @@ def test_bytes_are_those_of_the_file(
     found = loaded.images, loaded.labels if labels else wanted[1]
     for one, other in zip(found, wanted, strict=True):
         assert (one - other).abs().max() <= 5 * digits * float(other.abs().max())
-    assert loaded.card.parametrization == form.describe()
+    assert loaded.header.parametrization == form.describe()
     # written again, nothing changes
     loaded.save(tmp_path / "again.safetensors")
     again = read_tensors(tmp_path / "again.safetensors")

@@ -123,10 +123,10 @@ def test_a_form_with_something_shared_goes_all_the_way(tmp_path: Path) -> None:
     assert len(rows) == 1
     drawn = attar.slim(path, 1, random=True)
     assert isinstance(drawn, attar.Artefact)
-    assert drawn.card.parametrization == {"name": "framed", "border": 1, "depth": 0.5}
+    assert drawn.header.parametrization == {"name": "framed", "border": 1, "depth": 0.5}
     kept = attar.slim(path, 1, learning_free=True)
     assert isinstance(kept, attar.Artefact)
-    assert kept.card.parametrization["name"] == "ordered_svd"
+    assert kept.header.parametrization["name"] == "ordered_svd"
 
 
 def test_what_such_a_form_cannot_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -142,14 +142,14 @@ def test_what_such_a_form_cannot_is_refused_with_the_reason(tmp_path: Path) -> N
     with pytest.raises(attar.BadRequest, match="--set border=3: borders are chosen with the form"):
         attar.condense(tiny_data(), form="framed", ipc=2, set=("border=3",), **SMALL)
     changed = attar.condense(tiny_data(), form="framed", ipc=2, set=("depth=2",), **SMALL)
-    assert changed.card.parametrization["depth"] == 2
+    assert changed.header.parametrization["depth"] == 2
 
 
 def test_a_form_around_another_passes_the_questions_on(tmp_path: Path) -> None:
     path = tmp_path / "negative.safetensors"
     asked: dict[str, Any] = {"form": "negative", "ipc": 3, "nested": True, **SMALL}
     made = attar.condense(tiny_data(), output=path, **asked)
-    assert made.card.parametrization == {"name": "negative", "base": {"name": "pixels"}}
+    assert made.header.parametrization == {"name": "negative", "base": {"name": "pixels"}}
     part = attar.load(path, ipc=1)
     assert torch.equal(part.images, made.images[::3])
     assert torch.equal(attar.merge(made, made, shared="apart").images[:9], made.images)

@@ -135,9 +135,9 @@ def test_a_validation_part_selects_the_iterate(
     shown = " ".join(capsys.readouterr().err.split())
     assert "60 images of 2 classes; 60 validation images select the iterate" in shown
     assert "train, test and val (as validation); 60 training, 60 test, 60 validation" in shown
-    told = attar.load(out).card.parts
+    told = attar.load(out).header.parts
     assert (told["condensed"], told["validation"], told["held_out"]) == (60, 60, 0)
-    assert attar.load(out).card.validation is not None
+    assert attar.load(out).header.validation is not None
     brief = ["--repeats", "1", "--epochs", "1", "--device", "cpu"]
     assert run(["evaluate", str(out), *brief]) == 0
     assert "tested on 60 images" in " ".join(capsys.readouterr().err.split())

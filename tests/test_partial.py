@@ -17,7 +17,7 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact, last_iterate_path
-from attar.artefact.card import READ_FROM, Card
+from attar.artefact.header import READ_FROM, Header
 from attar.artefact.loading import ipc_of_part, load
 from attar.checksums import BLOCK_BYTES
 from attar.cli import run
@@ -63,7 +63,7 @@ def make(
     **fields: Any,
 ) -> Artefact:
     """Random images, brought into the order in which they are kept."""
-    card = Card.model_validate(
+    header = Header.model_validate(
         {
             "class_names": [f"class {k}" for k in range(classes)],
             "shape": shape,
@@ -79,7 +79,7 @@ def make(
             **fields,
         }
     )
-    synthetic = Synthetic(card.layout, form, labels)
+    synthetic = Synthetic(header.layout, form, labels)
     for number, tensor in enumerate(synthetic.parameters()):
         generator = Key(0).fold(number).generator()
         tensor.data.copy_(torch.randn(tensor.shape, generator=generator))
@@ -88,8 +88,8 @@ def make(
         tensor.data.copy_(tensor.to(STORAGE_TYPES[storage]).float())
     pixels = torch.rand(9, *shape, generator=Key(1).generator())
     whitening = None if zca == "none" else fit_whitening(zca, pixels)
-    preprocessing = Preprocessing(tuple(card.mean), tuple(card.std), whitening)
-    return Artefact(card, synthetic.requires_grad_(False), preprocessing)
+    preprocessing = Preprocessing(tuple(header.mean), tuple(header.std), whitening)
+    return Artefact(header, synthetic.requires_grad_(False), preprocessing)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_an_ordered_set_is_read_at_a_smaller_budget(
     whole = make(form, storage=storage, labels=labels, zca=zca)
     whole.save(path)
     found = load(path, ipc=1)
-    k, limit = found.card.images_per_class, CLASSES * math.prod(SHAPE) * 4
+    k, limit = found.header.images_per_class, CLASSES * math.prod(SHAPE) * 4
     # no more would have fitted
     one = found.ledger.paper // k
     assert found.ledger.paper <= limit < found.ledger.paper + one
@@ -253,18 +253,18 @@ def test_its_card_is_that_of_the_smaller_set(path: Path, tmp_path: Path) -> None
     form = OrderedSVD(components=5, share="class")
     make(form, provenance={"source": "digits"}, settings={"card": "dc-300"}).save(path)
     found = load(path, ipc=2)
-    card, limit = found.card, 2 * CLASSES * math.prod(SHAPE) * 4
-    assert card.images_per_class == 2
-    assert card.parametrization == OrderedSVD(share="class").describe()
-    assert card.budget["ipc"] == 2 and card.budget["limit"] == limit
+    header, limit = found.header, 2 * CLASSES * math.prod(SHAPE) * 4
+    assert header.images_per_class == 2
+    assert header.parametrization == OrderedSVD(share="class").describe()
+    assert header.budget["ipc"] == 2 and header.budget["limit"] == limit
     assert found.totals.unused == 0 and found.totals.images_per_class == 2
-    assert card.validation is None and card.settings == {"card": "dc-300"}
+    assert header.validation is None and header.settings == {"card": "dc-300"}
     told = "6 images per class of set.safetensors, at ipc 2"
-    assert card.provenance == {"source": "digits", READ_FROM: told}
+    assert header.provenance == {"source": "digits", READ_FROM: told}
     other = tmp_path / "other.safetensors"
     found.save(other)
     again = load(other)
-    assert again.card == card and torch.equal(again.images, found.images)
+    assert again.header == header and torch.equal(again.images, found.images)
 
 
 @pytest.mark.parametrize("ipc", [1, 2, 3, 4, 5])
@@ -287,7 +287,7 @@ def test_its_own_budget_gives_the_whole(path: Path) -> None:
         whole = make(form)
         whole.save(path)
         found = load(path, ipc=own)
-        assert found.card == whole.card and torch.equal(found.images, whole.images)
+        assert found.header == whole.header and torch.equal(found.images, whole.images)
         assert ipc_of_part(path, own) is None and ipc_of_part(path, None) is None
 
 
@@ -313,9 +313,9 @@ def test_a_nested_set_is_read_by_its_first_images(
     whole = make(form, labels=labels, zca="mtt", nested=True)
     whole.save(path)
     found = load(path, ipc=2)
-    count = found.card.images_per_class
+    count = found.header.images_per_class
     assert count == (2 if form == Pixels() else 2 * 30 // 22)
-    assert found.card.parametrization == form.describe() and found.card.nested
+    assert found.header.parametrization == form.describe() and found.header.nested
     first = torch.arange(CLASSES * COUNT) % COUNT < count
     assert torch.equal(found.images, whole.images[first])
     assert torch.equal(found.labels, whole.labels[first])
@@ -338,7 +338,7 @@ def test_only_the_bytes_of_a_smaller_ordered_set_are_read(
     header, tensors = sizes(path)
     Counting.total = 0
     found = load(path, ipc=1)
-    kept = found.card.images_per_class
+    kept = found.header.images_per_class
     assert kept == (1 if form == OrderedSVD() else 1 * 144 // (4 * 24))
     beside = sum(size for name, size in tensors.items() if "components" not in name)
     share = components(tensors) * kept // 50
@@ -536,7 +536,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(path: Path) -> None:
 def test_forged_cards_are_refused(path: Path, fields: dict[str, Any], why: str) -> None:
     whole = make(OrderedSVD())
     whole.save(path)
-    header = {**whole.card.model_dump(mode="json"), **fields}
+    header = {**whole.header.model_dump(mode="json"), **fields}
     save_tensors(path, read_tensors(path), header)
     with pytest.raises(ArtefactError, match=why):
         load(path, ipc=1)
@@ -544,7 +544,7 @@ def test_forged_cards_are_refused(path: Path, fields: dict[str, Any], why: str) 
 
 def test_what_is_read_must_be_finite_and_in_order(path: Path) -> None:
     whole = make(OrderedSVD())
-    header = whole.card.model_dump(mode="json")
+    header = whole.header.model_dump(mode="json")
     clean = dict(whole.synthetic.state_dict())
     for name, row in ((V, 0), (V, 5), (U, 0), (S, 0), ("labels.components", 0)):
         tensors = {key: tensor.clone() for key, tensor in clean.items()}
@@ -713,7 +713,7 @@ def test_parts_are_shown_exported_and_drawn(path: Path, capsys: pytest.CaptureFi
 
 def test_the_last_iterate_is_read_at_the_same_budget(path: Path) -> None:
     made = digits(path, OrderedSVD(), iterate="selected")
-    last = made.card.model_copy(update={"iterate": "last"})
+    last = made.header.model_copy(update={"iterate": "last"})
     Artefact(last, made.synthetic, made.preprocessing).save(last_iterate_path(path))
     rows = attar.evaluate(
         path, ipc=2, networks="convnet2:width=8", repeats=1, epochs=1, device="cpu"
@@ -730,7 +730,7 @@ def test_what_is_left_of_a_set_is_what_slimming_keeps(path: Path) -> None:
         whole = make(form)
         whole.save(path)
         found = load(path, ipc=2)
-        slimmed = first_components(whole.synthetic, found.card.images_per_class)
+        slimmed = first_components(whole.synthetic, found.header.images_per_class)
         rows = torch.arange(len(found))
         torch.testing.assert_close(found.images, slimmed.images(rows))
-        assert dataclasses.asdict(slimmed.layout) == dataclasses.asdict(found.card.layout)
+        assert dataclasses.asdict(slimmed.layout) == dataclasses.asdict(found.header.layout)

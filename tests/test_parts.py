@@ -63,20 +63,20 @@ def test_data_from_python_are_taken_whole(kind: str, validation: float | None, h
     seen = Watching()
     made = attar.condense(given(kind), listener=seen, validation=validation, **QUICK)
     assert len(seen.plan.train) == 200 - held
-    told = made.card.parts
+    told = made.header.parts
     assert (told["given"], told["test"], told["held_out"]) == (200, 0, held)
     assert (told["condensed"], told["test_share"]) == (200 - held, 0)
     assert "all 200 images are training images, none is held out as test" in told["note"]
-    assert "test_share" not in made.card.provenance["command"]
+    assert "test_share" not in made.header.provenance["command"]
 
 
 @pytest.mark.parametrize("kind", ["dataset", "arrays", "labelled", "tensors"])
 def test_a_test_part_is_cut_where_it_is_asked_for(kind: str) -> None:
     made = attar.condense(given(kind), test_share=0.25, **QUICK)
-    told = made.card.parts
+    told = made.header.parts
     assert (told["given"], told["test"], told["held_out"], told["condensed"]) == (200, 50, 16, 134)
     assert "25 % of every class is held out as test (50 of 200 images)" in told["note"]
-    assert "test_share=0.25" in made.card.provenance["command"]
+    assert "test_share=0.25" in made.header.provenance["command"]
     # the same images are cut off again, and none of them was condensed
     assert len(attar.evaluate(made, given(kind), baselines="random", **TRAINED)) == 2
     again = as_splits(given(kind), test_share=0.25)
@@ -144,8 +144,8 @@ def test_testing_on_training_images_is_refused(kind: str) -> None:
 
 def test_files_that_tell_no_parts_repeat_the_cut_of_their_time() -> None:
     made = attar.condense(pair(), test_share=0.2, **QUICK)
-    made.card.provenance.pop("parts")
-    made.card.provenance.pop("reading")
+    made.header.provenance.pop("parts")
+    made.header.provenance.pop("reading")
     rows = attar.evaluate(made, pair(), baselines="random", **TRAINED)
     assert len(rows) == 2
 
@@ -193,7 +193,7 @@ def test_nothing_is_held_out_as_test_where_that_is_said(
     assert "all 200 images are training images, none is held out as test" in shown
     assert "condenses all" not in shown
     made = attar.load(out)
-    assert "--test-share 0" in made.card.provenance["command"]
+    assert "--test-share 0" in made.header.provenance["command"]
     again = ["evaluate", str(out), "--repeats", "1", "--epochs", "1", "--device", "cpu"]
     assert run(again) == 2
     refused = " ".join(capsys.readouterr().err.split())
@@ -206,16 +206,16 @@ def test_nothing_is_held_out_as_test_where_that_is_said(
 
 
 def test_a_source_by_name_is_read_from_python_as_on_the_command_line(zoo: str) -> None:
-    assert attar.condense(zoo, **QUICK).card.parts["test"] == 40
-    assert attar.condense(Path(zoo.partition(":")[2]), **QUICK).card.parts["test"] == 40
-    assert attar.condense(zoo, test_share=0, **QUICK).card.parts["given"] == 200
+    assert attar.condense(zoo, **QUICK).header.parts["test"] == 40
+    assert attar.condense(Path(zoo.partition(":")[2]), **QUICK).header.parts["test"] == 40
+    assert attar.condense(zoo, test_share=0, **QUICK).header.parts["given"] == 200
 
 
 def test_a_test_part_that_has_gone_is_not_made_up(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", {"ant": 30, "bee": 30}, size=(8, 8))
     write_folder(tmp_path / "test", {"ant": 5, "bee": 5}, size=(8, 8))
     made = attar.condense(f"folder:{tmp_path}", **QUICK)
-    assert made.card.parts["test"] == 10
+    assert made.header.parts["test"] == 10
     (tmp_path / "test").rename(tmp_path / ".test")
     with pytest.raises(BadRequest, match="none of them is left to test on"):
         attar.evaluate(made, **TRAINED)
@@ -227,7 +227,7 @@ def test_a_slimmed_set_tells_of_the_data_of_the_first(tmp_path: Path) -> None:
     options = {"method": "dm", "iterations": 1, "compile": "off"}
     made = attar.slim(tmp_path / "a.safetensors", ipc=1, **options)
     small = made[0] if isinstance(made, list) else made
-    assert small.card.parts == first.card.parts
+    assert small.header.parts == first.header.parts
 
 
 def test_a_resumed_run_shares_the_cut_and_what_selects() -> None:

@@ -92,7 +92,7 @@ def test_numbers_are_those_of_the_files(folder: Path, capsys: pytest.CaptureFixt
         (values,) = spectra[name]
         assert len(values) == 8 and min(values[:rank]) > 0.01 and max(values[rank:]) < 1e-4
     assert min(spectra["real images"][0]) > 0
-    steps = [one.card.step for one in load_snapshots(folder / "low.snapshots.safetensors")]
+    steps = [one.header.step for one in load_snapshots(folder / "low.snapshots.safetensors")]
     assert found["iterations"]["values"]["steps"] == steps == [0, 2, 4]
     log = [json.loads(text) for text in (folder / "low.log.jsonl").read_text().splitlines()]
     wanted = [(row["step"], row["validation"]) for row in log if "validation" in row]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import attar
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data import LabelledImages
 from attar.evaluation import evaluate_images
 from attar.evaluation.baselines import random_set
@@ -92,8 +92,8 @@ def hard_artefact() -> Artefact:
 def soft_artefact() -> Artefact:
     """Return real images with learnt labels, one of which has another class on top."""
     plain = hard_artefact()
-    made = Card.model_validate(
-        {**plain.card.model_dump(), "method": "soft", "learned_labels": True}
+    made = Header.model_validate(
+        {**plain.header.model_dump(), "method": "soft", "learned_labels": True}
     )
     synthetic = Synthetic(made.layout, Pixels(), learned_labels=True)
     state = synthetic.state_dict()

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data.preprocessing import Preprocessing
 from attar.report import Row, write_report
 from attar.report.axes import linear_axis, logarithmic_axis, number, spans_decades, thin
@@ -37,7 +37,7 @@ def make(
 ) -> Artefact:
     form = {"name": "pixels"} if rank is None else {"name": "low_rank", "rank": rank}
     channels = shape[0]
-    described = Card(
+    described = Header(
         class_names=list(names),
         shape=shape,
         images_per_class=per_class,

@@ -24,7 +24,7 @@ def row(kind, name: str, *accuracies: float, **options) -> Row:
 
 def entry(name: str = "one", **card) -> Entry:
     artefact = make(method="lodm", provenance={"dataset": "pets", "source": "pets"})
-    artefact.card.learned_labels = card.pop("learned_labels", False)
+    artefact.header.learned_labels = card.pop("learned_labels", False)
     rows = (
         row("condensed", "lodm", 70.0, 72.0, scores=(scores(70.0, 72.0),)),
         row("condensed", "lodm, hard labels", 61.0, 61.0, labels="hard"),

@@ -17,7 +17,7 @@ import torch
 import attar
 from attar import data
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.cli import run
 from attar.data import Preprocessing
 from attar.errors import ArtefactError, BadRequest
@@ -67,7 +67,7 @@ def condensed(
         labels = torch.nn.functional.one_hot(layout.class_of_row(), 3) - 1 / 3
         synthetic.labels.fit(labels + 0.05 * torch.randn(labels.shape, generator=generator))
     synthetic.settle()
-    card = Card(
+    header = Header(
         class_names=["a", "b", "c"],
         shape=SHAPE,
         images_per_class=per_class,
@@ -79,7 +79,7 @@ def condensed(
         settings={"card": "dc-300", "network": "convnet2:width=8"},
         provenance={"source": "nowhere:at-all", "dataset": "bands", "command": "…"},
     )
-    return Artefact(card, synthetic.requires_grad_(False), Preprocessing((0.4,), (0.25,)))
+    return Artefact(header, synthetic.requires_grad_(False), Preprocessing((0.4,), (0.25,)))
 
 
 @pytest.fixture
@@ -118,9 +118,9 @@ def test_components_are_shared_as_it_is_asked(before: str, after: str) -> None:
     again, soft = found(torch.arange(18))
     assert torch.allclose(again, images, atol=1e-5) and torch.allclose(soft, labels, atol=1e-5)
     made = attar.slim(given, 2, learning_free=True, share=after)
-    assert isinstance(made, Artefact) and made.card.parametrization["share"] == after
+    assert isinstance(made, Artefact) and made.header.parametrization["share"] == after
     kept = attar.slim(given, 2, learning_free=True)
-    assert isinstance(kept, Artefact) and kept.card.parametrization["share"] == before
+    assert isinstance(kept, Artefact) and kept.header.parametrization["share"] == before
 
 
 def test_what_is_dropped_is_the_least_of_each_class() -> None:
@@ -143,8 +143,8 @@ def test_learning_free_costs_the_bytes_it_says(ipc: int, saved: Path, tmp_path: 
     before = saved.read_bytes()
     made = attar.slim(saved, ipc, learning_free=True, output=tmp_path / "small.safetensors")
     assert isinstance(made, Artefact)
-    assert made.card.images_per_class == ipc and len(made) == 3 * ipc
-    assert made.totals.paper == ipc * 3 * 64 * 4 == made.card.budget["limit"]
+    assert made.header.images_per_class == ipc and len(made) == 3 * ipc
+    assert made.totals.paper == ipc * 3 * 64 * 4 == made.header.budget["limit"]
     loaded = attar.load(tmp_path / "small.safetensors")
     assert torch.equal(loaded.images, made.images) and torch.equal(loaded.labels, made.labels)
     assert loaded.nbytes == made.nbytes
@@ -156,7 +156,7 @@ def test_learning_free_costs_the_bytes_it_says(ipc: int, saved: Path, tmp_path: 
 def test_expanding_keeps_the_images_and_stores_their_coefficients() -> None:
     made = attar.slim(condensed(), 2, learning_free=True, expand=True)
     assert isinstance(made, Artefact)
-    assert made.card.images_per_class == 6
+    assert made.header.images_per_class == 6
     assert made.totals.paper == 2 * 3 * 64 * 4
     # components, their labels, U and Σ
     assert made.totals.all == 4 * (2 * 3 * 64 + 2 * 3 * 3 + 6 * 2 + 2)
@@ -174,10 +174,10 @@ def test_slimming_twice_without_learning_is_slimming_once() -> None:
 
 def test_what_was_measured_of_the_whole_is_not_told_of_a_part() -> None:
     given = condensed()
-    given.card = given.card.model_copy(update={"validation": 55.0, "nested": True})
+    given.header = given.header.model_copy(update={"validation": 55.0, "nested": True})
     made = attar.slim(given, 2, random=True)
     assert isinstance(made, Artefact)
-    assert made.card.validation is None and not made.card.nested
+    assert made.header.validation is None and not made.header.nested
 
 
 def test_the_artefact_itself_is_never_written_over(saved: Path) -> None:
@@ -219,11 +219,11 @@ def test_random_keeps_images_as_they_are(form: Parametrization) -> None:
 
 def test_what_holds_of_the_larger_set_is_not_said_of_the_smaller() -> None:
     given = condensed(6, OrderedSVD(), soft=True)
-    given.card.step, given.card.validation, given.card.iterate = 900, 50.0, "selected"
+    given.header.step, given.header.validation, given.header.iterate = 900, 50.0, "selected"
     made = attar.slim(given, 2, learning_free=True)
     assert isinstance(made, Artefact)
-    assert (made.card.step, made.card.validation, made.card.iterate) == (0, None, "last")
-    assert made.card.provenance["slimmed"]["method"] == "dm"
+    assert (made.header.step, made.header.validation, made.header.iterate) == (0, None, "last")
+    assert made.header.provenance["slimmed"]["method"] == "dm"
 
 
 def test_significances_that_do_not_fall_are_put_in_order_first() -> None:
@@ -245,16 +245,16 @@ def test_half_precision_counts_as_it_is_stored() -> None:
     given = condensed(6)
     made = attar.slim(given, 2, learning_free=True, storage="float16")
     assert isinstance(made, Artefact)
-    assert made.card.images_per_class == 4 and made.totals.paper == 2 * 768
+    assert made.header.images_per_class == 4 and made.totals.paper == 2 * 768
     again = attar.slim(made, 1, learning_free=True)
     assert isinstance(again, Artefact)
-    assert again.card.images_per_class == 2 and again.totals.paper == 768
+    assert again.header.images_per_class == 2 and again.totals.paper == 768
 
 
 def test_random_keeps_as_many_low_rank_images_as_fit() -> None:
     # an image of rank 2 takes half the bytes of a full one
     made = attar.slim(condensed(6, LowRank(2)), 2, random=True)
-    assert isinstance(made, Artefact) and made.card.images_per_class == 4
+    assert isinstance(made, Artefact) and made.header.images_per_class == 4
 
 
 @pytest.mark.parametrize("method", ["slimmable", "dm", "frepo"])
@@ -271,11 +271,11 @@ def test_learning_opens_no_source(
     options = learning(method=method, set=settings)
     made = attar.slim(condensed(), 2, **options, output=tmp_path / "small.safetensors")
     assert isinstance(made, Artefact)
-    assert made.card.step == 4 and made.card.images_per_class == 2
-    assert made.card.provenance["slimmed"]["by"] == method
+    assert made.header.step == 4 and made.header.images_per_class == 2
+    assert made.header.provenance["slimmed"]["by"] == method
     # what it was made from in the beginning stays told, so that it can be evaluated
-    assert made.card.provenance["source"] == "nowhere:at-all"
-    assert made.card.provenance["dataset"] == "bands"
+    assert made.header.provenance["source"] == "nowhere:at-all"
+    assert made.header.provenance["dataset"] == "bands"
 
 
 def test_learning_begins_with_the_drop_and_lowers_the_loss() -> None:
@@ -303,7 +303,7 @@ def test_learning_can_begin_with_images_drawn_at_random() -> None:
     assert isinstance(kept, Artefact) and isinstance(made, Artefact)
     distances = torch.cdist(made.images.flatten(1), kept.images.flatten(1))
     assert float(distances.min(dim=1).values.max()) < 1e-4
-    assert made.card.settings["init"] == "random"
+    assert made.header.settings["init"] == "random"
 
 
 def test_sizes_one_after_another_are_each_made_from_the_one_before(tmp_path: Path) -> None:
@@ -314,8 +314,8 @@ def test_sizes_one_after_another_are_each_made_from_the_one_before(tmp_path: Pat
     alone = attar.slim(first, 2, **LEARNING)
     assert isinstance(alone, Artefact)
     assert torch.equal(alone.images, attar.load(second).images)
-    assert made[1].card.provenance["slimmed"]["from"] == first.name
-    assert made[1].card.provenance["slimmed"]["before"]["images_per_class"] == 6
+    assert made[1].header.provenance["slimmed"]["from"] == first.name
+    assert made[1].header.provenance["slimmed"]["before"]["images_per_class"] == 6
 
 
 def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
@@ -415,7 +415,7 @@ def test_the_command(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [one["ipc"] for one in facts] == [3, 1]
     assert [one["paper_bytes"] for one in facts] == [3 * 768, 768]
     made = attar.load(tmp_path / "out-ipc1.safetensors")
-    command = made.card.provenance["command"]
+    command = made.header.provenance["command"]
     assert command == (
         "attar slim out-ipc3.safetensors --ipc 1 --learning-free -o out-ipc1.safetensors"
     )

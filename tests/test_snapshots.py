@@ -34,7 +34,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def kept(out: Path) -> list[int]:
-    return [one.card.step for one in load_snapshots(snapshots_path(out))]
+    return [one.header.step for one in load_snapshots(snapshots_path(out))]
 
 
 def run(source: str, out: Path, snapshots: Any, **options: Any) -> attar.Artefact:
@@ -82,11 +82,11 @@ def test_each_is_what_a_run_that_stops_there_gives(
 ) -> None:
     whole = run(source, out, 4, **options)
     for one in load_snapshots(snapshots_path(out)):
-        step = one.card.step
+        step = one.header.step
         assert same(
             stored(one), stored(condense(source, **(OPTIONS | options | {"iterations": step})))
         )
-        assert (one.card.iterate, one.card.validation) == ("last", None)
+        assert (one.header.iterate, one.header.validation) == ("last", None)
     assert same(stored(one), stored(whole)) and torch.equal(one.pixels, whole.pixels)
 
 
@@ -103,8 +103,8 @@ def test_the_artefact_does_not_depend_on_them(source: str, out: Path) -> None:
     other = out.with_name("other.safetensors")
     condense(source, output=other, **OPTIONS)
     pair = attar.load(out), attar.load(other)
-    assert same(*map(stored, pair)) and pair[0].card.settings == pair[1].card.settings
-    assert "--snapshots" not in pair[0].card.provenance["command"]
+    assert same(*map(stored, pair)) and pair[0].header.settings == pair[1].header.settings
+    assert "--snapshots" not in pair[0].header.provenance["command"]
 
 
 def test_whitened_data_bring_their_whitening(source: str, out: Path) -> None:
@@ -184,7 +184,7 @@ def test_overwriting_removes_those_of_the_earlier_run(source: str, out: Path) ->
     run(source, out, None, overwrite=True, seed=1)
     assert not snapshots_path(out).exists()
     run(source, out, "2,", overwrite=True, seed=2)
-    assert kept(out) == [2] and load_snapshots(snapshots_path(out))[0].card.seed == 2
+    assert kept(out) == [2] and load_snapshots(snapshots_path(out))[0].header.seed == 2
 
 
 def test_those_of_another_run_are_not_taken_for_its_own(source: str, out: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_complete_run_without_any_is_not_done_again(source: str, out: Path) ->
     with pytest.raises(BadRequest, match=r"--snapshots: the run of .* is complete and kept none"):
         run(source, out, 3, resume=True)
     run(source, out, 3, overwrite=True)
-    assert run(source, out, 3, resume=True).card.step == 6 and kept(out) == [0, 3, 6]
+    assert run(source, out, 3, resume=True).header.step == 6 and kept(out) == [0, 3, 6]
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,11 @@ def test_a_complete_run_goes_on_to_what_a_longer_one_is(
     short = condensed(out, iterations=4, **more)
     assert not torch.equal(short.images, longer.images)
     found = condensed(out, iterations=8, resume=True, **more)
-    assert torch.equal(found.images, longer.images) and found.card.step == 8
+    assert torch.equal(found.images, longer.images) and found.header.step == 8
     assert out.read_bytes() == (tmp_path / "longer" / out.name).read_bytes()
     # and again, or not at all
-    assert condensed(out, iterations=8, resume=True, **more).card.step == 8
-    assert condensed(out, iterations=9, resume=True, **more).card.step == 9
+    assert condensed(out, iterations=8, resume=True, **more).header.step == 8
+    assert condensed(out, iterations=9, resume=True, **more).header.step == 9
 
 
 def test_a_start_goes_on_to_a_run(out: Path) -> None:
@@ -95,10 +95,10 @@ def test_a_set_starts_from_the_images_of_another(out: Path) -> None:
     before = condensed(out, iterations=3)
     after = condensed(iterations=0, init=out)
     assert torch.equal(after.images, before.images)
-    assert after.card.settings["init"]["name"] == out.name
+    assert after.header.settings["init"]["name"] == out.name
     assert (
-        f"init='{out}'" in after.card.provenance["command"].replace('"', "'")
-        or str(out) in after.card.provenance["command"]
+        f"init='{out}'" in after.header.provenance["command"].replace('"', "'")
+        or str(out) in after.header.provenance["command"]
     )
     moved = condensed(iterations=2, init=str(out))
     assert not torch.equal(moved.images, before.images)

@@ -134,7 +134,7 @@ def test_a_second_writer_is_refused_at_once(
     child.kill()
     child.communicate()
     made = attar.condense(source, method="random", ipc=1, output=out, overwrite=True)
-    assert out.exists() and made.card.method == "random"
+    assert out.exists() and made.header.method == "random"
     assert not out.with_name(f".{out.name}.lock").exists()
 
 

@@ -573,7 +573,7 @@ def store(folder: Path, data: LabelledImages, network: str) -> Path:
 
 
 def form_of(artefact: Artefact) -> Parametrization:
-    return from_description(artefact.card.parametrization)
+    return from_description(artefact.header.parametrization)
 
 
 @pytest.mark.parametrize("form", [None, Pixels(), LowRank(2), Tiled(2)])

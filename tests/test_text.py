@@ -71,11 +71,13 @@ def artefact(tmp_path: Path) -> Path:
         validation=0,
     )
     names = {"class_names": [EVIL, f"other{EVIL}"], "method": EVIL}
-    provenance = {**made.card.provenance, "source": EVIL, "command": EVIL, "dataset": EVIL}
-    card = made.card.model_copy(update={**names, "provenance": provenance})
-    assert isinstance(made.synthetic, Synthetic) and isinstance(card.parametrization, dict | Pixels)
+    provenance = {**made.header.provenance, "source": EVIL, "command": EVIL, "dataset": EVIL}
+    header = made.header.model_copy(update={**names, "provenance": provenance})
+    assert isinstance(made.synthetic, Synthetic) and isinstance(
+        header.parametrization, dict | Pixels
+    )
     path = tmp_path / "evil.safetensors"
-    attar.Artefact(card, made.synthetic, made.preprocessing).save(path)
+    attar.Artefact(header, made.synthetic, made.preprocessing).save(path)
     assert "\x1b" not in repr(attar.load(path))
     return path
 
@@ -133,7 +135,7 @@ def test_names_of_classes_and_pictures(tmp_path: Path, capsys: pytest.CaptureFix
     out = tmp_path / "out.safetensors"
     words = ("condense", f"folder:{tmp_path / 'data'}", "--method", "random", "--ipc", "1")
     assert said(capsys, *words, "-o", str(out))[0] == 0
-    assert evil in attar.load(out).card.class_names
+    assert evil in attar.load(out).header.class_names
     (tmp_path / "data" / evil / f"{evil}.png").write_bytes(b"no picture")
     status, text = said(capsys, *words, "--overwrite", "-o", str(out))
     assert status == 2 and "\\x1b[31m" in text

@@ -155,23 +155,23 @@ def test_a_command_says_how_many_and_why(
     assert run(["condense", source, *QUICK, "-o", str(out)]) == 0
     assert "3 threads (1 of 4 cores is busy)" in capsys.readouterr().err
     assert torch.get_num_threads() == 3
-    assert attar.load(out).card.provenance["threads"] == 3
+    assert attar.load(out).header.provenance["threads"] == 3
     assert run(["evaluate", str(out), "--repeats", "1", "--epochs", "1", "--json"]) == 0
     told = capsys.readouterr()
     assert "compute: 3 threads (1 of 4 cores is busy)" in told.err
     assert '"threads": 3' in told.out
     assert run(["condense", source, *QUICK, "--threads", "2", "--overwrite", "-o", str(out)]) == 0
     assert ", 2 threads, " in capsys.readouterr().err
-    assert "--threads 2" in attar.load(out).card.provenance["command"]
+    assert "--threads 2" in attar.load(out).header.provenance["command"]
 
 
 def test_a_call_leaves_the_process_as_it_was(source: str) -> None:
     torch.set_num_threads(2)
     options = {"method": "dm", "network": "convnet2:width=8", "iterations": 1, "validation": 0}
     made = attar.condense(source, compile="off", **options)
-    assert made.card.provenance["threads"] == 2
+    assert made.header.provenance["threads"] == 2
     made = attar.condense(source, compile="off", threads=1, **options)
-    assert made.card.provenance["threads"] == 1 and torch.get_num_threads() == 2
+    assert made.header.provenance["threads"] == 1 and torch.get_num_threads() == 2
     with pytest.raises(BadRequest, match="--threads 0: at least 1"):
         attar.condense(source, threads=0, **options)
 

@@ -5,7 +5,7 @@ import torch
 
 import attar
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.budget import Budget
 from attar.data import Preprocessing
 from attar.errors import BadRequest
@@ -89,7 +89,7 @@ def test_factors_of_tiled_images(tmp_path: Path) -> None:
     synthetic = Synthetic(Layout(2, 4, (1, 8, 8)), form)
     synthetic.images.start_from_noise(Key(3))
     assert [tuple(t.shape) for t in synthetic.state_dict().values()] == [(2, 1, 8, 2), (2, 1, 2, 8)]
-    card = Card(
+    header = Header(
         class_names=["a", "b"],
         shape=(1, 8, 8),
         images_per_class=4,
@@ -97,7 +97,7 @@ def test_factors_of_tiled_images(tmp_path: Path) -> None:
         mean=[0.0],
         std=[1.0],
     )
-    made = Artefact(card, synthetic, Preprocessing.none(1))
+    made = Artefact(header, synthetic, Preprocessing.none(1))
     made.save(tmp_path / "set.safetensors")
     loaded = attar.load(tmp_path / "set.safetensors")
     assert torch.equal(loaded.images, made.images)

@@ -187,8 +187,8 @@ def test_slow_validations_are_left_out_and_said(
     made = condense(data, minutes=0.05, output=out, listener=noting, compile="off", **OPTIONS)
     assert noting.estimate is not None and noting.plan is not None
     assert "no validation" in noting.estimate.notes[0]
-    assert noting.validated_at == [] and made.card.validation is None
-    assert made.card.step >= 1
+    assert noting.validated_at == [] and made.header.validation is None
+    assert made.header.step >= 1
     # so many updates are validated as they always were, whatever it takes
     noting = Noting()
     condense(data, iterations=4, listener=noting, compile="off", **OPTIONS)
@@ -286,9 +286,9 @@ def test_a_run_goes_on_as_it_was_begun(
     assert read_header(Paths(out).checkpoint)["identity"]["compute"]["compile"] is compiled
     # with little time left it ends, and being complete is not refused either
     made = condense(data, minutes=1e-4, output=out, resume=True, **OPTIONS)
-    assert made.card.settings["compute"]["compile"] is compiled and made.card.step == 2
+    assert made.header.settings["compute"]["compile"] is compiled and made.header.step == 2
     again = condense(data, minutes=1e-4, output=out, resume=True, **OPTIONS)
-    assert again.card == made.card
+    assert again.header == made.header
 
 
 # being asked to stop

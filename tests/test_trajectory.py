@@ -388,7 +388,7 @@ def test_mtt_is_that_of_its_authors(method: str, dataset: str, ipc: int) -> None
         steps, epochs, start, batch, augmentation, teacher, unroll
     )
     assert (found.parametrization, found.init, found.iterations) == (Pixels(), "real", 5000)
-    assert (found.card, found.network) == ("mtt", network) and CARDS["mtt"].learnt_lr
+    assert (found.header, found.network) == ("mtt", network) and CARDS["mtt"].learnt_lr
     rates = {role: (one.kind, one.lr, one.momentum) for role, one in found.optimisers.items()}
     assert rates == {"images": ("sgd", lr, 0.5), LEARNT_LR: ("sgd", lr_lr, 0.5)}
     assert METHODS[method].zca(dataset, ipc) == zca

@@ -7,7 +7,7 @@ import torch
 
 import attar
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data import LabelledImages
 from attar.data.splits import Splits
 from attar.errors import BadRequest
@@ -27,7 +27,7 @@ TEST = dataclasses.replace(tiny_data(seed=1), name="tiny test")
 
 def artefact(settings: dict | None = None, **provenance: object) -> Artefact:
     """Return six images of noise, made from the tiny data."""
-    header = Card(
+    header = Header(
         class_names=["a", "b", "c"],
         shape=(1, 8, 8),
         images_per_class=2,

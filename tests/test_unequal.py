@@ -130,16 +130,16 @@ def test_a_set_is_what_its_file_says(method: str, out: Path) -> None:
     options: dict[str, Any] = {"iterations": None} if method == "random" else {}
     artefact = made(method=method, output=out, **options)
     found = attar.load(out)
-    assert found.card.class_counts is not None and sum(found.card.class_counts) == len(found)
-    assert found.card.class_counts == sorted(found.card.class_counts, reverse=True)
+    assert found.header.class_counts is not None and sum(found.header.class_counts) == len(found)
+    assert found.header.class_counts == sorted(found.header.class_counts, reverse=True)
     assert torch.equal(found.images, artefact.images)
     hard = found.synthetic.class_of_row
-    assert torch.bincount(hard).tolist() == found.card.class_counts
+    assert torch.bincount(hard).tolist() == found.header.class_counts
     assert found.totals.images_per_class is None
     with safe_open(out, "pt") as file:
         (first, *_) = (name for name in sorted(file.keys()) if name.startswith("images"))
         assert len(file.get_tensor(first)) == len(found)
-    assert "per_class_budget='proportional'" in found.card.provenance["command"]
+    assert "per_class_budget='proportional'" in found.header.provenance["command"]
 
 
 class Killed(attar.Listener):
@@ -170,7 +170,7 @@ def test_baselines_are_shared_out_alike(out: Path) -> None:
 
 def test_commands_tell_the_numbers(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     artefact = made(method="dm", output=out)
-    counts = artefact.card.class_counts
+    counts = artefact.header.class_counts
     assert counts is not None
     assert run(["show", str(out)]) == 0
     assert f"{min(counts)} to {max(counts)} per class" in capsys.readouterr().out
@@ -185,10 +185,10 @@ def test_commands_tell_the_numbers(out: Path, capsys: pytest.CaptureFixture[str]
 
 def test_pictures_and_pages_show_every_class_its_own(out: Path, tmp_path: Path) -> None:
     artefact = made(method="dm", output=out)
-    counts = artefact.card.class_counts
+    counts = artefact.header.class_counts
     assert counts is not None
     assert export_png(artefact, tmp_path / "png") == len(artefact)
-    for name, count in zip(artefact.card.class_names, counts, strict=True):
+    for name, count in zip(artefact.header.class_names, counts, strict=True):
         assert len(list((tmp_path / "png" / name).iterdir())) == count
     assert run(["pictures", str(out), "-o", str(tmp_path / "p"), "--kind", "grid"]) == 0
     assert run(["report", str(out), "-o", str(tmp_path / "r.html")]) == 0

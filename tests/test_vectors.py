@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import attar
-from attar.artefact.loading import read_card
+from attar.artefact.loading import load_header
 from attar.artefact.snapshots import load_snapshots
 from attar.cli import run
 from attar.condensing.planning import make_plan
@@ -75,7 +75,7 @@ def test_vectors_are_taken_as_they_come(given: str) -> None:
         "dataset": torch.utils.data.StackDataset(*zip(*pairs, strict=True)),
     }[given]
     found = attar.condense(data, method="random", ipc=2)
-    assert found.card.shape == (FEATURES,)
+    assert found.header.shape == (FEATURES,)
     rows = (x.astype(np.int64) if given == "integers" else x).astype(np.float32)
     distances = np.abs(found.pixels.numpy()[:, None] - rows[None]) / np.abs(rows).max(0).clip(1)
     assert float(distances.max(-1).min(-1).max()) < 1e-6
@@ -121,7 +121,7 @@ def test_a_report_tells_that_vectors_are_not_shown(file: Path, tmp_path: Path) -
 def test_methods_go_with_vectors(method: str) -> None:
     options = {"iterations": None} if method in ("herding", "kcenter") else {}
     found = made(method, **options)
-    assert found.card.settings["network"] == "mlp"
+    assert found.header.settings["network"] == "mlp"
     assert found.totals.unused == 0
     assert bool(found.images.isfinite().all())
 
@@ -129,7 +129,7 @@ def test_methods_go_with_vectors(method: str) -> None:
 def test_experts_are_followed(tmp_path: Path) -> None:
     attar.train_experts(features(), output=tmp_path / "experts", count=1, epochs=3, device="cpu")
     found = made("mtt", experts=tmp_path / "experts", settings={"steps": 2})
-    assert found.card.settings["objective"]["augment"] == "none"
+    assert found.header.settings["objective"]["augment"] == "none"
 
 
 def test_constants_are_kept_exactly(tmp_path: Path) -> None:
@@ -137,13 +137,13 @@ def test_constants_are_kept_exactly(tmp_path: Path) -> None:
     again = attar.load(tmp_path / "x.safetensors")
     assert again.preprocessing == found.preprocessing
     torch.testing.assert_close(again.pixels, found.pixels, rtol=0, atol=0)
-    assert read_card(tmp_path / "x.safetensors").mean == []
+    assert load_header(tmp_path / "x.safetensors").mean == []
 
 
 def test_snapshots_share_the_constants(tmp_path: Path) -> None:
     made(output=tmp_path / "x.safetensors", snapshots=2)
     (path,) = tmp_path.glob("*snapshots*")
-    assert [one.card.step for one in load_snapshots(path)] == [0, 2]
+    assert [one.header.step for one in load_snapshots(path)] == [0, 2]
 
 
 def test_a_budget_of_bytes_counts_the_constants() -> None:
@@ -156,7 +156,7 @@ def test_a_budget_of_bytes_counts_the_constants() -> None:
         validation=0.0,
         count="all",
     )
-    assert found.card.images_per_class == 3
+    assert found.header.images_per_class == 3
     assert found.nbytes == constants + 9 * row
 
 
@@ -200,7 +200,7 @@ def test_scores_and_augmented_experts_are_refused(tmp_path: Path) -> None:
 
 def test_sums_of_objectives_are_not_augmented() -> None:
     found = made(objective="distribution+0.1*gradient:augment=none")
-    told = found.card.settings["objective"]["terms"]
+    told = found.header.settings["objective"]["terms"]
     assert [term["augment"] for term in told] == ["none", "none"]
 
 
@@ -210,7 +210,7 @@ def test_a_module_of_ones_own_takes_vectors() -> None:
             torch.nn.Linear(FEATURES, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3)
         )
 
-    assert made(network=network).card.settings["network"].startswith("own:")
+    assert made(network=network).header.settings["network"].startswith("own:")
     with pytest.raises(BadRequest, match="fails on images"):
         made(network=lambda: torch.nn.Conv2d(1, 1, 1))
 
@@ -237,7 +237,7 @@ def test_arrays_of_two_axes_are_no_pictures() -> None:
     )
     assert spectra.modality.name == "arrays"
     found = attar.condense(spectra, method="dm", ipc=2, iterations=1, validation=0.0)
-    assert (found.card.shape, found.card.settings["network"]) == ((4, 5), "mlp")
+    assert (found.header.shape, found.header.settings["network"]) == ((4, 5), "mlp")
 
 
 def test_grey_pictures_without_their_channel_are_still_refused() -> None:

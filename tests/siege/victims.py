@@ -69,13 +69,13 @@ class Victim:
 
 def facts(artefact: Artefact) -> dict[str, Any]:
     """Return what must be the same of two artefacts."""
-    if 4 * len(artefact) * math.prod(artefact.card.shape) > 2**26:
-        return {"artefact": artefact, "card": artefact.card.model_dump(mode="json")}
-    card = artefact.card.model_dump(mode="json")
+    if 4 * len(artefact) * math.prod(artefact.header.shape) > 2**26:
+        return {"artefact": artefact, "card": artefact.header.model_dump(mode="json")}
+    header = artefact.header.model_dump(mode="json")
     whitening = artefact.preprocessing.whitening
     return {
         "artefact": artefact,
-        "card": card,
+        "card": header,
         "images": artefact.images,
         "labels": artefact.labels,
         "matrix": torch.zeros(0) if whitening is None else whitening.matrix,
@@ -86,18 +86,18 @@ def facts(artefact: Artefact) -> dict[str, Any]:
 def wrong_set(found: dict[str, Any]) -> str | None:
     """Tell what is inconsistent or infinite in an artefact that was loaded."""
     artefact: Artefact = found["artefact"]
-    card, unused = artefact.card, artefact.totals.unused
+    header, unused = artefact.header, artefact.totals.unused
     if "images" not in found:
         return None
     wrong = {
         "images are infinite": not bool(artefact.images.isfinite().all()),
         "labels are infinite": not bool(artefact.labels.isfinite().all()),
-        "images of another shape": artefact.images.shape != (len(artefact), *card.shape),
+        "images of another shape": artefact.images.shape != (len(artefact), *header.shape),
         "labels of another number": len(artefact.labels) != len(artefact),
-        "classes are there twice": len(set(card.class_names)) < len(card.class_names),
+        "classes are there twice": len(set(header.class_names)) < len(header.class_names),
         "the budget is exceeded": unused is not None and unused < 0,
         "pixels are no numbers": bool(artefact.pixels.isnan().any()),
-        "the version is no number": type(card.version) is not int,
+        "the version is no number": type(header.version) is not int,
         "it cannot be described": not repr(artefact),
     }
     return next((said for said, is_so in wrong.items() if is_so), None)

@@ -1,4 +1,4 @@
-"""The artefact: one safetensors file that a network trains on, and its card.
+"""The artefact: one safetensors file that a network trains on, and its header.
 
 The file keeps the stored form (pixels or factors) and whatever else is needed to make images
 and labels again; its JSON header says how.
@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from attar.artefact.card import FORMAT_VERSION, READ_FROM, Card, Totals
+from attar.artefact.header import FORMAT_VERSION, READ_FROM, Header, Totals
 from attar.budget import Ledger
 from attar.data.modality import Modality, modality_of
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
 from attar.errors import BadRequest, unknown
+from attar.renaming import attribute, keywords
 from attar.synthetic import STORAGE_TYPES, Layout, Synthetic
 from attar.tensors import all_finite, save_tensors
 from attar.text import printable
@@ -41,7 +42,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     or K label values where labels were learnt.
 
     Args:
-        card: the header.
+        header: what the file says of itself.
         synthetic: the stored set.
         preprocessing: of the data it was made from.
         checked: False where it was read from a file of version 1, which has no checksums by which
@@ -50,16 +51,19 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             name; stored in float32.
     """
 
+    card = attribute("card", "header")
+
+    @keywords(card="header")
     def __init__(
         self,
-        card: Card,
+        header: Header,
         synthetic: Synthetic,
         preprocessing: Preprocessing,
         *,
         checked: bool = True,
         learned: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
-        self.card = card
+        self.header = header
         self.synthetic = synthetic
         self.preprocessing = preprocessing
         self.checked = checked
@@ -72,10 +76,10 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         return self.images[index], self.labels[index]
 
     def __repr__(self) -> str:
-        card = self.card
+        header = self.header
         return (
-            f"Artefact({printable(card.method)}: {len(card.class_names)} classes × {card.count} "
-            f"images of {'×'.join(map(str, card.shape))}, {self.nbytes} bytes)"
+            f"Artefact({printable(header.method)}: {len(header.class_names)} classes × "
+            f"{header.count} images of {'×'.join(map(str, header.shape))}, {self.nbytes} bytes)"
         )
 
     @cached_property
@@ -101,7 +105,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     @property
     def modality(self) -> Modality:
         """What suits its rows."""
-        return modality_of(self.card.shape)
+        return modality_of(self.header.shape)
 
     @property
     def nbytes(self) -> int:
@@ -112,14 +116,14 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     def ledger(self) -> Ledger:
         """Every stored tensor with its size."""
         extras = preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
-        return self.synthetic.ledger(self.card.storage, extras)
+        return self.synthetic.ledger(self.header.storage, extras)
 
     @property
     def totals(self) -> Totals:
         """Images per class, stored values and bytes, beside the allowance."""
         ledger = self.ledger
-        limit, count = self.card.budget.get("limit"), self.card.budget.get("count", "paper")
-        each = self.card.images_per_class if self.card.class_counts is None else None
+        limit, count = self.header.budget.get("limit"), self.header.budget.get("count", "paper")
+        each = self.header.images_per_class if self.header.class_counts is None else None
         return Totals(each, ledger.values, ledger.paper, ledger.all, limit, count)
 
     @torch.no_grad()
@@ -133,26 +137,26 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             BadRequest: an unknown name or one given twice, a form in which images share what is
                 stored, or learnt labels, which are values for all classes.
         """
-        chosen, card, form = list(names), self.card, self.synthetic.parametrization
+        chosen, header, form = list(names), self.header, self.synthetic.parametrization
         for name in chosen:
-            if name not in card.class_names:
-                raise unknown("class (of_classes)", name, card.class_names)
+            if name not in header.class_names:
+                raise unknown("class (of_classes)", name, header.class_names)
         if len(chosen) < 2 or len(set(chosen)) < len(chosen):
             raise BadRequest(f"of_classes({chosen}): two or more classes are needed, each once")
-        if not form.by_row or card.learned_labels:
-            what = "learnt labels" if card.learned_labels else f"the form {form.name!r}"
+        if not form.by_row or header.learned_labels:
+            what = "learnt labels" if header.learned_labels else f"the form {form.name!r}"
             raise BadRequest(f"of_classes: {what} cannot be parted by class; condense these anew")
-        own = [card.layout.rows_of(card.class_names.index(name)) for name in chosen]
+        own = [header.layout.rows_of(header.class_names.index(name)) for name in chosen]
         counts = tuple(map(len, own))
         unequal = counts if len(set(counts)) > 1 else None
-        made = Synthetic(Layout(len(chosen), max(counts), card.shape, unequal), form)
+        made = Synthetic(Layout(len(chosen), max(counts), header.shape, unequal), form)
         rows = torch.tensor([row for part in own for row in part])
         stored = self.synthetic.state_dict()
         made.load_state_dict({name: tensor[rows] for name, tensor in stored.items()})
-        told = dict(card.provenance)
+        told = dict(header.provenance)
         reading = told.get("reading")
         told["reading"] = {**(reading if isinstance(reading, dict) else {}), "classes": chosen}
-        told[READ_FROM] = f"a set of {len(card.class_names)} classes"
+        told[READ_FROM] = f"a set of {len(header.class_names)} classes"
         changes: dict[str, Any] = {
             "class_names": chosen,
             "images_per_class": max(counts),
@@ -161,7 +165,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             "validation": None,
             "provenance": told,
         }
-        part = card.model_copy(update=changes)
+        part = header.model_copy(update=changes)
         return Artefact(
             part,
             made.requires_grad_(False),
@@ -176,15 +180,15 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         Raises:
             BadRequest: a stored value is not finite in the storage type.
         """
-        dtype = STORAGE_TYPES[self.card.storage]
+        dtype = STORAGE_TYPES[self.header.storage]
         tensors = {name: t.to(dtype) for name, t in self.synthetic.state_dict().items()}
         if not all_finite(tensors):
             raise BadRequest(
-                f"values do not fit into {self.card.storage}; use --storage float32 or bfloat16"
+                f"values do not fit into {self.header.storage}; use --storage float32 or bfloat16"
             )
         tensors |= preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
         # what an older version wrote is written as files are now
-        header = self.card.model_dump(mode="json") | {"version": FORMAT_VERSION}
+        header = self.header.model_dump(mode="json") | {"version": FORMAT_VERSION}
         shapes = {name: list(one.shape) for name, one in self.learned.items()}
         header.pop("learned")
         header |= {"learned": shapes} if shapes else {}
@@ -226,7 +230,7 @@ def preprocessing_tensors(preprocessing: Preprocessing) -> dict[str, Tensor]:
 
 
 def preprocessing_fields(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Return what the card of an artefact says of a preprocessing."""
+    """Return what the header of an artefact says of a preprocessing."""
     in_header = not preprocessing.as_tensors
     constants = {
         name: list(getattr(preprocessing, name)) if in_header else [] for name in ("mean", "std")
@@ -234,7 +238,7 @@ def preprocessing_fields(preprocessing: Preprocessing) -> dict[str, Any]:
     return {**constants, "zca": getattr(preprocessing.whitening, "kind", "none")}
 
 
-def preprocessing_of(card: Card, tensors: dict[str, Tensor]) -> Preprocessing:
+def preprocessing_of(header: Header, tensors: dict[str, Tensor]) -> Preprocessing:
     """Return the preprocessing of a file, whose tensors are taken out of ``tensors``."""
 
     def taken(beginning: str) -> dict[str, Tensor]:
@@ -243,8 +247,8 @@ def preprocessing_of(card: Card, tensors: dict[str, Tensor]) -> Preprocessing:
 
     standard, whitening = taken(STANDARD), taken(WHITENING)
     return Preprocessing(
-        tuple(standard["mean"].tolist() if standard else card.mean),
-        tuple(standard["std"].tolist() if standard else card.std),
-        None if card.zca == "none" else Whitening.from_tensors(card.zca, whitening),
+        tuple(standard["mean"].tolist() if standard else header.mean),
+        tuple(standard["std"].tolist() if standard else header.std),
+        None if header.zca == "none" else Whitening.from_tensors(header.zca, whitening),
         as_tensors=bool(standard),
     )

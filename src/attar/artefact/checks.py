@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attar.artefact.artefact import LEARNT, STANDARD, WHITENING, Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.budget import format_bytes
 from attar.capacity import check_memory
 from attar.data.whitening import Whitening
@@ -33,7 +33,7 @@ _UNDOUBTED = 2**28
 _BLOCK = 2**24
 
 
-def check_card(path: Path, card: Card) -> Parametrization:
+def check_header(path: Path, header: Header) -> Parametrization:
     """Refuse a header whose set could not be what it says, before allocating it.
 
     Returns:
@@ -43,49 +43,53 @@ def check_card(path: Path, card: Card) -> Parametrization:
         ArtefactError: names what is wrong.
         BadRequest: it describes no set, or one whose images fit into no memory there is.
     """
-    form = from_description(card.parametrization)
-    _check_size(path, card, form)
-    channels = card.shape[0] if is_picture(card.shape) else 0
-    if not len(card.mean) == len(card.std) == channels or min(card.std, default=1) <= 0:
+    form = from_description(header.parametrization)
+    _check_size(path, header, form)
+    channels = header.shape[0] if is_picture(header.shape) else 0
+    if not len(header.mean) == len(header.std) == channels or min(header.std, default=1) <= 0:
         raise ArtefactError(f"{path}: mean and std do not fit {channels} channels")
-    values = torch.tensor([card.mean, card.std], dtype=torch.float32)
+    values = torch.tensor([header.mean, header.std], dtype=torch.float32)
     if not bool(values.isfinite().all()) or not bool((1 / values[1]).isfinite().all()):
-        raise ArtefactError(f"{path}: mean {card.mean} or std {card.std} is not finite in float32")
-    if len(set(card.class_names)) < len(card.class_names):
-        twice = next(one for one in card.class_names if card.class_names.count(one) > 1)
+        raise ArtefactError(
+            f"{path}: mean {header.mean} or std {header.std} is not finite in float32"
+        )
+    if len(set(header.class_names)) < len(header.class_names):
+        twice = next(one for one in header.class_names if header.class_names.count(one) > 1)
         raise ArtefactError(f"{path}: the class name {twice!r} is there twice")
-    if card.nested and not form.by_row:
+    if header.nested and not form.by_row:
         raise ArtefactError(
             f"{path}: its header says nested, which sets stored as {form.name} cannot be"
         )
     return form
 
 
-def _check_size(path: Path, card: Card, form: Parametrization) -> None:
-    planned = planned_ledger(card.layout, form, card.storage, card.learned_labels)
-    if min(card.shape) < 1 or planned.all > path.stat().st_size:
+def _check_size(path: Path, header: Header, form: Parametrization) -> None:
+    planned = planned_ledger(header.layout, form, header.storage, header.learned_labels)
+    if min(header.shape) < 1 or planned.all > path.stat().st_size:
         raise ArtefactError(
             f"{path}: its header speaks of {planned.all} bytes, more than the file holds"
         )
-    made = 4 * card.layout.rows * math.prod(card.shape)
+    made = 4 * header.layout.rows * math.prod(header.shape)
     if made > _UNDOUBTED:
-        what = f"{card.layout.rows} images of {'×'.join(map(str, card.shape))} that it describes"
+        what = (
+            f"{header.layout.rows} images of {'×'.join(map(str, header.shape))} that it describes"
+        )
         check_memory(made, f"the {what}", "load it where there is more")
 
 
 def check_tensors(
-    path: Path, card: Card, synthetic: Synthetic, tensors: Mapping[str, Tensor]
+    path: Path, header: Header, synthetic: Synthetic, tensors: Mapping[str, Tensor]
 ) -> None:
     """Refuse tensors that are not those the header speaks of."""
-    storage = STORAGE_TYPES[card.storage]
+    storage = STORAGE_TYPES[header.storage]
     expected = {name: (tuple(t.shape), storage) for name, t in synthetic.state_dict().items()}
-    if not is_picture(card.shape):
-        constants = (card.shape[:1], torch.float32)
+    if not is_picture(header.shape):
+        constants = (header.shape[:1], torch.float32)
         expected |= {STANDARD + name: constants for name in ("mean", "std")}
-    if card.zca != "none":
-        stored = Whitening.stored(math.prod(card.shape))
+    if header.zca != "none":
+        stored = Whitening.stored(math.prod(header.shape))
         expected |= {WHITENING + name: form for name, form in stored.items()}
-    for name, shape in card.learned.items():
+    for name, shape in header.learned.items():
         expected[LEARNT + name] = (tuple(shape), torch.float32)
     if expected.keys() != tensors.keys():
         odd = sorted(expected.keys() ^ tensors.keys())

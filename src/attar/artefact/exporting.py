@@ -47,23 +47,23 @@ def export_png(artefact: Artefact, folder: Path, *, overwrite: bool = False) -> 
     folder = Path(folder)
     if not artefact.modality.gallery:
         raise BadRequest(
-            f"--png {folder}: the set holds {rows_of(artefact.card.shape)}, which are no pictures; "
-            "use --npz"
+            f"--png {folder}: the set holds {rows_of(artefact.header.shape)}, which are no "
+            "pictures; use --npz"
         )
-    channels = artefact.card.shape[0]
+    channels = artefact.header.shape[0]
     if channels not in (1, 3):
         raise BadRequest(
             f"--png {folder}: the images have {channels} channels, and a PNG holds 1 or 3; use "
             "--npz, or 'attar pictures', which shows the first three"
         )
     check_export(folder, overwrite)
-    card = artefact.card
-    digits = len(str(card.images_per_class - 1))
+    header = artefact.header
+    digits = len(str(header.images_per_class - 1))
 
     def write(new: Path) -> None:
         for row, image in enumerate(image_array(artefact)):
-            label, number = card.layout.place(row)
-            own = new / folder_name(label, card.class_names)
+            label, number = header.layout.place(row)
+            own = new / folder_name(label, header.class_names)
             own.mkdir(exist_ok=True)
             picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
             picture.save(own / f"{number:0{digits}}.png", format="PNG")
@@ -123,7 +123,7 @@ def export_npz(artefact: Artefact, path: Path) -> None:
                 file,
                 images=image_array(artefact),
                 labels=artefact.labels.numpy(),
-                class_names=np.array(artefact.card.class_names),
+                class_names=np.array(artefact.header.class_names),
             )
 
     write_atomically(path, write)

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from attar.artefact.artefact import LEARNT, Artefact, preprocessing_of
-from attar.artefact.card import FORMAT, FORMAT_VERSION, READ_FROM, Card
-from attar.artefact.checks import check_card, check_set, check_tensors
+from attar.artefact.checks import check_header, check_set, check_tensors
+from attar.artefact.header import FORMAT, FORMAT_VERSION, READ_FROM, Header
 from attar.artefact.parts import Held, Part
 from attar.budget import Budget
 from attar.errors import ArtefactError, BadRequest
@@ -51,13 +51,13 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
     path = Path(path)
     with open_stored(path) as stored:
         if ipc is None:
-            card, part = _card(path, stored.header), None
+            header, part = _header(path, stored.header), None
         else:
-            card, part = part_of(stored, ipc)
+            header, part = part_of(stored, ipc)
         if ipc is None or part is None:
-            return from_tensors(path, card, stored.all(), checked=stored.checked)
-        card = _card_of_part(path, card, ipc, part)
-        return from_tensors(path, card, part.read(stored), checked=stored.checked)
+            return from_tensors(path, header, stored.all(), checked=stored.checked)
+        header = _header_of_part(path, header, ipc, part)
+        return from_tensors(path, header, part.read(stored), checked=stored.checked)
 
 
 def ipc_of_part(path: str | Path, ipc: int | None) -> int | None:
@@ -73,59 +73,61 @@ def ipc_of_part(path: str | Path, ipc: int | None) -> int | None:
         return None if part_of(stored, ipc)[1] is None else ipc
 
 
-def part_of(stored: Stored, ipc: int) -> tuple[Card, Part | None]:
-    """Return the card of an open file, and the part of it at a budget; None for the whole.
+def part_of(stored: Stored, ipc: int) -> tuple[Header, Part | None]:
+    """Return the header of an open file, and the part of it at a budget; None for the whole.
 
     Raises:
         ArtefactError: the header is not that of an artefact.
         BadRequest: there is no such part (`attar.artefact.parts.Held.part`).
     """
     path = stored.path
-    card = _card(path, stored.header)
+    header = _header(path, stored.header)
     with _describing(path):
-        form = check_card(path, card)
-    held = Held(path, card.layout, form, card.storage, card.nested, card.budget.get("ipc"))
-    return card, held.part(ipc)
+        form = check_header(path, header)
+    held = Held(path, header.layout, form, header.storage, header.nested, header.budget.get("ipc"))
+    return header, held.part(ipc)
 
 
-def _card_of_part(path: Path, card: Card, ipc: int, part: Part) -> Card:
-    """Return the card of a smaller set; what was measured of the whole does not hold of it."""
+def _header_of_part(path: Path, header: Header, ipc: int, part: Part) -> Header:
+    """Return the header of a smaller set; what was measured of the whole does not hold of it."""
     budget = {**Budget(ipc=ipc).as_dict(), "limit": part.limit}
-    held = f"{card.images_per_class} images per class of {path.name}"
-    return card.model_copy(
+    held = f"{header.images_per_class} images per class of {path.name}"
+    return header.model_copy(
         update={
             "images_per_class": part.layout.per_class,
             "class_counts": part.layout.counts,
             "parametrization": part.parametrization.describe(),
             "budget": budget,
             "validation": None,
-            "provenance": {**card.provenance, READ_FROM: f"{held}, at ipc {ipc}"},
+            "provenance": {**header.provenance, READ_FROM: f"{held}, at ipc {ipc}"},
         }
     )
 
 
-def from_tensors(path: Path, card: Card, tensors: dict[str, Tensor], *, checked: bool) -> Artefact:
-    """Return the artefact of a card and the stored tensors that belong to it.
+def from_tensors(
+    path: Path, header: Header, tensors: dict[str, Tensor], *, checked: bool
+) -> Artefact:
+    """Return the artefact of a header and the stored tensors that belong to it.
 
     Args:
         path: the file that they come from.
-        card: the header.
+        header: the header.
         tensors: of the set, of its preprocessing and what was learnt beside it, where there are
             any; all but the first are taken out.
         checked: whether the tensors were compared with checksums.
 
     Raises:
-        ArtefactError: card and tensors do not fit together, or are no set
+        ArtefactError: header and tensors do not fit together, or are no set
                 (`attar.artefact.checks`).
     """
     with _describing(path):
-        synthetic = Synthetic(card.layout, check_card(path, card), card.learned_labels)
-        check_tensors(path, card, synthetic, tensors)
-        preprocessing = preprocessing_of(card, tensors)
-        learned = {name: tensors.pop(LEARNT + name) for name in card.learned}
+        synthetic = Synthetic(header.layout, check_header(path, header), header.learned_labels)
+        check_tensors(path, header, synthetic, tensors)
+        preprocessing = preprocessing_of(header, tensors)
+        learned = {name: tensors.pop(LEARNT + name) for name in header.learned}
     synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     synthetic.requires_grad_(False)
-    artefact = Artefact(card, synthetic, preprocessing, checked=checked, learned=learned)
+    artefact = Artefact(header, synthetic, preprocessing, checked=checked, learned=learned)
     with _describing(path):
         check_set(path, artefact)
     return artefact
@@ -142,12 +144,12 @@ def _describing(path: Path) -> Iterator[None]:
         raise ArtefactError(f"{path}: its header does not describe a set ({error})") from error
 
 
-def read_card(path: Path) -> Card:
+def load_header(path: Path) -> Header:
     """Return the header of an artefact without reading its tensors."""
-    return _card(path, read_header(path))
+    return _header(path, read_header(path))
 
 
-def _card(path: Path, header: Mapping[str, Any]) -> Card:
+def _header(path: Path, header: Mapping[str, Any]) -> Header:
     if header.get("format") != FORMAT:
         raise ArtefactError(
             f"{path} was written by Attar but is no artefact (format {header.get('format')!r}); "
@@ -160,7 +162,7 @@ def _card(path: Path, header: Mapping[str, Any]) -> Card:
             "Install a newer one."
         )
     try:
-        return Card.model_validate(header)
+        return Header.model_validate(header)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -11,14 +11,14 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest, unknown
 from attar.synthetic import PLAIN, Layout, Synthetic
 
 Shared = Literal["refuse", "join", "apart"]
 _SHARED = ("refuse", "join", "apart")
-# what a card says of a run, and does not hold of several
+# what a header says of a run, and does not hold of several
 _METHOD = "merged"
 _PIXELS = "--pixels (from Python pixels=True) stores pixels"
 
@@ -45,7 +45,7 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
     Example:
         >>> both = attar.merge(attar.load("a.safetensors"), attar.load("b.safetensors"))
         ... # doctest: +SKIP
-        >>> both.card.class_names  # doctest: +SKIP
+        >>> both.header.class_names  # doctest: +SKIP
         ['cat', 'dog', 'car', 'ship']
     """
     if len(artefacts) < 2:
@@ -67,17 +67,17 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
             (index, row)
             for index, (one, own) in enumerate(zip(artefacts, named, strict=True))
             if name in own
-            for row in one.card.layout.rows_of(own.index(name))
+            for row in one.header.layout.rows_of(own.index(name))
         ]
         for name in names
     ]
     counts = tuple(map(len, origin))
     first = artefacts[0]
     layout = Layout(
-        len(names), max(counts), first.card.shape, counts if len(set(counts)) > 1 else None
+        len(names), max(counts), first.header.shape, counts if len(set(counts)) > 1 else None
     )
     form = PLAIN if pixels else first.synthetic.parametrization
-    storage = "float32" if pixels else first.card.storage
+    storage = "float32" if pixels else first.header.storage
     found = Synthetic(layout, form)
     rows = [place for own in origin for place in own]
     if form.keeps_exactly:
@@ -88,8 +88,8 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
             {name: _gathered([one[name] for one in stored], rows) for name in stored[0]}
         )
     found.round_to(storage)
-    card = _card(artefacts, names, found, storage)
-    return Artefact(card, found.requires_grad_(False), first.preprocessing)
+    header = _header(artefacts, names, found, storage)
+    return Artefact(header, found.requires_grad_(False), first.preprocessing)
 
 
 def _gathered(tensors: Sequence[Tensor], rows: Sequence[tuple[int, int]]) -> Tensor:
@@ -109,7 +109,7 @@ def _names(artefacts: Sequence[Artefact], shared: Shared) -> list[list[str]]:
     taken: set[str] = set()
     named = []
     for number, one in enumerate(artefacts, start=1):
-        own = list(one.card.class_names)
+        own = list(one.header.class_names)
         both = [name for name in own if name in taken]
         if both and shared == "refuse":
             raise BadRequest(
@@ -135,15 +135,15 @@ def _check(artefacts: Sequence[Artefact], *, pixels: bool) -> None:
     first = artefacts[0]
     for number, one in enumerate(artefacts, start=1):
         where = f"merge: artefact {number}"
-        if one.card.learned_labels:
+        if one.header.learned_labels:
             raise BadRequest(
                 f"{where} has learnt labels, values for its own classes only; merge sets with "
                 "class labels, such as those of dm"
             )
-        if one.card.shape != first.card.shape:
+        if one.header.shape != first.header.shape:
             raise BadRequest(
-                f"{where} has images of C×H×W = {one.card.shape}, the first of "
-                f"{first.card.shape}; condense both with one --resize"
+                f"{where} has images of C×H×W = {one.header.shape}, the first of "
+                f"{first.header.shape}; condense both with one --resize"
             )
         whitenings = one.preprocessing.whitening, first.preprocessing.whitening
         if whitenings[0] != whitenings[1]:
@@ -154,10 +154,10 @@ def _check(artefacts: Sequence[Artefact], *, pixels: bool) -> None:
         if pixels:
             continue
         forms = [each.synthetic.parametrization for each in (one, first)]
-        if forms[0] != forms[1] or one.card.storage != first.card.storage:
+        if forms[0] != forms[1] or one.header.storage != first.header.storage:
             raise BadRequest(
-                f"{where} is stored as {forms[0].name} in {one.card.storage}, the first as "
-                f"{forms[1].name} in {first.card.storage} (or with other settings); {_PIXELS}"
+                f"{where} is stored as {forms[0].name} in {one.header.storage}, the first as "
+                f"{forms[1].name} in {first.header.storage} (or with other settings); {_PIXELS}"
             )
         if one.preprocessing != first.preprocessing and not forms[0].keeps_exactly:
             raise BadRequest(
@@ -172,40 +172,46 @@ def _check(artefacts: Sequence[Artefact], *, pixels: bool) -> None:
             )
 
 
-def _where(cards: Sequence[Card], names: list[str]) -> dict[str, Any]:
+def _where(headers: Sequence[Header], names: list[str]) -> dict[str, Any]:
     """Return the source of all, and how the classes are read from it, where it is one."""
-    sources = {card.provenance.get("source") for card in cards}
-    readings = [dict(card.provenance.get("reading") or {}) for card in cards]
+    sources = {header.provenance.get("source") for header in headers}
+    readings = [dict(header.provenance.get("reading") or {}) for header in headers]
     for reading in readings:
         reading.pop("classes", None)
-    known = {name for card in cards for name in card.class_names}
-    if len(sources) > 1 or not known.issuperset(names) or readings.count(readings[0]) < len(cards):
+    known = {name for header in headers for name in header.class_names}
+    if (
+        len(sources) > 1
+        or not known.issuperset(names)
+        or readings.count(readings[0]) < len(headers)
+    ):
         return {}
     return {"source": sources.pop(), "reading": {**readings[0], "classes": names}}
 
 
-def _card(artefacts: Sequence[Artefact], names: list[str], found: Synthetic, storage: str) -> Card:
-    cards = [one.card for one in artefacts]
-    first = cards[0]
-    methods = {card.method for card in cards}
+def _header(
+    artefacts: Sequence[Artefact], names: list[str], found: Synthetic, storage: str
+) -> Header:
+    headers = [one.header for one in artefacts]
+    first = headers[0]
+    methods = {header.method for header in headers}
     provenance: dict[str, Any] = {
         "merged": [
             {
-                "method": card.method,
-                "classes": card.class_names,
-                "source": card.provenance.get("source"),
-                "command": card.provenance.get("command"),
+                "method": header.method,
+                "classes": header.class_names,
+                "source": header.provenance.get("source"),
+                "command": header.provenance.get("command"),
             }
-            for card in cards
+            for header in headers
         ],
         "dataset": " and ".join(
-            dict.fromkeys(str(card.provenance.get("dataset", "?")) for card in cards)
+            dict.fromkeys(str(header.provenance.get("dataset", "?")) for header in headers)
         ),
         "attar": attar.__version__,
     }
-    provenance |= _where(cards, names)
+    provenance |= _where(headers, names)
     settings = {"card": first.settings["card"]} if "card" in first.settings else {}
-    return Card(
+    return Header(
         class_names=names,
         shape=first.shape,
         images_per_class=found.layout.per_class,

@@ -1,7 +1,7 @@
 """Iterates of a run, kept beside its artefact so that its course can be seen and measured.
 
 One safetensors file holds them as they are stored, not decoded: the tensors of step 100 are
-``100/images.left`` and so on. Its header holds the card that they share.
+``100/images.left`` and so on. Its header holds the one that they share.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from attar.artefact.artefact import (
     learnt_tensors,
     preprocessing_tensors,
 )
-from attar.artefact.card import LENGTH, Card
+from attar.artefact.header import LENGTH, Header
 from attar.artefact.loading import from_tensors
 from attar.errors import ArtefactError, BadRequest
 from attar.stored import advising, is_of, open_stored
@@ -85,12 +85,12 @@ class Snapshots:
             artefact: the iterate.
             share: of the run that is done, from 0 to 1.
         """
-        step = artefact.card.step
+        step = artefact.header.step
         if step > 0:
             self._taken = self._place(share)
         if not self._path.exists():
             return
-        kept = self._kept(artefact.card) if step > 0 else {}
+        kept = self._kept(artefact.header) if step > 0 else {}
         if not any(one <= step for one in kept):
             self._path.unlink()
         elif max(kept) > step:
@@ -111,12 +111,12 @@ class Snapshots:
             RunFailed: the file could not be written.
         """
         self._taken = self._place(share)
-        kept = self._kept(artefact.card) if self._path.exists() else {}
-        dtype = STORAGE_TYPES[artefact.card.storage]
+        kept = self._kept(artefact.header) if self._path.exists() else {}
+        dtype = STORAGE_TYPES[artefact.header.storage]
         own = {name: t.to(dtype) for name, t in artefact.synthetic.state_dict().items()}
         own |= learnt_tensors(artefact.learned)
         if all_finite(own):
-            self._write(artefact, {**kept, artefact.card.step: own})
+            self._write(artefact, {**kept, artefact.header.step: own})
 
     def _place(self, share: float) -> int:
         """Return the number, from 0, of the last evenly spread moment that has passed."""
@@ -126,10 +126,10 @@ class Snapshots:
             return 0 if share >= 1 else -1
         return math.floor(share * (self._wanted - 1) + 1e-9)
 
-    def _kept(self, card: Card) -> dict[int, dict[str, Tensor]]:
+    def _kept(self, header: Header) -> dict[int, dict[str, Tensor]]:
         """Return what the file holds of this run, by step."""
         found, tensors, _ = _read(self._path)
-        return _by_step(self._path, tensors)[0] if of_one_run(found, card) else {}
+        return _by_step(self._path, tensors)[0] if of_one_run(found, header) else {}
 
     def _write(self, artefact: Artefact, steps: Mapping[int, Mapping[str, Tensor]]) -> None:
         tensors = {
@@ -139,7 +139,7 @@ class Snapshots:
         header = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
-            "card": artefact.card.model_dump(mode="json"),
+            "card": artefact.header.model_dump(mode="json"),
         }
         save_tensors(self._path, tensors, header)
 
@@ -151,15 +151,15 @@ def load_snapshots(path: Path) -> list[Artefact]:
         ArtefactError: the file is missing, truncated, damaged, foreign or of a newer version.
 
     Example:
-        >>> [one.card.step for one in load_snapshots(path)]  # doctest: +SKIP
+        >>> [one.header.step for one in load_snapshots(path)]  # doctest: +SKIP
         [0, 500, 1000]
     """
-    card, tensors, checked = _read(path)
+    header, tensors, checked = _read(path)
     steps, whitening = _by_step(path, tensors)
     return [
         from_tensors(
             path,
-            card.model_copy(
+            header.model_copy(
                 update={
                     "step": step,
                     "iterate": "last",
@@ -195,7 +195,7 @@ def snapshots_of(output: Path, artefact: Artefact) -> list[Artefact]:
             "10' keeps some"
         )
     found = load_snapshots(path)
-    if not of_one_run(found[0].card, artefact.card):
+    if not of_one_run(found[0].header, artefact.header):
         raise BadRequest(
             f"{path} holds the snapshots of another run than that of {output.name}; move it away, "
             "or condense again with --snapshots and --overwrite"
@@ -203,28 +203,28 @@ def snapshots_of(output: Path, artefact: Artefact) -> list[Artefact]:
     return found
 
 
-def of_one_run(one: Card, other: Card) -> bool:
-    """Whether two cards are of iterates of one run, however long it went on."""
+def of_one_run(one: Header, other: Header) -> bool:
+    """Whether two headers are of iterates of one run, however long it went on."""
     return _identity(one) == _identity(other)
 
 
-def _identity(card: Card) -> Any:
-    settings = {name: v for name, v in card.settings.items() if name not in LENGTH}
-    layout = card.layout.classes, card.layout.sizes(), list(card.layout.shape)
-    # as it would be read again, so that a card in memory equals its own file
-    return json.loads(json.dumps([card.method, card.seed, card.storage, layout, settings]))
+def _identity(header: Header) -> Any:
+    settings = {name: v for name, v in header.settings.items() if name not in LENGTH}
+    layout = header.layout.classes, header.layout.sizes(), list(header.layout.shape)
+    # as it would be read again, so that a header in memory equals its own file
+    return json.loads(json.dumps([header.method, header.seed, header.storage, layout, settings]))
 
 
-def _read(path: Path) -> tuple[Card, dict[str, Tensor], bool]:
-    """Return the card and the tensors of a file, and whether these were checked."""
+def _read(path: Path) -> tuple[Header, dict[str, Tensor], bool]:
+    """Return the header and the tensors of a file, and whether these were checked."""
     with advising(_ADVICE), open_stored(path) as stored:
         if not is_of(stored.header, FORMAT, FORMAT_VERSION):
             raise ArtefactError(f"{path} holds no snapshots that this version reads")
         try:
-            card = Card.model_validate(stored.header.get("card"))
+            header = Header.model_validate(stored.header.get("card"))
         except ValidationError as error:
-            raise ArtefactError(f"{path}: its card: {error.errors()[0]['msg']}") from error
-        return card, stored.all(), stored.checked
+            raise ArtefactError(f"{path}: its header: {error.errors()[0]['msg']}") from error
+        return header, stored.all(), stored.checked
 
 
 def _by_step(

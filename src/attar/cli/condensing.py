@@ -14,7 +14,7 @@ from attar.cli import reporting
 from attar.cli.clock import CLOCK
 from attar.cli.console import PLAIN, err, print_json
 from attar.cli.reading import Reading, Source, reading_options
-from attar.cli.showing import card_facts, print_card
+from attar.cli.showing import artefact_facts, print_header
 from attar.condensing.request import Request
 from attar.errors import BadRequest
 from attar.files import check_writable
@@ -82,6 +82,6 @@ def condense(options: Condense) -> None:
     if options.report is not None:
         reporting.write_one(options.report, options.request.output, artefact, [])
     if options.json:
-        print_json({"path": str(options.request.output), **card_facts(artefact)})
+        print_json({"path": str(options.request.output), **artefact_facts(artefact)})
     else:
-        print_card(artefact, options.request.output)
+        print_header(artefact, options.request.output)

@@ -144,17 +144,17 @@ def evaluate(options: Evaluate) -> None:
             callback=Lines(status, options.repeats),
             **reading_options(options),
         )
-    data = options.data or str(artefact.card.provenance.get("source"))
+    data = options.data or str(artefact.header.provenance.get("source"))
     evaluation = reporting.keep(options.artefact, sha256, data, rows, ipc)
     if options.report is not None:
         reporting.write_one(options.report, options.artefact, artefact, rows)
     if options.json:
         own = {} if ipc is None else {"ipc": ipc}
         path = str(options.artefact)
-        names = {"class_names": artefact.card.class_names}
+        names = {"class_names": artefact.header.class_names}
         print_json({"path": path, "sha256": sha256, **own, **names, **evaluation.as_dict()})
     else:
-        print_rows(rows, artefact.card.class_names)
+        print_rows(rows, artefact.header.class_names)
 
 
 class Accuracies(EvaluationCallback):

@@ -101,16 +101,16 @@ def import_files(options: Import) -> None:
             overwrite=options.overwrite,
         )
     if options.json:
-        console.print_json({"path": str(output), **showing.card_facts(artefact)})
+        console.print_json({"path": str(output), **showing.artefact_facts(artefact)})
         return
-    showing.print_card(artefact, output)
+    showing.print_header(artefact, output)
     for note in notes(artefact):
         console.err.print(note, highlight=False, soft_wrap=True)
 
 
 def notes(artefact: Artefact) -> list[str]:
     """Return what is to be known of an imported artefact, one line each."""
-    imported = artefact.card.provenance["imported"]
+    imported = artefact.header.provenance["imported"]
     return [f"read as {imported['format']}", *imported["notes"]]
 
 

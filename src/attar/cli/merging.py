@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from attar.cli.console import print_json
-from attar.cli.showing import card_facts, print_card
+from attar.cli.showing import artefact_facts, print_header
 from attar.errors import BadRequest
 from attar.files import check_writable
 
@@ -58,6 +58,6 @@ def merge(options: Merge) -> None:
     artefact = merged(*map(load, options.artefacts), shared=options.shared, pixels=options.pixels)
     artefact.save(output)
     if options.json:
-        print_json({"path": str(output), **card_facts(artefact)})
+        print_json({"path": str(output), **artefact_facts(artefact)})
     else:
-        print_card(artefact, output)
+        print_header(artefact, output)

@@ -88,7 +88,7 @@ def names(text: str) -> list[str]:
 
 def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:
     """Write the page of an artefact just made or evaluated, and say where it is."""
-    from attar.artefact.card import READ_FROM
+    from attar.artefact.header import READ_FROM
     from attar.condensing.log import read_log
     from attar.condensing.paths import Paths
     from attar.report import Row as Line
@@ -96,7 +96,7 @@ def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequenc
 
     notes = [f"Evaluation card: {rows[0].results[0].card}."] if rows else []
     # a part of a file has no run of its own
-    part = READ_FROM in artefact.card.provenance
+    part = READ_FROM in artefact.header.provenance
     log = [] if part else read_log(Paths(artefact_path).log)
     write_report(path, artefact, rows=Line.of_all(rows), log=log, notes=notes)
     told(path)

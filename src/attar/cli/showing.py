@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from attar.artefact.artefact import Artefact
-    from attar.artefact.card import Card
+    from attar.artefact.header import Header
 
 
 @dataclass(frozen=True)
 class Show:
-    """Print what an artefact is: its card, its bytes, how it was made."""
+    """Print what an artefact is: its header, its bytes, how it was made."""
 
     artefact: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")]
     """The .safetensors file."""
@@ -61,9 +61,9 @@ def show(options: Show) -> None:
 
     artefact = load(options.artefact, options.ipc)
     if options.json:
-        print_json({"path": str(options.artefact), **card_facts(artefact)})
+        print_json({"path": str(options.artefact), **artefact_facts(artefact)})
     else:
-        print_card(artefact, options.artefact)
+        print_header(artefact, options.artefact)
 
 
 def export(options: Export) -> None:
@@ -80,8 +80,8 @@ def export(options: Export) -> None:
     out.print(f"{count} images in {options.png or options.npz}", highlight=False)
 
 
-def card_facts(artefact: Artefact) -> dict[str, Any]:
-    """Return the card of an artefact with its sizes."""
+def artefact_facts(artefact: Artefact) -> dict[str, Any]:
+    """Return the header of an artefact with its sizes."""
     from attar.face.files import describe
 
     return describe(artefact)
@@ -100,21 +100,24 @@ def _parts(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [("real images", f"{', '.join(said)} ({told.get('note')})")]
 
 
-def _origin(card: Card) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def _origin(header: Header) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return of what a set was made, and by what."""
-    told = card.provenance
+    told = header.provenance
     if merged := told.get("merged"):
         parts = [f"{one['method']} on {one['source'] or 'data not told'}" for one in merged]
         commands = [str(one["command"] or "not told") for one in merged]
-        whitening = ("whitening", card.zca)
+        whitening = ("whitening", header.zca)
         return [*_under("merged of", parts), whitening], _under("parts made by", commands)
     own = "imported" not in told
     return [
-        ("method", f"{card.method} (seed {card.seed})" if own else card.method),
-        *([("matched", matched)] if (matched := _matched(card)) else []),
-        ("data", f"{told.get('source', 'not told')}, zca {card.zca}"),
+        ("method", f"{header.method} (seed {header.seed})" if own else header.method),
+        *([("matched", matched)] if (matched := _matched(header)) else []),
+        ("data", f"{told.get('source', 'not told')}, zca {header.zca}"),
     ], [
-        ("iterate", f"{card.iterate}, step {card.step}{_held(card)}" if own else "as imported"),
+        (
+            "iterate",
+            f"{header.iterate}, step {header.step}{_held(header)}" if own else "as imported",
+        ),
         ("made by", str(told.get("command", "not told"))),
     ]
 
@@ -132,9 +135,9 @@ def _stored_as(form: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _matched(card: Card) -> str:
+def _matched(header: Header) -> str:
     """Return the objective in words; empty where none is told."""
-    told = card.settings.get("objective")
+    told = header.settings.get("objective")
     if not isinstance(told, Mapping):
         return ""
     terms = told.get("terms")
@@ -148,34 +151,36 @@ def _under(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [("" if index else title, line) for index, line in enumerate(lines)]
 
 
-def _held(card: Card) -> str:
-    from attar.artefact.card import BALANCED, SELECTED_BY
+def _held(header: Header) -> str:
+    from attar.artefact.header import BALANCED, SELECTED_BY
 
-    kind = " balanced" if card.provenance.get(SELECTED_BY) == BALANCED else ""
-    return "" if card.validation is None else f", {card.validation:.1f} %{kind} on held-out images"
+    kind = " balanced" if header.provenance.get(SELECTED_BY) == BALANCED else ""
+    return (
+        "" if header.validation is None else f", {header.validation:.1f} %{kind} on held-out images"
+    )
 
 
-def print_card(artefact: Artefact, path: Path) -> None:
-    """Print an artefact's card for people."""
-    from attar.artefact.card import READ_FROM
+def print_header(artefact: Artefact, path: Path) -> None:
+    """Print an artefact's header for people."""
+    from attar.artefact.header import READ_FROM
     from attar.face.files import orthogonality
 
-    card, totals = artefact.card, artefact.totals
+    header, totals = artefact.header, artefact.totals
     table = Grid(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
-    shape = "×".join(map(str, card.shape))
+    shape = "×".join(map(str, header.shape))
     unused = "" if totals.unused is None else f"; {totals.unused} B of {totals.limit} B unused"
-    whole = card.provenance.get(READ_FROM)
+    whole = header.provenance.get(READ_FROM)
     unchecked = "" if artefact.checked else "; unchecked: of an older Attar, without checksums"
     part = f"; read out of {whole}" if isinstance(whole, str) else ""
-    storage = _stored_as(card.parametrization)
-    origin, made = _origin(card)
+    storage = _stored_as(header.parametrization)
+    origin, made = _origin(header)
     for name, value in (
         *origin,
-        *_parts(card.parts),
-        ("classes", f"{len(card.class_names)}: {', '.join(card.class_names[:10])}"),
-        ("images", f"{card.count} per class of {shape}{part}"),
-        ("stored", f"{storage}, {card.storage}, {totals.values} values"),
+        *_parts(header.parts),
+        ("classes", f"{len(header.class_names)}: {', '.join(header.class_names[:10])}"),
+        ("images", f"{header.count} per class of {shape}{part}"),
+        ("stored", f"{storage}, {header.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),
         *made,

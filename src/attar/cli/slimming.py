@@ -78,7 +78,7 @@ def _facts(one: Slimmed, request: SlimRequest) -> dict[str, object]:
         "images_per_class": totals.images_per_class,
         "paper_bytes": totals.paper,
         "all_bytes": totals.all,
-        "step": one.artefact.card.step if request.trains else 0,
+        "step": one.artefact.header.step if request.trains else 0,
         "seconds": round(one.seconds, 3),
     }
 
@@ -92,7 +92,7 @@ def _table(made: list[Slimmed], request: SlimRequest) -> Grid:
         facts, totals = _facts(one, request), one.artefact.totals
         table.add_row(
             str(one.ipc),
-            one.artefact.card.count,
+            one.artefact.header.count,
             format_bytes(totals.paper),
             format_bytes(totals.all),
             str(facts["step"]),

@@ -139,7 +139,7 @@ def complete(plan: Plan, listener: Listener, began: float | None = None) -> Arte
         plan = compiling.settled(plan, 60 * request.minutes - (time.perf_counter() - began))
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
-        if goes_on(done.card.settings, plan.settings, paths):
+        if goes_on(done.header.settings, plan.settings, paths):
             return Session(plan, paths, listener, began).complete()
         if request.snapshots is not None and not paths.snapshots.exists():
             raise BadRequest(

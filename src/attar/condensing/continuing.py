@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attar.artefact.card import LENGTH
+from attar.artefact.header import LENGTH
 from attar.condensing import checkpoint
 from attar.condensing.paths import Paths
 from attar.errors import BadRequest

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact, preprocessing_fields
-from attar.artefact.card import PARTS, Card
+from attar.artefact.header import PARTS, Header
 from attar.condensing.plan import Plan
 from attar.objectives import Nested
 from attar.synthetic import Synthetic
@@ -41,7 +41,7 @@ def artefact_of(
         values: more to tell in the provenance.
         learned: what the objective had learnt by then beside the set.
     """
-    card = Card.model_validate(
+    header = Header.model_validate(
         {
             "class_names": list(plan.train.class_names),
             "shape": plan.layout.shape,
@@ -75,11 +75,11 @@ def artefact_of(
             },
         }
     )
-    synthetic = Synthetic(plan.layout, plan.recipe.parametrization, card.learned_labels)
+    synthetic = Synthetic(plan.layout, plan.recipe.parametrization, header.learned_labels)
     synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
     synthetic.settle()
     # rounded as it will be stored, so that what is returned equals what is loaded again
-    synthetic.round_to(card.storage)
+    synthetic.round_to(header.storage)
     return Artefact(
-        card, synthetic.requires_grad_(False), plan.train.preprocessing, learned=learned
+        header, synthetic.requires_grad_(False), plan.train.preprocessing, learned=learned
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from attar import stopping
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import BALANCED, SELECTED_BY
+from attar.artefact.header import BALANCED, SELECTED_BY
 from attar.artefact.snapshots import Snapshots
 from attar.condensing import checkpoint, engine
 from attar.condensing.checkpoint import Progress

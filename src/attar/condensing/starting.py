@@ -46,8 +46,8 @@ def started_from(
     artefact = load(path)
     _check(path, artefact, layout, train)
     found = Synthetic(layout, form, learned_labels=first_labels is not None)
-    card = artefact.card
-    if (card.layout, artefact.synthetic.parametrization, card.learned_labels) == (
+    header = artefact.header
+    if (header.layout, artefact.synthetic.parametrization, header.learned_labels) == (
         layout,
         form,
         first_labels is not None,
@@ -58,13 +58,13 @@ def started_from(
         [
             torch.arange(own.start, own.stop)[:wanted]
             for own, wanted in zip(
-                map(card.layout.rows_of, range(layout.classes)), layout.sizes(), strict=True
+                map(header.layout.rows_of, range(layout.classes)), layout.sizes(), strict=True
             )
         ]
     )
     found.images.fit(as_inputs(artefact, train)[rows])
     if found.labels is not None and first_labels is not None:
-        own = artefact.labels[rows] if card.learned_labels else first_labels
+        own = artefact.labels[rows] if header.learned_labels else first_labels
         found.labels.fit(own)
     return found
 
@@ -77,22 +77,22 @@ def as_inputs(artefact: Artefact, train: LabelledImages) -> Tensor:
 
 
 def _check(path: Path, artefact: Artefact, layout: Layout, train: LabelledImages) -> None:
-    card = artefact.card
-    if card.shape != train.shape:
+    header = artefact.header
+    if header.shape != train.shape:
         raise BadRequest(
-            f"--init {path}: its images are C×H×W = {card.shape}, the data {train.shape}; "
+            f"--init {path}: its images are C×H×W = {header.shape}, the data {train.shape}; "
             "--resize brings the data to its size"
         )
-    if tuple(card.class_names) != train.class_names:
+    if tuple(header.class_names) != train.class_names:
         raise BadRequest(
-            f"--init {path}: its classes are {', '.join(card.class_names[:5])}, those of the data "
-            f"{', '.join(train.class_names[:5])}; the same are needed, in the same order"
+            f"--init {path}: its classes are {', '.join(header.class_names[:5])}, those of the "
+            f"data {', '.join(train.class_names[:5])}; the same are needed, in the same order"
         )
-    pairs = zip(card.layout.sizes(), layout.sizes(), strict=True)
+    pairs = zip(header.layout.sizes(), layout.sizes(), strict=True)
     if any(own < wanted for own, wanted in pairs):
         raise BadRequest(
-            f"--init {path}: it has {card.count} images per class, {layout.per_class} are asked "
-            f"for; give --images-per-class {min(card.layout.sizes())}, or less memory"
+            f"--init {path}: it has {header.count} images per class, {layout.per_class} are asked "
+            f"for; give --images-per-class {min(header.layout.sizes())}, or less memory"
         )
     kinds = {
         getattr(one.whitening, "kind", "none")
@@ -100,6 +100,6 @@ def _check(path: Path, artefact: Artefact, layout: Layout, train: LabelledImages
     }
     if kinds & set(_INEXACT) and artefact.preprocessing != train.preprocessing:
         raise BadRequest(
-            f"--init {path}: it was whitened by other statistics ({card.zca}), which cannot be "
+            f"--init {path}: it was whitened by other statistics ({header.zca}), which cannot be "
             "undone exactly; start from an artefact of the same data and --zca"
         )

@@ -130,10 +130,10 @@ def coreset(
     Raises:
         BadRequest: the method cannot select from these images.
     """
-    network = str(artefact.card.settings.get("network", OWN))
+    network = str(artefact.header.settings.get("network", OWN))
     if network.partition(":")[0] != OWN:
         options["network"] = network
-    if not artefact.card.layout.is_equal:
+    if not artefact.header.layout.is_equal:
         options["per_class_budget"] = "proportional"
     least, most = image_bytes(train, train.classes), image_bytes(train, len(train))
     made = condense(

@@ -101,7 +101,7 @@ class Comparison:
             return sets
         for name in asked.baselines:
             if name == RANDOM:
-                unequal = not self.artefact.card.layout.is_equal
+                unequal = not self.artefact.header.layout.is_equal
                 sets.append(random_set(self.train, size, asked.card, asked.seed, unequal=unequal))
             elif name != WHOLE:
                 sets.append(self._coreset(name, self.train, size))
@@ -158,7 +158,7 @@ def condensed(artefact: Artefact, card: EvaluationCard) -> TrainingSet:
     """Return an artefact as a line of a comparison."""
     totals = artefact.totals
     return TrainingSet(
-        f"{artefact.card.method} ({artefact.card.iterate} iterate)",
+        f"{artefact.header.method} ({artefact.header.iterate} iterate)",
         "condensed",
         artefact.images,
         artefact.labels,

@@ -92,18 +92,18 @@ def evaluate(
             f"{artefact.modality.name}; leave it out"
         )
     chosen = find_card(
-        card or artefact.card.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
+        card or artefact.header.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
     )
-    named = asked_networks(artefact, networks or chosen.network_for(artefact.card.shape[1:]))
-    classes = len(artefact.card.class_names)
+    named = asked_networks(artefact, networks or chosen.network_for(artefact.header.shape[1:]))
+    classes = len(artefact.header.class_names)
     # refused before the data are read, which may take long
-    built = told_apart([make_for(each, artefact.card.shape, classes) for each in named])
+    built = told_apart([make_for(each, artefact.header.shape, classes) for each in named])
     real = read_real(artefact, data, watch=told.reading, **reading)
     train, test = real.train, real.test
     if train is None:
         _refuse_without_training_images(wanted, asked.tune)
     told.said(f"tested on {len(test):,} images of {real.name} ({real.note})")
-    dataset = artefact.card.provenance.get("dataset", real.name)
+    dataset = artefact.header.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)
     # one choice for all rows, so that they differ in nothing but the images
     compute = computing.choose(

@@ -25,7 +25,7 @@ def asked_networks(
     if networks:
         named = [in_our_words(one.strip()) if isinstance(one, str) else one for one in networks]
         return list(dict.fromkeys(named))
-    name = artefact.card.settings.get("network", "convnet3")
+    name = artefact.header.settings.get("network", "convnet3")
     if name.partition(":")[0] == OWN:
         raise BadRequest(
             f"the artefact was made with own network {name!r}, which it does not hold; give "
@@ -67,6 +67,6 @@ def with_last(
             raise BadRequest(f"ipc={ipc}: goes with a path; give attar.load(path, ipc={ipc})")
         return given, None
     artefact, beside = load(given, ipc), last_iterate_path(Path(given))
-    if artefact.card.iterate == "selected" and beside.exists():
+    if artefact.header.iterate == "selected" and beside.exists():
         return artefact, load(beside, ipc)
     return artefact, None

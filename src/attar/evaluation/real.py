@@ -25,8 +25,8 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
         BadRequest: the artefact was made from Python objects and no data are given, or the
             classes differ.
     """
-    card = artefact.card
-    recorded = card.provenance.get("source")
+    header = artefact.header
+    recorded = header.provenance.get("source")
     cut = recorded_share(artefact)
     if data is None or (isinstance(data, str) and data == recorded):
         asked = reading.get("test_share")
@@ -41,20 +41,20 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
             raise BadRequest(
                 "the artefact does not say which data it was made from; give them with --data"
             )
-        before = card.provenance.get("reading")
+        before = header.provenance.get("reading")
         for name in BEARING:
             if reading.get(name) is None and isinstance(before, dict):
                 reading[name] = before.get(name)
-        if reading.get("resize") is None and ":" in data and is_picture(card.shape):
+        if reading.get("resize") is None and ":" in data and is_picture(header.shape):
             # images of the artefact's size are left as they are
-            reading["resize"] = card.shape[1:]
+            reading["resize"] = header.shape[1:]
     splits = as_splits(data, default_share=cut, **reading)
-    if splits.train.shape != card.shape:
+    if splits.train.shape != header.shape:
         raise BadRequest(
-            f"the artefact holds images of C×H×W = {card.shape}, {splits.source} of "
+            f"the artefact holds images of C×H×W = {header.shape}, {splits.source} of "
             f"{splits.train.shape}; give the data it was made from, or --resize"
         )
-    ours, theirs = card.class_names, list(splits.train.class_names)
+    ours, theirs = header.class_names, list(splits.train.class_names)
     if ours != theirs:
         raise BadRequest(
             f"the artefact's classes ({_few(ours)}) are not those of {splits.source} "
@@ -68,7 +68,7 @@ def recorded_share(artefact: Artefact) -> float:
 
     Files that do not tell were made when a fifth was cut off of all data without a test part.
     """
-    share = artefact.card.parts.get("test_share")
+    share = artefact.header.parts.get("test_share")
     return float(share) if isinstance(share, int | float) else HELD_OUT
 
 
@@ -109,7 +109,7 @@ def read_real(artefact: Artefact, data: Any, **reading: Any) -> Real:
     assert train is not None
     if test is not None:
         return Real(test, train, validation, name, splits.note)
-    if data is None or artefact.card.parts.get("digest") == digest_of(splits.train):
+    if data is None or artefact.header.parts.get("digest") == digest_of(splits.train):
         raise BadRequest(
             f"the artefact was condensed from all images of {splits.source}, so none of them is "
             "left to test on; give other images (--data SOURCE), or condense again with a test "

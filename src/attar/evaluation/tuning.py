@@ -115,9 +115,9 @@ def held_out(artefact: Artefact, train: LabelledImages) -> tuple[LabelledImages,
             f"--tune: a class of {train.name} has one training image, so none can be held out; "
             "add images, or leave --tune out"
         )
-    key = Key(artefact.card.seed).fold("held out")
-    before = artefact.card.settings.get("held_out")
-    left = artefact.card.provenance.get("images")
+    key = Key(artefact.header.seed).fold("held out")
+    before = artefact.header.settings.get("held_out")
+    left = artefact.header.provenance.get("images")
     if isinstance(before, int) and before > 0 and left == len(train) - before:
         for share in _shares(before / len(train)):
             # equal numbers are equal images, since a larger share takes more of every class

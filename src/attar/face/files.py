@@ -64,7 +64,7 @@ def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[st
     totals = own.totals
     sizes = {
         "images_per_class": totals.images_per_class,
-        "images_of_class": list(own.card.layout.sizes()),
+        "images_of_class": list(own.header.layout.sizes()),
         "values": totals.values,
         "paper_bytes": totals.paper,
         "all_bytes": totals.all,
@@ -72,8 +72,8 @@ def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[st
         "unused_bytes": totals.unused,
         "tensors": own.ledger.as_rows(),
     }
-    card = own.card.model_dump(mode="json")
-    return {"card": card, "checked": own.checked, "sizes": sizes} | orthogonality(own)
+    header = own.header.model_dump(mode="json")
+    return {"card": header, "checked": own.checked, "sizes": sizes} | orthogonality(own)
 
 
 def orthogonality(artefact: Artefact) -> dict[str, Any]:

@@ -110,8 +110,8 @@ def import_artefact(
     options = {"factor": factor, "index": None if index == -1 else index, "per_class": per_class}
     options |= {"resize": resize, "method": method}
     made = Import(tuple(contents), chosen, said, target, found, options)
-    card = described(made, synthetic, preprocessing)
-    artefact = Artefact(card, synthetic, preprocessing)
+    header = described(made, synthetic, preprocessing)
+    artefact = Artefact(header, synthetic, preprocessing)
     if target_file is not None:
         artefact.save(target_file)
         for suffix in (_LOG, _UNFINISHED, _END):

@@ -1,4 +1,4 @@
-"""What an imported artefact says of itself: its card, its files, the command that made it."""
+"""What an imported artefact says of itself: its header, its files, the command that made it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import attar
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data import SOURCES, Preprocessing, classes_text
 from attar.importing.contents import Content, fingerprint
 from attar.importing.formats import Format
@@ -45,8 +45,8 @@ class Import:
     options: Mapping[str, Any]
 
 
-def described(made: Import, synthetic: Synthetic, preprocessing: Preprocessing) -> Card:
-    """Return the card of an imported set."""
+def described(made: Import, synthetic: Synthetic, preprocessing: Preprocessing) -> Header:
+    """Return the header of an imported set."""
     found, target, said = made.found, made.target, made.said
     card, network = protocol(made, synthetic.layout)
     learnt = {} if found.learned_lr is None else {"learned_lr": found.learned_lr}
@@ -60,7 +60,7 @@ def described(made: Import, synthetic: Synthetic, preprocessing: Preprocessing) 
         "torch": torch.__version__,
         "command": repeated(made),
     }
-    return Card(
+    return Header(
         class_names=list(target.class_names),
         shape=synthetic.layout.shape,
         images_per_class=synthetic.layout.per_class,

@@ -37,11 +37,11 @@ def grid(
     """
     count, classes = _counts(artefact, shown or GRID_SHOWN, most)
     images = _rows(artefact, classes, count)
-    card = artefact.card
+    header = artefact.header
     note = _note(artefact, classes, count)
-    each = "one image" if card.images_per_class == 1 else f"{card.count} images"
-    title = f"{name}: {card.method} on {dataset(artefact)}, {each} per class"
-    png, frame = mosaic([images], title=title, note=note, rows=card.class_names[:classes])
+    each = "one image" if header.images_per_class == 1 else f"{header.count} images"
+    title = f"{name}: {header.method} on {dataset(artefact)}, {each} per class"
+    png, frame = mosaic([images], title=title, note=note, rows=header.class_names[:classes])
     values = {"artefact": name, "classes": classes, "per_class": count, "scale": frame.scale}
     return Picture("grid", f"grid-{slug(name)}", title, f"{title}. {note}", png, values)
 
@@ -65,20 +65,20 @@ def iterations(
     """
     chosen = _spread(snapshots, _MOST_COLUMNS)
     count, classes = _counts(artefact, shown or ITERATIONS_SHOWN, most)
-    card = artefact.card
+    header = artefact.header
     note = _note(artefact, classes, count)
     if len(chosen) < len(snapshots):
         note = f"{len(chosen)} of {len(snapshots)} snapshots. {note}"
-    title = f"{name}: {card.method} on {dataset(artefact)} over its iterations"
+    title = f"{name}: {header.method} on {dataset(artefact)} over its iterations"
     png, frame = mosaic(
         [_rows(one, classes, count) for one in chosen],
         title=title,
         note=note,
-        rows=card.class_names[:classes],
-        heads=[f"{one.card.step:,}" for one in chosen],
+        rows=header.class_names[:classes],
+        heads=[f"{one.header.step:,}" for one in chosen],
         over="iteration",
     )
-    steps = [one.card.step for one in chosen]
+    steps = [one.header.step for one in chosen]
     values = {"artefact": name, "steps": steps, "classes": classes, "per_class": count}
     values["scale"] = frame.scale
     caption = f"{title}: iterations {', '.join(f'{step:,}' for step in steps)}. {note}"
@@ -95,11 +95,11 @@ def slug(name: str) -> str:
 
 def _counts(artefact: Artefact, shown: int, most: int | None) -> tuple[int, int]:
     """Return how many images of a class, and how many classes, a picture shows."""
-    card = artefact.card
-    _, height, width = card.shape
-    count = min(shown, card.images_per_class)
+    header = artefact.header
+    _, height, width = header.shape
+    count = min(shown, header.images_per_class)
     scale = choose_scale(height, width, count)
-    classes = min(len(card.class_names), most_rows(height, scale))
+    classes = min(len(header.class_names), most_rows(height, scale))
     return count, min(classes, most or classes)
 
 
@@ -108,7 +108,7 @@ def _rows(artefact: Artefact, classes: int, count: int) -> np.ndarray:
 
     Where a class has fewer, white ones stand in for those that it lacks.
     """
-    layout = artefact.card.layout
+    layout = artefact.header.layout
     shown = artefact.pixels.new_ones(classes, count, *layout.shape)
     for label in range(classes):
         rows = layout.rows_of(label)[:count]
@@ -125,13 +125,13 @@ def _spread(items: Sequence[Artefact], most: int) -> list[Artefact]:
 
 
 def _note(artefact: Artefact, classes: int, count: int) -> str:
-    card = artefact.card
-    channels, height, width = card.shape
-    every = count == card.images_per_class
-    which = "every image" if every else f"{_first(count)} of {card.count} images"
+    header = artefact.header
+    channels, height, width = header.shape
+    every = count == header.images_per_class
+    which = "every image" if every else f"{_first(count)} of {header.count} images"
     parts = [f"{which} of each class"]
-    if classes < len(card.class_names):
-        parts[0] += f", {_first(classes)} of {len(card.class_names):,} classes"
+    if classes < len(header.class_names):
+        parts[0] += f", {_first(classes)} of {len(header.class_names):,} classes"
     parts.append(f"{height}×{width} pixels without the preprocessing, clipped to 0…1")
     if channels not in (1, 3):
         parts.append(f"{'the mean' if channels == 2 else 'the first three'} of {channels} channels")

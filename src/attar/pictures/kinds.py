@@ -40,7 +40,7 @@ def _shown(job: Job, check: Callable[[Job], None] | None = None) -> None:
         artefact = subject.artefact
         if not artefact.modality.gallery:
             raise BadRequest(
-                f"{subject.path}: it holds {rows_of(artefact.card.shape)}, of which there are no "
+                f"{subject.path}: it holds {rows_of(artefact.header.shape)}, of which there are no "
                 "pictures; 'attar export --npz' writes the values"
             )
     if check is not None:

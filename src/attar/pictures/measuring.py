@@ -39,7 +39,7 @@ def measured(subjects: Sequence[Subject]) -> dict[Protocol, list[Curve]]:
     for subject in subjects:
         if subject.entry.ipc is not None:
             continue
-        classes = tuple(subject.artefact.card.class_names)
+        classes = tuple(subject.artefact.header.class_names)
         for evaluation in _kept(subject.path):
             curves: dict[str, dict[float, Sequence[float]]] = {}
             for step, row in _by_step(evaluation).items():
@@ -68,7 +68,7 @@ def measure(subject: Subject, splits: Splits, *, repeats: int, tell: Tell, **opt
     path = snapshots_path(subject.path)
     sha256 = digest(path)
     for number, snapshot in enumerate(subject.snapshots, start=1):
-        step = snapshot.card.step
+        step = snapshot.header.step
         what = f"{subject.name}: {_STEP}{step:,} ({number} of {len(subject.snapshots)})"
         if _is_done(path, step, repeats, splits.source, options):
             continue
@@ -102,10 +102,10 @@ def _is_done(path: Path, step: int, repeats: int, source: str, options: Mapping[
 
 def defaults(artefact: Artefact, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of measuring with network and card of the artefact filled in."""
-    settings = artefact.card.settings
+    settings = artefact.header.settings
     name = options.get("card") or settings.get("card", "dsa-1000")
     # some cards have a network of their own
-    own = find_card(name).network_for(artefact.card.shape[1:])
+    own = find_card(name).network_for(artefact.header.shape[1:])
     networks = options.get("networks") or [own or settings.get("network", "convnet3")]
     return {**options, "networks": networks, "card": name}
 

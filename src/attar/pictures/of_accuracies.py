@@ -28,10 +28,10 @@ def check_accuracy(job: Job) -> None:
 
 def _check_training(job: Job, subject: Subject) -> None:
     """Refuse a card, or networks for images of this size, that do not exist."""
-    how, card = measuring.defaults(subject.artefact, job.measuring()), subject.artefact.card
+    how, header = measuring.defaults(subject.artefact, job.measuring()), subject.artefact.header
     find_card(how["card"], how["epochs"])
     for name in how["networks"]:
-        make_for(name, card.shape, len(card.class_names))
+        make_for(name, header.shape, len(header.class_names))
 
 
 def accuracy(job: Job) -> list[Picture]:

@@ -65,10 +65,10 @@ def spectrum(job: Job) -> list[Picture]:
 def check_features(job: Job) -> None:
     """Refuse sets that differ in classes or size, and a network that does not fit them."""
     check_alike(job.subjects)
-    card = job.first.artefact.card
+    header = job.first.artefact.header
     asked = [job.options.network] if job.options.network else None
     (name,) = asked_networks(job.first.artefact, asked)
-    make_for(name, card.shape, len(card.class_names))
+    make_for(name, header.shape, len(header.class_names))
 
 
 def tsne(job: Job) -> list[Picture]:
@@ -86,7 +86,7 @@ def tsne(job: Job) -> list[Picture]:
         test,
         computing.choose(options.device, options.precision, options.compile, pixels=pixels),
         epochs=epochs,
-        dataset=first.card.provenance.get("dataset", train.name),
+        dataset=first.header.provenance.get("dataset", train.name),
         key=options.key.fold("features"),
     )
     index = job.sampled()

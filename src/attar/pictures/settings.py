@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.pictures.curves import Curve
 from attar.report.entries import Entry
 from attar.report.protocols import Protocol, phrases
@@ -21,28 +21,28 @@ class Setting:
     Args:
         name: for files.
         words: for people, with its unit.
-        read: from a card to its value; None where the artefact has none.
+        read: from a header to its value; None where the artefact has none.
     """
 
     name: str
     words: str
-    read: Callable[[Card], float | None]
+    read: Callable[[Header], float | None]
 
 
-def _rank(card: Card) -> float | None:
-    return card.parametrization.get("rank")
+def _rank(header: Header) -> float | None:
+    return header.parametrization.get("rank")
 
 
-def _lr(card: Card) -> float | None:
+def _lr(header: Header) -> float | None:
     # a coreset is not learnt, whatever its settings say
-    return _optimiser(card).get("lr") if _learnt(card) else None
+    return _optimiser(header).get("lr") if _learnt(header) else None
 
 
-def _iterations(card: Card) -> float | None:
-    if not _learnt(card):
+def _iterations(header: Header) -> float | None:
+    if not _learnt(header):
         return None
-    asked = card.settings.get("iterations")
-    return card.step if asked is None else asked
+    asked = header.settings.get("iterations")
+    return header.step if asked is None else asked
 
 
 SETTINGS = (
@@ -66,10 +66,10 @@ def sweeps(entries: Sequence[Entry]) -> dict[tuple[Setting, Protocol], list[Curv
         more.
     """
     found: dict[tuple[Setting, Protocol], list[Curve]] = {}
-    measured = [(entry.artefact.card, accuracies(entry)) for entry in entries]
+    measured = [(entry.artefact.header, accuracies(entry)) for entry in entries]
     protocols = list(dict.fromkeys(protocol for _, own in measured for protocol in own))
     for protocol in protocols:
-        here = [(card, own[protocol]) for card, own in measured if protocol in own]
+        here = [(header, own[protocol]) for header, own in measured if protocol in own]
         for setting in SETTINGS:
             curves = _curves(here, setting)
             if any(len(curve.points) > 1 for curve in curves):
@@ -79,7 +79,7 @@ def sweeps(entries: Sequence[Entry]) -> dict[tuple[Setting, Protocol], list[Curv
 
 def accuracies(entry: Entry) -> dict[Protocol, tuple[float, ...]]:
     """Return the accuracies of all networks that were trained on an artefact, by protocol."""
-    classes = tuple(entry.artefact.card.class_names)
+    classes = tuple(entry.artefact.header.class_names)
     return {
         Protocol(result.network, evaluation.card, evaluation.data, classes): result.accuracies
         for evaluation in entry.evaluations
@@ -97,11 +97,11 @@ def told(protocols: Sequence[Protocol]) -> dict[Protocol, str]:
     return words
 
 
-def _curves(measured: Sequence[tuple[Card, Sequence[float]]], setting: Setting) -> list[Curve]:
+def _curves(measured: Sequence[tuple[Header, Sequence[float]]], setting: Setting) -> list[Curve]:
     groups: dict[tuple[tuple[str, Hashable], ...], dict[float | None, list[float]]] = {}
-    for card, values in measured:
-        others = tuple(item for item in facts(card).items() if item[0] != setting.name)
-        at = setting.read(card)
+    for header, values in measured:
+        others = tuple(item for item in facts(header).items() if item[0] != setting.name)
+        at = setting.read(header)
         groups.setdefault(others, {}).setdefault(at, []).extend(values)
     names = _names([dict(key) for key in groups])
     return [
@@ -110,26 +110,26 @@ def _curves(measured: Sequence[tuple[Card, Sequence[float]]], setting: Setting) 
     ]
 
 
-def facts(card: Card) -> Facts:
+def facts(header: Header) -> Facts:
     """Return what an artefact depends on, but for its seed, by name."""
-    asked, how = card.settings, _optimiser(card)
+    asked, how = header.settings, _optimiser(header)
     minutes = asked.get("minutes")
     objective = asked.get("objective")
     found: Facts = {
-        "method": card.method,
-        "budget": _budget(card.budget),
-        "rank": card.parametrization.get("rank"),
-        "stored as": repr({k: v for k, v in card.parametrization.items() if k != "rank"}),
-        "storage": card.storage,
-        "labels": "learnt" if card.learned_labels else "classes",
-        "source": str(card.provenance.get("source")),
-        "read": repr(card.provenance.get("reading")),
+        "method": header.method,
+        "budget": _budget(header.budget),
+        "rank": header.parametrization.get("rank"),
+        "stored as": repr({k: v for k, v in header.parametrization.items() if k != "rank"}),
+        "storage": header.storage,
+        "labels": "learnt" if header.learned_labels else "classes",
+        "source": str(header.provenance.get("source")),
+        "read": repr(header.provenance.get("reading")),
         "network": asked.get("network"),
         "init": asked.get("init"),
         "average": asked.get("average"),
-        "zca": card.zca,
+        "zca": header.zca,
     }
-    if _learnt(card):
+    if _learnt(header):
         found |= {name: how.get(name) for name in ("lr", "momentum", "kind", "schedule")}
         found["iterations"] = f"{minutes:g} min" if minutes else asked.get("iterations")
         own = objective if isinstance(objective, Mapping) else {}
@@ -162,11 +162,11 @@ def _budget(asked: Mapping[str, Any]) -> str:
     return f"{asked.get('bytes')} bytes ({asked.get('count')})"
 
 
-def _optimiser(card: Card) -> Mapping[str, Any]:
-    optimisers = card.settings.get("optimisers")
+def _optimiser(header: Header) -> Mapping[str, Any]:
+    optimisers = header.settings.get("optimisers")
     found = optimisers.get("images") if isinstance(optimisers, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
-def _learnt(card: Card) -> bool:
-    return bool(card.step or card.settings.get("iterations"))
+def _learnt(header: Header) -> bool:
+    return bool(header.step or header.settings.get("iterations"))

@@ -87,7 +87,7 @@ def check_alike(subjects: Sequence[Subject]) -> None:
     """
     first = subjects[0]
     for other in subjects[1:]:
-        ours, theirs = first.artefact.card, other.artefact.card
+        ours, theirs = first.artefact.header, other.artefact.header
         if (ours.class_names, ours.shape) != (theirs.class_names, theirs.shape):
             raise BadRequest(
                 f"{other.path} has other classes or images of another size than {first.path} "
@@ -110,8 +110,8 @@ def preprocessing_key(artefact: Artefact) -> tuple[Any, ...]:
     """Return what tells one preprocessing from another."""
     tensors = preprocessing_tensors(artefact.preprocessing)
     sums = tuple(float(tensor.double().sum()) for tensor in tensors.values())
-    card = artefact.card
-    return tuple(card.mean), tuple(card.std), card.zca, sums
+    header = artefact.header
+    return tuple(header.mean), tuple(header.std), header.zca, sums
 
 
 def inputs_like(artefact: Artefact, first: Artefact) -> Tensor:

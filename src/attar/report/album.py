@@ -21,7 +21,7 @@ def album(entries: Sequence[Entry]) -> Markup:
     """Return the first images of the same classes of every set."""
     for entry in entries:
         if not entry.artefact.modality.gallery:
-            return tag("p", not_shown(entry.artefact.card.shape), class_="note")
+            return tag("p", not_shown(entry.artefact.header.shape), class_="note")
     names, shared = shown_classes(entries)
     choices = [_choice(entry, len(entries), len(names)) for entry in entries]
     # a page of few bytes may not have room for all
@@ -50,17 +50,17 @@ def shown_classes(entries: Sequence[Entry]) -> tuple[list[str], bool]:
     Returns:
         The names, and whether all sets have them.
     """
-    every = list(dict.fromkeys(name for e in entries for name in e.artefact.card.class_names))
-    common = [name for name in every if all(name in e.artefact.card.class_names for e in entries)]
+    every = list(dict.fromkeys(name for e in entries for name in e.artefact.header.class_names))
+    common = [name for name in every if all(name in e.artefact.header.class_names for e in entries)]
     return (common or every)[:_MOST_CLASSES], bool(common)
 
 
 def _choice(entry: Entry, artefacts: int, classes: int) -> Choice:
-    card = entry.artefact.card
+    header = entry.artefact.header
     return choose(
         classes,
-        card.images_per_class,
-        card.shape,
+        header.images_per_class,
+        header.shape,
         most_per_class=max(1, min(_MOST_PER_CLASS, _ROOM // artefacts)),
         allowance=ALLOWANCE // artefacts,
         side=_SIDE,
@@ -68,7 +68,7 @@ def _choice(entry: Entry, artefacts: int, classes: int) -> Choice:
 
 
 def _cell(entry: Entry, name: str, choice: Choice) -> Markup:
-    names = entry.artefact.card.class_names
+    names = entry.artefact.header.class_names
     if name not in names:
         return missing("no such class")
     images = class_images(entry.artefact, names.index(name), choice)
@@ -76,7 +76,7 @@ def _cell(entry: Entry, name: str, choice: Choice) -> Markup:
 
 
 def _explanation(names: Sequence[str], entries: Sequence[Entry], shared: bool) -> str:
-    every = {name for entry in entries for name in entry.artefact.card.class_names}
+    every = {name for entry in entries for name in entry.artefact.header.class_names}
     left = len(every) - len(names)
     text = []
     if left:
@@ -98,10 +98,10 @@ def _captions(entries: Sequence[Entry], choices: Sequence[Choice]) -> Markup:
 
 
 def _caption(entry: Entry, choice: Choice) -> str:
-    card = entry.artefact.card
-    channels, height, width = card.shape
-    number = card.images_per_class
-    images = "1 image" if number == 1 else f"{card.count} images"
+    header = entry.artefact.header
+    channels, height, width = header.shape
+    number = header.images_per_class
+    images = "1 image" if number == 1 else f"{header.count} images"
     which = "" if choice.per_class >= number else f", the first {choice.per_class} shown"
     size = f"{height}×{width}" + (f"×{channels}" if channels > 1 else "")
     reduced = f", averaged down by {choice.reduction}" if choice.reduction > 1 else ""

@@ -24,15 +24,15 @@ def caveats(entries: Sequence[Entry]) -> Markup:
 
 
 def _of_sets(entries: Sequence[Entry]) -> list[Markup]:
-    cards = [entry.artefact.card for entry in entries]
+    headers = [entry.artefact.header for entry in entries]
     found = []
     sources = [
-        str(card.provenance.get("source", dataset(e.artefact)))
-        for card, e in zip(cards, entries, strict=True)
+        str(header.provenance.get("source", dataset(e.artefact)))
+        for header, e in zip(headers, entries, strict=True)
     ]
     if len(set(sources)) > 1:
         found.append(join("The sets were made from different data: ", _groups(sources, str), "."))
-    classes = [tuple(card.class_names) for card in cards]
+    classes = [tuple(header.class_names) for header in headers]
     if len({len(own) for own in classes}) > 1:
         counts = [len(own) for own in classes]
         text = _groups(counts, lambda count: f"{count} classes")
@@ -45,7 +45,7 @@ def _of_sets(entries: Sequence[Entry]) -> list[Markup]:
         )
     elif len(set(classes)) > 1:
         found.append(join("The sets have different classes: ", _groups(classes, class_phrase), "."))
-    shapes = [card.shape for card in cards]
+    shapes = [header.shape for header in headers]
     if len(set(shapes)) > 1:
         text = _groups(shapes, lambda shape: "×".join(map(str, shape)))
         found.append(join("The images differ in size (C×H×W): ", text, "."))
@@ -54,7 +54,7 @@ def _of_sets(entries: Sequence[Entry]) -> list[Markup]:
 
 def _of_labels(entries: Sequence[Entry]) -> list[Markup]:
     """Say which sets have learnt labels, where others have none."""
-    learnt = [entry.artefact.card.learned_labels for entry in entries]
+    learnt = [entry.artefact.header.learned_labels for entry in entries]
     if len(set(learnt)) < 2:
         return []
     told = _groups(learnt, lambda own: "learnt labels" if own else "the class of each image")

@@ -44,12 +44,12 @@ def differences(entries: Sequence[Entry]) -> Markup:
 
 def facts_of(artefact: Artefact) -> dict[str, str]:
     """Return every setting and everything about the origin of a set, by name."""
-    card = artefact.card
-    found = {name: written(value) for name, value in flatten(card.settings)}
-    classes = f"{len(card.class_names):,}: {', '.join(card.class_names[:10])}"
+    header = artefact.header
+    found = {name: written(value) for name, value in flatten(header.settings)}
+    classes = f"{len(header.class_names):,}: {', '.join(header.class_names[:10])}"
     found |= {
-        "method": card.method,
-        "classes": classes + (", …" if len(card.class_names) > 10 else ""),
+        "method": header.method,
+        "classes": classes + (", …" if len(header.class_names) > 10 else ""),
         "iterate": iterate(artefact),
     }
     # the settings that a run writes down come with a seed and a storage of their own

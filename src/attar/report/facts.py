@@ -1,4 +1,4 @@
-"""What an artefact's card says, as lists of names and values."""
+"""What an artefact's header says, as lists of names and values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import BALANCED, SELECTED_BY
+from attar.artefact.header import BALANCED, SELECTED_BY
 from attar.evaluation.describing import facts
 from attar.report.markup import Markup, breakable, pairs, tag
 from attar.training import CARDS
@@ -14,7 +14,7 @@ from attar.training import CARDS
 
 def dataset(artefact: Artefact) -> str:
     """Return the name of the data that a set was made from."""
-    return str(artefact.card.provenance.get("dataset", "a dataset"))
+    return str(artefact.header.provenance.get("dataset", "a dataset"))
 
 
 def recipe(card: str, of: str) -> list[tuple[str, str]]:
@@ -35,36 +35,36 @@ def recipe(card: str, of: str) -> list[tuple[str, str]]:
 
 def protocol(artefact: Artefact) -> Markup:
     """Return the card an artefact names as its own, and which iterate it is."""
-    card = artefact.card
-    name = str(card.settings.get("card", ""))
+    header = artefact.header
+    name = str(header.settings.get("card", ""))
     items = [("Evaluation card", name or "not recorded"), *recipe(name, dataset(artefact))]
     items.append(("Iterate", iterate(artefact)))
-    if card.validation is not None:
+    if header.validation is not None:
         what = "Validation, balanced accuracy" if balanced(artefact) else "Validation accuracy"
-        items.append((what, f"{card.validation:.1f} % on held-out images"))
+        items.append((what, f"{header.validation:.1f} % on held-out images"))
     return pairs(items, class_="pairs")
 
 
 def balanced(artefact: Artefact) -> bool:
     """Whether the iterate was judged by balanced accuracy."""
-    return artefact.card.provenance.get(SELECTED_BY) == BALANCED
+    return artefact.header.provenance.get(SELECTED_BY) == BALANCED
 
 
 def iterate(artefact: Artefact) -> str:
     """Say which iterate of its run an artefact is."""
-    card = artefact.card
-    if "imported" in card.provenance:
+    header = artefact.header
+    if "imported" in header.provenance:
         return "as imported; which one its authors kept is not known"
-    if card.iterate == "selected":
-        return f"step {card.step:,}, selected on held-out training images"
-    return f"step {card.step:,}, the last one"
+    if header.iterate == "selected":
+        return f"step {header.step:,}, selected on held-out training images"
+    return f"step {header.step:,}, the last one"
 
 
 def settings(artefact: Artefact) -> Markup:
     """Return every setting that the set depends on."""
     items = [
         (tag("code", breakable(name)), breakable(written(value)))
-        for name, value in flatten(artefact.card.settings)
+        for name, value in flatten(artefact.header.settings)
     ]
     return pairs(items, class_="pairs columns") if items else Markup("")
 
@@ -95,18 +95,18 @@ def written(value: object) -> str:
 
 def origin(artefact: Artefact) -> list[tuple[str, str]]:
     """Return where the set comes from and how it is stored, by name."""
-    card = artefact.card
-    kept = [(name, written(v)) for name, v in flatten(card.provenance) if name != "command"]
-    whitening = [] if card.zca == "none" else [("whitening", card.zca)]
+    header = artefact.header
+    kept = [(name, written(v)) for name, v in flatten(header.provenance) if name != "command"]
+    whitening = [] if header.zca == "none" else [("whitening", header.zca)]
     return [
         *kept,
-        ("seed", str(card.seed)),
-        ("image shape", " × ".join(map(str, card.shape))),
-        ("mean of pixels", ", ".join(f"{value:.4f}" for value in card.mean)),
-        ("deviation of pixels", ", ".join(f"{value:.4f}" for value in card.std)),
+        ("seed", str(header.seed)),
+        ("image shape", " × ".join(map(str, header.shape))),
+        ("mean of pixels", ", ".join(f"{value:.4f}" for value in header.mean)),
+        ("deviation of pixels", ", ".join(f"{value:.4f}" for value in header.std)),
         *whitening,
-        ("storage", card.storage),
-        ("labels", "learnt" if card.learned_labels else "the class of each image"),
+        ("storage", header.storage),
+        ("labels", "learnt" if header.learned_labels else "the class of each image"),
     ]
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.data.modality import rows_of
 from attar.report.markup import Markup, join, tag
 from attar.shapes import Shape
@@ -105,10 +105,10 @@ def visible(pixels: Tensor) -> Tensor:
 
 def gallery(artefact: Artefact) -> Markup:
     """Return the images by class, each class under its name."""
-    card = artefact.card
+    header = artefact.header
     if not artefact.modality.gallery:
-        return tag("p", not_shown(card.shape), class_="note")
-    choice = choose(len(card.class_names), card.images_per_class, card.shape)
+        return tag("p", not_shown(header.shape), class_="note")
+    choice = choose(len(header.class_names), header.images_per_class, header.shape)
     blocks = [_one_class(artefact, index, choice) for index in range(choice.classes)]
     return join(
         tag("p", _explanation(artefact, choice), class_="note"),
@@ -116,7 +116,7 @@ def gallery(artefact: Artefact) -> Markup:
             "dl",
             *blocks,
             class_="gallery wide" if choice.per_class > 4 else "gallery",
-            style=f"--strip:{_strip(card, choice)}px",
+            style=f"--strip:{_strip(header, choice)}px",
         ),
     )
 
@@ -127,15 +127,15 @@ def not_shown(shape: Shape) -> str:
 
 
 def _one_class(artefact: Artefact, index: int, choice: Choice) -> Markup:
-    name = artefact.card.class_names[index]
+    name = artefact.header.class_names[index]
     return tag("div", tag("dt", tag("bdi", name)), tag("dd", class_images(artefact, index, choice)))
 
 
 def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
     """Return the chosen images of one class, and how many more there are."""
-    card = artefact.card
-    name = card.class_names[index]
-    rows = card.layout.rows_of(index)
+    header = artefact.header
+    name = header.class_names[index]
+    rows = header.layout.rows_of(index)
     own = rows[: choice.per_class]
     pixels = artefact.pixels[own.start : own.stop]
     if choice.reduction > 1:
@@ -157,14 +157,14 @@ def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
 
 
 def _explanation(artefact: Artefact, choice: Choice) -> str:
-    card = artefact.card
-    channels, height, width = card.shape
-    classes, per_class = len(card.class_names), card.images_per_class
+    header = artefact.header
+    channels, height, width = header.shape
+    classes, per_class = len(header.class_names), header.images_per_class
     text = []
     if choice.classes < classes:
         text.append(f"The first {choice.classes:,} of {classes:,} classes are shown.")
     if choice.per_class < per_class:
-        text.append(f"The first {choice.per_class} of {card.count} images of each class.")
+        text.append(f"The first {choice.per_class} of {header.count} images of each class.")
     else:
         text.append("Every image of each class." if per_class > 1 else "One image per class.")
     made = "multiplied out of their factors, " if _factored(artefact) else ""
@@ -178,12 +178,12 @@ def _explanation(artefact: Artefact, choice: Choice) -> str:
     return " ".join(text) + "."
 
 
-def _strip(card: Card, choice: Choice) -> int:
+def _strip(header: Header, choice: Choice) -> int:
     """Return the width of one class's images side by side, in CSS pixels."""
-    width = max(1, card.shape[2] // choice.reduction) * choice.scale
-    more = 80 if choice.per_class < card.images_per_class else 0
+    width = max(1, header.shape[2] // choice.reduction) * choice.scale
+    more = 80 if choice.per_class < header.images_per_class else 0
     return choice.per_class * (width + 4) + more
 
 
 def _factored(artefact: Artefact) -> bool:
-    return artefact.card.parametrization.get("name") == "low_rank"
+    return artefact.header.parametrization.get("name") == "low_rank"

@@ -169,7 +169,7 @@ def by_protocol(entry: Entry, evaluation: Evaluation, row: Row) -> dict[Protocol
 
 def results_by_protocol(entry: Entry, evaluation: Evaluation, row: Row) -> dict[Protocol, Result]:
     """Return everything that a row of an evaluation says, by protocol."""
-    classes = tuple(entry.artefact.card.class_names)
+    classes = tuple(entry.artefact.header.class_names)
     return {
         Protocol(result.network, evaluation.card, evaluation.data, classes): result
         for result in row.results

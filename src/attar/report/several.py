@@ -160,6 +160,6 @@ def _commands(entries: Sequence[Entry]) -> Markup:
     found = [
         (heading(index, entry), command_block(str(command)))
         for index, entry in enumerate(entries)
-        if (command := entry.artefact.card.provenance.get("command"))
+        if (command := entry.artefact.header.provenance.get("command"))
     ]
     return pairs(found, class_="commands") if found else Markup("")

@@ -53,16 +53,16 @@ def write_report(
     Raises:
         RunFailed: the file could not be written.
     """
-    command = command or artefact.card.provenance.get("command")
+    command = command or artefact.header.provenance.get("command")
     write_page(
         path,
-        title or f"{artefact.card.method} on {dataset(artefact)}",
+        title or f"{artefact.header.method} on {dataset(artefact)}",
         kicker="condensed set",
         lead=_summary(artefact, rows),
         notes=notes,
         sections=[
             ("Comparison", comparison(rows) if rows else Markup("")),
-            ("Accuracy by class", accuracy_by_class(rows, artefact.card.class_names)),
+            ("Accuracy by class", accuracy_by_class(rows, artefact.header.class_names)),
             ("Robust scores", scores_of_rows(rows)),
             ("Images", gallery(artefact)),
             ("Course of the run", _course(artefact, log)),
@@ -146,18 +146,18 @@ def write_entry(
 
 def _summary(artefact: Artefact, rows: Sequence[Row]) -> Markup:
     """Say in one sentence what the set is and what it is worth."""
-    card = artefact.card
-    images = "image" if card.images_per_class == 1 else "images"
+    header = artefact.header
+    images = "image" if header.images_per_class == 1 else "images"
     text = join(
         f"{dataset(artefact)} in ",
-        tag("strong", f"{card.count} {images} per class".replace(" ", NO_BREAK)),
-        f" for {len(card.class_names):,} classes and ",
+        tag("strong", f"{header.count} {images} per class".replace(" ", NO_BREAK)),
+        f" for {len(header.class_names):,} classes and ",
         tag("strong", format_bytes(artefact.totals.all).replace(" ", NO_BREAK)),
-        f", {_made_by(card.method)}",
+        f", {_made_by(header.method)}",
     )
     measured = [row for row in rows if row.accuracies]
     own = next((row for row in measured if row.role == "condensed"), None)
-    if own is None and card.method == "random":
+    if own is None and header.method == "random":
         own = next((row for row in measured if row.role == "random"), None)
     return join(text, "." if own is None else _worth(own, rows))
 
@@ -187,13 +187,13 @@ def _worth(own: Row, rows: Sequence[Row]) -> Markup:
 
 
 def _course(artefact: Artefact, log: Sequence[Mapping[str, Any]]) -> Markup:
-    card = artefact.card
+    header = artefact.header
     charts = []
     losses, validations = series(log, "loss"), series(log, "validation")
     if losses:
         charts.append(line_chart(losses, name="Loss", label="loss", kind="loss"))
     if validations:
-        chosen = card.step if card.iterate == "selected" else None
+        chosen = header.step if header.iterate == "selected" else None
         charts.append(
             line_chart(
                 validations,
@@ -214,10 +214,10 @@ def _validation_caption(points: Sequence[Point], chosen: int | None) -> str:
 
 
 def _budget(artefact: Artefact) -> Markup:
-    card, totals, ledger = artefact.card, artefact.totals, artefact.ledger
-    full = math.prod(card.shape) * FLOAT32_BYTES * len(card.class_names)
+    header, totals, ledger = artefact.header, artefact.totals, artefact.ledger
+    full = math.prod(header.shape) * FLOAT32_BYTES * len(header.class_names)
     three = [
-        ("images per class", card.count),
+        ("images per class", header.count),
         ("stored values", f"{totals.values:,}"),
         ("bytes in all", f"{totals.all:,}"),
     ]

@@ -40,7 +40,7 @@ def heading(index: int, entry: Entry) -> Markup:
 
 def stored_as(artefact: Artefact) -> str:
     """Say how a set is stored, such as ``low rank (rank 2)``."""
-    form = {k: v for k, v in artefact.card.parametrization.items() if k != "base"}
+    form = {k: v for k, v in artefact.header.parametrization.items() if k != "base"}
     name = str(form.pop("name", "?")).replace("_", " ")
     details = ", ".join(f"{key} {written(value)}" for key, value in form.items())
     return f"{name} ({details})" if details else name
@@ -78,8 +78,8 @@ def standings(entries: Sequence[Entry]) -> Markup:
             ]
         rows.append(
             [
-                join(heading(index, entry), small(entry.artefact.card.method)),
-                join(entry.artefact.card.count, small(stored_as(entry.artefact))),
+                join(heading(index, entry), small(entry.artefact.header.method)),
+                join(entry.artefact.header.count, small(stored_as(entry.artefact))),
                 format_bytes(totals.paper),
                 format_bytes(totals.all),
                 *cells,
@@ -156,12 +156,12 @@ def _sizes(one: Baseline) -> tuple[int | None, int | None]:
 
 def _run(entry: Entry) -> Markup:
     steps, time = last_step(entry.log), minutes(entry.log)
-    card = entry.artefact.card
-    if not max(steps, card.step):
+    header = entry.artefact.header
+    if not max(steps, header.step):
         return missing("no updates")
     below = "time not logged" if time is None else duration(time)
-    chosen = f", step {card.step:,} selected" if card.iterate == "selected" else ""
-    return join(f"{max(steps, card.step):,}", small(below + chosen))
+    chosen = f", step {header.step:,} selected" if header.iterate == "selected" else ""
+    return join(f"{max(steps, header.step):,}", small(below + chosen))
 
 
 def duration(minutes: float) -> str:

@@ -22,9 +22,9 @@ def as_data(artefact: Artefact) -> LabelledImages:
     return LabelledImages(
         artefact.images,
         artefact.synthetic.class_of_row,
-        tuple(artefact.card.class_names),
+        tuple(artefact.header.class_names),
         artefact.preprocessing,
-        str(artefact.card.provenance.get("dataset", "artefact")),
+        str(artefact.header.provenance.get("dataset", "artefact")),
         prepared=True,
         targets=artefact.labels if artefact.synthetic.labels is not None else None,
     )
@@ -50,7 +50,7 @@ def ordered(artefact: Artefact, share: str | None = None) -> Synthetic:
         given = copy.deepcopy(given)
         given.settle()
         return given
-    layout = artefact.card.layout
+    layout = artefact.header.layout
     return as_components(artefact.images, label_values(artefact), layout, share or "all")
 
 
@@ -58,7 +58,7 @@ def label_values(artefact: Artefact) -> Tensor:
     """Return the learnt labels of an artefact, N×K; one-hot minus 1/K where they are classes."""
     if artefact.synthetic.labels is not None:
         return artefact.labels
-    classes = artefact.card.layout.classes
+    classes = artefact.header.layout.classes
     return torch.nn.functional.one_hot(artefact.labels, classes).float() - 1 / classes
 
 
@@ -80,7 +80,7 @@ def drawn(
         key: of the draw.
         learned_labels: whether labels are stored; None for as in the artefact.
     """
-    layout = artefact.card.layout
+    layout = artefact.header.layout
     chosen = [
         torch.randperm(layout.per_class, generator=key.fold(own).generator())[:count]
         + own * layout.per_class

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import READ_FROM, Card
+from attar.artefact.header import READ_FROM, Header
 from attar.artefact.loading import load
 from attar.condensing.paths import Paths
 from attar.condensing.request import Request
@@ -60,7 +60,7 @@ def _drawn(artefact: Artefact, run: Request) -> Synthetic:
     if form.smaller() is not None:
         # its components were ordered for the images that they had
         form = PLAIN
-    count = images_within(run.ipc or 1, artefact.card.layout, form, run.storage)
+    count = images_within(run.ipc or 1, artefact.header.layout, form, run.storage)
     return drawn(artefact, count, form, Key(run.seed).fold("random"))
 
 
@@ -72,13 +72,13 @@ def _carded(
     command: str,
     told: dict[str, Any],
 ) -> Artefact:
-    """Return the artefact with what its card says, its values rounded as they are stored."""
-    card, budget = artefact.card, run.budget()
+    """Return the artefact with what its header says, its values rounded as they are stored."""
+    header, budget = artefact.header, run.budget()
     # a set with new labels needs a card that takes label values as they are
-    new_labels = synthetic.labels is not None and not card.learned_labels
+    new_labels = synthetic.labels is not None and not header.learned_labels
     own = slim.card or ("frepo" if new_labels else None)
-    provenance = {name: said for name, said in card.provenance.items() if name != READ_FROM}
-    changed = card.model_copy(
+    provenance = {name: said for name, said in header.provenance.items() if name != READ_FROM}
+    changed = header.model_copy(
         update={
             "images_per_class": synthetic.layout.per_class,
             "parametrization": synthetic.parametrization.describe(),
@@ -86,15 +86,15 @@ def _carded(
             "storage": run.storage,
             "budget": {
                 **budget.as_dict(),
-                "limit": budget.limit(len(card.class_names), card.shape),
+                "limit": budget.limit(len(header.class_names), header.shape),
             },
-            "seed": run.seed if slim.random else card.seed,
+            "seed": run.seed if slim.random else header.seed,
             # these hold of the larger set
             "nested": False,
             "validation": None,
             "step": 0,
             "iterate": "last",
-            "settings": {**card.settings, **({"card": own} if own else {})},
+            "settings": {**header.settings, **({"card": own} if own else {})},
             "provenance": {**provenance, "command": command, "slimmed": told},
         }
     )
@@ -107,12 +107,12 @@ def _same_as(made: Artefact, run: Request) -> Artefact:
     assert run.output is not None
     found = load(run.output)
 
-    def asked(card: Card) -> dict[str, Any]:
-        said = card.model_dump(mode="json")
+    def asked(header: Header) -> dict[str, Any]:
+        said = header.model_dump(mode="json")
         names = ("parametrization", "learned_labels", "storage", "budget", "settings", "seed")
         return {name: said[name] for name in names} | {"by": said["provenance"].get("slimmed")}
 
-    if asked(found.card) != asked(made.card):
+    if asked(found.header) != asked(made.header):
         raise BadRequest(
             f"--resume: {run.output} was made otherwise; --overwrite replaces it, or choose "
             "another name"

@@ -37,7 +37,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
     data = as_data(artefact)
     if request.method != SLIMMER.name:
         plan = make_plan(request, Splits(data, None, source=_source(artefact)))
-        return dataclasses.replace(plan, reading=_reading(artefact), parts=artefact.card.parts)
+        return dataclasses.replace(plan, reading=_reading(artefact), parts=artefact.header.parts)
     task = Task(data.name, request.ipc or 1, data.shape, data.classes)
     recipe = settle(SLIMMER.recipe(task), request, task)
     whole = ordered(artefact, slim.share)
@@ -76,16 +76,16 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         compute,
         _reading(artefact),
         start=start,
-        parts=artefact.card.parts,
+        parts=artefact.header.parts,
     )
 
 
 def _source(artefact: Artefact) -> str:
-    return str(artefact.card.provenance.get("source", "artefact"))
+    return str(artefact.header.provenance.get("source", "artefact"))
 
 
 def _reading(artefact: Artefact) -> dict[str, object]:
-    reading = artefact.card.provenance.get("reading")
+    reading = artefact.header.provenance.get("reading")
     return dict(reading) if isinstance(reading, dict) else {}
 
 

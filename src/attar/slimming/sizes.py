@@ -14,9 +14,9 @@ def check_equal(artefact: Artefact) -> None:
     Raises:
         BadRequest: it is one.
     """
-    if not artefact.card.layout.is_equal:
+    if not artefact.header.layout.is_equal:
         raise BadRequest(
-            f"the set has {artefact.card.count} images per class; only one with as many of every "
+            f"the set has {artefact.header.count} images per class; only one with as many of every "
             "class can be slimmed. Condense again with less memory"
         )
 
@@ -27,7 +27,7 @@ def check_smaller(artefact: Artefact, sizes: tuple[int, ...]) -> None:
     Raises:
         BadRequest: naming the largest memory that is.
     """
-    layout = artefact.card.layout
+    layout = artefact.header.layout
     stored, full = artefact.totals.paper, Budget(ipc=1).limit(layout.classes, layout.shape)
     assert full is not None
     most = -(-stored // full) - 1

@@ -114,7 +114,7 @@ def carry_out(
     with contextlib.ExitStack() as stack:
         for size in request.sizes():
             _refuse_source(request.output_of(size), source)
-            stack.enter_context(writing(request.run_of(size, artefact.card.storage)))
+            stack.enter_context(writing(request.run_of(size, artefact.header.storage)))
         stack.enter_context(threads.using(request.threads))
         for size in request.sizes():
             begin = time.perf_counter()
@@ -146,7 +146,7 @@ def _smaller(
     began: float,
 ) -> Artefact:
     """Return the next smaller set of an artefact called ``name``."""
-    run = request.run_of(size, artefact.card.storage)
+    run = request.run_of(size, artefact.header.storage)
     command, told = request.command(name, size), _told(artefact, name, request)
     if not request.trains:
         return keep(artefact, run, request, command, told)
@@ -157,14 +157,14 @@ def _smaller(
 
 def _told(artefact: Artefact, name: str, request: SlimRequest) -> dict[str, Any]:
     """Return what a smaller set tells of the one that it is made from."""
-    card = artefact.card
+    header = artefact.header
     how = "random" if request.random else request.method
     told: dict[str, Any] = {
         "from": name,
-        "images_per_class": card.images_per_class,
-        "method": card.method,
-        "command": card.provenance.get("command"),
+        "images_per_class": header.images_per_class,
+        "method": header.method,
+        "command": header.provenance.get("command"),
         "by": how if request.trains or request.random else "learning-free",
     }
-    before = card.provenance.get("slimmed")
+    before = header.provenance.get("slimmed")
     return {**told, "before": before} if before else told

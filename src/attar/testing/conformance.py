@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attar.artefact.artefact import Artefact
-from attar.artefact.card import Card
+from attar.artefact.header import Header
 from attar.artefact.loading import load
 from attar.condensing.composition import form_text
 from attar.condensing.engine import Run
@@ -124,7 +124,7 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def artefact_of(run: Run) -> Artefact:
     """Return what a run has made so far, with a header of no more than it takes."""
     data = run.problem.data
-    header = Card(
+    header = Header(
         class_names=list(data.class_names),
         shape=data.shape,
         images_per_class=run.problem.layout.per_class,

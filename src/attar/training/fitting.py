@@ -32,7 +32,7 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
     """
     _refuse_centred(card, artefact)
     tiled = artefact.synthetic.parametrization.per_stored > 1 or _above_one(
-        artefact.card.provenance.get(FACTOR)
+        artefact.header.provenance.get(FACTOR)
     )
     card = card.suited(artefact.modality).fitted(
         dataset, tiled=tiled, per_class=artefact.totals.images_per_class
@@ -47,7 +47,7 @@ def _learnt_lr(artefact: Artefact) -> object:
     """Return the learnt learning rate; in files of earlier versions the provenance has it."""
     found = artefact.learned.get(LEARNT_LR)
     if found is None:
-        return artefact.card.provenance.get(LEARNT_LR)
+        return artefact.header.provenance.get(LEARNT_LR)
     # one for each step is none for a training of any length
     return found.item() if found.numel() == 1 else None
 
