@@ -63,7 +63,7 @@ class Options:
     """Earlier ones to compare with."""
 
 
-class Losses(attar.Listener):
+class Losses(attar.Callback):
     """Keeps the losses of a run."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ def condensed(method: str, experts: Path, **more: Any) -> str:
             options |= {"experts": experts, "zca": "none"}
     elif method != "random":
         options["set"] = ("epochs=1",)
-    return digest(attar.condense("digits", method=method, listener=losses, **options), losses.found)
+    return digest(attar.condense("digits", method=method, callback=losses, **options), losses.found)
 
 
 def digests(folder: Path) -> Iterator[tuple[str, str]]:

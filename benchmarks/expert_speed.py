@@ -118,13 +118,13 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from attar.experts import train_experts
-    from attar.experts.telling import ExpertListener
+    from attar.experts.telling import ExpertCallback
     from attar.networks import build
     from attar.rng import Key
 
     splits, clock = read(options), Epochs()
 
-    class Watcher(ExpertListener):
+    class Watcher(ExpertCallback):
         def passed(self, experts: Sequence[int], epochs: int) -> None:
             if epochs:
                 clock.end()
@@ -141,7 +141,7 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
             device="cpu",
             precision=job["precision"],
             compile=job["compile"],
-            listener=Watcher(),
+            callback=Watcher(),
         )
         accuracies = []
         channels, height, width = splits.train.shape

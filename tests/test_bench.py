@@ -20,7 +20,7 @@ from attar.benching.cells import Work, expand, slug
 from attar.benching.folder import Folder
 from attar.benching.results import gather
 from attar.benching.running import Progress
-from attar.benching.session import Watcher
+from attar.benching.session import BenchCallback
 from attar.benching.suite import Suite
 from attar.benching.work import Outcome
 from attar.cli import run
@@ -44,7 +44,7 @@ BASE: dict[str, Any] = {
 }
 
 
-class Seen(Watcher):
+class Seen(BenchCallback):
     """Remembers how every piece of work ended."""
 
     def __init__(self) -> None:
@@ -302,7 +302,7 @@ def test_a_defect_in_one_cell_stops_no_other(
 def test_two_at_once_in_one_folder_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, seeds=1, repeats=1)
 
-    class Second(Watcher):
+    class Second(BenchCallback):
         def ended(self, progress: Progress, work: Work, outcome: Outcome, log: Path) -> None:
             with pytest.raises(BadRequest, match=r"another run \(process \d+\) is at work"):
                 bench(Asked(path, tmp_path / "out", jobs=0))

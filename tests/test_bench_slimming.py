@@ -23,7 +23,7 @@ from attar.benching.making import Making, Slimming
 from attar.benching.pages import Account
 from attar.benching.results import gather
 from attar.benching.running import Progress, Runner, Stop
-from attar.benching.session import Watcher
+from attar.benching.session import BenchCallback
 from attar.benching.sizes import at_size, smallest
 from attar.benching.suite import Suite
 from attar.benching.tables import rows_of, tables
@@ -59,7 +59,7 @@ def write(folder: Path, **changes: Any) -> Path:
     return path
 
 
-class Seen(Watcher):
+class Seen(BenchCallback):
     """Remembers how every piece of work ended, in turn."""
 
     def __init__(self) -> None:
@@ -421,7 +421,7 @@ def test_a_suite_killed_in_a_chain_goes_on_to_the_same_result(
         (sets / f"{key}.made.json").unlink()
     real = working.slimming.carry_out
 
-    def carry_out(source: Any, request: Any, listener: Any) -> Any:
+    def carry_out(source: Any, request: Any, callback: Any) -> Any:
         class Ending(working._Lines):
             def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
                 if step == last and Path(request.output) == sets / f"{set_}.safetensors":

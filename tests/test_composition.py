@@ -168,14 +168,14 @@ def test_the_own_objective_of_a_method_keeps_its_settings() -> None:
     ],
 )
 def test_what_cannot_be_combined_is_refused_first(options: dict[str, Any], message: str) -> None:
-    listener = Told()
+    callback = Told()
     with pytest.raises(attar.BadRequest) as refused:
-        attar.condense(tiny_data(), listener=listener, ipc=2, **SMALL | options)
+        attar.condense(tiny_data(), callback=callback, ipc=2, **SMALL | options)
     assert message in str(refused.value)
-    assert not listener.steps
+    assert not callback.steps
 
 
-class Told(attar.Listener):
+class Told(attar.Callback):
     def __init__(self) -> None:
         self.steps = 0
 

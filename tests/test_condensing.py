@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 import attar
-from attar import Listener, Request, condense
+from attar import Callback, Request, condense
 from attar.condensing.engine import Run
-from attar.condensing.listening import Estimate
 from attar.condensing.log import Log, read_log
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
 from attar.condensing.session import Session
+from attar.condensing.telling import Estimate
 from attar.condensing.validating import training_pair
 from attar.data import LabelledImages
 from attar.data.splits import Splits
@@ -65,7 +65,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"npz:{path}"
 
 
-class Stopping(Listener):
+class Stopping(Callback):
     """Presses Ctrl-C after a step, once or more often."""
 
     def __init__(self, step: int, times: int = 1) -> None:
@@ -79,7 +79,7 @@ class Stopping(Listener):
                 signal.raise_signal(signal.SIGINT)
 
 
-class Counting(Listener):
+class Counting(Callback):
     """Notes every call."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def interrupted(source: str, out: Path, step: int, **options: Any) -> None:
     with pytest.raises(RunFailed, match=f"interrupted at step {step}; continue with --resume -o"):
-        condense(source, output=out, listener=Stopping(step), **(OPTIONS | options))
+        condense(source, output=out, callback=Stopping(step), **(OPTIONS | options))
 
 
 # the result
@@ -164,10 +164,10 @@ def test_no_iterations_gives_the_start(source: str, out: Path) -> None:
 
 
 def test_minutes_stop_a_run(source: str, out: Path) -> None:
-    listener = Counting()
+    callback = Counting()
     options = OPTIONS | {"iterations": None, "minutes": 2 / 60}
-    made = condense(source, output=out, listener=listener, **options)
-    steps = [call for call in listener.calls if call[0] == "stepped"]
+    made = condense(source, output=out, callback=callback, **options)
+    steps = [call for call in callback.calls if call[0] == "stepped"]
     assert made.header.step == len(steps) >= 1
     assert steps[-1][3] == 1.0 and all(call[3] < 1.0 for call in steps[:-1])
     assert all(call[4] < 2.0 for call in steps[:-1])
@@ -177,31 +177,31 @@ def test_minutes_stop_a_run(source: str, out: Path) -> None:
 # what is told
 
 
-def test_a_listener_is_told_everything_in_order(source: str) -> None:
-    listener = Counting()
-    made = condense(source, listener=listener, **(OPTIONS | SELECTING))
-    kinds = [call[0] for call in listener.calls]
+def test_a_callback_is_told_everything_in_order(source: str) -> None:
+    callback = Counting()
+    made = condense(source, callback=callback, **(OPTIONS | SELECTING))
+    kinds = [call[0] for call in callback.calls]
     pair = ["stepped", "stepped", "validated"]
     assert kinds == ["started", *pair, *pair, *pair, "finished"]
-    _, plan, estimate, step = listener.calls[0]
+    _, plan, estimate, step = callback.calls[0]
     assert isinstance(plan, Plan) and step == 0
     assert estimate.first_seconds > 0 and estimate.memory > 1e6
     assert 0 < estimate.validating_seconds < estimate.total_seconds
     assert estimate.total_seconds > 6 * estimate.step_seconds + estimate.validating_seconds
-    stepped = [call for call in listener.calls if call[0] == "stepped"]
+    stepped = [call for call in callback.calls if call[0] == "stepped"]
     assert [call[1] for call in stepped] == [1, 2, 3, 4, 5, 6]
     assert [call[3] for call in stepped] == pytest.approx([n / 6 for n in range(1, 7)])
-    assert [call[1] for call in listener.calls if call[0] == "validated"] == [2, 4, 6]
-    assert listener.calls[-1][1] is made
+    assert [call[1] for call in callback.calls if call[0] == "validated"] == [2, 4, 6]
+    assert callback.calls[-1][1] is made
 
 
 def test_the_estimate_of_disk_covers_what_is_written(source: str, out: Path) -> None:
-    listener = Counting()
+    callback = Counting()
     with pytest.raises(RunFailed):
         stop = Stopping(3)
-        listener.stepped = stop.stepped  # type: ignore[method-assign]
-        condense(source, output=out, listener=listener, **OPTIONS)
-    estimate = listener.calls[0][2]
+        callback.stepped = stop.stepped  # type: ignore[method-assign]
+        condense(source, output=out, callback=callback, **OPTIONS)
+    estimate = callback.calls[0][2]
     payload = sum(
         t.numel() * t.element_size() for t in read_tensors(Paths(out).checkpoint).values()
     )
@@ -223,7 +223,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
     torch.manual_seed(77)
     torch.rand(9)
     with pytest.raises(RunFailed, match="interrupted at step 5"):
-        condense(source, output=out, resume=True, listener=Stopping(5), **options)
+        condense(source, output=out, resume=True, callback=Stopping(5), **options)
     condense(source, output=out, resume=True, **options)
     assert out.read_bytes() == whole.read_bytes()
     assert rows(out) == rows(whole)
@@ -236,7 +236,7 @@ def test_ctrl_c_is_given_back_afterwards(source: str, out: Path) -> None:
     interrupted(source, out, 2)
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(KeyboardInterrupt):
-        condense(source, output=out, overwrite=True, listener=Stopping(2, times=2), **OPTIONS)
+        condense(source, output=out, overwrite=True, callback=Stopping(2, times=2), **OPTIONS)
     assert signal.getsignal(signal.SIGINT) is before
     condense(source, **OPTIONS)
     assert signal.getsignal(signal.SIGINT) is before
@@ -244,17 +244,17 @@ def test_ctrl_c_is_given_back_afterwards(source: str, out: Path) -> None:
 
 def test_ctrl_c_stays_ignored_where_it_was(source: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    assert condense(source, listener=Stopping(2, times=2), **OPTIONS).header.step == 6
+    assert condense(source, callback=Stopping(2, times=2), **OPTIONS).header.step == 6
 
 
 def test_ctrl_c_after_the_last_step_changes_nothing(source: str, out: Path) -> None:
-    made = condense(source, output=out, listener=Stopping(6), **OPTIONS)
+    made = condense(source, output=out, callback=Stopping(6), **OPTIONS)
     assert made.header.step == 6 and out.exists()
 
 
 def test_an_interrupted_run_without_files_says_so(source: str) -> None:
     with pytest.raises(RunFailed) as failure:
-        condense(source, listener=Stopping(2), **OPTIONS)
+        condense(source, callback=Stopping(2), **OPTIONS)
     assert str(failure.value) == "interrupted at step 2."
 
 
@@ -304,7 +304,7 @@ def test_a_diverged_run_keeps_its_checkpoint_and_log(
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files")
 def test_a_failed_run_lets_go_of_its_log(source: str, out: Path) -> None:
     with pytest.raises(RunFailed) as failure:
-        condense(source, output=out, checkpoint_seconds=1e9, listener=Stopping(3), **OPTIONS)
+        condense(source, output=out, checkpoint_seconds=1e9, callback=Stopping(3), **OPTIONS)
     held = [
         link
         for link in Path("/proc/self/fd").iterdir()
@@ -401,10 +401,10 @@ def test_a_damaged_checkpoint_is_refused(source: str, out: Path) -> None:
 def test_what_cannot_be_done_is_refused_at_once(
     source: str, options: dict[str, Any], said: str
 ) -> None:
-    listener = Counting()
+    callback = Counting()
     with pytest.raises(BadRequest) as refusal:
-        condense(source, listener=listener, **(OPTIONS | options))
-    assert said in str(refusal.value) and not listener.calls
+        condense(source, callback=callback, **(OPTIONS | options))
+    assert said in str(refusal.value) and not callback.calls
 
 
 # selection
@@ -426,7 +426,7 @@ def session(
     """Return a session whose validations have these outcomes, and the iterates validated."""
     data = tiny_data(counts=(12, 12, 12))
     request = Request(**(OPTIONS | SELECTING | options), output=out)  # type: ignore[arg-type]
-    one = Session(make_plan(request, Splits(data, data)), Paths(out) if out else None, Listener())
+    one = Session(make_plan(request, Splits(data, data)), Paths(out) if out else None, Callback())
     iterates: list[dict[str, Tensor]] = []
     left = iter(accuracies)
 
@@ -487,10 +487,10 @@ def test_validations_are_evenly_spread_and_end_with_the_run(
     iterations: int, validations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, iterates = session([1.0] * 9, monkeypatch, iterations=iterations, validations=validations)
-    listener = Counting()
-    one.listener = listener
+    callback = Counting()
+    one.callback = callback
     one.complete()
-    steps = [call[1] for call in listener.calls if call[0] == "validated"]
+    steps = [call[1] for call in callback.calls if call[0] == "validated"]
     due = {-(-iterations * n // validations) for n in range(1, validations + 1)}
     assert steps == sorted(due) and steps[-1] == iterations and len(iterates) == len(steps)
 
@@ -501,7 +501,7 @@ def test_selection_uses_held_out_training_images_and_never_the_test_set() -> Non
         **{item.name: getattr(train, item.name) for item in dataclasses.fields(train)}
     )
     request = Request(**(OPTIONS | SELECTING))
-    one = Session(make_plan(request, Splits(train, test)), None, Listener())
+    one = Session(make_plan(request, Splits(train, test)), None, Callback())
     kept, held = one.plan.train, one.plan.held_out
     assert held is not None and len(kept) == 27 and len(held) == 9
     assert torch.bincount(held.labels).tolist() == [3, 3, 3]
@@ -547,7 +547,7 @@ def test_validation_does_not_change_the_iterates(monkeypatch: pytest.MonkeyPatch
     data = tiny_data(counts=(12, 12, 12))
     for validations in (1, 6):
         request = Request(**(OPTIONS | SELECTING | {"validations": validations}))
-        one = Session(make_plan(request, Splits(data, data)), None, Listener())
+        one = Session(make_plan(request, Splits(data, data)), None, Callback())
         one.complete()
         assert same(one.run.synthetic.state_dict(), stored(plain))
 
@@ -680,11 +680,11 @@ def test_a_resumed_run_killed_at_once_keeps_its_log(source: str, out: Path) -> N
     before = rows(out)
     seen: list[list[dict[str, Any]]] = []
 
-    class Looking(Listener):
+    class Looking(Callback):
         def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
             seen.append(rows(out))
 
-    condense(source, output=out, resume=True, listener=Looking(), **OPTIONS)
+    condense(source, output=out, resume=True, callback=Looking(), **OPTIONS)
     assert len(before) == 3 and seen == [before]
 
 
@@ -711,7 +711,7 @@ def test_checkpoints_follow_the_clock(
 
 def test_fewer_iterations_than_are_done_are_refused(source: str, out: Path) -> None:
     with pytest.raises(RunFailed):
-        condense(source, output=out, checkpoint_seconds=0, listener=Stopping(3), **OPTIONS)
+        condense(source, output=out, checkpoint_seconds=0, callback=Stopping(3), **OPTIONS)
     step = read_header(Paths(out).checkpoint)["rest"]["step"]
     with pytest.raises(BadRequest, match=f"the checkpoint is at step {step} already"):
         condense(source, output=out, resume=True, **(OPTIONS | {"iterations": step - 1}))

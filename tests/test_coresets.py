@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import attar
 from attar.cli import run
-from attar.condensing.listening import Listener
 from attar.condensing.request import INITS
+from attar.condensing.telling import Callback
 from attar.coresets import (
     SELECTORS,
     Forgetting,
@@ -384,7 +384,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-class Interrupting(Listener):
+class Interrupting(Callback):
     """Presses Ctrl-C, as it were, at a step or while images are chosen."""
 
     def __init__(self, step: int | None) -> None:
@@ -407,7 +407,7 @@ def test_a_resumed_run_does_not_choose_again(
     whole = made("dm", **options)
     calls = counted(monkeypatch)
     with pytest.raises(RunFailed, match="stopped here"):
-        made("dm", output=out, listener=Interrupting(3), **options)
+        made("dm", output=out, callback=Interrupting(3), **options)
     assert len(calls) == 1
     with pytest.raises(BadRequest, match=r"another init .*'epochs': 2.*'epochs': 3"):
         made("dm", output=out, resume=True, **(options | {"set": ("epochs=3",)}))
@@ -435,7 +435,7 @@ def test_a_request_that_cannot_be_carried_out_trains_nothing(
 
 def test_an_interruption_while_choosing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        made("herding", output=tmp_path / "set.safetensors", listener=Interrupting(None))
+        made("herding", output=tmp_path / "set.safetensors", callback=Interrupting(None))
     assert list(tmp_path.iterdir()) == []
 
 

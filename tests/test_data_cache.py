@@ -278,22 +278,22 @@ def test_a_bar_appears_once_reading_takes_long(monkeypatch: pytest.MonkeyPatch) 
         assert ("100/100" if terminal else "decoding images: 50 of 100") in said
 
 
-def test_the_listener_is_told(zoo: Path) -> None:
+def test_the_callback_is_told(zoo: Path) -> None:
     import attar
 
-    class Watching(attar.Listener):
+    class Watching(attar.Callback):
         told = 0
 
         def reading(self, what: str, done: int, total: int) -> None:
             self.told = done
 
-    listener = Watching()
+    callback = Watching()
     attar.condense(
         f"folder:{zoo}",
-        listener=listener,
+        callback=callback,
         method="random",
         images_per_class=1,
         network="convnet1:width=8",
         data_dir=zoo.parent / "data",
     )
-    assert listener.told == 20
+    assert callback.told == 20

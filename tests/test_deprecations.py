@@ -30,3 +30,43 @@ def test_the_module_of_the_header_was_called_card() -> None:
     assert READ_FROM == "part_of"
     with pytest.raises(ImportError, match="Deck"):
         from attar.artefact.card import Deck  # noqa: F401
+
+
+class Counting(attar.Callback):
+    def __init__(self) -> None:
+        self.finishes = 0
+
+    def finished(self, artefact: attar.Artefact) -> None:
+        self.finishes += 1
+
+
+def test_callbacks_were_called_listeners() -> None:
+    with pytest.warns(DeprecationWarning, match=r"attar\.Listener is called attar\.Callback now"):
+        assert attar.Listener is attar.Callback
+    with pytest.warns(DeprecationWarning, match="condensing.telling.Callback now"):
+        from attar.condensing.listening import Listener
+    with pytest.warns(DeprecationWarning, match="ExpertCallback now"):
+        from attar.experts.telling import ExpertListener
+    with pytest.warns(DeprecationWarning, match="BenchCallback now"):
+        from attar.benching import Watcher
+    assert (Listener, ExpertListener) == (attar.Callback, attar.experts.telling.ExpertCallback)
+    assert Watcher is attar.benching.BenchCallback
+
+
+def test_callback_was_called_listener() -> None:
+    told = Counting()
+    with pytest.warns(DeprecationWarning, match="listener= is called callback= now") as warned:
+        made = attar.condense(tiny_data(), listener=told, **SMALL | {"ipc": 2})
+    assert told.finishes == 1 and warned[0].filename == __file__
+    both = {"listener": told, "callback": told}
+    for call in (
+        lambda: attar.condense(tiny_data(), **both, **SMALL),
+        lambda: attar.slim(made, 1, **both),
+        lambda: attar.train_experts(tiny_data(), **both),
+    ):
+        with pytest.raises(attar.BadRequest, match="listener is the old name of callback: give"):
+            call()
+    with pytest.warns(DeprecationWarning, match="listener="):
+        attar.slim(made, 1, listener=told, learning_free=True)
+    with pytest.warns(DeprecationWarning, match="listener="), pytest.raises(attar.BadRequest):
+        attar.train_experts(tiny_data(), listener=told, count=0)

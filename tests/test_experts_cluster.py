@@ -80,7 +80,7 @@ def test_tasks_give_the_same_experts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ray = FakeRay()
     monkeypatch.setattr(cluster, "connect", lambda address: ray)
     recorder = Recorder()
-    trained(tmp_path / "e", count=5, ray="local", listener=recorder)
+    trained(tmp_path / "e", count=5, ray="local", callback=recorder)
     # the last to be given is the first to end
     assert sorted(recorder.ended) == list(range(5)) and recorder.ended[0] == 1
     assert (ray.asked, ray.most, ray.is_shut) == (5, 2, True)
@@ -96,7 +96,7 @@ def test_groups_and_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ray = FakeRay()
     monkeypatch.setattr(cluster, "connect", lambda address: ray)
     recorder = Recorder()
-    trained(tmp_path / "e", count=5, together=2, ray="local", jobs=1, listener=recorder)
+    trained(tmp_path / "e", count=5, together=2, ray="local", jobs=1, callback=recorder)
     assert recorder.ended == [3] and ray.asked == 1
     assert files(tmp_path / "e") == before
 
@@ -127,7 +127,7 @@ def test_a_group_is_one_task_where_there_are_no_locks(
     monkeypatch.setattr(cluster, "connect", lambda address: ray)
     monkeypatch.setattr(locking, "fcntl", None)
     recorder = Recorder()
-    trained(tmp_path / "e", count=3, ray="local", listener=recorder)
+    trained(tmp_path / "e", count=3, ray="local", callback=recorder)
     assert sorted(recorder.ended) == list(range(3)) and ray.asked == 3
 
 
@@ -183,7 +183,7 @@ def tasks() -> list[int]:
 def test_an_expert_of_a_lost_worker_is_trained_again(tmp_path: Path) -> None:
     settings: dict[str, Sequence[Any] | Any] = {"count": 4, "epochs": 400, "batch": 4}
     killer = Killer()
-    trained(tmp_path / "e", DATA, ray="local", jobs=2, listener=killer, **settings)
+    trained(tmp_path / "e", DATA, ray="local", jobs=2, callback=killer, **settings)
     assert killer.killed and sorted(killer.ended) == list(range(4))
     trained(tmp_path / "whole", tiny_data(), **settings)
     assert files(tmp_path / "e") == files(tmp_path / "whole")

@@ -20,7 +20,7 @@ from attar.experts import ExpertStore, train_experts
 from attar.experts.claims import claim, someone_works
 from attar.experts.header import read_header
 from attar.experts.store import path_of
-from attar.experts.telling import ExpertListener
+from attar.experts.telling import ExpertCallback
 from attar.networks import Network, build
 from attar.rng import Key
 from attar.training import EvaluationCard, Trainer
@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
-class Recorder(ExpertListener):
+class Recorder(ExpertCallback):
     def __init__(self, interrupt_at: tuple[int, int] | None = None) -> None:
         self.seen: list[tuple[tuple[int, ...], int]] = []
         self.ended: list[int] = []
@@ -105,7 +105,7 @@ def test_an_expert_does_not_depend_on_the_others(tmp_path: Path, whole: Path) ->
         name: content for name, content in files(whole).items() if name.startswith("expert-00000")
     }
     recorder = Recorder()
-    trained(tmp_path / "e", listener=recorder)
+    trained(tmp_path / "e", callback=recorder)
     assert recorder.ended == [1]
     assert files(tmp_path / "e") == files(whole)
     (tmp_path / "e" / "expert-00000.safetensors").unlink()
@@ -117,7 +117,7 @@ def test_fewer_than_there_are_leaves_them(tmp_path: Path) -> None:
     trained(tmp_path / "e")
     before = files(tmp_path / "e")
     recorder = Recorder()
-    assert trained(tmp_path / "e", count=1, listener=recorder).count == 2
+    assert trained(tmp_path / "e", count=1, callback=recorder).count == 2
     assert files(tmp_path / "e") == before and not recorder.seen
 
 
@@ -153,9 +153,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 ) -> None:
     trained(tmp_path / "whole", count=3, **changes)
     with pytest.raises(Interrupted, match=r"of 3 experts.*The same command goes on"):
-        trained(tmp_path / "e", count=3, **changes, listener=Recorder((2, 2)))
+        trained(tmp_path / "e", count=3, **changes, callback=Recorder((2, 2)))
     recorder = Recorder()
-    trained(tmp_path / "e", count=3, **changes, listener=recorder)
+    trained(tmp_path / "e", count=3, **changes, callback=recorder)
     # what was done is not done again
     assert recorder.seen == [((2,), 1), ((2,), 2), ((2,), 3)]
     assert recorder.ended == [2]
@@ -167,14 +167,14 @@ def test_a_group_that_is_half_written_is_completed(tmp_path: Path) -> None:
     before = files(tmp_path / "e")
     path_of(tmp_path / "e", 1).unlink()
     recorder = Recorder()
-    trained(tmp_path / "e", together=2, listener=recorder)
+    trained(tmp_path / "e", together=2, callback=recorder)
     assert recorder.ended == [1]
     assert files(tmp_path / "e") == before
 
 
 def test_what_cannot_be_gone_on_with_is_trained_from_the_start(tmp_path: Path, whole: Path) -> None:
     with pytest.raises(Interrupted):
-        trained(tmp_path / "e", listener=Recorder((0, 2)))
+        trained(tmp_path / "e", callback=Recorder((0, 2)))
     (kept,) = (tmp_path / "e").glob("unfinished-*")
     kept.write_bytes(kept.read_bytes()[:-10])
     with pytest.warns(UserWarning, match="trained from the start"):
@@ -190,7 +190,7 @@ sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
 import test_experts_training as own
-own.trained(sys.argv[2], count=3, epochs=30, listener=own.Killed((1, 5)))
+own.trained(sys.argv[2], count=3, epochs=30, callback=own.Killed((1, 5)))
 """
 
 
@@ -210,7 +210,7 @@ def test_a_killed_run_goes_on_without_a_lost_or_doubled_expert(tmp_path: Path) -
     assert path_of(tmp_path / "e", 0).exists() and not path_of(tmp_path / "e", 2).exists()
     assert not someone_works(tmp_path / "e")
     recorder = Recorder()
-    trained(tmp_path / "e", count=3, epochs=30, listener=recorder)
+    trained(tmp_path / "e", count=3, epochs=30, callback=recorder)
     assert recorder.seen[0][0] == (1,) and recorder.seen[0][1] >= 1
     assert recorder.ended == [1, 2]
     trained(tmp_path / "whole", count=3, epochs=30)
@@ -243,7 +243,7 @@ def test_experts_that_others_train_are_waited_for(tmp_path: Path, whole: Path) -
             held.release()
 
     recorder = Other()
-    trained(tmp_path / "e", listener=recorder)
+    trained(tmp_path / "e", callback=recorder)
     assert recorder.ended == [1]
     assert files(tmp_path / "e") == files(whole)
 
@@ -256,7 +256,7 @@ def test_two_runs_with_other_settings_do_not_share_a_folder(tmp_path: Path) -> N
 
     late = Late()
     with pytest.raises(BadRequest, match="another run has taken the folder"):
-        trained(tmp_path / "e", listener=late)
+        trained(tmp_path / "e", callback=late)
     assert not late.ended and not someone_works(tmp_path / "e")
     store = trained(tmp_path / "e", epochs=2)
     assert (store.header.epochs, store.count) == (2, 2)
@@ -266,7 +266,7 @@ def test_two_runs_with_other_settings_do_not_share_a_folder(tmp_path: Path) -> N
 def test_several_processes_share_the_work(tmp_path: Path) -> None:
     trained(tmp_path / "whole", count=5)
     recorder = Recorder()
-    trained(tmp_path / "e", count=5, jobs=2, listener=recorder)
+    trained(tmp_path / "e", count=5, jobs=2, callback=recorder)
     assert sorted(recorder.ended) == list(range(5))
     assert files(tmp_path / "e") == files(tmp_path / "whole")
 
@@ -288,7 +288,7 @@ def test_the_others_do_the_work_of_a_process_that_is_killed(tmp_path: Path) -> N
                     return
 
     with pytest.warns(UserWarning, match="SIGKILL.*the others did its work"):
-        trained(tmp_path / "e", count=4, epochs=40, jobs=2, listener=Killer())
+        trained(tmp_path / "e", count=4, epochs=40, jobs=2, callback=Killer())
     assert killed
     assert files(tmp_path / "e") == files(tmp_path / "whole")
 
@@ -296,7 +296,7 @@ def test_the_others_do_the_work_of_a_process_that_is_killed(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        trained(tmp_path / "e", count=3, epochs=30, jobs=2, listener=Recorder((0, 5)))
+        trained(tmp_path / "e", count=3, epochs=30, jobs=2, callback=Recorder((0, 5)))
     assert not children() and not someone_works(tmp_path / "e")
     trained(tmp_path / "e", count=3, epochs=30)
     trained(tmp_path / "whole", count=3, epochs=30)

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 import attar
-from attar import BadRequest, Listener, RunFailed, condense
+from attar import BadRequest, Callback, RunFailed, condense
 from attar.benching.options import checked_options, for_method
 from attar.cli import run as run_command
 from attar.compute import Compute
@@ -428,14 +428,14 @@ def test_an_interrupted_run_goes_on_and_another_option_is_refused(
 ) -> None:
     del minding_ctrl_c
 
-    class Stopping(Listener):
+    class Stopping(Callback):
         def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
             if step == 5:
                 signal.raise_signal(signal.SIGINT)
 
     whole = made()
     with pytest.raises(RunFailed, match="interrupted at step 5"):
-        made(output=out, listener=Stopping())
+        made(output=out, callback=Stopping())
     for changes in ({"nested": False, "set": ("batch_real=5",)}, {"set": ("batch_real=5",)}):
         with pytest.raises(BadRequest, match="made with another objective"):
             made(output=out, resume=True, **changes)

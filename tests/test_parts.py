@@ -12,10 +12,10 @@ from torch.utils.data import TensorDataset
 import attar
 from attar.cli import run
 from attar.condensing.checkpoint import compare_identity
-from attar.condensing.listening import Listener
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
+from attar.condensing.telling import Callback
 from attar.data import LabelledImages, Preprocessing, as_splits, from_tensors
 from attar.errors import BadRequest
 from pictures import write_folder
@@ -39,7 +39,7 @@ def pair(count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
     return images, torch.arange(count) % 2
 
 
-class Watching(Listener):
+class Watching(Callback):
     plan: Plan
 
     def started(self, plan: Plan, estimate: Any, step: int) -> None:
@@ -61,7 +61,7 @@ def given(kind: str) -> Any:
 @pytest.mark.parametrize(("validation", "held"), [(None, 20), (0.0, 0)])
 def test_data_from_python_are_taken_whole(kind: str, validation: float | None, held: int) -> None:
     seen = Watching()
-    made = attar.condense(given(kind), listener=seen, validation=validation, **QUICK)
+    made = attar.condense(given(kind), callback=seen, validation=validation, **QUICK)
     assert len(seen.plan.train) == 200 - held
     told = made.header.parts
     assert (told["given"], told["test"], told["held_out"]) == (200, 0, held)

@@ -281,7 +281,7 @@ def test_learning_opens_no_source(
 def test_learning_begins_with_the_drop_and_lowers_the_loss() -> None:
     losses: list[float] = []
 
-    class Noting(attar.Listener):
+    class Noting(attar.Callback):
         def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
             losses.append(loss)
 
@@ -292,7 +292,7 @@ def test_learning_begins_with_the_drop_and_lowers_the_loss() -> None:
     assert isinstance(dropped, Artefact) and isinstance(unmoved, Artefact)
     assert torch.allclose(unmoved.images, dropped.images, atol=1e-6)
     assert torch.allclose(unmoved.labels, dropped.labels, atol=1e-6)
-    attar.slim(given, 2, **options, listener=Noting())
+    attar.slim(given, 2, **options, callback=Noting())
     assert losses[-1] < 0.7 * losses[0]
 
 

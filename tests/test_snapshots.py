@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import attar
-from attar import Listener, Request, condense
+from attar import Callback, Request, condense
 from attar.artefact.snapshots import Snapshots, load_snapshots, snapshots_of, snapshots_path
 from attar.condensing.paths import Paths
 from attar.errors import ArtefactError, BadRequest, RunFailed
@@ -116,7 +116,7 @@ def test_whitened_data_bring_their_whitening(source: str, out: Path) -> None:
 
 def test_a_resumed_run_keeps_its_own_and_adds_the_rest(source: str, out: Path) -> None:
     with pytest.raises(RunFailed, match="interrupted at step 3"):
-        run(source, out, 4, listener=Stopping(3))
+        run(source, out, 4, callback=Stopping(3))
     assert kept(out) == [0, 2]
     run(source, out, 4, resume=True)
     whole = out.with_name("whole.safetensors")
@@ -127,7 +127,7 @@ def test_a_resumed_run_keeps_its_own_and_adds_the_rest(source: str, out: Path) -
 
 def test_a_run_resumed_for_longer_follows_the_new_length(source: str, out: Path) -> None:
     with pytest.raises(RunFailed):
-        run(source, out, 4, listener=Stopping(3))
+        run(source, out, 4, callback=Stopping(3))
     run(source, out, 4, resume=True, iterations=9)
     # 0 and 2 of a run of 6, then 6 and 9 of one of 9
     assert kept(out) == [0, 2, 6, 9]
@@ -135,16 +135,16 @@ def test_a_run_resumed_for_longer_follows_the_new_length(source: str, out: Path)
 
 def test_a_resumed_run_may_ask_for_others(source: str, out: Path) -> None:
     with pytest.raises(RunFailed):
-        run(source, out, "1,2,3", listener=Stopping(3))
+        run(source, out, "1,2,3", callback=Stopping(3))
     run(source, out, 3, resume=True)
     assert kept(out) == [1, 2, 3, 6]
     with pytest.raises(RunFailed):
-        run(source, out, "1,", listener=Stopping(3), overwrite=True)
+        run(source, out, "1,", callback=Stopping(3), overwrite=True)
     run(source, out, None, resume=True)
     assert kept(out) == [1]
 
 
-class Left(Listener):
+class Left(Callback):
     """Is asked to stop as the second validation begins, after the one that is timed."""
 
     begun = 0
@@ -160,7 +160,7 @@ def test_one_whose_validation_was_left_is_kept_by_the_run_that_goes_on(
 ) -> None:
     options = {"validation": 0.25, "validations": 3}
     with pytest.raises(RunFailed, match="interrupted at step 4"):
-        run(source, out, 4, listener=Left(), **options)
+        run(source, out, 4, callback=Left(), **options)
     assert kept(out) == [0, 2, 4]
     run(source, out, 4, resume=True, **options)
     assert kept(out) == [0, 2, 4, 6]
@@ -168,10 +168,10 @@ def test_one_whose_validation_was_left_is_kept_by_the_run_that_goes_on(
 
 def test_those_after_the_checkpoint_are_done_again(source: str, out: Path) -> None:
     with pytest.raises(RunFailed):
-        run(source, out, "1,2", listener=Stopping(2))
+        run(source, out, "1,2", callback=Stopping(2))
     checkpoint = Paths(out).checkpoint.read_bytes()
     with pytest.raises(RunFailed):
-        run(source, out, "4,", listener=Stopping(5), resume=True)
+        run(source, out, "4,", callback=Stopping(5), resume=True)
     assert kept(out) == [1, 2, 4]
     # as if killed before the next checkpoint was written
     Paths(out).checkpoint.write_bytes(checkpoint)
@@ -257,15 +257,15 @@ def test_a_killed_run_leaves_a_whole_file(source: str, out: Path) -> None:
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         import torch
         torch.set_num_threads(1)
-        from attar import Listener, condense
+        from attar import Callback, condense
         from test_condensing import OPTIONS
-        class Slow(Listener):
+        class Slow(Callback):
             def stepped(self, step, loss, share, seconds):
                 print(step, flush=True)
                 time.sleep(0.02)
         options = OPTIONS | {{"iterations": 4000}}
         condense({source!r}, output={str(out)!r}, snapshots=2001, checkpoint_seconds=0,
-                 listener=Slow(), **options)
+                 callback=Slow(), **options)
     """)
     job = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert job.stdout is not None
@@ -281,6 +281,6 @@ def test_a_killed_run_leaves_a_whole_file(source: str, out: Path) -> None:
     assert found == list(range(0, found[-1] + 1, 2)) and found[-1] >= 6
     options = OPTIONS | {"iterations": 4000, "resume": True}
     with pytest.raises(RunFailed):
-        run(source, out, 2001, **options, listener=Stopping(found[-1] + 3))
+        run(source, out, 2001, **options, callback=Stopping(found[-1] + 3))
     assert kept(out)[: len(found)] == found and len(kept(out)) > len(found)
     assert not list(out.parent.glob(".*.tmp"))

@@ -75,7 +75,7 @@ def test_a_complete_run_cannot_become_shorter_or_another(out: Path) -> None:
 
 
 def test_a_longer_run_that_is_killed_goes_on(out: Path, tmp_path: Path) -> None:
-    class Killed(attar.Listener):
+    class Killed(attar.Callback):
         def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
             if step == 7:
                 raise MemoryError
@@ -83,7 +83,7 @@ def test_a_longer_run_that_is_killed_goes_on(out: Path, tmp_path: Path) -> None:
     longer = condensed(tmp_path / "longer" / out.name, iterations=8)
     condensed(out, iterations=4)
     with pytest.raises(MemoryError):
-        condensed(out, iterations=8, resume=True, checkpoint_seconds=0, listener=Killed())
+        condensed(out, iterations=8, resume=True, checkpoint_seconds=0, callback=Killed())
     assert Paths(out).begun == Paths(out).checkpoint
     assert torch.equal(condensed(out, iterations=8, resume=True).images, longer.images)
 

@@ -183,14 +183,14 @@ def test_a_checkpoint_keeps_the_number_and_any_other_may_go_on(
     options = {"method": "dm", "network": "convnet2:width=8", "iterations": 2, "validation": 0}
     options |= {"set": ("batch_real=4",), "device": "cpu", "compile": "off", "ipc": 1}
 
-    class Ending(attar.Listener):
+    class Ending(attar.Callback):
         def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
             if step == 2:
                 raise attar.RunFailed("ended")
 
     torch.set_num_threads(2)
     with pytest.raises(attar.RunFailed):
-        attar.condense(source, output=out, checkpoint_seconds=0, listener=Ending(), **options)
+        attar.condense(source, output=out, checkpoint_seconds=0, callback=Ending(), **options)
     checkpoint = Paths(out).checkpoint
     assert threads_of(checkpoint) == 2
     assert "threads" not in read_header(checkpoint)["identity"]["compute"]

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import attar
-from attar import Listener, condense
+from attar import Callback, condense
 from attar.cli import run
 from attar.condensing import compiling
 from attar.condensing.checkpoint import compute_of
-from attar.condensing.listening import Estimate
 from attar.condensing.pacing import Pace
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
+from attar.condensing.telling import Estimate
 from attar.condensing.validating import Cost, Schedule, Validator, fitting, told
 from attar.data import LabelledImages
 from attar.errors import RunFailed
@@ -157,7 +157,7 @@ def test_other_validations_than_asked_for_are_told() -> None:
     assert "3 of 5 validations (" in told(3, None, 5, 12.0)[0]
 
 
-class Noting(Listener):
+class Noting(Callback):
     """Notes what is told."""
 
     def __init__(self) -> None:
@@ -184,21 +184,21 @@ def test_slow_validations_are_left_out_and_said(
 ) -> None:
     monkeypatch.setattr(Validator, "cost", lambda self, run: Cost(epoch=1.0, test=1.0))
     noting = Noting()
-    made = condense(data, minutes=0.05, output=out, listener=noting, compile="off", **OPTIONS)
+    made = condense(data, minutes=0.05, output=out, callback=noting, compile="off", **OPTIONS)
     assert noting.estimate is not None and noting.plan is not None
     assert "no validation" in noting.estimate.notes[0]
     assert noting.validated_at == [] and made.header.validation is None
     assert made.header.step >= 1
     # so many updates are validated as they always were, whatever it takes
     noting = Noting()
-    condense(data, iterations=4, listener=noting, compile="off", **OPTIONS)
+    condense(data, iterations=4, callback=noting, compile="off", **OPTIONS)
     assert noting.validated_at == [2, 4] and noting.estimate is not None
     assert noting.estimate.notes == () and noting.estimate.validating_seconds > 50
 
 
 def test_a_run_names_its_phases(data: LabelledImages, out: Path) -> None:
     noting = Noting()
-    condense(data, iterations=2, output=out, listener=noting, compile="off", **OPTIONS)
+    condense(data, iterations=2, output=out, callback=noting, compile="off", **OPTIONS)
     last = noting.phases[-5:]
     assert noting.phases[0] == "measuring" and last.count("validating") == 2
     assert last[-1] == "writing" and "condensing" in last
@@ -247,12 +247,12 @@ def test_a_run_by_the_clock_compiles_where_it_pays(
         class Seen(Exception):
             pass
 
-        class Looking(Listener):
+        class Looking(Callback):
             def planned(self, plan: Plan, step: int) -> None:
                 raise Seen(plan)
 
         with pytest.raises(Seen) as seen:
-            condense(data, listener=Looking(), **(OPTIONS | options))
+            condense(data, callback=Looking(), **(OPTIONS | options))
         return seen.value.args[0]
 
     monkeypatch.setattr(compiling, "slowdown", lambda: 1.0)
@@ -271,18 +271,18 @@ def test_a_run_goes_on_as_it_was_begun(
     """Whatever the stopwatch says by then."""
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
 
-    class Stopping(Listener):
+    class Stopping(Callback):
         def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
             signal.raise_signal(signal.SIGINT)
 
     begun, by_then = (1.0, 50.0) if compiled else (50.0, 1.0)
     monkeypatch.setattr(compiling, "slowdown", lambda: begun)
     with pytest.raises(RunFailed, match="interrupted"):
-        condense(data, minutes=30, output=out, listener=Stopping(), **OPTIONS)
+        condense(data, minutes=30, output=out, callback=Stopping(), **OPTIONS)
     assert compute_of(Paths(out).checkpoint)["compile"] is compiled
     monkeypatch.setattr(compiling, "slowdown", lambda: by_then)
     with pytest.raises(RunFailed, match="interrupted at step 2"):
-        condense(data, minutes=30, output=out, resume=True, listener=Stopping(), **OPTIONS)
+        condense(data, minutes=30, output=out, resume=True, callback=Stopping(), **OPTIONS)
     assert read_header(Paths(out).checkpoint)["identity"]["compute"]["compile"] is compiled
     # with little time left it ends, and being complete is not refused either
     made = condense(data, minutes=1e-4, output=out, resume=True, **OPTIONS)
@@ -294,7 +294,7 @@ def test_a_run_goes_on_as_it_was_begun(
 # being asked to stop
 
 
-class Pressing(Listener):
+class Pressing(Callback):
     """Presses Ctrl-C while something is done."""
 
     def __init__(self, phase: str, turn: int = 1) -> None:
@@ -346,7 +346,7 @@ def test_a_validation_is_left_at_once_and_done_again(
     with monkeypatch.context() as patch:
         patch.setattr(Validator, "hits", endless)
         with pytest.raises(RunFailed, match=f"interrupted at step {step}; continue with --resume"):
-            condense(data, output=out, listener=pressing, **options)
+            condense(data, output=out, callback=pressing, **options)
     assert pressing.heard == [""]
     condense(data, output=out, resume=True, **options)
     assert out.read_bytes() == whole.read_bytes()
@@ -366,12 +366,12 @@ def test_a_compilation_is_left_at_once(
     options = OPTIONS | {"iterations": 4, "compile": "on", "validation": 0}
     pressing = Pressing("compiling")
     with pytest.raises(RunFailed, match="interrupted at step 0; continue with --resume"):
-        condense(data, output=out, listener=pressing, **options)
+        condense(data, output=out, callback=pressing, **options)
     assert pressing.heard == [""] and Paths(out).checkpoint.exists()
 
 
 def test_a_step_is_ended_and_the_request_acknowledged(data: LabelledImages) -> None:
-    class Once(Listener):
+    class Once(Callback):
         def __init__(self) -> None:
             self.heard: list[str] = []
 
@@ -383,7 +383,7 @@ def test_a_step_is_ended_and_the_request_acknowledged(data: LabelledImages) -> N
 
     once = Once()
     with pytest.raises(RunFailed, match="interrupted at step 1"):
-        condense(data, iterations=4, compile="off", listener=once, **OPTIONS)
+        condense(data, iterations=4, compile="off", callback=once, **OPTIONS)
     assert once.heard == ["this step"]
 
 
@@ -403,7 +403,7 @@ def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
 
 
 def test_wall_seconds_of_a_run_are_those_of_its_commands(data: LabelledImages, out: Path) -> None:
-    class Ending(Listener):
+    class Ending(Callback):
         def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
             if step == 2:
                 raise RunFailed("ended")
@@ -411,7 +411,7 @@ def test_wall_seconds_of_a_run_are_those_of_its_commands(data: LabelledImages, o
     options = OPTIONS | {"iterations": 4, "compile": "off", "checkpoint_seconds": 0}
     for _ in range(2):
         with pytest.raises(RunFailed):
-            condense(data, output=out, resume=True, listener=Ending(), **options)
+            condense(data, output=out, resume=True, callback=Ending(), **options)
             # resumed after step 1, it ends before step 2 again
     header = read_header(Paths(out).checkpoint)
     assert header["seconds"] > header["opened"] > 0
@@ -420,12 +420,12 @@ def test_wall_seconds_of_a_run_are_those_of_its_commands(data: LabelledImages, o
 def test_plans_of_the_clock_and_of_updates_are_the_same_run(data: LabelledImages) -> None:
     plans: list[Plan] = []
 
-    class Looking(Listener):
+    class Looking(Callback):
         def planned(self, plan: Plan, step: int) -> None:
             plans.append(plan)
 
-    condense(data, iterations=1, compile="off", listener=Looking(), **OPTIONS)
-    condense(data, minutes=0.01, compile="off", listener=Looking(), **OPTIONS)
+    condense(data, iterations=1, compile="off", callback=Looking(), **OPTIONS)
+    condense(data, minutes=0.01, compile="off", callback=Looking(), **OPTIONS)
     one, other = (dataclasses.asdict(plan.compute) for plan in plans)
     assert one == other and attar.Request(minutes=3).minutes == 3
 

@@ -142,7 +142,7 @@ def test_a_set_is_what_its_file_says(method: str, out: Path) -> None:
     assert "per_class_budget='proportional'" in found.header.provenance["command"]
 
 
-class Killed(attar.Listener):
+class Killed(attar.Callback):
     def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
         if step == 3:
             raise MemoryError
@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on_to_the_same_set(out: Path, tmp_path: Path) -> None
     kept = load_snapshots(tmp_path / "whole.snapshots.safetensors")
     assert torch.equal(kept[-1].images, whole.images)
     with pytest.raises(MemoryError):
-        made(method="dsa", output=out, checkpoint_seconds=0, listener=Killed())
+        made(method="dsa", output=out, checkpoint_seconds=0, callback=Killed())
     with pytest.raises(BadRequest, match="images_per_class"):
         made(method="dsa", per_class_budget="equal", output=out, resume=True)
     assert torch.equal(made(method="dsa", output=out, resume=True).images, whole.images)

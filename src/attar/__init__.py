@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attar.lazy import importer
+from attar.renaming import old_names
 
 if TYPE_CHECKING:
     from attar import (
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from attar.artefact.loading import load
     from attar.artefact.merging import merge
     from attar.condensing.condense import condense
-    from attar.condensing.listening import Listener
     from attar.condensing.request import Request
+    from attar.condensing.telling import Callback
     from attar.data import LabelledImages, from_dataset, from_tensors, load_source
     from attar.errors import ArtefactError, AttarError, BadRequest, RunFailed
     from attar.evaluation.comparison import evaluate
@@ -74,7 +75,7 @@ _HOMES = {
     "Recipe": "attar.methods.recipe",
     "Task": "attar.methods",
     "register": "attar.registry",
-    "Listener": "attar.condensing.listening",
+    "Callback": "attar.condensing.telling",
     "Request": "attar.condensing.request",
     "RunFailed": "attar.errors",
     "condense": "attar.condensing.condense",
@@ -113,9 +114,9 @@ __all__ = [
     "ArtefactError",
     "AttarError",
     "BadRequest",
+    "Callback",
     "EvaluationCallback",
     "LabelledImages",
-    "Listener",
     "Method",
     "Optimiser",
     "Recipe",
@@ -146,7 +147,9 @@ __all__ = [
 ]
 
 
-__getattr__ = importer(__name__, _HOMES, _PARTS)
+__getattr__ = old_names(
+    __name__, {"Listener": "attar.Callback"}, importer(__name__, _HOMES, _PARTS)
+)
 
 
 def __dir__() -> list[str]:

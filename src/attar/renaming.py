@@ -95,12 +95,15 @@ def attribute(old: str, new: str) -> Any:
     return property(get, doc=f"The old name of `{new}`; goes in Attar {GONE_IN}.")
 
 
-def module(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def old_names(
+    package: str, homes: Mapping[str, str], others: Callable[[str], Any] | None = None
+) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a module for names that lie, or are called, otherwise now.
 
     Args:
         package: its ``__name__``.
         homes: for each old name, the module and the name that it stands for, ``attar.x.Name``.
+        others: the ``__getattr__`` for all other names, such as one of `attar.lazy`.
 
     Raises:
         AttributeError: there is no such name; raised by what is returned.
@@ -108,6 +111,8 @@ def module(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     def get(name: str) -> Any:
         if name not in homes:
+            if others is not None:
+                return others(name)
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         told(f"{package}.{name}", homes[name], 2)
         home, _, new = homes[name].rpartition(".")

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attar.benching.suite import Suite
 from attar.benching.suite_file import read_suite
+from attar.lazy import importer
+from attar.renaming import old_names
 
 if TYPE_CHECKING:
-    from attar.benching.session import Asked, Watcher, bench
+    from attar.benching.session import Asked, BenchCallback, bench
 
 # these need torch, which takes seconds to import
-_HOMES = dict.fromkeys(("Asked", "Watcher", "bench"), "attar.benching.session")
+_HOMES: dict[str, str] = dict.fromkeys(
+    ("Asked", "BenchCallback", "bench"), "attar.benching.session"
+)
 
-__all__ = ["Asked", "Suite", "Watcher", "bench", "read_suite"]
+__all__ = ["Asked", "BenchCallback", "Suite", "bench", "read_suite"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = old_names(
+    __name__, {"Watcher": f"{__name__}.BenchCallback"}, importer(__name__, _HOMES)
+)

@@ -16,7 +16,7 @@ from attar.benching.notes import plain
 from attar.condensing.overrides import whitening_kind
 from attar.experts.making import train_experts
 from attar.experts.request import ExpertsRequest
-from attar.experts.telling import ExpertListener
+from attar.experts.telling import ExpertCallback
 from attar.text import text_digest
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def trained(
         options.setdefault(name, getattr(request, name))
     output = folder.root / "experts" / slug(making.dataset) / _digest(making, options)
     reading = {"data_dir": data_dir, **making.reading}
-    train_experts(making.source, output=output, listener=_Lines(say), **reading, **options)
+    train_experts(making.source, output=output, callback=_Lines(say), **reading, **options)
     return output
 
 
@@ -76,7 +76,7 @@ class Promised:
         raise RuntimeError(f"expert {expert} is not trained yet")
 
 
-class _Lines(ExpertListener):
+class _Lines(ExpertCallback):
     """Tells what is trained, a line for every expert."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -96,7 +96,7 @@ class Asked:
         return command_line(["attar", "bench", self.path], options, self.output)
 
 
-class Watcher:
+class BenchCallback:
     """Told how a suite goes; this one keeps silent."""
 
     def began(self, sized: Sized, folder: Path, progress: Progress, jobs: str) -> None:
@@ -112,12 +112,12 @@ class Watcher:
         """After each piece of work."""
 
 
-def bench(asked: Asked, watcher: Watcher | None = None) -> tuple[Account, Progress]:
+def bench(asked: Asked, callback: BenchCallback | None = None) -> tuple[Account, Progress]:
     """Run a suite, or what is left of it, and write its tables.
 
     Args:
         asked: the suite and how to run it.
-        watcher: told how it goes; silent by default.
+        callback: told how it goes; silent by default.
 
     Returns:
         What came of it, and how far it is. Work that failed is in both.
@@ -126,7 +126,7 @@ def bench(asked: Asked, watcher: Watcher | None = None) -> tuple[Account, Progre
         BadRequest: anything about the suite or its data; nothing was started.
         RunFailed: the tables could not be written.
     """
-    watcher = watcher or Watcher()
+    callback = callback or BenchCallback()
     sized = asked.sized()
     check_names(sized.suite)
     makings, measurings = expand(sized.suite)
@@ -144,21 +144,21 @@ def bench(asked: Asked, watcher: Watcher | None = None) -> tuple[Account, Progre
             checkpoint_seconds=asked.checkpoint_seconds,
         )
         tables = _Tables(asked, sized, folder, makings, measurings)
-        runner.told = _telling(watcher, folder, tables)
+        runner.told = _telling(callback, folder, tables)
         if runner.waiting:
-            watcher.checking()
+            callback.checking()
             prices = _check(runner, makings, asked, sized)
             _note_suite(folder, sized)
             if asked.ray is None:
                 jobs = 1 if asked.jobs == 0 else _jobs(asked, len(runner.waiting))
                 with threads.using(threads.share(jobs)):
-                    watcher.priced(prices.of(runner.waiting), jobs)
+                    callback.priced(prices.of(runner.waiting), jobs)
             _run(
                 runner,
                 asked,
                 lock,
                 stop,
-                lambda jobs: watcher.began(sized, folder.root, runner.progress, jobs),
+                lambda jobs: callback.began(sized, folder.root, runner.progress, jobs),
             )
         return tables.write(runner.progress), runner.progress
 
@@ -213,10 +213,10 @@ def _executor(asked: Asked, lock: int | None, waiting: int) -> tuple[Executor, s
 
 
 def _telling(
-    watcher: Watcher, folder: Folder, tables: _Tables
+    callback: BenchCallback, folder: Folder, tables: _Tables
 ) -> Callable[[Progress, Work, Outcome], None]:
     def told(progress: Progress, work: Work, outcome: Outcome) -> None:
-        watcher.ended(progress, work, outcome, folder.log_path(work))
+        callback.ended(progress, work, outcome, folder.log_path(work))
         tables.write_now_and_then(progress)
 
     return told

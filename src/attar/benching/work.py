@@ -21,9 +21,9 @@ from attar.benching.making import Slimming
 from attar.benching.measured import Measured
 from attar.benching.notes import plain, read_json, write_json
 from attar.condensing.condense import carry_out
-from attar.condensing.listening import Estimate, Listener
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
+from attar.condensing.telling import Callback, Estimate
 from attar.errors import AttarError, Interrupted
 from attar.evaluation.comparison import evaluate
 from attar.evaluation.record import digest
@@ -181,7 +181,7 @@ class _Accuracies(EvaluationCallback):
             _say(f"{row}: {network}, {repeat}: {accuracy:.2f} %")
 
 
-class _Lines(Listener):
+class _Lines(Callback):
     """Tells how a run goes, a line now and then."""
 
     def __init__(self) -> None:

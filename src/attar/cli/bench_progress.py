@@ -10,14 +10,14 @@ from rich.console import Console
 from attar.benching.cells import Making, Work
 from attar.benching.pricing import Price
 from attar.benching.running import Progress
-from attar.benching.session import Watcher
+from attar.benching.session import BenchCallback
 from attar.benching.sizes import Sized
 from attar.benching.work import Outcome
 from attar.cli.clock import CLOCK
 from attar.cli.progress import duration
 
 
-class Lines(Watcher):
+class Lines(BenchCallback):
     """Prints what has ended, how long it took, and about how long the rest will take."""
 
     def __init__(self, console: Console) -> None:

@@ -11,13 +11,13 @@ from rich.progress import TaskID
 from attar.budget import format_bytes
 from attar.cli.progress import ReadingBar, duration, run_bar
 from attar.experts.plan import Plan
-from attar.experts.telling import ExpertListener
+from attar.experts.telling import ExpertCallback
 
 # how often a line is printed where no bar can be drawn
 _LINE_SECONDS = 30
 
 
-class ExpertBar(ExpertListener):
+class ExpertBar(ExpertCallback):
     """Prints what will be done, then a bar with experts, epochs, speed and time left."""
 
     def __init__(self, console: Console) -> None:

@@ -18,8 +18,8 @@ from rich.progress import (
 from attar.artefact.artefact import Artefact
 from attar.budget import format_bytes
 from attar.compute import Compute
-from attar.condensing.listening import Estimate, Listener
 from attar.condensing.plan import Plan
+from attar.condensing.telling import Callback, Estimate
 from attar.synthetic import Layout
 from attar.threads import Choice
 
@@ -85,7 +85,7 @@ def run_bar(console: Console) -> Progress:
     )
 
 
-class ProgressBar(Listener):
+class ProgressBar(Callback):
     """Prints the plan and the estimate, then a bar with loss, speed and time left.
 
     Args:

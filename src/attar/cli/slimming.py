@@ -42,14 +42,14 @@ def slim(options: Slim) -> None:
     sizes = request.sizes()
     err.print(f"attar slim: reading {options.artefact}", **PLAIN)
     from attar.cli.progress import ProgressBar
-    from attar.condensing.listening import Listener
+    from attar.condensing.telling import Callback
     from attar.slimming.slimming import carry_out
 
     bars: list[ProgressBar] = []
     outputs = [path for size in sizes if (path := request.output_of(size)) is not None]
     chosen = threads_for(request, outputs)
 
-    def listener(size: int) -> Listener:
+    def callback(size: int) -> Callback:
         if len(sizes) > 1:
             err.print(f"to {size} per class", highlight=False)
         bars.append(ProgressBar(err, chosen))
@@ -60,7 +60,7 @@ def slim(options: Slim) -> None:
             bars[-1].stop()
 
     try:
-        made = carry_out(options.artefact, request, listener, done, CLOCK.began)
+        made = carry_out(options.artefact, request, callback, done, CLOCK.began)
     finally:
         for bar in bars:
             bar.stop()

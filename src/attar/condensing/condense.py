@@ -16,24 +16,26 @@ from attar.compute import PRECISIONS
 from attar.condensing import checkpoint, compiling
 from attar.condensing.continuing import goes_on
 from attar.condensing.keywords import CondenseOptions
-from attar.condensing.listening import Listener
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.condensing.session import Session
+from attar.condensing.telling import Callback
 from attar.data import as_splits
 from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.locking import sole_writer
 from attar.options import request_and_reading
+from attar.renaming import keywords
 
 
+@keywords(listener="callback")
 def condense(
     data: Any,
     request: Request | None = None,
     *,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
     **options: Unpack[CondenseOptions],
 ) -> Artefact:
     """Condense a labelled image set.
@@ -45,7 +47,7 @@ def condense(
             iterate (``validation``); of a source without a test part 20 % are held out as test,
             as on the command line, unless ``test_share`` says otherwise.
         request: the options as one value, in place of those below but for reading the data.
-        listener: told how it goes; silent by default.
+        callback: told how it goes; silent by default.
         **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
             those of reading the data: ``resize``, ``classes``, ``per_class``, ``test_share``,
             ``data_dir``, … (see `attar.load_source`), and ``name="cifar10"``, which says what an
@@ -64,13 +66,13 @@ def condense(
         Artefact(lodm: 10 classes × 2 images of 1×8×8, 2560 bytes)
     """
     request, reading = request_and_reading(Request, options, request)
-    return carry_out(request, data, listener or Listener(), **reading)
+    return carry_out(request, data, callback or Callback(), **reading)
 
 
 def carry_out(
     request: Request,
     data: Any,
-    listener: Listener,
+    callback: Callback,
     began: float | None = None,
     **reading: Any,
 ) -> Artefact:
@@ -79,17 +81,17 @@ def carry_out(
     Args:
         request: the options.
         data: as `condense` takes it.
-        listener: told how it goes.
+        callback: told how it goes.
         began: when the command began, by ``time.perf_counter``; None for now.
         **reading: how the data are read.
     """
     began = time.perf_counter() if began is None else began
     with threads.using(request.threads):
-        return _carry_out(request, data, listener, began, **reading)
+        return _carry_out(request, data, callback, began, **reading)
 
 
 def _carry_out(
-    request: Request, data: Any, listener: Listener, began: float, **reading: Any
+    request: Request, data: Any, callback: Callback, began: float, **reading: Any
 ) -> Artefact:
     # an unknown one is refused before anything is written
     _ = request.chosen
@@ -97,8 +99,8 @@ def _carry_out(
         # what the method fixes depends on the data set's own name, which reading tells
         zca = request.zca or (lambda name: request.chosen.zca(name, request.ipc or 1))
         # the test part is not needed, and the plan holds the training images: keep no other
-        splits = as_splits(data, zca=zca, watch=listener.reading, **reading)
-        return complete(make_plan(request, splits, reading), listener, began)
+        splits = as_splits(data, zca=zca, watch=callback.reading, **reading)
+        return complete(make_plan(request, splits, reading), callback, began)
 
 
 @contextlib.contextmanager
@@ -117,12 +119,12 @@ def writing(request: Request) -> Iterator[None]:
         yield
 
 
-def complete(plan: Plan, listener: Listener, began: float | None = None) -> Artefact:
+def complete(plan: Plan, callback: Callback, began: float | None = None) -> Artefact:
     """Carry out a plan, or return what it has made already where it is to be resumed.
 
     Args:
         plan: every setting.
-        listener: told how it goes.
+        callback: told how it goes.
         began: when the command began, by ``time.perf_counter``; None for now.
 
     Raises:
@@ -140,14 +142,14 @@ def complete(plan: Plan, listener: Listener, began: float | None = None) -> Arte
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         if goes_on(done.header.settings, plan.settings, paths):
-            return Session(plan, paths, listener, began).complete()
+            return Session(plan, paths, callback, began).complete()
         if request.snapshots is not None and not paths.snapshots.exists():
             raise BadRequest(
                 f"--snapshots: the run of {paths.output} is complete and kept none; --overwrite "
                 "does it again"
             )
         return done
-    return Session(plan, paths, listener, began).complete()
+    return Session(plan, paths, callback, began).complete()
 
 
 def _as_begun(plan: Plan, path: Path) -> Plan:

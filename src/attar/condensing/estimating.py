@@ -8,9 +8,9 @@ import torch
 
 from attar.compute import peak_memory
 from attar.condensing.engine import Run
-from attar.condensing.listening import Estimate
 from attar.condensing.pacing import Pace
 from attar.condensing.plan import Plan
+from attar.condensing.telling import Estimate
 from attar.condensing.validating import Cost
 from attar.tensors import flatten
 

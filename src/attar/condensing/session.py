@@ -16,12 +16,12 @@ from attar.condensing import checkpoint, engine
 from attar.condensing.checkpoint import Progress
 from attar.condensing.engine import Run
 from attar.condensing.estimating import Estimator
-from attar.condensing.listening import Estimate, Listener
 from attar.condensing.log import Log
 from attar.condensing.outcome import artefact_of
 from attar.condensing.pacing import VALIDATING, Pace
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
+from attar.condensing.telling import Callback, Estimate
 from attar.condensing.validating import Validator, fitting, told
 from attar.errors import BadRequest, Interrupted, RunFailed
 
@@ -36,23 +36,23 @@ class Session:
     Args:
         plan: every setting.
         paths: where files go; None writes none.
-        listener: told how it goes.
+        callback: told how it goes.
         began: when the command began, by ``time.perf_counter``; None for now.
     """
 
     def __init__(
-        self, plan: Plan, paths: Paths | None, listener: Listener, began: float | None = None
+        self, plan: Plan, paths: Paths | None, callback: Callback, began: float | None = None
     ) -> None:
         self.plan = plan
         self.paths = paths
-        self.listener = listener
+        self.callback = callback
         self.pace = Pace(plan.recipe.iterations, plan.request.minutes, began)
         self.snapshots = Snapshots(paths.snapshots, plan.request.kept_steps()) if paths else None
         if self.snapshots is not None:
             self.snapshots.check(plan.recipe.iterations if not plan.request.minutes else None)
         self.log = Log(paths.log if paths else None, plan.request.tensorboard)
         self._begun = paths.begun if paths is not None and plan.request.resume else None
-        self.run = plan.run(listener.reading, blank=self._begun is not None)
+        self.run = plan.run(callback.reading, blank=self._begun is not None)
         self.progress = Progress(balanced=plan.selects_balanced)
         self._clock = self._saved_at = time.perf_counter()
         self._stop = threading.Event()
@@ -93,8 +93,8 @@ class Session:
             with stopping.listening(self._stop, self._asked_to_stop):
                 self.pace.passed(self.run.step, 0.0)
                 self._begin_snapshots()
-                self.listener.planned(self.plan, self.run.step)
-                self.listener.started(self.plan, self._estimate(), self.run.step)
+                self.callback.planned(self.plan, self.run.step)
+                self.callback.started(self.plan, self._estimate(), self.run.step)
                 self._clock = time.perf_counter()
                 self._validate_when_due()
                 engine.loop(self.run, self._until, self._after)
@@ -104,14 +104,14 @@ class Session:
 
     def _asked_to_stop(self) -> None:
         if self._may_leave:
-            self.listener.stopping("")
+            self.callback.stopping("")
             raise _Left
-        self.listener.stopping("this step")
+        self.callback.stopping("this step")
 
     @contextlib.contextmanager
     def _in_phase(self, name: str) -> Iterator[None]:
         """Do what changes nothing of the run, and is left at once where it is asked to stop."""
-        self.listener.phase(name)
+        self.callback.phase(name)
         self._may_leave = True
         try:
             if self._stop.is_set():
@@ -119,7 +119,7 @@ class Session:
             yield
         finally:
             self._may_leave = False
-        self.listener.phase("condensing")
+        self.callback.phase("condensing")
 
     def _refuse_fewer_steps(self) -> None:
         wanted, done = self.plan.recipe.iterations, self.run.step
@@ -140,7 +140,7 @@ class Session:
         now = time.perf_counter()
         self.pace.passed(run.step, now - self._clock)
         self.log.step(run.step, loss, self.pace.seconds())
-        self.listener.stepped(run.step, loss, self._share(), self.pace.seconds())
+        self.callback.stepped(run.step, loss, self._share(), self.pace.seconds())
         # first, since a validation may be left, and the run then goes on behind this step
         self._keep_when_due()
         self._validate_when_due()
@@ -175,7 +175,7 @@ class Session:
             }
             self.progress.best_learned = self.run.learned_copies()
         self.log.validation(self.run.step, accuracy)
-        self.listener.validated(self.run.step, accuracy)
+        self.callback.validated(self.run.step, accuracy)
 
     def _validation_accuracy(self) -> float:
         """Return the accuracy of the current iterate on held-out images.
@@ -250,7 +250,7 @@ class Session:
             self._saved_at = time.perf_counter()
 
     def _finish(self) -> Artefact:
-        self.listener.phase("writing")
+        self.callback.phase("writing")
         progress = self.progress
         progress.seconds = self.pace.seconds()
         last = self._artefact()
@@ -267,7 +267,7 @@ class Session:
                 checkpoint.save(self.paths.end, self.run, progress, self.plan.identity)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
-        self.listener.finished(artefact)
+        self.callback.finished(artefact)
         return artefact
 
     def _artefact(self, *, best: bool = False) -> Artefact:

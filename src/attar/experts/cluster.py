@@ -14,7 +14,7 @@ from attar.experts.claims import Claim
 from attar.experts.folder import claim_group
 from attar.experts.plan import Plan
 from attar.experts.store import path_of, save_expert
-from attar.experts.telling import ExpertListener
+from attar.experts.telling import ExpertCallback
 from attar.experts.work import Made, Work, Workshop, facts_of
 from attar.parallel import Executor, Task, Tell
 from attar.parallel.cluster import Cluster
@@ -24,7 +24,7 @@ RETRIES = 5
 _POLL_SECONDS = 0.5
 
 
-def train_on_cluster(plan: Plan, missing: Sequence[int], listener: ExpertListener) -> None:
+def train_on_cluster(plan: Plan, missing: Sequence[int], callback: ExpertCallback) -> None:
     """Train what is missing on the cluster that the request names.
 
     Raises:
@@ -35,8 +35,8 @@ def train_on_cluster(plan: Plan, missing: Sequence[int], listener: ExpertListene
     cluster = Cluster(plan.request.ray, plan.request.jobs, retries=RETRIES)
     groups = None
     try:
-        listener.started(plan, missing, cluster.jobs)
-        groups = _Groups(cluster, plan.work, listener)
+        callback.started(plan, missing, cluster.jobs)
+        groups = _Groups(cluster, plan.work, callback)
         while plan.work.missing():
             groups.submit()
             groups.collect()
@@ -49,10 +49,10 @@ def train_on_cluster(plan: Plan, missing: Sequence[int], listener: ExpertListene
 class _Groups:
     """Groups of experts in training on the cluster."""
 
-    def __init__(self, executor: Executor, work: Work, listener: ExpertListener) -> None:
+    def __init__(self, executor: Executor, work: Work, callback: ExpertCallback) -> None:
         self._executor = executor
         self._work = work
-        self._listener = listener
+        self._callback = callback
         self._there = executor.share(work)
         self._running: dict[str, Claim] = {}
 
@@ -85,7 +85,7 @@ class _Groups:
                     "command goes on"
                 )
             made: list[Made] = ended.value
-            self._listener.passed([one.expert for one in made], self._work.header.epochs)
+            self._callback.passed([one.expert for one in made], self._work.header.epochs)
             for one in made:
                 self._save(one)
             self._running.pop(ended.key).release()
@@ -99,7 +99,7 @@ class _Groups:
         work = self._work
         if not path_of(work.folder, made.expert).exists():
             save_expert(work.folder, work.header, made.expert, made.snapshots, **facts_of(made))
-            self._listener.made(made.expert, made.accuracy)
+            self._callback.made(made.expert, made.accuracy)
 
 
 # one for each process, so that what is compiled is compiled once

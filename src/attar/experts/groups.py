@@ -6,7 +6,7 @@ import time
 
 from attar.experts.folder import claim_group
 from attar.experts.store import path_of, save_expert
-from attar.experts.telling import ExpertListener
+from attar.experts.telling import ExpertCallback
 from attar.experts.unfinished import remove_leftovers, remove_unfinished
 from attar.experts.work import Work, Workshop, facts_of
 
@@ -14,7 +14,7 @@ from attar.experts.work import Work, Workshop, facts_of
 _POLL_SECONDS = 0.5
 
 
-def train_here(work: Work, listener: ExpertListener) -> None:
+def train_here(work: Work, callback: ExpertCallback) -> None:
     """Train what is missing, and what other processes leave, until every expert is there.
 
     Raises:
@@ -23,16 +23,16 @@ def train_here(work: Work, listener: ExpertListener) -> None:
     workshop = Workshop(work)
     waits = False
     while missing := work.missing():
-        if _train_one_group(workshop, listener):
+        if _train_one_group(workshop, callback):
             waits = False
             continue
         if not waits:
-            listener.waiting(missing)
+            callback.waiting(missing)
             waits = True
         time.sleep(_POLL_SECONDS)
 
 
-def _train_one_group(workshop: Workshop, listener: ExpertListener) -> bool:
+def _train_one_group(workshop: Workshop, callback: ExpertCallback) -> bool:
     """Train a group that nobody else trains; tell whether there was one."""
     work = workshop.work
     for group in work.groups():
@@ -48,11 +48,11 @@ def _train_one_group(workshop: Workshop, listener: ExpertListener) -> bool:
                 continue
             remove_leftovers(work.folder, group)
             # the whole group, so that what is missing is trained beside the same ones as ever
-            for made in workshop.train(group, listener.passed):
+            for made in workshop.train(group, callback.passed):
                 if made.expert in missing:
                     facts = facts_of(made)
                     save_expert(work.folder, work.header, made.expert, made.snapshots, **facts)
-                    listener.made(made.expert, made.accuracy)
+                    callback.made(made.expert, made.accuracy)
             remove_unfinished(work.folder, group)
             return True
         finally:

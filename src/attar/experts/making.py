@@ -14,13 +14,15 @@ from attar.experts.plan import Plan
 from attar.experts.planning import make_plan
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import ExpertStore, numbers
-from attar.experts.telling import ExpertListener
+from attar.experts.telling import ExpertCallback
 from attar.experts.unfinished import clear_unfinished
 from attar.options import request_and_reading
+from attar.renaming import keywords
 
 
+@keywords(listener="callback")
 def train_experts(
-    data: Any, *, listener: ExpertListener | None = None, **options: Unpack[ExpertsOptions]
+    data: Any, *, callback: ExpertCallback | None = None, **options: Unpack[ExpertsOptions]
 ) -> ExpertStore:
     """Train experts on real data, and keep their parameters after every epoch in a folder.
 
@@ -31,7 +33,7 @@ def train_experts(
 
     Args:
         data: whatever `attar.condense` takes.
-        listener: told how it goes; silent by default.
+        callback: told how it goes; silent by default.
         **options: the fields of `attar.experts.request.ExpertsRequest`, such as ``count=20,
             epochs=7, output="experts"``, and those of reading the data: ``resize``, ``classes``,
             ``per_class``, ``test_share`` and ``data_dir`` (see `attar.load_source`).
@@ -49,26 +51,26 @@ def train_experts(
         ExpertStore(folder=PosixPath('experts'), ...)
     """
     request, reading = request_and_reading(ExpertsRequest, options)
-    return carry_out(request, data, listener or ExpertListener(), **reading)
+    return carry_out(request, data, callback or ExpertCallback(), **reading)
 
 
 def carry_out(
-    request: ExpertsRequest, data: Any, listener: ExpertListener, **reading: Any
+    request: ExpertsRequest, data: Any, callback: ExpertCallback, **reading: Any
 ) -> ExpertStore:
     """Do what `train_experts` does, from a request."""
     folder_of(request)
-    splits = as_splits(data, zca=request.zca, watch=listener.reading, **reading)
+    splits = as_splits(data, zca=request.zca, watch=callback.reading, **reading)
     plan = settle_folder(make_plan(request, splits, reading))
     work = plan.work
     missing = work.missing()
     if missing:
-        _train(plan, missing, listener)
+        _train(plan, missing, callback)
         refuse_taken(work)
     clear_unfinished(work.folder)
     return ExpertStore(work.folder, work.header, numbers(work.folder))
 
 
-def _train(plan: Plan, missing: Sequence[int], listener: ExpertListener) -> None:
+def _train(plan: Plan, missing: Sequence[int], callback: ExpertCallback) -> None:
     work, request = plan.work, plan.request
     groups = sum(any(expert in missing for expert in group) for group in work.groups())
     jobs = min(request.jobs or 1, groups)
@@ -76,15 +78,15 @@ def _train(plan: Plan, missing: Sequence[int], listener: ExpertListener) -> None
         if request.ray is not None:
             from attar.experts.cluster import train_on_cluster
 
-            train_on_cluster(plan, missing, listener)
+            train_on_cluster(plan, missing, callback)
         elif jobs > 1:
             from attar.experts.processes import train_in_processes
 
-            listener.started(plan, missing, jobs)
-            train_in_processes(work, jobs, listener)
+            callback.started(plan, missing, jobs)
+            train_in_processes(work, jobs, callback)
         else:
-            listener.started(plan, missing, 1)
-            train_here(work, listener)
+            callback.started(plan, missing, 1)
+            train_here(work, callback)
     except KeyboardInterrupt:
         done = work.count - len(work.missing())
         raise Interrupted(

@@ -9,7 +9,7 @@ from typing import Any
 
 from attar.errors import RunFailed
 from attar.experts.groups import train_here
-from attar.experts.telling import ExpertListener
+from attar.experts.telling import ExpertCallback
 from attar.experts.work import Work
 from attar.parallel import Processes, Task, Tell, visible_devices
 
@@ -18,7 +18,7 @@ _GRACE_SECONDS = 30.0
 _POLL_SECONDS = 60.0
 
 
-def train_in_processes(work: Work, jobs: int, listener: ExpertListener) -> None:
+def train_in_processes(work: Work, jobs: int, callback: ExpertCallback) -> None:
     """Train what is missing in processes; each takes groups that nobody else trains.
 
     A process that dies leaves its group to the others.
@@ -26,7 +26,7 @@ def train_in_processes(work: Work, jobs: int, listener: ExpertListener) -> None:
     Args:
         work: what is to be trained.
         jobs: how many processes.
-        listener: told what all of them tell.
+        callback: told what all of them tell.
 
     Raises:
         RunFailed: a training diverged, or all processes died.
@@ -34,7 +34,7 @@ def train_in_processes(work: Work, jobs: int, listener: ExpertListener) -> None:
 
     def tell(message: tuple[str, list[Any]]) -> None:
         name, values = message
-        getattr(listener, name)(*values)
+        getattr(callback, name)(*values)
 
     devices = visible_devices() if work.device in ("auto", "cuda") else ()
     executor = Processes(jobs, tell, devices=devices, grace=_GRACE_SECONDS)
@@ -59,7 +59,7 @@ def train_in_processes(work: Work, jobs: int, listener: ExpertListener) -> None:
         warnings.warn(f"{one}; the others did its work", stacklevel=2)
 
 
-class _Telling(ExpertListener):
+class _Telling(ExpertCallback):
     """Tells the process that started this one."""
 
     def __init__(self, tell: Tell) -> None:

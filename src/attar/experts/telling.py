@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from attar.renaming import old_names
+
 if TYPE_CHECKING:
     from attar.experts.plan import Plan
 
 
-class ExpertListener:
+__getattr__ = old_names(__name__, {"ExpertListener": f"{__name__}.ExpertCallback"})
+
+
+class ExpertCallback:
     """Told how the training of experts goes; this one keeps silent."""
 
     def reading(self, what: str, done: int, total: int) -> None:

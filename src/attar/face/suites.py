@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from attar.benching.session import Account, Asked, Progress, Watcher
+from attar.benching.session import Account, Asked, BenchCallback, Progress
 from attar.benching.session import bench as run
 
 
@@ -18,7 +18,7 @@ def bench(
     jobs: int | None = None,
     data: Mapping[str, str] | None = None,
     max_minutes: float | None = None,
-    callback: Watcher | None = None,
+    callback: BenchCallback | None = None,
 ) -> tuple[Account, Progress]:
     """Run a suite, or what is left of it, and write its tables.
 

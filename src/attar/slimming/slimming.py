@@ -14,10 +14,11 @@ from attar import threads
 from attar.artefact.artefact import Artefact
 from attar.artefact.loading import load
 from attar.condensing.condense import complete, writing
-from attar.condensing.listening import Listener
+from attar.condensing.telling import Callback
 from attar.errors import BadRequest, unknown
 from attar.methods import METHODS
 from attar.options import request_of
+from attar.renaming import keywords
 from attar.slimming.keeping import keep
 from attar.slimming.keywords import SlimOptions
 from attar.slimming.plans import plan_for, refuse_experts, slimmable_methods
@@ -44,11 +45,12 @@ class Slimmed:
     seconds: float
 
 
+@keywords(listener="callback")
 def slim(
     source: str | Path | Artefact,
     ipc: int | Sequence[int],
     *,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
     **options: Unpack[SlimOptions],
 ) -> Artefact | list[Artefact]:
     """Shrink a condensed set without the data that it was made from.
@@ -57,7 +59,7 @@ def slim(
         source: an artefact or its file, whatever method made it.
         ipc: memory in full float32 images per class, less than it has; several falling ones
             are made one after another, each from the one before.
-        listener: told how it goes; silent by default.
+        callback: told how it goes; silent by default.
         **options: the fields of `attar.slimming.request.SlimRequest`, such as
             ``learning_free=True`` or ``iterations=500``.
 
@@ -74,7 +76,7 @@ def slim(
         Artefact(slimmable: 10 classes × 5 images of 3×32×32, 614520 bytes)
     """
     request = request_of(SlimRequest, {"ipc": ipc, **options})
-    made = carry_out(source, request, lambda size: listener or Listener())
+    made = carry_out(source, request, lambda size: callback or Callback())
     found = [one.artefact for one in made]
     return found if isinstance(ipc, Sequence) else found[0]
 
@@ -82,7 +84,7 @@ def slim(
 def carry_out(
     source: str | Path | Artefact,
     request: SlimRequest,
-    listener: Callable[[int], Listener],
+    callback: Callable[[int], Callback],
     done: Callable[[Slimmed], None] = lambda one: None,
     began: float | None = None,
 ) -> list[Slimmed]:
@@ -91,7 +93,7 @@ def carry_out(
     Args:
         source: an artefact or its file.
         request: the options.
-        listener: what listens to the run of a size.
+        callback: from a size to what is told how its run goes.
         done: told of every set when it is there.
         began: when the command began, by ``time.perf_counter``; None for now. It counts for the
             first size.
@@ -119,7 +121,7 @@ def carry_out(
         for size in request.sizes():
             begin = time.perf_counter()
             artefact = _smaller(
-                artefact, name, request, size, lambda size=size: listener(size), began or begin
+                artefact, name, request, size, lambda size=size: callback(size), began or begin
             )
             began = None
             made.append(Slimmed(size, artefact, time.perf_counter() - begin))
@@ -142,7 +144,7 @@ def _smaller(
     name: str,
     request: SlimRequest,
     size: int,
-    listener: Callable[[], Listener],
+    callback: Callable[[], Callback],
     began: float,
 ) -> Artefact:
     """Return the next smaller set of an artefact called ``name``."""
@@ -152,7 +154,7 @@ def _smaller(
         return keep(artefact, run, request, command, told)
     plan = plan_for(artefact, run, request)
     plan = dataclasses.replace(plan, made_by=command, provenance={"slimmed": told})
-    return complete(plan, listener(), began)
+    return complete(plan, callback(), began)
 
 
 def _told(artefact: Artefact, name: str, request: SlimRequest) -> dict[str, Any]:
