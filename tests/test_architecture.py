@@ -134,6 +134,13 @@ def test_questions_about_forms_are_noticed(tmp_path: Path) -> None:
     assert len(form_questions(path)) == 3
 
 
+def test_networks_are_trained_in_one_place() -> None:
+    for part in ("coresets", "objectives", "experts", "evaluation"):
+        for path in (ROOT / part).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert "torch.optim" not in text and ".backward()" not in text, path
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -17,7 +17,6 @@ from attar.networks import build
 from attar.rng import Key
 from attar.synthetic import Layout, Pixels, Synthetic
 from attar.training import CARDS, EvaluationCard, Trainer, card
-from attar.training import trainer as training_module
 from attar.training.evaluation_card import renamed
 from attar.training.fitting import fitted
 from attar.training.losses import loss, summed, targets
@@ -182,6 +181,20 @@ def test_what_a_card_fixes_is_one_line() -> None:
 # schedules against lists by hand
 
 
+def batches(one: EvaluationCard, count: int) -> list[Tensor]:
+    """Return the rows that each update of a training takes, from the training itself."""
+    found: list[Tensor] = []
+    Trainer(build(BARE, 1, (8, 8), 3), COMPUTE).fit_together(
+        torch.zeros(count, 1, 8, 8),
+        torch.arange(count) % 3,
+        one,
+        "none",
+        [Key(7)],
+        updated=lambda update: found.append(update.rows),
+    )
+    return found
+
+
 def rates(name: str, epochs: int, count: int = 10) -> list[float]:
     return [step.lr for step in steps(card(name, epochs), count)]
 
@@ -249,11 +262,21 @@ def test_batches_that_run_on_have_one_size_and_miss_no_image() -> None:
     one = dataclasses.replace(card("frepo"), batch=4, updates=((1, 5),))
     found = list(steps(one, 10))
     assert [(s.epoch, s.start) for s in found] == [(0, 0), (0, 4), (0, 8), (1, 2), (1, 6)]
-    order = training_module._Order(10, one, Key(0))
-    rows = torch.cat([order.rows(step) for step in found])
-    assert len(rows) == 20 and torch.equal(rows.bincount(), torch.full((10,), 2))
-    plain = training_module._Order(10, dataclasses.replace(one, updates=(), epochs=1), Key(0))
-    assert torch.equal(rows[:4], plain.rows(found[0])) and len(plain.rows(found[2])) == 2
+    rows = batches(one, 10)
+    assert [len(own) for own in rows] == [4] * 5
+    assert torch.equal(torch.cat(rows).bincount(), torch.full((10,), 2))
+    plain = batches(dataclasses.replace(one, updates=(), epochs=1), 10)
+    assert torch.equal(rows[0], plain[0]) and len(plain[2]) == 2
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(25, [7, 6, 6, 6]), (24, [8, 8, 8]), (3, [3])])
+def test_even_batches_have_one_size_or_all_but_one_image(count: int, sizes: list[int]) -> None:
+    one = EvaluationCard("even", "", 2, "none", batch=8, one_more=False, even=True)
+    found = batches(one, count)
+    assert [len(rows) for rows in found] == sizes * 2
+    assert sorted(torch.cat(found[: len(sizes)]).tolist()) == list(range(count))
+    # a card that is on record says nothing of it
+    assert "even" not in card("dsa-1000").describe() and one.describe()["even"]
 
 
 # losses and targets
@@ -417,11 +440,6 @@ def start() -> dict[str, Tensor]:
     return {name: tensor.detach().double() for name, tensor in module.named_parameters()}
 
 
-def order(recipe: EvaluationCard, count: int) -> list[Tensor]:
-    own = training_module._Order(count, recipe, Key(7))
-    return [own.rows(step) for step in steps(recipe, count)]
-
-
 def slopes(now: dict[str, Tensor], images: Tensor, objective) -> dict[str, Tensor]:
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in now.items()}
     value = objective(convnet.scores(leaves, images.double(), norm="none"))
@@ -439,7 +457,7 @@ def test_frepo_is_adam_on_squared_error() -> None:
     now, first, second = start(), {}, {}
     truth = torch.eye(3, dtype=torch.float64)[labels] - 1 / 3
     shares = [0, 1 / 3, 2 / 3, 1.0, 0.01 + 0.99 * 0.75, 0.01 + 0.99 * 0.25]
-    for t, (rows, share) in enumerate(zip(order(recipe, 7), shares, strict=True), start=1):
+    for t, (rows, share) in enumerate(zip(batches(recipe, 7), shares, strict=True), start=1):
         found = slopes(
             now, images[rows], lambda s, rows=rows: ((s - truth[rows]) ** 2).sum() / 2 / len(rows)
         )
@@ -458,7 +476,7 @@ def test_idc_keeps_its_momentum_through_the_drops_and_mixes() -> None:
     chosen = list(steps(recipe, 6))
     assert [round(step.lr, 9) for step in chosen] == [0.1] * 4 + [0.02, 0.004]
     mixed = 0
-    for step, rows in zip(chosen, order(recipe, 6), strict=True):
+    for step, rows in zip(chosen, batches(recipe, 6), strict=True):
         key = Key(7).fold("mix", step.epoch, step.start)
         batch, truth = cutmix(images[rows], torch.eye(3)[labels[rows]], 0.5, key)
         mixed += batch is not images[rows] and bool((truth != torch.eye(3)[labels[rows]]).any())

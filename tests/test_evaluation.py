@@ -183,7 +183,7 @@ def test_accuracy_counts_every_image_once(chunk: int) -> None:
         predicted = module(data.take(torch.arange(26))).argmax(dim=1)
     right = sum(int(a == b) for a, b in zip(predicted, data.labels, strict=True))
     assert 0 < right < 26
-    tensors = one._training.tensors(module)
+    tensors = one.training.tensors(module)
     assert one.accuracy(tensors, data) == pytest.approx(100 * right / 26)
 
 

@@ -216,7 +216,7 @@ def test_hard_labels_without_scores_need_no_asking() -> None:
 def test_a_trainer_gives_the_scores_that_it_counts() -> None:
     data = tiny_data()
     one = Trainer(build(NAME, 1, (8, 8), 3), dataclasses.replace(COMPUTE, chunk=7))
-    tensors = one._training.tensors(one.network.draw(Key(0)))
+    tensors = one.training.tensors(one.network.draw(Key(0)))
     found = one.scores(tensors, data.take(torch.arange(len(data))))
     right = (found.argmax(1) == data.labels).float().mean()
     assert found.shape == (26, 3)

@@ -5,13 +5,13 @@ Shape letters: E epochs, N images, B images asked for, D features.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from attar.compute import Compute, Functional
 from attar.data.images import LabelledImages
@@ -19,6 +19,8 @@ from attar.data.reading import Watch
 from attar.errors import RunFailed
 from attar.networks import Network
 from attar.rng import Key
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.trainer import Trainer, Update
 
 # as the condensation papers train every network
 MOMENTUM = 0.9
@@ -97,32 +99,34 @@ def train(
     Raises:
         RunFailed: the loss became NaN or Inf.
     """
-    module = network.draw(Key(0), compute.device)
-    training = Functional(module.train(), "forward", compute)
-    tensors = training.tensors(network.draw(key.fold("network"), compute.device))
-    learnt = [tensors[name].requires_grad_() for name in training.parameter_names]
-    optimiser = torch.optim.SGD(learnt, lr=lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
-    labels = data.labels.to(compute.device)
+    card = EvaluationCard(
+        "selection",
+        "plain SGD at a fixed learning rate, in batches of one size",
+        epochs,
+        "none",
+        lr=lr,
+        momentum=MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        batch=batch,
+        schedule="constant",
+        one_more=False,
+        even=True,
+    )
     correct = torch.zeros(epochs, len(data), dtype=torch.bool)
-    batches = math.ceil(len(data) / batch)
-    for epoch in range(epochs):
-        order = torch.randperm(len(data), generator=key.fold("order", epoch).generator())
-        # equal parts: a last batch of one image is too few for batch normalization
-        for number, rows in enumerate(order.tensor_split(batches)):
-            scores = training(tensors, data.take(rows).to(compute.device))
-            truth = labels[rows.to(compute.device)]
-            loss = functional.cross_entropy(scores, truth)
-            if not math.isfinite(loss.item()):
-                raise _diverged(network, epoch, lr)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            correct[epoch, rows] = (scores.detach().argmax(dim=1) == truth).cpu()
-            if watch is not None:
-                what = f"updates of {network.name} on the real images"
-                watch(what, epoch * batches + number + 1, epochs * batches)
-    for tensor in learnt:
-        tensor.requires_grad_(False)
+    total = card.steps(len(data))
+    done = itertools.count(1)
+
+    def note(update: Update) -> None:
+        if not math.isfinite(update.loss.item()):
+            raise _diverged(network, update.epoch, lr)
+        correct[update.epoch, update.rows] = (update.scores.argmax(1) == update.truth).cpu()
+        if watch is not None:
+            watch(f"updates of {network.name} on the real images", next(done), total)
+
+    labels = data.labels.to(compute.device)
+    (tensors,) = Trainer(network, compute).fit_together(
+        data, labels, card, card.augment, [key], updated=note
+    )
     return Study(data, network, compute, tensors, correct)
 
 

@@ -28,6 +28,9 @@ from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.learning import Midway
+from attar.training.trainer import Trainer
 
 # real images of every class whose statistics batch normalization uses while matching
 CALIBRATION_IMAGES = 16
@@ -143,7 +146,7 @@ class GradientMatching(SubsetObjective):
             target = self._real_gradient(derivatives, tensors, own, problem, key)
             rows = problem.layout.rows_of(own)
             leaf = images[rows.start : rows.stop].detach().requires_grad_()
-            seen = self._augmented(leaf, key.fold("augment", own), shared=True)
+            seen = self._augmented(leaf, key.fold("augment", own))
             for size, (total, image, label) in zip(sizes, found, strict=True):
                 first = rows[:size]
                 part = slice(first.start, first.stop)
@@ -176,9 +179,14 @@ class GradientMatching(SubsetObjective):
             return self._with_network(state["drawn"] + 1, problem, key)
         with torch.no_grad():
             images, labels = synthetic(torch.arange(len(synthetic), device=problem.compute.device))
-        before = self._tensors(problem, state)
-        tensors = {name: tensor.clone() for name, tensor in before.items()}
-        self._train(tensors, images, labels, problem, key)
+        (tensors,) = self._trainer(problem).fit_together(
+            images,
+            labels,
+            self._card,
+            self.augment,
+            [key],
+            begun=Midway(0, network_tensors(state)),
+        )
         self._calibrate(tensors, problem, key)
         return {"network": nested(tensors), "outer": outer, "drawn": state["drawn"]}
 
@@ -193,37 +201,30 @@ class GradientMatching(SubsetObjective):
     ) -> Gradients:
         data, compute = problem.data, problem.compute
         index = data.draw(own, self.batch_real, key.fold("real", own))
-        seen = self._augmented(
-            data.take(index).to(compute.device), key.fold("augment", own), shared=True
-        )
+        seen = self._augmented(data.take(index).to(compute.device), key.fold("augment", own))
         labels = functional.one_hot(torch.full((len(index),), own), data.classes)
         most = min(self.batch_real, max(len(found) for found in data.indices_of_class))
         size = min(compute.graph_chunk, most)
         return derivatives.gradient(tensors, seen, labels.to(seen), size)
 
-    def _augmented(self, images: Tensor, key: Key, *, shared: bool) -> Tensor:
-        return augment(images, parse_strategy(self.augment), key, shared=shared)
+    def _augmented(self, images: Tensor, key: Key) -> Tensor:
+        return augment(images, parse_strategy(self.augment), key, shared=True)
 
-    def _train(
-        self, tensors: Tensors, images: Tensor, labels: Tensor, problem: Problem, key: Key
-    ) -> None:
-        """Train the network on the whole set, in place."""
-        network = self._training(problem)
-        learnt = [tensors[name].requires_grad_() for name in network.parameter_names]
-        optimiser = torch.optim.SGD(learnt, lr=self.lr_network)
-        for epoch in range(self.inner):
-            order = torch.randperm(len(images), generator=key.fold("order", epoch).generator())
-            for start in range(0, len(images), self.batch_train):
-                rows = order[start : start + self.batch_train].to(images.device)
-                batch = self._augmented(
-                    images[rows], key.fold("augment", epoch, start), shared=False
-                )
-                loss = functional.cross_entropy(network(tensors, batch), labels[rows])
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-        for tensor in learnt:
-            tensor.requires_grad_(False)
+    @property
+    def _card(self) -> EvaluationCard:
+        """How the network is trained between two updates of the set."""
+        return EvaluationCard(
+            "inner",
+            "plain SGD at a fixed learning rate",
+            self.inner,
+            self.augment,
+            lr=self.lr_network,
+            momentum=0.0,
+            weight_decay=0.0,
+            batch=self.batch_train,
+            schedule="constant",
+            one_more=False,
+        )
 
     @torch.no_grad()
     def _calibrate(self, tensors: Tensors, problem: Problem, key: Key) -> None:
@@ -243,10 +244,12 @@ class GradientMatching(SubsetObjective):
         return self._training(problem).arranged(network_tensors(state))
 
     def _training(self, problem: Problem) -> Functional:
-        if "training" not in problem.cache:
-            module = problem.network.draw(Key(0), problem.compute.device)
-            problem.cache["training"] = Functional(module.train(), "forward", problem.compute)
-        return problem.cache["training"]
+        return self._trainer(problem).training
+
+    def _trainer(self, problem: Problem) -> Trainer:
+        if "trainer" not in problem.cache:
+            problem.cache["trainer"] = Trainer(problem.network, problem.compute)
+        return problem.cache["trainer"]
 
     def _derivatives(self, problem: Problem) -> LossGradients:
         name = f"derivatives of {self.distance}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +19,9 @@ from attar.objectives.derivatives import Tensors
 from attar.rng import Key
 from attar.synthetic import Synthetic
 from attar.tensors import dotted, nested
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.learning import Learning
+from attar.training.losses import loss
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,18 @@ class Pool:
         network = _training(problem)
         found = network.arranged(_network(member))
         tensors = {name: tensor.clone() for name, tensor in found.items()}
-        learnt = [tensors[name].requires_grad_() for name in network.parameter_names]
-        optimiser = torch.optim.Adam(learnt, lr=self.lr)
-        _restore(optimiser, member["adam"])
-        error = network(tensors, images) - labels
-        (error.square().sum(dim=1).mean() / 2).backward()
-        optimiser.step()
+        names = network.parameter_names
+        card = EvaluationCard(
+            "pool", "Adam on squared error", 1, "none", self.lr, optimiser="adam", loss="squared"
+        )
+        learning = Learning(tensors, names, card)
+        learning.restore({names[int(i)]: kept for i, kept in member["adam"].items()})
+        learning.update(loss(network(tensors, images), labels, card.loss))
+        found = learning.midway(member["age"] + 1)
         return {
-            "network": nested({name: tensor.detach() for name, tensor in tensors.items()}),
-            "adam": {str(i): dict(state) for i, state in optimiser.state_dict()["state"].items()},
-            "age": member["age"] + 1,
+            "network": nested(found.tensors),
+            "adam": {str(names.index(name)): kept for name, kept in found.optimiser.items()},
+            "age": found.epochs,
         }
 
 
@@ -122,15 +126,6 @@ def seen_labels(labels: Tensor, problem: Problem) -> Tensor:
 def mirrored(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the images followed by their mirror images, and their labels twice."""
     return torch.cat([images, images.flip(-1)]), torch.cat([labels, labels])
-
-
-def _restore(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    entries = {
-        int(i): {n: v.clone() if isinstance(v, Tensor) else v for n, v in entry.items()}
-        for i, entry in saved.items()
-    }
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": entries, "param_groups": groups})
 
 
 def _network(member: State) -> dict[str, Tensor]:

@@ -68,6 +68,8 @@ class EvaluationCard:
         updates: pairs of a number of images and the updates for it, in rising order; a set has
             those of the largest number that is not above its own. Batches then have one size
             and run on over the end of an epoch.
+        even: divide an epoch into batches of one size, or all but one image, of ``batch`` at
+            most, so that none is too small for batch normalization.
         learnt_lr: train at the learning rate that was learnt with the set, where it has one.
         networks: pairs of a smallest side in pixels and the name of a network, in rising order;
             empty where a set is evaluated on the network it was made with.
@@ -92,6 +94,7 @@ class EvaluationCard:
     learnt_lr: bool = False
     networks: tuple[tuple[int, str], ...] = ()
     exceptions: tuple[Exceptional, ...] = ()
+    even: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 and not self.updates:
@@ -208,8 +211,9 @@ class EvaluationCard:
         return dataclasses.replace(self, **changes) if changes else self
 
     def describe(self) -> dict[str, Any]:
-        """Return the card as a plain dictionary."""
-        return dataclasses.asdict(self)
+        """Return the card as a plain dictionary, without ``even`` where it is not."""
+        told = dataclasses.asdict(self)
+        return {name: value for name, value in told.items() if name != "even" or value}
 
 
 def renamed(name: str, said: str) -> str:

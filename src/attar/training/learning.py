@@ -45,13 +45,18 @@ class Learning:
         self._card = card
         self._optimiser = self._fresh()
 
-    def at(self, step: Step) -> torch.optim.Optimizer:
-        """Return the optimiser as a step needs it."""
+    def at(self, step: Step) -> None:
+        """Make the optimiser what a step needs; before the first one it is the card's."""
         if step.restart:
             self._optimiser = self._fresh()
         for group in self._optimiser.param_groups:
             group["lr"] = step.lr
-        return self._optimiser
+
+    def update(self, loss: Tensor) -> None:
+        """Update the networks by the gradient of a loss."""
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
 
     def midway(self, epochs: int) -> Midway:
         """Return where the training is."""
@@ -64,11 +69,15 @@ class Learning:
         return Midway(epochs, {n: one.detach() for n, one in self.tensors.items()}, kept)
 
     def restore(self, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Give the optimiser what it kept."""
+        """Give the optimiser a copy of what it kept."""
         for name, values in kept.items():
             tensor = self._learnable[name]
             self._optimiser.state[tensor].update(
-                {key: one.to(tensor.device) for key, one in values.items()}
+                # a count stays where PyTorch keeps it
+                {
+                    key: one.clone() if one.ndim == 0 else one.to(tensor.device, copy=True)
+                    for key, one in values.items()
+                }
             )
 
     def _fresh(self) -> torch.optim.Optimizer:

@@ -50,12 +50,14 @@ class Step:
     Args:
         epoch: counted from 0.
         start: of its batch in the epoch's order.
+        size: of its batch; the last one of an epoch may have less.
         lr: learning rate.
         restart: whether the momentum begins anew before it.
     """
 
     epoch: int
     start: int
+    size: int
     lr: float
     restart: bool
 
@@ -94,14 +96,19 @@ SCHEDULES = {
 def steps(card: EvaluationCard, count: int) -> Iterator[Step]:
     """Yield the updates of a training on ``count`` images under a card, in their order."""
     schedule, total = SCHEDULES[card.schedule], card.steps(count)
+    size = min(card.batch, count)
     before = None
     for update in range(total):
         if card.updates:
-            epoch, start = divmod(update * min(card.batch, count), count)
+            epoch, start = divmod(update * size, count)
         else:
-            epoch, batch = divmod(update, math.ceil(count / card.batch))
+            batches = math.ceil(count / card.batch)
+            epoch, batch = divmod(update, batches)
             start = batch * card.batch
+            if card.even:
+                least, longer = divmod(count, batches)
+                start, size = batch * least + min(batch, longer), least + (batch < longer)
         share = schedule.share(Moment(epoch, card.epochs, update, total))
         restart = schedule.restarts and before is not None and share != before
-        yield Step(epoch, start, card.lr * share, restart)
+        yield Step(epoch, start, size, card.lr * share, restart)
         before = share

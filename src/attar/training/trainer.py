@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 
 import torch
@@ -31,6 +33,25 @@ Images = Tensor | LabelledImages
 Batch = tuple[Tensor, Tensor]
 
 
+@dataclass(frozen=True)
+class Update:
+    """One update of a network, when it is done.
+
+    Args:
+        epoch: counted from 0.
+        rows: the images of its batch, B indices on the CPU.
+        scores: B×K, from before the update.
+        truth: what they were to be: B class indices, or B×K values.
+        loss: the mean loss of the batch.
+    """
+
+    epoch: int
+    rows: Tensor
+    scores: Tensor
+    truth: Tensor
+    loss: Tensor
+
+
 class Trainer:
     """Trains networks of one kind and tests them; what is compiled is compiled once.
 
@@ -39,6 +60,9 @@ class Trainer:
         compute: device, precision, compilation.
         vectorized: how many networks train in one step; 1 trains one after the other.
             Networks with batch normalization are always trained one by one.
+
+    Attributes:
+        training: the network in training mode as a function of its tensors.
     """
 
     def __init__(self, network: Network, compute: Compute, vectorized: int = 1) -> None:
@@ -46,15 +70,18 @@ class Trainer:
         self.compute = compute
         self.vectorized = 1 if network.mixes_samples() else max(1, vectorized)
         module = network.draw(Key(0), compute.device)
-        self._training = Functional(module.train(), "forward", compute)
-        self._several = torch.func.vmap(self._training.plain, randomness="error")
-        testing = network.draw(Key(0), compute.device)
-        self._testing = Functional(testing.eval(), "forward", compute)
+        self.training = Functional(module.train(), "forward", compute)
+        self._several = torch.func.vmap(self.training.plain, randomness="error")
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
         """The names of the learnt tensors, in the order of the network's parameters."""
-        return self._training.parameter_names
+        return self.training.parameter_names
+
+    @cached_property
+    def _testing(self) -> Functional:
+        module = self.network.draw(Key(0), self.compute.device)
+        return Functional(module.eval(), "forward", self.compute)
 
     def fit(
         self,
@@ -114,6 +141,7 @@ class Trainer:
         *,
         begun: Midway | None = None,
         after: Callable[[Midway], None] | None = None,
+        updated: Callable[[Update], None] | None = None,
     ) -> list[Tensors]:
         """Train one network for every key, all in one step, and return their tensors.
 
@@ -123,9 +151,10 @@ class Trainer:
             card: the recipe.
             strategy: the augmentation.
             keys: one per network.
-            begun: where an earlier training with the same arguments came to; it goes on from
-                there to the same result.
+            begun: where to go on from; where an earlier training with the same arguments came
+                to, the result is the same.
             after: called with the drawn networks, unless ``begun``, and after every epoch.
+            updated: called after every update, where one network is trained.
         """
         learning = self._learning(card, keys, begun)
         truth = targets(labels, self.network.classes, card)
@@ -137,15 +166,17 @@ class Trainer:
             if epoch < done:
                 continue
             for step in updates:
+                rows = [order.rows(step) for order in orders]
                 drawn = [
-                    self._batch(images, truth, order.rows(step), card, strategy, key, step)
-                    for order, key in zip(orders, keys, strict=True)
+                    self._batch(images, truth, own, card, strategy, key, step)
+                    for own, key in zip(rows, keys, strict=True)
                 ]
-                optimiser = learning.at(step)
-                found = self._loss(learning.tensors, drawn, card.loss)
-                optimiser.zero_grad(set_to_none=True)
-                found.backward()
-                optimiser.step()
+                scores, wanted = self._scored(learning.tensors, drawn)
+                found = (loss if len(keys) == 1 else summed)(scores, wanted, card.loss)
+                learning.at(step)
+                learning.update(found)
+                if updated is not None:
+                    updated(Update(epoch, rows[0], scores.detach(), wanted, found.detach()))
             if after is not None:
                 after(learning.midway(epoch + 1))
         trained = {name: tensor.detach() for name, tensor in learning.tensors.items()}
@@ -158,13 +189,13 @@ class Trainer:
         device = self.compute.device
         if begun is None:
             each = [
-                self._training.tensors(self.network.draw(key.fold("network"), device))
+                self.training.tensors(self.network.draw(key.fold("network"), device))
                 for key in keys
             ]
         else:
             there = {name: tensor.to(device, copy=True) for name, tensor in begun.tensors.items()}
             each = [there] if len(keys) == 1 else _unstack(there, len(keys))
-            each = [self._training.arranged(one) for one in each]
+            each = [self.training.arranged(one) for one in each]
         tensors = each[0] if len(keys) == 1 else _stack(each)
         learning = Learning(tensors, self.parameter_names, card)
         if begun is not None:
@@ -193,13 +224,13 @@ class Trainer:
             return batch, wanted
         return cutmix(batch, wanted, card.mixed, key.fold("mix", step.epoch, step.start))
 
-    def _loss(self, tensors: Tensors, drawn: Sequence[Batch], kind: str) -> Tensor:
-        """Return the sum over networks of their mean losses."""
+    def _scored(self, tensors: Tensors, drawn: Sequence[Batch]) -> Batch:
+        """Return scores and targets, with a first axis of the networks where these are several."""
         if len(drawn) == 1:
             ((batch, truth),) = drawn
-            return loss(self._training(tensors, batch), truth, kind)
+            return self.training(tensors, batch), truth
         batches, truths = (torch.stack(parts) for parts in zip(*drawn, strict=True))
-        return summed(self._several(tensors, batches), truths, kind)
+        return self._several(tensors, batches), truths
 
 
 class _Order:
@@ -207,16 +238,15 @@ class _Order:
 
     def __init__(self, count: int, card: EvaluationCard, key: Key) -> None:
         self._count = count
-        self._size = min(card.batch, count)
         self._runs_on = bool(card.updates)
         self._key = key
         self._drawn: dict[int, Tensor] = {}
 
     def rows(self, step: Step) -> Tensor:
         """Return the indices of a step's batch."""
-        rows = self._epoch(step.epoch)[step.start : step.start + self._size]
-        if self._runs_on and len(rows) < self._size:
-            return torch.cat([rows, self._epoch(step.epoch + 1)[: self._size - len(rows)]])
+        rows = self._epoch(step.epoch)[step.start : step.start + step.size]
+        if self._runs_on and len(rows) < step.size:
+            return torch.cat([rows, self._epoch(step.epoch + 1)[: step.size - len(rows)]])
         return rows
 
     def _epoch(self, epoch: int) -> Tensor:
