@@ -79,7 +79,7 @@ def test_the_recorded_command_makes_the_same_set(artefact: Path, tmp_path: Path)
         (("condense", "digits", "--network", "convnet9", "-o", "x.safetensors"), 2, "convnet3"),
         (("show", "nothing.safetensors"), 2, "no such file"),
         (("evaluate", "nothing.safetensors"), 2, "no such file"),
-        (("export", "nothing.safetensors"), 2, "--png DIR and --npz FILE"),
+        (("export", "nothing.safetensors"), 2, "--tiff DIR and --npz FILE"),
     ],
 )
 def test_bad_requests_end_with_status_2_and_write_nothing(

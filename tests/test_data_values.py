@@ -165,7 +165,9 @@ def test_images_of_many_channels_are_condensed_shown_and_exported(tmp_path: Path
     options = {"ipc": 1, "iterations": 2, "network": "mlp", "validation": 0, "compile": "off"}
     artefact = attar.condense(data, method="dm", **options)
     assert artefact.header.shape == (13, 6, 6)
-    with pytest.raises(BadRequest, match=r"13 channels, and a PNG holds 1 or 3; use --npz"):
+    with pytest.raises(
+        BadRequest, match=r"13 channels, and a PNG holds 1 or 3; use --tiff or --npz"
+    ):
         export_png(artefact, tmp_path / "png")
     export_npz(artefact, tmp_path / "a.npz")
     assert np.load(tmp_path / "a.npz")["images"].shape == (2, 6, 6, 13)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from attar.artefact.clipping import Clipping, clipping_of
 from attar.artefact.header import FORMAT_VERSION, READ_FROM, Header, Totals
 from attar.budget import Ledger
 from attar.data.modality import Modality, modality_of
@@ -98,9 +99,26 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
 
     @cached_property
     def pixels(self) -> Tensor:
-        """All images as N×C×H×W pixels in [0, 1], to be looked at; vectors in their own units."""
-        values = self.preprocessing.invert(self.images)
-        return values.clamp(0, 1) if self.modality.bounded else values
+        """All images as N×C×H×W pixels, clipped to [0, 1] to be looked at; vectors as they are.
+
+        Nothing keeps what is learnt within black and white: `clipped` says how much is lost here,
+        and `raw_pixels` has all of it.
+        """
+        return self.raw_pixels.clamp(0, 1) if self.modality.bounded else self.raw_pixels
+
+    @property
+    def raw_pixels(self) -> Tensor:
+        """All images as N×C×H×W pixels, 0 black and 1 white, not clipped; vectors in their units.
+
+        ``preprocessing.apply`` makes `images` of them again, but for rtp and kip whitening, which
+        forget the brightness and contrast of an image.
+        """
+        return self.preprocessing.invert(self.images)
+
+    @cached_property
+    def clipped(self) -> Clipping | None:
+        """What `pixels` clips; None where all pixels lie in [0, 1], and for vectors."""
+        return clipping_of(self.raw_pixels) if self.modality.bounded else None
 
     @property
     def modality(self) -> Modality:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from attar.cli.console import Grid, out, print_json
+from attar.cli.console import PLAIN, Grid, err, out, print_json
 from attar.options import File, Folder, Whole
 
 if TYPE_CHECKING:
@@ -45,8 +45,13 @@ class Export:
     """Export the smaller set of this many full images' memory per class that is read out of it."""
     png: Folder = None
     """Folder for one PNG per image, in a subfolder per class."""
+    tiff: Folder = None
+    """Folder for TIFF files in place of PNG, of any number of channels (needs the extra 'tiff')."""
     npz: File = None
     """File for arrays: images (uint8, N×H×W×C; vectors float32, N×D), labels, class_names."""
+    float: bool = False
+    """Keep every value, those outside black and white too: arrays in float32 with mean and std, or
+    pictures of 16 bits, whose scale and offset export.json tells."""
     overwrite: bool = False
     """Replace an earlier export in that folder; a file is replaced in any case."""
 
@@ -73,11 +78,15 @@ def export(options: Export) -> None:
     count = write(
         options.artefact,
         png=options.png,
+        tiff=options.tiff,
         npz=options.npz,
+        float=options.float,
         ipc=options.ipc,
         overwrite=options.overwrite,
+        said=lambda line: err.print(line, **PLAIN),
     )
-    out.print(f"{count} images in {options.png or options.npz}", highlight=False)
+    where = options.png or options.tiff or options.npz
+    out.print(f"{count} images in {where}", highlight=False)
 
 
 def artefact_facts(artefact: Artefact) -> dict[str, Any]:
@@ -163,7 +172,7 @@ def _held(header: Header) -> str:
 def print_header(artefact: Artefact, path: Path) -> None:
     """Print an artefact's header for people."""
     from attar.artefact.header import READ_FROM
-    from attar.face.files import orthogonality
+    from attar.face.files import knows_clipping, orthogonality
 
     header, totals = artefact.header, artefact.totals
     table = Grid(box=None, show_header=False, pad_edge=False)
@@ -174,12 +183,14 @@ def print_header(artefact: Artefact, path: Path) -> None:
     unchecked = "" if artefact.checked else "; unchecked: of an older Attar, without checksums"
     part = f"; read out of {whole}" if isinstance(whole, str) else ""
     storage = _stored_as(header.parametrization)
+    lost = artefact.clipped if knows_clipping(artefact) else None
     origin, made = _origin(header)
     for name, value in (
         *origin,
         *_parts(header.parts),
         ("classes", f"{len(header.class_names)}: {', '.join(header.class_names[:10])}"),
         ("images", f"{header.count} per class of {shape}{part}"),
+        *([] if lost is None else [("pixels", f"{lost}; pictures clip them")]),
         ("stored", f"{storage}, {header.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),

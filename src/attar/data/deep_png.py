@@ -64,9 +64,28 @@ def _decoded(filters: np.ndarray, pixels: np.ndarray, colours: int) -> np.ndarra
     height, width = pixels.shape[:2]
     lines = np.concatenate([filters, pixels.reshape(height, -1)], axis=1).tobytes()
     header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b""))
-    file = _SIGNATURE + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
-    )
+    file = _file((b"IHDR", header), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b""))
     return np.asarray(Image.open(io.BytesIO(file)))
+
+
+def write_deep_png(values: np.ndarray, text: str = "") -> bytes:
+    """Return a PNG file of 16 bits, gray or in colours, which Pillow does not write.
+
+    Args:
+        values: H×W×1 or H×W×3 uint16.
+        text: kept under the keyword ``attar``, in ASCII.
+    """
+    height, width, channels = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if channels == 1 else 2, 0, 0, 0)
+    lines = values.astype(">u2").reshape(height, -1).view(np.uint8)
+    # each line begins with its filter: none
+    packed = zlib.compress(np.pad(lines, ((0, 0), (1, 0))).tobytes(), 9)
+    said = [(b"tEXt", b"attar\0" + text.encode("ascii"))] if text else []
+    return _file((b"IHDR", header), *said, (b"IDAT", packed), (b"IEND", b""))
+
+
+def _file(*chunks: tuple[bytes, bytes]) -> bytes:
+    return _SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )

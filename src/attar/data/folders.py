@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attar.data import tiny_imagenet
+from attar.data import exports, tiny_imagenet
 from attar.data.indexed import Index, Listing, listing, load_index
 from attar.data.part_folders import find_parts
 from attar.data.picture_files import Files
@@ -15,11 +15,19 @@ from attar.errors import BadRequest
 
 
 def load_folder(argument: str, reading: Reading) -> Parts:
-    """Read a folder of images, or Tiny-ImageNet as it is distributed; see `index_folder`."""
+    """Read a folder of images, Tiny-ImageNet as it is distributed, or an export with its values.
+
+    See `index_folder`, and `attar.data.exports`.
+    """
     root = Path(argument).expanduser().absolute()
     if tiny_imagenet.is_distributed(root):
         return tiny_imagenet.load(root, reading)
-    return load_index(index_folder(argument), reading)
+    told = exports.read_told(root)
+    if told is None:
+        return load_index(index_folder(argument), reading)
+    index = exports.named(index_folder(argument), told, root)
+    own = exports.read_as_told(told, reading, f"folder:{argument}")
+    return exports.as_pixels(load_index(index, own), told)
 
 
 def index_folder(argument: str) -> Index:

@@ -33,6 +33,7 @@ class LabelledImages:
         prepared: whether ``images`` are network inputs already, in any range, as those of an
             artefact are.
         targets: N×K label values, float32, where there are more than class indices.
+        any_range: allow pixels outside [0, 1], as those of a condensed set may be.
 
     Raises:
         BadRequest: fewer than two classes, an empty class, a label out of range, NaN or Inf,
@@ -47,6 +48,7 @@ class LabelledImages:
     may_lack_classes: bool = False
     prepared: bool = False
     targets: Tensor | None = None
+    any_range: bool = False
 
     def __post_init__(self) -> None:
         check_images(
@@ -55,7 +57,7 @@ class LabelledImages:
             len(self.class_names),
             self.name,
             may_lack_classes=self.may_lack_classes,
-            any_range=self.prepared,
+            any_range=self.prepared or self.any_range,
         )
         if len(set(self.class_names)) < len(self.class_names):
             twice = next(one for one in self.class_names if self.class_names.count(one) > 1)

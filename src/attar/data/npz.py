@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from attar.data import exports
 from attar.data.npz_file import Arrays
 from attar.data.pairs import parts_from_arrays
 from attar.data.reading import Reading
@@ -48,13 +49,19 @@ def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
     names = class_names(stored["class_names"], path) if "class_names" in present else None
     images, labels = (stored[key] for key in keys)
     note = ""
+    if keys == ("images", "labels") and labels.ndim == 2 and exports.CLASSES in present:
+        labels, note = stored[exports.CLASSES], exports.LABELS_LEFT
     of_test, of_validation = KEYS[keys] or (None, None)
     test = pair_in(stored, of_test, path)
     validation = pair_in(stored, of_validation, path)
     if test is None and validation is not None:
         # as everywhere: the test part where there is no other
         test, validation, note = validation, None, "the validation arrays are the test part"
-    return parts_from_arrays(
+    told = exports.constants_in(stored)
+    if told is not None:
+        exports.check_look(reading.look, f"npz:{path}")
+        images = exports.channels_first(images)
+    parts = parts_from_arrays(
         images,
         labels,
         test,
@@ -68,6 +75,7 @@ def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
         share=reading.test_share,
         default=reading.default_share,
     )
+    return parts if told is None else exports.with_constants(parts, *told)
 
 
 def chosen_keys(present: set[str], path: Path) -> tuple[str, str]:

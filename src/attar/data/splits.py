@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,6 +98,7 @@ class Parts:
     Without ``mean`` and ``std`` the per-channel statistics of the training part are taken.
     ``frepo_std`` is used instead of ``std`` with the frepo whitening, ``zca_strength`` with
     rtp and kip. ``name`` is the data set's own, where it differs from what was asked for.
+    ``any_range`` says that pixels may lie outside [0, 1].
     """
 
     images: Tensor
@@ -112,6 +114,7 @@ class Parts:
     name: str = ""
     validation: tuple[Tensor, Tensor] | None = None
     test_share: float = 0.0
+    any_range: bool = False
 
     @property
     def test(self) -> tuple[Tensor, Tensor] | None:
@@ -151,21 +154,23 @@ def assemble(parts: Parts, *, name: str, source: str, zca: Zca = "none") -> Spli
     """Check the parts, settle the preprocessing on the training part, and return the splits."""
     zca = settled_zca(zca, name, modality_of(tuple(parts.images.shape[1:])))
     classes = len(parts.class_names)
-    check_images(parts.images, parts.labels, classes, name)
+    free = parts.any_range
+    check_images(parts.images, parts.labels, classes, name, any_range=free)
     others = {"test": parts.test, "validation": parts.validation}
     # before the whitening, which may take a minute
     for part, pair in others.items():
         if pair is not None:
-            check_images(*pair, classes, f"{name} {part}", may_lack_classes=True)
+            lacking = f"{name} {part}"
+            check_images(*pair, classes, lacking, may_lack_classes=True, any_range=free)
     check_different(parts.images, name)
     preprocessing = settle_preprocessing(parts, zca)
-    train = LabelledImages(parts.images, parts.labels, parts.class_names, preprocessing, name)
+    known: dict[str, Any] = {"class_names": parts.class_names, "preprocessing": preprocessing}
+    known["any_range"] = free
+    train = LabelledImages(parts.images, parts.labels, name=name, **known)
     test, validation = (
         None
         if pair is None
-        else LabelledImages(
-            *pair, parts.class_names, preprocessing, f"{name} {part}", may_lack_classes=True
-        )
+        else LabelledImages(*pair, name=f"{name} {part}", may_lack_classes=True, **known)
         for part, pair in others.items()
     )
     there = {part: pair for part, pair in others.items() if pair is not None}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -199,3 +201,37 @@ def read_samples(stream: BinaryIO, name: str) -> tuple[np.ndarray, Layout]:
         if found.ndim == 2:
             found = found[..., None]
         return (np.moveaxis(found, 0, -1) if page.axes == "SYX" else found), layout
+
+
+def check_library(option: str) -> None:
+    """Refuse what needs the library tifffile where it is not there.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    if find_spec("tifffile") is None:
+        raise BadRequest(f"{option}: needs the library 'tifffile': pip install 'attar[tiff]'")
+
+
+def write_tiff(path: Path, values: np.ndarray, said: str = "") -> None:
+    """Write one picture.
+
+    Args:
+        path: of the file.
+        values: H×W×C, uint8 or uint16.
+        said: kept as its ImageDescription, in ASCII.
+    """
+    import tifffile
+
+    channels = values.shape[-1]
+    tifffile.imwrite(
+        path,
+        values[..., 0] if channels == 1 else values,
+        photometric="rgb" if channels == 3 else "minisblack",
+        planarconfig=None if channels == 1 else "contig",
+        description=said or None,
+        compression="zlib",
+        # none of its own
+        metadata=None,
+        software=False,
+    )

@@ -2,51 +2,85 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from attar.artefact.artefact import Artefact
-from attar.artefact.exporting import check_export, export_npz, export_png
+from attar.artefact.clipping import Clipping
+from attar.artefact.exporting import Kind, check_export, export_npz, export_pictures
 from attar.artefact.loading import load
+from attar.data.tiff import check_library
 from attar.errors import BadRequest
 from attar.files import check_writable
+from attar.wording import worded
+
+# features of a whitening, 32×32 in colours, that is inverted in seconds
+_SOON = 3072
 
 
 def export(
     artefact: Artefact | str | Path,
     *,
     png: str | Path | None = None,
+    tiff: str | Path | None = None,
     npz: str | Path | None = None,
+    float: bool = False,
     ipc: int | None = None,
     overwrite: bool = False,
+    said: Callable[[str], object] | None = None,
 ) -> int:
     """Write an artefact's images as plain files.
+
+    Where pixels lie outside [0, 1], 8 bits clip them, and a sentence says how much that is.
 
     Args:
         artefact: or the path of one.
         png: folder for one PNG per image, in a subfolder per class.
+        tiff: folder for TIFF files, in place of it: any number of channels (extra ``tiff``).
         npz: file for arrays, in place of it: images (uint8, N×H×W×C), labels, class_names.
+        float: keep every value: arrays are float32, with mean and std; pictures have 16 bits, and
+            ``export.json`` says their scale and offset.
         ipc: read the path at this smaller memory in images per class, as `attar.load` does.
         overwrite: replace an earlier export in that folder; a file is replaced in any case.
+        said: told what is clipped; a warning says it where left out.
 
     Returns:
         The number of images.
 
     Raises:
-        BadRequest: none of both or both are given, or something else is there already.
+        BadRequest: none or several of ``png``, ``tiff`` and ``npz`` are given, something else is
+            there already, or the images are none that such files hold.
         ArtefactError: the file is no artefact.
+
+    Example:
+        >>> attar.export("digits.safetensors", npz="digits.npz", float=True)  # doctest: +SKIP
+        10
     """
-    if (png is None) == (npz is None):
-        raise BadRequest("give one of --png DIR and --npz FILE")
+    given: tuple[tuple[Kind, str | Path | None], ...] = (("png", png), ("tiff", tiff))
+    folders: list[tuple[Kind, Path]] = [
+        (kind, Path(path)) for kind, path in given if path is not None
+    ]
+    if len(folders) + (npz is not None) != 1:
+        raise BadRequest("give one of --png DIR, --tiff DIR and --npz FILE")
+    # refused before anything is read
     if npz is not None:
         check_writable(Path(npz), "--npz", "images.npz")
-    if png is not None:
-        check_export(Path(png), overwrite)
+    for kind, folder in folders:
+        if kind == "tiff":
+            check_library(f"--tiff {folder}")
+        check_export(folder, overwrite, kind)
     own = artefact if isinstance(artefact, Artefact) else load(artefact, ipc)
-    if png is not None:
-        return export_png(own, Path(png), overwrite=overwrite)
-    assert npz is not None
-    export_npz(own, Path(npz))
+    if npz is not None:
+        export_npz(own, Path(npz), floats=float)
+    for kind, folder in folders:
+        export_pictures(own, folder, kind, floats=float, overwrite=overwrite)
+    if not float and own.clipped is not None:
+        (said or warnings.warn)(
+            worded(f"{own.clipped} and were clipped; give --float to keep them")
+        )
     return len(own)
 
 
@@ -73,7 +107,18 @@ def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[st
         "tensors": own.ledger.as_rows(),
     }
     header = own.header.model_dump(mode="json")
-    return {"card": header, "checked": own.checked, "sizes": sizes} | orthogonality(own)
+    found = {"card": header, "checked": own.checked, "sizes": sizes} | orthogonality(own)
+    return found | ({"clipped": _clipped(own.clipped)} if knows_clipping(own) else {})
+
+
+def _clipped(lost: Clipping | None) -> dict[str, Any] | None:
+    return None if lost is None else {**dataclasses.asdict(lost), "share": lost.share}
+
+
+def knows_clipping(artefact: Artefact) -> bool:
+    """Whether what `Artefact.clipped` says is found at once: a large whitening takes minutes."""
+    whitening = artefact.preprocessing.whitening
+    return whitening is None or len(whitening.mean) <= _SOON
 
 
 def orthogonality(artefact: Artefact) -> dict[str, Any]:

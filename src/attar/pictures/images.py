@@ -132,7 +132,9 @@ def _note(artefact: Artefact, classes: int, count: int) -> str:
     parts = [f"{which} of each class"]
     if classes < len(header.class_names):
         parts[0] += f", {_first(classes)} of {len(header.class_names):,} classes"
-    parts.append(f"{height}×{width} pixels without the preprocessing, clipped to 0…1")
+    parts.append(f"{height}×{width} pixels without the preprocessing")
+    if artefact.clipped is not None:
+        parts.append(f"{artefact.clipped}, and are clipped")
     if channels not in (1, 3):
         parts.append(f"{'the mean' if channels == 2 else 'the first three'} of {channels} channels")
     text = "; ".join(parts) + "."

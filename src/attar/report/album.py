@@ -84,7 +84,7 @@ def _explanation(names: Sequence[str], entries: Sequence[Entry], shared: bool) -
         text.append(f"The first {len(names):,} classes {which}; {left:,} more are left out.")
     else:
         text.append("Every class.")
-    text.append("Pixels without the preprocessing, clipped to 0…1.")
+    text.append("Pixels without the preprocessing.")
     return " ".join(text)
 
 
@@ -105,4 +105,7 @@ def _caption(entry: Entry, choice: Choice) -> str:
     which = "" if choice.per_class >= number else f", the first {choice.per_class} shown"
     size = f"{height}×{width}" + (f"×{channels}" if channels > 1 else "")
     reduced = f", averaged down by {choice.reduction}" if choice.reduction > 1 else ""
-    return f"{images} per class{which}, {size} pixels{reduced}, {stored_as(entry.artefact)}"
+    lost = entry.artefact.clipped
+    clipped = "" if lost is None else f"; {lost}, and are clipped"
+    stored = stored_as(entry.artefact)
+    return f"{images} per class{which}, {size} pixels{reduced}, {stored}{clipped}"

@@ -168,13 +168,15 @@ def _explanation(artefact: Artefact, choice: Choice) -> str:
     else:
         text.append("Every image of each class." if per_class > 1 else "One image per class.")
     made = "multiplied out of their factors, " if _factored(artefact) else ""
-    text.append(f"{height}×{width} pixels, {made}without the preprocessing, clipped to 0…1")
+    text.append(f"{height}×{width} pixels, {made}without the preprocessing")
     if choice.reduction > 1:
         text[-1] += f", averaged down by {choice.reduction} along each side"
     if channels > 3:
         text[-1] += f"; the first three of {channels} channels"
     if channels == 2:
         text[-1] += "; the mean of both channels"
+    if artefact.clipped is not None:
+        text.append(f"{artefact.clipped}, and are clipped")
     return " ".join(text) + "."
 
 
