@@ -89,8 +89,8 @@ def test_every_part_has_its_place() -> None:
 
 # what only one form has; `methods` choose forms, `testing` tries each, others ask the one given
 CONCRETE = {
-    "Decoded", "LowRank", "OrderedSVD", "Pixels", "Tiled",
-    "DecodedImages", "OrderedImages", "OrderedLabels", "Tiles",
+    "Decoded", "Frequency", "LowRank", "OrderedSVD", "Pixels", "Resized", "Tiled",
+    "DecodedImages", "Enlarged", "OrderedImages", "OrderedLabels", "Tiles", "Waves",
 }  # fmt: skip
 CHOOSE_FORMS = {"synthetic", "methods", "testing"}
 

@@ -81,6 +81,7 @@ def test_every_combination_holds_or_is_refused_as_the_page_says(form: str, objec
     "options",
     [
         {"form": "low_rank:base=low_rank"},
+        {"form": "low_rank:base=frequency", "method": "dm"},
         {"form": "tiled", "nested": True, "method": "dm"},
         {"form": "ordered_svd", "nested": True, "method": "dm"},
         {"form": "decoded", "nested": True, "method": "dm"},

@@ -46,11 +46,13 @@ from attar.rng import Key
 from attar.synthetic import (
     PARAMETRIZATIONS,
     Decoded,
+    Frequency,
     Layout,
     LowRank,
     OrderedSVD,
     Parametrization,
     Pixels,
+    Resized,
     Tiled,
 )
 from attar.synthetic.forms.form import DENSE, Leaf
@@ -79,6 +81,9 @@ def condensed(**options: Any) -> attar.Artefact:
         ("low_rank:rank=3", LowRank(3)),
         ("low_rank", LowRank(2)),
         ("tiled:factor=4", Tiled(4)),
+        ("resized:side=16", Resized(16)),
+        ("frequency:keep=0.5,chosen=class", Frequency(0.5, "class")),
+        ("low_rank:rank=2,base=resized:height=20,width=8", LowRank(2, Resized(0, 20, 8))),
         ("tiled:padding=0.5/0/-1", Tiled(2, (0.5, 0.0, -1.0))),
         ("low_rank:rank=2,base=tiled:factor=2", LowRank(2, Tiled(2))),
         (" low_rank : rank = 2 , base = tiled ", LowRank(2, Tiled(2))),
@@ -141,7 +146,10 @@ def test_the_own_objective_of_a_method_keeps_its_settings() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"form": "wavelets"}, "unknown value of --form 'wavelets'. There is: decoded, low_rank"),
+        (
+            {"form": "wavelets"},
+            "unknown value of --form 'wavelets'. There is: decoded, frequency, low_rank",
+        ),
         ({"form": "tiled:faktor=2"}, "did you mean 'factor'"),
         ({"form": "tiled:factor=two"}, "--form factor=two: a whole number is needed"),
         ({"form": "tiled:factor"}, "'factor' is no setting; write name=value"),

@@ -13,12 +13,23 @@ from attar.synthetic import (
     LowRank,
     Parametrization,
     Pixels,
+    Resized,
     Tiled,
     from_description,
     stores,
 )
 
-FORMS = (Pixels(), LowRank(), LowRank(1), LowRank(3), LowRank(2, Pixels()), Tiled(), Tiled(1))
+FORMS = (
+    Pixels(),
+    LowRank(),
+    LowRank(1),
+    LowRank(3),
+    LowRank(2, Pixels()),
+    Tiled(),
+    Tiled(1),
+    Resized(),
+    Resized(3),
+)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=repr)
@@ -77,7 +88,7 @@ def test_every_form_is_listed_under_its_name() -> None:
         ({"name": "low-rank"}, "unknown form 'low-rank' (did you mean 'low_rank'?)"),
         (
             {"name": "zzz"},
-            "unknown form 'zzz'. There is: decoded, low_rank, ordered_svd, pixels, tiled.",
+            "unknown form 'zzz'. There is: decoded, frequency, low_rank, ordered_svd, pixels, ",
         ),
         (
             {"name": "low_rank", "ranks": 2},

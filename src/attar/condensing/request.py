@@ -45,7 +45,7 @@ class Request:
     such as distribution:batch_real=64+0.1*subspace."""
     form: Annotated[Any, option("FORM", kind=str)] = None
     """Store the set in this form in place of the method's own, such as decoded,
-    low_rank:rank=2 or low_rank:rank=2,base=tiled:factor=2."""
+    resized:side=16, frequency:keep=0.25 or low_rank:rank=2,base=tiled:factor=2."""
     ipc: Whole = None
     """Memory of this many full float32 images per class, as the papers count."""
     bytes: Annotated[str | int | None, option("SIZE")] = None

@@ -12,9 +12,11 @@ from attar.synthetic.filling import Allowance, Filled, Kept, fill, images_within
 from attar.synthetic.forms import (
     PARAMETRIZATIONS,
     Decoded,
+    Frequency,
     LowRank,
     OrderedSVD,
     Pixels,
+    Resized,
     Tiled,
     from_description,
 )
@@ -37,6 +39,7 @@ __all__ = [
     "Components",
     "Decoded",
     "Filled",
+    "Frequency",
     "Kept",
     "Layout",
     "Leaf",
@@ -44,6 +47,7 @@ __all__ = [
     "OrderedSVD",
     "Parametrization",
     "Pixels",
+    "Resized",
     "Store",
     "Synthetic",
     "Table",

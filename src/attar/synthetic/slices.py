@@ -62,5 +62,6 @@ def _places(whole: Synthetic, labels: Collection[int]) -> tuple[Tensor, Tensor]:
     raise BadRequest(
         f"classes {sorted(set(labels))} share what is stored with others in the form "
         f"{form.name!r} at {layout.per_class} images per class, so they cannot be taken by "
-        "themselves; pixels and low_rank can, and tiled where every class fills its stored images"
+        "themselves; pixels, resized and low_rank can, and tiled where every class fills its "
+        "stored images"
     )

@@ -13,7 +13,16 @@ from attar.objectives import (
     TrajectoryMatching,
     WeightedSum,
 )
-from attar.synthetic import Decoded, LowRank, OrderedSVD, Parametrization, Pixels, Tiled
+from attar.synthetic import (
+    Decoded,
+    Frequency,
+    LowRank,
+    OrderedSVD,
+    Parametrization,
+    Pixels,
+    Resized,
+    Tiled,
+)
 
 FORMS: dict[str, Parametrization] = {
     "pixels": Pixels(),
@@ -21,6 +30,8 @@ FORMS: dict[str, Parametrization] = {
     "tiled": Tiled(2),
     "ordered_svd": OrderedSVD(),
     "decoded": Decoded(decoders=2, channels=2, upsamplings=1, hidden=3),
+    "resized": Resized(4),
+    "frequency": Frequency(0.25, "image"),
 }
 OBJECTIVES: dict[str, Objective] = {
     "distribution": DistributionMatching(batch_real=5),
@@ -45,6 +56,6 @@ def all_forms() -> dict[str, Parametrization]:
     over = {
         f"low_rank over {name}": LowRank(2, form)
         for name, form in FORMS.items()
-        if not isinstance(form, LowRank | Pixels)
+        if not isinstance(form, LowRank | Pixels | Frequency)
     }
     return FORMS | over

@@ -10,15 +10,17 @@ from attar.errors import unknown
 from attar.registry import Registry
 from attar.synthetic.forms.decoded import Decoded
 from attar.synthetic.forms.form import Parametrization
+from attar.synthetic.forms.frequency import Frequency
 from attar.synthetic.forms.low_rank import LowRank
 from attar.synthetic.forms.ordered import OrderedSVD
 from attar.synthetic.forms.pixels import Pixels
+from attar.synthetic.forms.resized import Resized
 from attar.synthetic.forms.tiled import Tiled
 
 PARAMETRIZATIONS: Registry[type[Parametrization]] = Registry(
     "form",
     lambda thing: isinstance(thing, type) and issubclass(thing, Parametrization),
-    (Pixels, LowRank, Tiled, OrderedSVD, Decoded),
+    (Pixels, LowRank, Tiled, OrderedSVD, Decoded, Resized, Frequency),
 )
 
 

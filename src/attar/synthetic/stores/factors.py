@@ -68,7 +68,10 @@ class LowRank(Store):
 def check_rank(rank: int, item: tuple[int, ...]) -> None:
     """Refuse a rank that rows of shape ``item`` cannot have."""
     if len(item) < 2:
-        raise BadRequest(f"low-rank factors need rows with a height and a width, not {item}")
+        raise BadRequest(
+            f"low-rank factors need rows with a height and a width, and {item} is stored of each; "
+            "choose a form that stores pictures, such as pixels or resized"
+        )
     highest = min(item[-2:])
     if type(rank) is not int:
         raise BadRequest(f"--rank {rank!r}: a whole number is needed")
