@@ -85,14 +85,14 @@ def condensing(options: Options, method: str, shape: str, lr: float | None) -> d
         settings += [f"{name}={n}" for name, n in zip(FIELDS, shape.split("-"), strict=True)]
     return {
         "method": method,
-        "set": tuple(settings),
+        "settings": tuple(settings),
         "lr": lr,
         "ipc": options.ipc,
         "network": options.network,
         "iterations": options.steps,
         "seed": options.seed,
         "per_class": options.per_class,
-        "compile": options.compile,
+        "torch_compile": options.compile,
         "precision": options.precision,
         "validation": 0,
     }
@@ -124,7 +124,7 @@ def row(options: Options, label: str, method: str, shape: str, **chosen: Any) ->
     (found,) = attar.evaluate(
         artefact,
         seed=options.seed,
-        compile=options.compile,
+        torch_compile=options.compile,
         precision=options.precision,
         **testing,
     )

@@ -46,7 +46,7 @@ OBJECTIVE_OF = {
 }
 COMMON: dict[str, Any] = {
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
     "validations": 1,
     "network": "convnet2:width=8",
 }
@@ -92,11 +92,11 @@ def condensed(method: str, experts: Path, **more: Any) -> str:
     options = COMMON | more
     if method not in CHOOSERS:
         options |= {"iterations": 3}
-        options["set"] = (*SHORT[OBJECTIVE_OF[method]], *more.get("set", ()))
+        options["settings"] = (*SHORT[OBJECTIVE_OF[method]], *more.get("settings", ()))
         if OBJECTIVE_OF[method] in ("trajectory", "subspace"):
             options |= {"experts": experts, "zca": "none"}
     elif method != "random":
-        options["set"] = ("epochs=1",)
+        options["settings"] = ("epochs=1",)
     return digest(attar.condense("digits", method=method, callback=losses, **options), losses.found)
 
 
@@ -104,7 +104,7 @@ def digests(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield what was made, and its digest."""
     experts = folder / "experts"
     attar.train_experts(
-        "digits", network=COMMON["network"], count=2, epochs=3, output=experts, compile="off"
+        "digits", network=COMMON["network"], count=2, epochs=3, output=experts, torch_compile="off"
     )
     stored = hashlib.sha256()
     for path in sorted(experts.rglob("*.safetensors")):
@@ -127,15 +127,21 @@ def evaluated(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the digests of what is done with a set."""
     path = folder / "set.safetensors"
     made = attar.condense(
-        "digits", method="frepo", ipc=4, iterations=3, set=SHORT["kernel"], output=path, **COMMON
+        "digits",
+        method="frepo",
+        ipc=4,
+        iterations=3,
+        settings=SHORT["kernel"],
+        output=path,
+        **COMMON,
     )
     training = COMMON | {"iterations": 3}
     del training["validations"]
     for name, options in {
         "learning-free": {"learning_free": True},
         "random": {"random": True},
-        "matched": {**training, "set": ("pool=2",)},
-        "matched, by class": {**training, "set": ("pool=2",), "share": "class"},
+        "matched": {**training, "settings": ("pool=2",)},
+        "matched, by class": {**training, "settings": ("pool=2",), "share": "class"},
         "again by dm": {**training, "method": "dm"},
     }.items():
         smaller = attar.slim(path, 2, **options)
@@ -151,7 +157,7 @@ def evaluated(folder: Path) -> Iterator[tuple[str, str]]:
         networks=COMMON["network"],
         baselines=("random",),
         precision="float32",
-        compile="off",
+        torch_compile="off",
     )
     told = json.dumps([result.accuracies for row in rows for result in row.results])
     yield "evaluation", hashlib.sha256(told.encode()).hexdigest()[:16]

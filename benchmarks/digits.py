@@ -53,7 +53,7 @@ def cell(options: Options, method: str, ipc: int, seed: int) -> list[float]:
         ipc=ipc,
         seed=seed,
         iterations=0 if method == "random" else options.iterations,
-        set=(f"batch_real={options.batch_real}",),
+        settings=(f"batch_real={options.batch_real}",),
         validation=0,
         output=target,
         resume=True,

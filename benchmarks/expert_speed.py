@@ -140,7 +140,7 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
             seed=job["round"],
             device="cpu",
             precision=job["precision"],
-            compile=job["compile"],
+            torch_compile=job["compile"],
             callback=Watcher(),
         )
         accuracies = []

@@ -110,9 +110,9 @@ def run_of(options: Options, job: dict[str, Any], precision: str, compile: str) 
     request = Request(
         method=job["method"],
         ipc=job["ipc"],
-        set=tuple(settings),
+        settings=tuple(settings),
         precision=precision,  # pyright: ignore[reportArgumentType]
-        compile=compile,  # pyright: ignore[reportArgumentType]
+        torch_compile=compile,  # pyright: ignore[reportArgumentType]
         validation=0,
     )
     return make_plan(request, splits_of(options, job)).run()

@@ -82,7 +82,7 @@ def cell(options: Options, row: str, ipc: int, seed: int) -> dict[str, Any]:
         iterations=options.iterations,
         experts=options.experts,
         network=options.network,
-        set=(*options.set, *ROWS[row]),
+        settings=(*options.set, *ROWS[row]),
         validation=0,
         output=path.with_suffix(".safetensors"),
         resume=True,

@@ -203,12 +203,12 @@ def test_half_precision_doubles_before_the_floor(ipc: int, rank: int, dtype: str
 def test_limit() -> None:
     assert Budget(ipc=1).limit(10, (3, 32, 32)) == 122_880
     assert Budget(ipc=50).limit(10, (1, 28, 28)) == 39_200 * 10 * 4
-    assert Budget(bytes=77).limit(10, (3, 32, 32)) == 77
-    assert Budget(images_per_class=3).limit(10, (3, 32, 32)) is None
+    assert Budget(max_bytes=77).limit(10, (3, 32, 32)) == 77
+    assert Budget(synthetic_per_class=3).limit(10, (3, 32, 32)) is None
 
 
 def test_a_plain_count_is_taken_as_it_is() -> None:
-    assert images(Budget(images_per_class=13), 10, (1, 28, 28), LowRank(2)) == 13
+    assert images(Budget(synthetic_per_class=13), 10, (1, 28, 28), LowRank(2)) == 13
 
 
 WHITENING = fit_whitening("mtt", torch.rand(9, 1, 4, 6))
@@ -222,29 +222,29 @@ WHITENING_BYTES = 4 * 24 + 4 * (24 * 25 // 2) + 8
 def test_counting_all_includes_whitening_and_labels(limit: int, classes: int, rank: int) -> None:
     options = {"learned_labels": True, "extras": EXTRAS}
     shape = (1, 4, 6)
-    budget = Budget(bytes=limit, count="all")
+    budget = Budget(max_bytes=limit, count="all")
     count = images(budget, classes, shape, LowRank(rank), **options)
     one = classes * 4 * (rank * (4 + 6) + classes)
     assert count == (limit - WHITENING_BYTES) // one
-    only_factors = images(Budget(bytes=limit), classes, shape, LowRank(rank), **options)
+    only_factors = images(Budget(max_bytes=limit), classes, shape, LowRank(rank), **options)
     assert only_factors == limit // (classes * 4 * rank * 10)
 
 
 def test_too_small_a_budget_names_what_one_image_takes() -> None:
     with pytest.raises(BadRequest) as caught:
-        images(Budget(bytes=2559), 10, (1, 8, 8), Pixels())
+        images(Budget(max_bytes=2559), 10, (1, 8, 8), Pixels())
     assert str(caught.value) == (
         "a budget of 2559 bytes (paper count) holds no image per class; one takes 2560 bytes. "
         "Raise --ipc or --bytes, or lower --rank."
     )
-    assert images(Budget(bytes=2560), 10, (1, 8, 8), Pixels()) == 1
+    assert images(Budget(max_bytes=2560), 10, (1, 8, 8), Pixels()) == 1
 
 
 def test_too_small_a_budget_counts_as_it_was_told() -> None:
     needed = 2 * 4 * 24 + WHITENING_BYTES
     with pytest.raises(BadRequest, match=rf"\(all count\) .* one takes {needed} bytes"):
-        images(Budget(bytes=needed - 1, count="all"), 2, (1, 4, 6), Pixels(), extras=EXTRAS)
-    assert images(Budget(bytes=needed, count="all"), 2, (1, 4, 6), Pixels(), extras=EXTRAS) == 1
+        images(Budget(max_bytes=needed - 1, count="all"), 2, (1, 4, 6), Pixels(), extras=EXTRAS)
+    assert images(Budget(max_bytes=needed, count="all"), 2, (1, 4, 6), Pixels(), extras=EXTRAS) == 1
 
 
 def test_a_rank_that_takes_more_than_the_image_can_exceed_one_image_of_memory() -> None:
@@ -254,7 +254,7 @@ def test_a_rank_that_takes_more_than_the_image_can_exceed_one_image_of_memory() 
 
 
 def test_an_enormous_limit_is_still_searched() -> None:
-    assert images(Budget(bytes=10**24), 10, (1, 8, 8), Pixels()) == 10**24 // 2560
+    assert images(Budget(max_bytes=10**24), 10, (1, 8, 8), Pixels()) == 10**24 // 2560
 
 
 @pytest.mark.parametrize(
@@ -262,18 +262,18 @@ def test_an_enormous_limit_is_still_searched() -> None:
     [
         ({}, "give one of --ipc, --bytes, --images-per-class (none given)"),
         (
-            {"ipc": 1, "bytes": 5},
+            {"ipc": 1, "max_bytes": 5},
             "give one of --ipc, --bytes, --images-per-class (--ipc and --bytes given)",
         ),
         (
-            {"ipc": 1, "bytes": 5, "images_per_class": 2},
+            {"ipc": 1, "max_bytes": 5, "synthetic_per_class": 2},
             "give one of --ipc, --bytes, --images-per-class "
             "(--ipc and --bytes and --images-per-class given)",
         ),
         ({"ipc": 0}, "--ipc 0: at least 1 is needed"),
         ({"ipc": -3}, "--ipc -3: at least 1 is needed"),
-        ({"bytes": 0}, "--bytes 0: at least 1 is needed"),
-        ({"images_per_class": 0}, "--images-per-class 0: at least 1 is needed"),
+        ({"max_bytes": 0}, "--bytes 0: at least 1 is needed"),
+        ({"synthetic_per_class": 0}, "--images-per-class 0: at least 1 is needed"),
         ({"ipc": 1, "count": "some"}, "--count 'some': 'paper' or 'all'"),
     ],
 )
@@ -284,7 +284,7 @@ def test_refusals(options: dict[str, object], text: str) -> None:
 
 
 def test_as_dict() -> None:
-    assert Budget(bytes=9, count="all").as_dict() == {
+    assert Budget(max_bytes=9, count="all").as_dict() == {
         "ipc": None,
         "bytes": 9,
         "images_per_class": None,

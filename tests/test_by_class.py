@@ -22,7 +22,7 @@ from test_evaluation import BRIEF
 
 NAME = "convnet1:width=8"
 COUNTS = (90, 6, 4)
-QUICK = {"epochs": 1, "repeats": 2, "device": "cpu", "compile": "off"}
+QUICK = {"epochs": 1, "repeats": 2, "device": "cpu", "torch_compile": "off"}
 
 
 @pytest.mark.parametrize("counts", [COUNTS, (5, 5, 5), (7, 0, 2)])
@@ -136,7 +136,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     attar.condense(
         f"npz:{folder / 'data.npz'}",
         method="random",
-        images_per_class=2,
+        synthetic_per_class=2,
         network=NAME,
         output=folder / "set.safetensors",
     )
@@ -171,7 +171,7 @@ def test_balanced_test_images_are_not_told_twice(
     data = {**unbalanced((9, 9, 9), 0), **unbalanced((9, 9, 9), 1)}
     np.savez(tmp_path / "data.npz", **data)
     path = tmp_path / "set.safetensors"
-    made = {"method": "random", "images_per_class": 2, "network": NAME, "output": path}
+    made = {"method": "random", "synthetic_per_class": 2, "network": NAME, "output": path}
     attar.condense(f"npz:{tmp_path / 'data.npz'}", **made)
     words = ["evaluate", str(path), "--repeats", "1", "--epochs", "1"]
     assert run(words) == 0
@@ -186,11 +186,11 @@ def condensed(counts: tuple[int, ...], tmp_path: Path) -> attar.Artefact:
     return attar.condense(
         tiny_data(counts=counts),
         method="dm",
-        images_per_class=1,
+        synthetic_per_class=1,
         iterations=2,
         validation=0.5,
         network=NAME,
-        set=["batch_real=4"],
+        settings=["batch_real=4"],
         output=tmp_path / "set.safetensors",
     )
 

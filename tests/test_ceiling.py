@@ -26,7 +26,7 @@ NETWORK = "convnet1:width=8"
 
 @pytest.fixture(scope="module")
 def artefact() -> Artefact:
-    options = {"images_per_class": 1, "network": NETWORK, "test_share": 0.2}
+    options = {"synthetic_per_class": 1, "network": NETWORK, "test_share": 0.2}
     return attar.condense(tiny_data(), method="random", **options)
 
 
@@ -51,7 +51,7 @@ def evaluated(artefact: Artefact, folder: Path, **options: Any) -> list[Row]:
         "epochs": 1,
         "ceiling": True,
         "device": "cpu",
-        "compile": "off",
+        "torch_compile": "off",
         "data_dir": folder,
     }
     return attar.evaluate(artefact, **settings | options)

@@ -16,12 +16,12 @@ from catalogue import tiny_data
 
 NAME = "convnet1:width=8"
 BRIEF = EvaluationCard("brief", "one epoch", epochs=1, augment="none")
-QUICK = {"epochs": 1, "repeats": 1, "device": "cpu", "compile": "off"}
+QUICK = {"epochs": 1, "repeats": 1, "device": "cpu", "torch_compile": "off"}
 
 
 @pytest.fixture(scope="module")
 def artefact() -> Artefact:
-    options = {"images_per_class": 2, "network": NAME, "test_share": 0.2}
+    options = {"synthetic_per_class": 2, "network": NAME, "test_share": 0.2}
     return attar.condense(tiny_data(), method="random", **options)
 
 

@@ -66,7 +66,7 @@ SMALL: dict[str, Any] = {
     "network": "convnet2:width=8",
     "validation": 0,
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
 }
 
 
@@ -495,14 +495,12 @@ def test_roles_of_sums_and_forms() -> None:
     assert method_of("dm") is METHODS["dm"]
 
 
-def test_settings_may_be_values_or_texts_but_not_both() -> None:
+def test_settings_may_be_values_or_texts() -> None:
     assert Request(settings={"batch_real": 3}).given_settings() == {"batch_real": 3}
-    with pytest.raises(attar.BadRequest, match="set says it, too"):
-        Request(settings={"batch_real": 3}, set=("batch_real=4",))
     with pytest.raises(attar.BadRequest, match=r"batch_real=3\.5: a whole number is needed"):
         condensed(settings={"batch_real": 3.5}, method="dm")
     one = condensed(settings={"batch_real": 5}, method="dm")
-    other = condensed(set=("batch_real=5",), method="dm")
+    other = condensed(settings=("batch_real=5",), method="dm")
     assert torch.equal(one.images, other.images)
 
 

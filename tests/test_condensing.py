@@ -40,12 +40,12 @@ OPTIONS: dict[str, Any] = {
     "iterations": 6,
     "network": "convnet2:width=8",
     "card": "dc-300",
-    "set": ("batch_real=5", "augment=flip_crop"),
+    "settings": ("batch_real=5", "augment=flip_crop"),
     "validation": 0,
     "lr": 0.5,
     "device": "cpu",
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
 }
 SELECTING = {"validation": 0.25, "validations": 3}
 
@@ -150,7 +150,7 @@ def test_what_is_returned_is_what_is_stored(source: str, out: Path, storage: str
 
 
 def test_no_iterations_gives_the_start(source: str, out: Path) -> None:
-    options = OPTIONS | {"method": "random", "iterations": None, "lr": None, "set": ()}
+    options = OPTIONS | {"method": "random", "iterations": None, "lr": None, "settings": ()}
     made = condense(source, output=out, **options)
     assert made.header.step == 0 and rows(out) == []
     # real images, as they are
@@ -340,7 +340,10 @@ def test_earlier_work_is_not_written_over(source: str, out: Path) -> None:
         ({"method": "dm"}, ["another method"]),
         ({"rank": 1}, ["another parametrization"]),
         ({"network": "convnet1:width=8"}, ["another network"]),
-        ({"set": ("batch_real=4", "augment=flip_crop")}, ["another objective", "'batch_real': 5"]),
+        (
+            {"settings": ("batch_real=4", "augment=flip_crop")},
+            ["another objective", "'batch_real': 5"],
+        ),
         ({"precision": "bfloat16"}, ["another compute"]),
         ({"init": "real"}, ["another init"]),
         ({"ipc": 2}, ["another images_per_class"]),
@@ -391,8 +394,8 @@ def test_a_damaged_checkpoint_is_refused(source: str, out: Path) -> None:
         ({"minutes": 1.0, "iterations": 3}, "--iterations or --minutes, not both"),
         ({"iterations": -1}, "--iterations -1"),
         ({"validation": 0.6}, "--validation 0.6"),
-        ({"set": ("batch_reel=4",)}, "(did you mean 'batch_real'"),
-        ({"set": ("batch_real=four",)}, "--set batch_real=four: a whole number is needed"),
+        ({"settings": ("batch_reel=4",)}, "(did you mean 'batch_real'"),
+        ({"settings": ("batch_real=four",)}, "--set batch_real=four: a whole number is needed"),
         ({"lr": -1.0}, "--lr -1"),
         ({"rank": 9}, "--rank 9: images of 8×8 have ranks 1 to 8"),
         ({"ipc": 100}, "larger than the 36 training images"),
@@ -535,7 +538,7 @@ def test_what_is_held_out_follows_the_seed_and_the_size_of_the_classes() -> None
     held = plan(big).held_out
     assert held is not None and torch.bincount(held.labels).tolist() == [2, 2, 2]
     assert plan(small).held_out is None and plan(big, validation=0).held_out is None
-    assert plan(big, method="random", lr=None, set=(), iterations=0).held_out is None
+    assert plan(big, method="random", lr=None, settings=(), iterations=0).held_out is None
     again, other = plan(big).held_out, plan(big, seed=1).held_out
     assert again is not None and torch.equal(held.images, again.images)
     assert other is not None and not torch.equal(held.images, other.images)

@@ -258,7 +258,7 @@ def test_names() -> None:
         assert not of_selectors & {item.name for item in dataclasses.fields(objective)}  # pyright: ignore[reportArgumentType]
 
 
-OPTIONS: dict[str, Any] = {"network": NETWORK, "set": ("epochs=2",), "device": "cpu"}
+OPTIONS: dict[str, Any] = {"network": NETWORK, "settings": ("epochs=2",), "device": "cpu"}
 
 
 def made(method: str, data: LabelledImages | None = None, /, **changes: Any) -> attar.Artefact:
@@ -309,7 +309,7 @@ def test_a_smaller_budget_takes_the_first_of_a_larger_one(method: str) -> None:
 @pytest.mark.parametrize("method", STUDYING)
 def test_a_small_class_gives_its_images_again_as_random_does(method: str) -> None:
     data = tiny_data(counts=(12, 15, 2))
-    for found in (made(method, data, ipc=5), made("random", data, ipc=5, set=())):
+    for found in (made(method, data, ipc=5), made("random", data, ipc=5, settings=())):
         own = rows_of(found, 2)
         assert len(torch.unique(own.flatten(1), dim=0)) == 2
         assert torch.equal(own[:2], own[2:4]) and torch.equal(own[0], own[4])
@@ -339,15 +339,15 @@ def test_coresets_are_not_updated(method: str, options: dict[str, Any], given: s
     own = "real" if method == "random" else method
     said = f"{given}: method '{method}' chooses real images and never updates them; .*--init {own}"
     with pytest.raises(BadRequest, match=said):
-        made(method, **(options | {"set": ()}))
-    assert made(method, set=(), iterations=0, init=own).header.step == 0
+        made(method, **(options | {"settings": ()}))
+    assert made(method, settings=(), iterations=0, init=own).header.step == 0
 
 
 def test_an_unknown_setting_is_told_with_those_there_are() -> None:
     with pytest.raises(BadRequest, match=r"of herding 'epoch' .*'epochs'"):
-        made("herding", set=("epoch=2",))
+        made("herding", settings=("epoch=2",))
     with pytest.raises(BadRequest, match="--set batch_real=2: the method has no settings"):
-        made("random", set=("batch_real=2",))
+        made("random", settings=("batch_real=2",))
     with pytest.raises(BadRequest, match="of distribution 'epochs'"):
         made("lodm", iterations=0)
 
@@ -358,7 +358,7 @@ def test_an_unknown_setting_is_told_with_those_there_are() -> None:
 )
 def test_every_condenser_starts_from_a_coreset(method: str, init: str) -> None:
     data = tiny_data(size=8)
-    options = {"validation": 0, "seed": 2, "images_per_class": 2}
+    options = {"validation": 0, "seed": 2, "synthetic_per_class": 2}
     coreset = made(init, data, **options)
     start = made(method, data, init=init, iterations=0, **options)
     if method == "lodm":
@@ -410,7 +410,7 @@ def test_a_resumed_run_does_not_choose_again(
         made("dm", output=out, callback=Interrupting(3), **options)
     assert len(calls) == 1
     with pytest.raises(BadRequest, match=r"another init .*'epochs': 2.*'epochs': 3"):
-        made("dm", output=out, resume=True, **(options | {"set": ("epochs=3",)}))
+        made("dm", output=out, resume=True, **(options | {"settings": ("epochs=3",)}))
     assert torch.equal(made("dm", output=out, resume=True, **options).images, whole.images)
     assert len(calls) == 1
 

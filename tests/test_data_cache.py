@@ -292,7 +292,7 @@ def test_the_callback_is_told(zoo: Path) -> None:
         f"folder:{zoo}",
         callback=callback,
         method="random",
-        images_per_class=1,
+        synthetic_per_class=1,
         network="convnet1:width=8",
         data_dir=zoo.parent / "data",
     )

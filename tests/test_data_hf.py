@@ -211,7 +211,7 @@ def test_objects_of_the_library() -> None:
         as_splits(train.to_iterable_dataset())
     with pytest.raises(BadRequest, match="no split train, but one, two; choose one and give it"):
         as_splits(datasets.DatasetDict(one=train, two=test))
-    artefact = attar.condense((train, test), method="random", images_per_class=1, resize=8)
+    artefact = attar.condense((train, test), method="random", synthetic_per_class=1, resize=8)
     assert artefact.header.class_names == ["ant", "bee"]
     quick = {"networks": "convnet1:width=4", "repeats": 1, "epochs": 1, "resize": 8}
     assert attar.evaluate(artefact, (train, test), **quick)

@@ -215,7 +215,7 @@ def test_the_command_repeats_the_slice() -> None:
 def test_evaluation_repeats_the_slice_of_the_artefact() -> None:
     options: dict[str, Any] = {"classes": "3,7", "per_class": 20}
     made = attar.condense(
-        "digits", method="random", images_per_class=1, network="convnet1:width=8", **options
+        "digits", method="random", synthetic_per_class=1, network="convnet1:width=8", **options
     )
     assert made.header.class_names == ["3", "7"]
     assert made.header.provenance["reading"] == options

@@ -65,7 +65,7 @@ def test_columns_by_name_are_recorded_and_read_again(tmp_path: Path) -> None:
         path_column="Picture",
         label_column="kind",
         method="random",
-        images_per_class=1,
+        synthetic_per_class=1,
         output=out,
         resize=8,
     )

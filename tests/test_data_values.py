@@ -162,7 +162,7 @@ def test_an_artefact_reads_its_data_in_the_same_way_again(tmp_path: Path) -> Non
 
 def test_images_of_many_channels_are_condensed_shown_and_exported(tmp_path: Path) -> None:
     data = from_tensors(DEEP, LABELS, value_range=(0, 4095))
-    options = {"ipc": 1, "iterations": 2, "network": "mlp", "validation": 0, "compile": "off"}
+    options = {"ipc": 1, "iterations": 2, "network": "mlp", "validation": 0, "torch_compile": "off"}
     artefact = attar.condense(data, method="dm", **options)
     assert artefact.header.shape == (13, 6, 6)
     with pytest.raises(

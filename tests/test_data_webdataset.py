@@ -83,7 +83,7 @@ def test_a_class_by_name(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="1 class"):
         load_source(source)
     artefact = attar.condense(
-        source, label_column="dx", method="random", images_per_class=1, resize=8
+        source, label_column="dx", method="random", synthetic_per_class=1, resize=8
     )
     assert "--label-column dx" in artefact.header.provenance["command"]
 

@@ -338,7 +338,7 @@ def test_the_shape_can_be_set() -> None:
         iterations=1,
         network="convnet2:width=8",
         validation=0,
-        set=("decoders=2", "channels=1", "upsamplings=1", "hidden=2"),
+        settings=("decoders=2", "channels=1", "upsamplings=1", "hidden=2"),
     )
     wanted = {"name": "decoded", "decoders": 2, "channels": 1, "upsamplings": 1, "hidden": 2}
     assert made.header.parametrization == wanted

@@ -1,10 +1,18 @@
 """Old names work for one version, warn of the new one, and are refused beside it."""
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 import attar
 from attar.artefact.header import Header
+from attar.budget import Budget
+from attar.evaluation.request import EvaluationRequest
+from attar.experts.request import ExpertsRequest
+from attar.pictures.job import Options
 from attar.renaming import GONE_IN
+from attar.slimming.request import SlimRequest
 from catalogue import tiny_data
 
 SMALL = {"method": "random", "ipc": 1, "network": "convnet1:width=8"}
@@ -70,3 +78,65 @@ def test_callback_was_called_listener() -> None:
         attar.slim(made, 1, listener=told, learning_free=True)
     with pytest.warns(DeprecationWarning, match="listener="), pytest.raises(attar.BadRequest):
         attar.train_experts(tiny_data(), listener=told, count=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "others", "old", "new", "value"),
+    [
+        (attar.Request, {}, "set", "settings", ("batch_real=3",)),
+        (attar.Request, {}, "bytes", "max_bytes", "3kB"),
+        (attar.Request, {}, "compile", "torch_compile", "off"),
+        (attar.Request, {}, "images_per_class", "synthetic_per_class", 3),
+        (Budget, {}, "bytes", "max_bytes", 3000),
+        (Budget, {}, "images_per_class", "synthetic_per_class", 3),
+        (SlimRequest, {"ipc": 1}, "set", "settings", ("pool=2",)),
+        (SlimRequest, {"ipc": 1}, "compile", "torch_compile", "off"),
+        (ExpertsRequest, {}, "compile", "torch_compile", "off"),
+        (EvaluationRequest, {}, "compile", "torch_compile", "off"),
+        (Options, {}, "compile", "torch_compile", "off"),
+    ],
+)
+def test_fields_that_had_the_names_of_builtins(
+    kind: Any, others: dict[str, Any], old: str, new: str, value: Any
+) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{old}= is called {new}= now"):
+        made = kind(**others, **{old: value})
+    assert made == kind(**others, **{new: value})
+    with pytest.warns(DeprecationWarning, match=f"{kind.__name__}.{old} is called {new} now"):
+        assert getattr(made, old) == getattr(made, new) == value
+    with pytest.raises(attar.BadRequest, match=f"{old} is the old name of {new}: give {new}"):
+        kind(**others, **{old: value, new: value})
+    with pytest.warns(DeprecationWarning, match=f"{old}="):
+        assert dataclasses.replace(made, **{old: value}) == made
+
+
+def test_keywords_that_had_the_names_of_builtins() -> None:
+    quick: dict[str, Any] = {"method": "dm", "iterations": 0, "network": "convnet1:width=8"}
+    with pytest.warns(DeprecationWarning) as warned:
+        old = attar.condense(
+            tiny_data(), images_per_class=2, set="batch_real=3", compile="off", **quick
+        )
+    told = [str(one.message).partition(" ")[0] for one in warned]
+    assert sorted(told) == ["compile=", "images_per_class=", "set="]
+    new = attar.condense(
+        tiny_data(), synthetic_per_class=2, settings="batch_real=3", torch_compile="off", **quick
+    )
+    assert old.header.settings == new.header.settings and len(old) == len(new)
+    with pytest.warns(DeprecationWarning, match="bytes= is called max_bytes= now"):
+        assert len(attar.condense(tiny_data(), bytes=old.totals.paper, **quick))
+    for call, names in (
+        (lambda **two: attar.condense(tiny_data(), **two, **quick), ("bytes", "max_bytes")),
+        (lambda **two: attar.slim(old, 1, **two), ("set", "settings")),
+        (lambda **two: attar.evaluate(old, tiny_data(), **two), ("compile", "torch_compile")),
+        (lambda **two: attar.train_experts(tiny_data(), **two), ("compile", "torch_compile")),
+    ):
+        with pytest.raises(attar.BadRequest, match=f"{names[0]} is the old name of {names[1]}"):
+            call(**dict.fromkeys(names, "off"))
+
+
+def test_files_keep_the_names_that_they_had() -> None:
+    told = attar.condense(tiny_data(), max_bytes="3kB", method="random").header
+    assert told.budget["bytes"] == 3000 and "images_per_class" in told.model_dump()
+    asked = attar.Request(settings={"pool": 2}, torch_compile="off", max_bytes=9).command("x")
+    for option in ("--bytes 9", "--compile off", "--set pool=2"):
+        assert option in asked

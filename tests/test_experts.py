@@ -149,7 +149,7 @@ def test_condensing_other_classes_than_the_experts_saw_is_refused(folder: Path) 
     swapped = dataclasses.replace(other, class_names=DATA.class_names[::-1])
     with pytest.raises(BadRequest, match=r"trained on the classes .*, not on .*the same order"):
         check_images(folder, header, swapped)
-    options = {"ipc": 1, "network": NETWORK, "iterations": 1, "set": ("length=2", "steps=1")}
+    options = {"ipc": 1, "network": NETWORK, "iterations": 1, "settings": ("length=2", "steps=1")}
     with pytest.raises(BadRequest, match="trained on the classes"):
         attar.condense(swapped, method="esp", experts=folder, **options)
 

@@ -69,7 +69,7 @@ def test_a_request_is_what_condense_takes(tmp_path: Path) -> None:
 def test_settings_of_slimming_are_a_mapping_too(tmp_path: Path) -> None:
     made = attar.condense(tiny_data(), method="dm", iterations=1, **SMALL)
     small: dict[str, Any] = {"iterations": 1, "network": NETWORK, "device": "cpu"}
-    by_text = attar.slim(made, 1, set="pool=2", **small)
+    by_text = attar.slim(made, 1, settings="pool=2", **small)
     by_value = attar.slim(made, 1, settings={"pool": 2}, **small)
     assert isinstance(by_text, attar.Artefact) and isinstance(by_value, attar.Artefact)
     assert by_text.header.settings == by_value.header.settings

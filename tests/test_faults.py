@@ -194,7 +194,13 @@ def test_the_longest_name_that_is_taken_carries_a_whole_run(tmp_path: Path) -> N
     over = int(str(caught.value).partition("its name is ")[2].split()[0])
     out = tmp_path / ("é" * (120 - -(-over // 2)) + ".safetensors")
     made = attar.condense(
-        "digits", per_class=20, iterations=2, validation=0.1, snapshots=2, output=out, compile="off"
+        "digits",
+        per_class=20,
+        iterations=2,
+        validation=0.1,
+        snapshots=2,
+        output=out,
+        torch_compile="off",
     )
     attar.evaluate(out, repeats=1, epochs=1)
     assert made.header.step == 2 and out.exists()

@@ -24,7 +24,7 @@ from attar.synthetic import (
 from catalogue import tiny_data
 
 TASK = Task("tiny", 2, (1, 8, 8), 3)
-SMALL = {"iterations": 2, "network": "convnet2:width=8", "validation": 0, "compile": "off"}
+SMALL = {"iterations": 2, "network": "convnet2:width=8", "validation": 0, "torch_compile": "off"}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ SMALL = {"iterations": 2, "network": "convnet2:width=8", "validation": 0, "compi
 @pytest.mark.parametrize("count", ["paper", "all"])
 @pytest.mark.parametrize("labels", [False, True])
 def test_no_further_image_would_fit(form: Parametrization, count: str, labels: bool) -> None:
-    budget = Budget(bytes=3000, count=count)  # pyright: ignore[reportArgumentType]
+    budget = Budget(max_bytes=3000, count=count)  # pyright: ignore[reportArgumentType]
     found = fill(Kept(form, labels), Allowance(budget, "float16"), TASK)
     one_more = dataclasses.replace(found.layout, per_class=found.layout.per_class + 1)
     assert found.form == form
@@ -57,7 +57,7 @@ def test_a_recipe_may_fix_the_rows() -> None:
     recipe = dataclasses.replace(METHODS["dm"].recipe(TASK), rows=2)
     made = attar.condense(tiny_data(), method=recipe, ipc=3, **SMALL)
     assert made.header.images_per_class == 2
-    counted = attar.condense(tiny_data(), method=recipe, images_per_class=1, **SMALL)
+    counted = attar.condense(tiny_data(), method=recipe, synthetic_per_class=1, **SMALL)
     assert counted.header.images_per_class == 1
     shared = fill(recipe, Allowance(Budget(ipc=3), sizes=(9, 14, 3)), TASK)
     assert shared.layout.counts == (2, 3, 1)

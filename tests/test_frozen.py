@@ -20,7 +20,7 @@ OPTIONS: dict[str, Any] = {
     "iterations": 4,
     "network": "convnet2:width=8",
     "validations": 1,
-    "compile": "off",
+    "torch_compile": "off",
 }
 
 

@@ -343,8 +343,12 @@ def test_compiled_steps_are_those_of_eager_ones(precision: str, tolerance: float
 @pytest.mark.parametrize("method", ["frepo", "lofrepo", "slimmable"])
 def test_a_condensation_by_name(method: str) -> None:
     data = tiny_data(3, counts=(12, 14, 10))
-    asked = {"network": NETWORK, "validation": 0, "compile": "off", "device": "cpu"}
-    asked |= {"set": ("batch_real=20", "pool=2", "mirror=true"), "optimiser": "lamb", "lr": 1e-2}
+    asked = {"network": NETWORK, "validation": 0, "torch_compile": "off", "device": "cpu"}
+    asked |= {
+        "settings": ("batch_real=20", "pool=2", "mirror=true"),
+        "optimiser": "lamb",
+        "lr": 1e-2,
+    }
     start, made = (
         attar.condense((data.images, data.labels), method=method, ipc=2, iterations=steps, **asked)
         for steps in (0, 3)

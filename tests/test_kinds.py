@@ -25,7 +25,7 @@ A_METHOD = "a name such as 'lodm', an attar.Method, or an attar.Recipe is needed
         ({"method": None}, f"method=None: {A_METHOD}"),
         ({"objective": 3}, "objective=3: a name, or an attar objective, is needed"),
         ({"form": 3}, "form=3: a name, or an attar form, is needed"),
-        ({"settings": 3}, "--settings 3: a mapping is needed"),
+        ({"settings": 3}, "--set 3: several of them (a text each) or a mapping is needed"),
         ({"seed": True}, "--seed True: a whole number is needed"),
         ({"seed": 1.0}, "--seed 1.0: a whole number is needed"),
         ({"seed": np.int64(1)}, f"--seed {np.int64(1)!r}: a whole number is needed"),
@@ -40,9 +40,12 @@ A_METHOD = "a name such as 'lodm', an attar.Method, or an attar.Recipe is needed
         ({"card": 3}, "--card 3: a text is needed"),
         ({"resume": 1, "output": OUT}, "--resume 1: True or False is needed"),
         ({"nested": "no"}, "--nested 'no': True or False is needed"),
-        ({"bytes": 1.5}, "--bytes 1.5: a text or a whole number is needed"),
-        ({"set": 5}, "--set 5: several of them (a text each) is needed"),
-        ({"set": ("a=1", 2)}, "--set ('a=1', 2): several of them (a text each) is needed"),
+        ({"max_bytes": 1.5}, "--bytes 1.5: a text or a whole number is needed"),
+        ({"settings": 5}, "--set 5: several of them (a text each) or a mapping is needed"),
+        (
+            {"settings": ("a=1", 2)},
+            "--set ('a=1', 2): several of them (a text each) or a mapping is needed",
+        ),
         ({"checkpoint_seconds": "now"}, "--checkpoint-seconds 'now': a number is needed"),
     ],
 )
@@ -85,7 +88,7 @@ def test_calls_refuse_them_too(call: Callable[[Path], object], tmp_path: Path) -
 
 
 def test_a_path_may_be_a_text_and_a_number_whole(tmp_path: Path) -> None:
-    request = Request(output=str(tmp_path / OUT), lr=1, set="batch_real=3")
+    request = Request(output=str(tmp_path / OUT), lr=1, settings="batch_real=3")
     assert request.output == tmp_path / OUT
     assert request.lr == 1 and request.set == ("batch_real=3",)
 
@@ -93,7 +96,7 @@ def test_a_path_may_be_a_text_and_a_number_whole(tmp_path: Path) -> None:
 def test_the_library_leaves_the_allocator_of_its_process_alone(tmp_path: Path) -> None:
     code = (
         "import attar, attar.memory as memory\n"
-        "attar.condense('digits', iterations=1, per_class=20, compile='off', validation=0)\n"
+        "attar.condense('digits', iterations=1, per_class=20, torch_compile='off', validation=0)\n"
         "assert memory.keep_memory.cache_info().currsize == 0"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

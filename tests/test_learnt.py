@@ -67,7 +67,7 @@ def made(*, scalar: bool = False, **options: Any) -> attar.Artefact:
         "iterations": 4,
         "network": "convnet2:width=8",
         "validation": 0,
-        "compile": "off",
+        "torch_compile": "off",
     }
     if "bytes" in options:
         del usual["ipc"]
@@ -100,7 +100,7 @@ def test_a_budget_of_everything_counts_it_to_the_byte(
 ) -> None:
     path = tmp_path / "set.safetensors"
     allowed = 3 * 2 * 64 * 4 + spare
-    artefact = made(bytes=allowed, output=path)
+    artefact = made(max_bytes=allowed, output=path)
     assert artefact.header.images_per_class == images
     assert attar.load(path).nbytes == 3 * images * 64 * 4 + 4 * COUNT <= allowed
 

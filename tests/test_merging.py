@@ -16,8 +16,8 @@ QUICK: dict[str, Any] = {
     "method": "dm",
     "iterations": 2,
     "network": "convnet1:width=4",
-    "set": ("batch_real=4",),
-    "images_per_class": 2,
+    "settings": ("batch_real=4",),
+    "synthetic_per_class": 2,
     "validation": 0,
     "zca": "none",
     "device": "cpu",
@@ -55,7 +55,7 @@ def test_classes_of_two_sets_are_numbered_anew() -> None:
 
 
 def test_factors_stay_factors(out: Path) -> None:
-    first, second = of("7,3", method="lodm"), of("1,5", method="lodm", images_per_class=3)
+    first, second = of("7,3", method="lodm"), of("1,5", method="lodm", synthetic_per_class=3)
     both = attar.merge(first, second)
     assert torch.equal(both.images, torch.cat([first.images, second.images]))
     assert both.header.class_counts == [2, 2, 3, 3]
@@ -129,7 +129,9 @@ def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(BadRequest, match="unknown value of shared 'yes'"):
         attar.merge(first, first, shared="yes")  # pyright: ignore[reportArgumentType]
     with pytest.raises(BadRequest, match="in which images share what is stored"):
-        decoded = [of(classes, method="kfs", images_per_class=None) for classes in ("7,3", "1,5")]
+        decoded = [
+            of(classes, method="kfs", synthetic_per_class=None) for classes in ("7,3", "1,5")
+        ]
         attar.merge(*decoded)
 
 

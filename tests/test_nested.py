@@ -345,14 +345,14 @@ OPTIONS: dict[str, Any] = {
     "validation": 0,
     "device": "cpu",
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
 }
 
 
 def made(**changes: Any) -> attar.Artefact:
     data = tiny_data(counts=(12, 12, 12))
     chosen = ("batch_real=5", "batch_check=5", "networks=2", "every=2")
-    options: dict[str, Any] = OPTIONS | {"set": chosen} | changes
+    options: dict[str, Any] = OPTIONS | {"settings": chosen} | changes
     return condense(Splits(data, data), **options)
 
 
@@ -364,11 +364,17 @@ def made(**changes: Any) -> attar.Artefact:
             {"method": "herding", "iterations": None},
             "--nested: method 'herding' chooses real images and never updates them",
         ),
-        ({"set": ("evry=3",)}, "setting (--set) of distribution and nested 'evry' (did you mean"),
-        ({"set": ("base=dm",)}, "setting (--set) of distribution and nested 'base'. There is: "),
-        ({"set": ("every=0",)}, "every 0: at least 1 is needed"),
-        ({"set": ("every=often",)}, "--set every=often: a whole number is needed"),
-        ({"nested": False, "set": ("every=2",)}, "setting (--set) of distribution 'every'."),
+        (
+            {"settings": ("evry=3",)},
+            "setting (--set) of distribution and nested 'evry' (did you mean",
+        ),
+        (
+            {"settings": ("base=dm",)},
+            "setting (--set) of distribution and nested 'base'. There is: ",
+        ),
+        ({"settings": ("every=0",)}, "every 0: at least 1 is needed"),
+        ({"settings": ("every=often",)}, "--set every=often: a whole number is needed"),
+        ({"nested": False, "settings": ("every=2",)}, "setting (--set) of distribution 'every'."),
     ],
 )
 def test_what_cannot_be_nested_is_refused(changes: dict[str, Any], text: str) -> None:
@@ -406,14 +412,14 @@ def test_an_artefact_says_that_it_is_nested(method: str, out: Path) -> None:
     assert settings["batch_real"] == 5
     assert settings["nested"] == {"every": 2, "networks": 2, "batch_check": 5}
     assert "nested=True" in artefact.header.provenance["command"]
-    plain = made(method=method, nested=False, set=("batch_real=5",))
+    plain = made(method=method, nested=False, settings=("batch_real=5",))
     assert not plain.header.nested and "nested" not in plain.header.settings["objective"]
     assert not torch.equal(plain.images, artefact.images)
 
 
 @pytest.mark.parametrize(("iterations", "every"), [(8, 1), (60, 3)])
 def test_a_check_comes_every_twentieth_of_the_run(iterations: int, every: int) -> None:
-    artefact = made(iterations=iterations, set=("batch_real=3", "batch_check=3", "networks=1"))
+    artefact = made(iterations=iterations, settings=("batch_real=3", "batch_check=3", "networks=1"))
     assert artefact.header.settings["objective"]["nested"]["every"] == every
 
 
@@ -436,7 +442,10 @@ def test_an_interrupted_run_goes_on_and_another_option_is_refused(
     whole = made()
     with pytest.raises(RunFailed, match="interrupted at step 5"):
         made(output=out, callback=Stopping())
-    for changes in ({"nested": False, "set": ("batch_real=5",)}, {"set": ("batch_real=5",)}):
+    for changes in (
+        {"nested": False, "settings": ("batch_real=5",)},
+        {"settings": ("batch_real=5",)},
+    ):
         with pytest.raises(BadRequest, match="made with another objective"):
             made(output=out, resume=True, **changes)
     resumed = made(output=out, resume=True)
@@ -467,7 +476,9 @@ def test_first_images_are_nearer_to_real_ones_than_those_of_a_plain_set() -> Non
     data = tiny_data(counts=(30, 30, 30))
     chosen = ("batch_real=30", "augment=none")
     plain, nested = (
-        condense(Splits(data, data), **OPTIONS | {"iterations": 40, "nested": on, "set": given})
+        condense(
+            Splits(data, data), **OPTIONS | {"iterations": 40, "nested": on, "settings": given}
+        )
         for on, given in ((False, chosen), (True, (*chosen, "networks=2", "every=10")))
     )
     problem = tiny_problem(data, 3)

@@ -420,7 +420,7 @@ def test_evaluate_takes_modules(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = tmp_path / "set.safetensors"
     few: dict[str, Any] = {"classes": "3", "per_class": 8, "validation": 0.0}
     attar.condense("digits", network=Residual(3), output=path, **QUICK, **few)
-    quick: dict[str, Any] = {"epochs": 1, "device": "cpu", "compile": "off"}
+    quick: dict[str, Any] = {"epochs": 1, "device": "cpu", "torch_compile": "off"}
     rows = attar.evaluate(
         path, networks=[Residual(3), "convnet1:width=8"], repeats=1, baselines=True, **quick
     )

@@ -121,7 +121,7 @@ def test_our_own_and_a_users_networks_stay_as_they_are() -> None:
         assert opened(network) is network
 
 
-DC: dict[str, Any] = {"method": "dc", "images_per_class": 1, "iterations": 1, "validation": 0.0}
+DC: dict[str, Any] = {"method": "dc", "synthetic_per_class": 1, "iterations": 1, "validation": 0.0}
 
 
 def test_gradient_matching_warns_of_silent_weights() -> None:

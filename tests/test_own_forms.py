@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
     "network": "convnet2:width=8",
     "validation": 0,
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
 }
 
 
@@ -140,8 +140,8 @@ def test_what_such_a_form_cannot_is_refused_with_the_reason(tmp_path: Path) -> N
     with pytest.raises(attar.BadRequest, match="in the form 'framed' the first images cannot"):
         attar.condense(tiny_data(), form="framed", ipc=2, nested=True, **SMALL)
     with pytest.raises(attar.BadRequest, match="--set border=3: borders are chosen with the form"):
-        attar.condense(tiny_data(), form="framed", ipc=2, set=("border=3",), **SMALL)
-    changed = attar.condense(tiny_data(), form="framed", ipc=2, set=("depth=2",), **SMALL)
+        attar.condense(tiny_data(), form="framed", ipc=2, settings=("border=3",), **SMALL)
+    changed = attar.condense(tiny_data(), form="framed", ipc=2, settings=("depth=2",), **SMALL)
     assert changed.header.parametrization["depth"] == 2
 
 
@@ -154,7 +154,7 @@ def test_a_form_around_another_passes_the_questions_on(tmp_path: Path) -> None:
     assert torch.equal(part.images, made.images[::3])
     assert torch.equal(attar.merge(made, made, shared="apart").images[:9], made.images)
     text = "negative:base=decoded:decoders=2,channels=1,upsamplings=1,hidden=2"
-    coded = attar.condense(tiny_data(), form=text, ipc=3, set=("hidden=3",), **SMALL)
+    coded = attar.condense(tiny_data(), form=text, ipc=3, settings=("hidden=3",), **SMALL)
     base = coded.synthetic.parametrization.inner
     assert base == Decoded(2, 1, 1, 3)
     layout = Layout(3, 2, (1, 8, 8))

@@ -16,12 +16,12 @@ from pictures import write_folder
 
 QUICK: dict[str, Any] = {
     "method": "dm",
-    "images_per_class": 1,
+    "synthetic_per_class": 1,
     "network": "convnet1:width=8",
     "iterations": 1,
     "validations": 1,
     "device": "cpu",
-    "compile": "off",
+    "torch_compile": "off",
 }
 
 

@@ -22,14 +22,14 @@ from pictures import write_folder
 
 QUICK: dict[str, Any] = {
     "method": "dm",
-    "images_per_class": 1,
+    "synthetic_per_class": 1,
     "network": "convnet1:width=8",
     "iterations": 1,
     "validations": 1,
     "device": "cpu",
-    "compile": "off",
+    "torch_compile": "off",
 }
-TRAINED: dict[str, Any] = {"repeats": 1, "epochs": 1, "device": "cpu", "compile": "off"}
+TRAINED: dict[str, Any] = {"repeats": 1, "epochs": 1, "device": "cpu", "torch_compile": "off"}
 
 
 def pair(count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -88,10 +88,10 @@ def test_a_test_part_is_cut_where_it_is_asked_for(kind: str) -> None:
 
 def test_experts_are_trained_on_everything_too(tmp_path: Path) -> None:
     options: dict[str, Any] = {"count": 1, "epochs": 1, "network": "convnet1:width=8"}
-    store = attar.train_experts(pair(), output=tmp_path / "all", compile="off", **options)
+    store = attar.train_experts(pair(), output=tmp_path / "all", torch_compile="off", **options)
     assert store.header.provenance["images"] == 200
     store = attar.train_experts(
-        pair(), output=tmp_path / "part", test_share=0.2, compile="off", **options
+        pair(), output=tmp_path / "part", test_share=0.2, torch_compile="off", **options
     )
     assert store.header.provenance["images"] == 160
     assert "test_share=0.2" in store.header.provenance["command"]
@@ -222,9 +222,9 @@ def test_a_test_part_that_has_gone_is_not_made_up(tmp_path: Path) -> None:
 
 
 def test_a_slimmed_set_tells_of_the_data_of_the_first(tmp_path: Path) -> None:
-    first = attar.condense(pair(), **QUICK | {"images_per_class": 2})
+    first = attar.condense(pair(), **QUICK | {"synthetic_per_class": 2})
     first.save(tmp_path / "a.safetensors")
-    options = {"method": "dm", "iterations": 1, "compile": "off"}
+    options = {"method": "dm", "iterations": 1, "torch_compile": "off"}
     made = attar.slim(tmp_path / "a.safetensors", ipc=1, **options)
     small = made[0] if isinstance(made, list) else made
     assert small.header.parts == first.header.parts

@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ipc=1,
             per_class=30,
             **{"validation": 0.0, "iterations": 4, "network": NETWORK, "card": "dc-300", **options},
-            set=("batch_real=8",),
+            settings=("batch_real=8",),
             output=folder / f"{name}.safetensors",
         )
     attar.condense("digits", method="random", ipc=1, classes=3, output=folder / "three.safetensors")

@@ -37,7 +37,7 @@ def data(counts: tuple[int, ...] = (30, 20, 25), zca: str = "none", seed: int = 
 
 
 def plan(splits: Splits | None = None, **options: Any) -> Plan:
-    quick = {"device": "cpu", "compile": "off", "precision": "float32"}
+    quick = {"device": "cpu", "torch_compile": "off", "precision": "float32"}
     return make_plan(Request(**(quick | options)), splits or data())
 
 
@@ -58,10 +58,10 @@ def refused(splits: Splits | None = None, **options: Any) -> str:
         ({"ipc": 1, "storage": "float16"}, 4),
         ({"ipc": 1, "method": "dm"}, 1),
         ({"ipc": 1, "method": "dm", "storage": "bfloat16"}, 2),
-        ({"bytes": FULL - 1}, 1),
-        ({"bytes": FULL}, 2),
-        ({"bytes": "3kB"}, 3000 // (FULL // 2)),
-        ({"images_per_class": 5}, 5),
+        ({"max_bytes": FULL - 1}, 1),
+        ({"max_bytes": FULL}, 2),
+        ({"max_bytes": "3kB"}, 3000 // (FULL // 2)),
+        ({"synthetic_per_class": 5}, 5),
     ],
 )
 def test_images_per_class(options: dict[str, Any], count: int) -> None:
@@ -77,19 +77,19 @@ def test_images_per_class(options: dict[str, Any], count: int) -> None:
 
 def test_limits() -> None:
     assert plan(ipc=2).limit == 2 * FULL
-    assert plan(bytes="3kB").limit == 3000
-    assert plan(images_per_class=2).limit is None
+    assert plan(max_bytes="3kB").limit == 3000
+    assert plan(synthetic_per_class=2).limit is None
 
 
 def test_whitening_counts_where_all_is_counted() -> None:
     splits = data(zca="mtt")
     whitening = 64 * 4 + 64 * 65 // 2 * 4 + 8
     enough = whitening + 2 * FULL // 2
-    assert plan(splits, bytes=enough).layout.per_class == 2
-    assert plan(splits, bytes=enough).ledger.all == enough
-    assert plan(splits, bytes=enough - 1).layout.per_class == 1
-    assert plan(splits, bytes=enough, count="paper").layout.per_class == enough // (FULL // 2)
-    text = refused(splits, bytes=whitening)
+    assert plan(splits, max_bytes=enough).layout.per_class == 2
+    assert plan(splits, max_bytes=enough).ledger.all == enough
+    assert plan(splits, max_bytes=enough - 1).layout.per_class == 1
+    assert plan(splits, max_bytes=enough, count="paper").layout.per_class == enough // (FULL // 2)
+    text = refused(splits, max_bytes=whitening)
     assert f"holds no image per class; one takes {whitening + FULL // 2} bytes" in text
 
 
@@ -106,14 +106,14 @@ def test_the_plan_costs_what_the_set_does() -> None:
     [
         ({}, 1),
         ({"ipc": 7}, 7),
-        ({"bytes": 1}, 1),
-        ({"bytes": FULL}, 1),
-        ({"bytes": 2 * FULL - 1}, 1),
-        ({"bytes": 2 * FULL}, 2),
-        ({"bytes": 12 * FULL + 5}, 12),
+        ({"max_bytes": 1}, 1),
+        ({"max_bytes": FULL}, 1),
+        ({"max_bytes": 2 * FULL - 1}, 1),
+        ({"max_bytes": 2 * FULL}, 2),
+        ({"max_bytes": 12 * FULL + 5}, 12),
         # nine images of rank 2 take the memory of four and a half
-        ({"images_per_class": 9}, 4),
-        ({"images_per_class": 1}, 1),
+        ({"synthetic_per_class": 9}, 4),
+        ({"synthetic_per_class": 1}, 1),
     ],
 )
 def test_recipes_are_asked_for_the_memory_in_images(
@@ -153,7 +153,7 @@ def test_wishes_replace_what_they_name_and_nothing_else() -> None:
             lr=0.5,
             network="convnet2",
             card="dc-300",
-            set=("batch_real=64", "augment=none"),
+            settings=("batch_real=64", "augment=none"),
         ),
         TASK,
     )
@@ -218,20 +218,20 @@ def test_zero_iterations_are_a_wish_too() -> None:
         ({"network": "convnet4"}, "network convnet4 halves images of 8×8 to nothing; convnet3 is"),
         ({"network": "covnet3"}, "unknown network 'covnet3' (did you mean 'convnet3' or"),
         (
-            {"set": ("batchreal=3",)},
+            {"settings": ("batchreal=3",)},
             "unknown setting (--set) of distribution 'batchreal' (did you mean 'batch_real'?). "
             "There is: augment, batch_real.",
         ),
-        ({"set": ("batch_real=many",)}, "--set batch_real=many: a whole number is needed"),
-        ({"set": ("batch_real=1.5",)}, "--set batch_real=1.5: a whole number is needed"),
-        ({"set": ("batch_real=0",)}, "batch_real 0: at least one real image is needed"),
-        ({"set": ("augment=colour",)}, "unknown augmentation 'colour' (did you mean 'color'"),
+        ({"settings": ("batch_real=many",)}, "--set batch_real=many: a whole number is needed"),
+        ({"settings": ("batch_real=1.5",)}, "--set batch_real=1.5: a whole number is needed"),
+        ({"settings": ("batch_real=0",)}, "batch_real 0: at least one real image is needed"),
+        ({"settings": ("augment=colour",)}, "unknown augmentation 'colour' (did you mean 'color'"),
         ({"device": "tpu"}, "--device 'tpu': auto, cpu, cuda or cuda:N"),
         ({"precision": "float16"}, "unknown value of --precision 'float16' (did you mean"),
-        ({"compile": "yes"}, "unknown value of --compile 'yes'. There is: auto, off, on."),
+        ({"torch_compile": "yes"}, "unknown value of --compile 'yes'. There is: auto, off, on."),
         ({"chunk": 0}, "--chunk 0: at least one image per call is needed"),
         (
-            {"bytes": 300},
+            {"max_bytes": 300},
             "a budget of 300 bytes (all count) holds no image per class; one takes 384 bytes. "
             "Raise --ipc or --bytes, or lower --rank.",
         ),
@@ -274,14 +274,14 @@ def test_a_set_larger_than_the_data_is_refused() -> None:
 
 
 def test_more_images_than_the_data_are_refused() -> None:
-    assert refused(images_per_class=23) == (
+    assert refused(synthetic_per_class=23) == (
         "--images-per-class 23: 69 images are more than the 68 training images of zoo; ask for less"
     )
-    assert plan(images_per_class=22).layout.per_class == 22
+    assert plan(synthetic_per_class=22).layout.per_class == 22
 
 
 def test_enormous_budgets_are_refused_like_others() -> None:
-    assert "is larger than the 68 training images" in refused(bytes="999999999999GB")
+    assert "is larger than the 68 training images" in refused(max_bytes="999999999999GB")
 
 
 @pytest.mark.parametrize(
@@ -370,9 +370,9 @@ def test_a_start_follows_the_seed_only() -> None:
 
 
 def test_identity_is_json_and_repeats() -> None:
-    identity = plan(data(zca="mtt"), set=("batch_real=64",)).identity
+    identity = plan(data(zca="mtt"), settings=("batch_real=64",)).identity
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
-    assert plan(data(zca="mtt"), set=("batch_real=64",)).identity == identity
+    assert plan(data(zca="mtt"), settings=("batch_real=64",)).identity == identity
     assert identity["objective"]["name"] == "distribution"
     assert identity["objective"]["batch_real"] == 64
 
@@ -389,8 +389,8 @@ def test_identity_is_json_and_repeats() -> None:
         {"network": "convnet2"},
         {"network": "convnet3:width=64"},
         {"validation": 0.2},
-        {"set": ("batch_real=64",)},
-        {"set": ("augment=none",)},
+        {"settings": ("batch_real=64",)},
+        {"settings": ("augment=none",)},
         {"chunk": 7},
         {"precision": "bfloat16"},
         {"card": "dc-300"},
@@ -454,7 +454,7 @@ def test_whitening_is_part_of_the_fingerprint() -> None:
 
 def test_an_absurd_count_is_refused_not_overflown() -> None:
     with pytest.raises(BadRequest, match="are more than the"):
-        plan(images_per_class=10**20)
+        plan(synthetic_per_class=10**20)
 
 
 def test_the_command_of_a_plan_names_the_size() -> None:
@@ -471,8 +471,8 @@ def test_the_command_fits_the_kind_of_source() -> None:
 def test_whether_classes_share_their_components_is_a_setting() -> None:
     task = Task("cifar10", 10, (3, 32, 32), 10)
     recipe = METHODS["slimmable"].recipe(task)
-    changed = settle(recipe, Request(method="slimmable", set=("share=class", "skew=0")), task)
+    changed = settle(recipe, Request(method="slimmable", settings=("share=class", "skew=0")), task)
     assert changed.parametrization == OrderedSVD(share="class")
     assert changed.penalty is not None and getattr(changed.penalty, "skew", None) == 0
     with pytest.raises(BadRequest, match="--set components=3: a budget holds as many"):
-        settle(recipe, Request(method="slimmable", set=("components=3",)), task)
+        settle(recipe, Request(method="slimmable", settings=("components=3",)), task)

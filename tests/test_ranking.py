@@ -26,7 +26,7 @@ from attar.training import Trainer, card
 from catalogue import COMPUTE, tiny_data
 
 NAME = "convnet1:width=8"
-QUICK = {"networks": NAME, "repeats": 2, "device": "cpu", "compile": "off"}
+QUICK = {"networks": NAME, "repeats": 2, "device": "cpu", "torch_compile": "off"}
 accuracies = st.floats(0, 1)
 
 
@@ -86,7 +86,7 @@ def both() -> tuple[LabelledImages, LabelledImages]:
 
 
 def hard_artefact() -> Artefact:
-    return attar.condense(tiny_data(), method="random", images_per_class=2, network=NAME)
+    return attar.condense(tiny_data(), method="random", synthetic_per_class=2, network=NAME)
 
 
 def soft_artefact() -> Artefact:

@@ -149,7 +149,7 @@ def test_a_larger_set_at_the_same_epochs_is_told(
 ) -> None:
     """A low-rank set has more images than random ones of its bytes, and gets more updates."""
     path = tmp_path / "set.safetensors"
-    made = {"method": "lodm", "images_per_class": 40, "iterations": 0, "validation": 0.0}
+    made = {"method": "lodm", "synthetic_per_class": 40, "iterations": 0, "validation": 0.0}
     attar.condense("digits", **made, network=NAME, output=path)
     words = ["evaluate", str(path), "--repeats", "1", "--baselines", "random", "--epochs", "2"]
     page = tmp_path / "page.html"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from attar.budget import Budget
 from attar.condensing.request import Request
 from attar.errors import BadRequest
+from attar.wording import option_of
 
 OUT = Path("set.safetensors")
 
@@ -40,23 +41,23 @@ def words(request: Request, source: str = "digits") -> list[str]:
         ),
         ({"resume": True}, "--resume needs -o: the checkpoint lies beside the output"),
         (
-            {"ipc": 1, "bytes": "1kB"},
+            {"ipc": 1, "max_bytes": "1kB"},
             "give one of --ipc, --bytes, --images-per-class (--ipc and --bytes given)",
         ),
         ({"ipc": 0}, "--ipc 0: at least 1 is needed"),
-        ({"bytes": 0}, "--bytes 0: at least 1 is needed"),
-        ({"images_per_class": -1}, "--images-per-class -1: at least 1 is needed"),
+        ({"max_bytes": 0}, "--bytes 0: at least 1 is needed"),
+        ({"synthetic_per_class": -1}, "--images-per-class -1: at least 1 is needed"),
         ({"count": "some"}, "--count 'some': 'paper' or 'all'"),
         (
-            {"bytes": "a lot"},
+            {"max_bytes": "a lot"},
             "--bytes 'a lot': write a number and a unit, such as 120kB or 1.5MiB",
         ),
         (
-            {"set": ("batch_real",)},
+            {"settings": ("batch_real",)},
             "--set 'batch_real': write name=value, such as batch_real=64",
         ),
-        ({"set": ("=5",)}, "--set '=5': write name=value, such as batch_real=64"),
-        ({"set": ("a=1", "")}, "--set '': write name=value, such as batch_real=64"),
+        ({"settings": ("=5",)}, "--set '=5': write name=value, such as batch_real=64"),
+        ({"settings": ("a=1", "")}, "--set '': write name=value, such as batch_real=64"),
     ],
 )
 def test_refusals(options: dict[str, Any], text: str) -> None:
@@ -91,10 +92,10 @@ def test_limits_that_are_allowed(options: dict[str, Any]) -> None:
         ({"ipc": 7}, Budget(ipc=7, count="paper")),
         ({"ipc": 7, "count": "all"}, Budget(ipc=7, count="all")),
         # who says bytes means bytes on the disk
-        ({"bytes": "120kB"}, Budget(bytes=120_000, count="all")),
-        ({"bytes": 777}, Budget(bytes=777, count="all")),
-        ({"bytes": "1KiB", "count": "paper"}, Budget(bytes=1024, count="paper")),
-        ({"images_per_class": 3}, Budget(images_per_class=3, count="paper")),
+        ({"max_bytes": "120kB"}, Budget(max_bytes=120_000, count="all")),
+        ({"max_bytes": 777}, Budget(max_bytes=777, count="all")),
+        ({"max_bytes": "1KiB", "count": "paper"}, Budget(max_bytes=1024, count="paper")),
+        ({"synthetic_per_class": 3}, Budget(synthetic_per_class=3, count="paper")),
         ({"count": "all"}, Budget(ipc=1, count="all")),
     ],
 )
@@ -103,7 +104,9 @@ def test_budget(options: dict[str, Any], budget: Budget) -> None:
 
 
 def test_settings() -> None:
-    given = Request(set=("batch_real=64", " augment = none ", "x=a=b", "empty=")).given_settings()
+    given = Request(
+        settings=("batch_real=64", " augment = none ", "x=a=b", "empty=")
+    ).given_settings()
     assert given == {"batch_real": "64", "augment": "none", "x": "a=b", "empty": ""}
     assert Request().given_settings() == {}
 
@@ -116,13 +119,13 @@ def test_the_command_lists_just_what_was_asked_for() -> None:
     request = Request(
         method="dm",
         ipc=10,
-        images_per_class=None,
+        synthetic_per_class=None,
         seed=3,
         checkpoint_seconds=5.0,
         output=Path("somewhere/set.safetensors"),
         overwrite=True,
         tensorboard=Path("events"),
-        set=("batch_real=64", "augment=color_crop"),
+        settings=("batch_real=64", "augment=color_crop"),
     )
     assert request.command("cifar10") == (
         "attar condense cifar10 --method dm --ipc 10 --seed 3 "
@@ -133,9 +136,9 @@ def test_the_command_lists_just_what_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"bytes": "1.5 MiB"}, ["--bytes", "1.5 MiB"]),
-        ({"bytes": 777}, ["--bytes", "777"]),
-        ({"images_per_class": 3}, ["--images-per-class", "3"]),
+        ({"max_bytes": "1.5 MiB"}, ["--bytes", "1.5 MiB"]),
+        ({"max_bytes": 777}, ["--bytes", "777"]),
+        ({"synthetic_per_class": 3}, ["--images-per-class", "3"]),
         ({"minutes": 2.5}, ["--minutes", "2.5"]),
         ({"iterations": 0}, ["--iterations", "0"]),
         ({"validation": 0.0}, ["--validation", "0.0"]),
@@ -197,13 +200,13 @@ def test_all_options_at_once() -> None:
         "card": "dc-300",
         "zca": "mtt",
         "experts": Path("experts"),
-        "set": ("a=1",),
+        "settings": ("a=1",),
         "validation": 0.25,
         "validations": 2,
         "seed": 9,
         "device": "cpu",
         "precision": "float32",
-        "compile": "off",
+        "torch_compile": "off",
         "chunk": 4,
         "threads": 3,
         "output": OUT,
@@ -212,13 +215,13 @@ def test_all_options_at_once() -> None:
         "tensorboard": Path("events"),
         "snapshots": "0,3",
     }
-    alternatives = {"bytes", "images_per_class", "minutes", "overwrite"}
-    assert {field.name for field in fields(Request)} == values.keys() | alternatives | {"settings"}
+    alternatives = {"max_bytes", "synthetic_per_class", "minutes", "overwrite"}
+    assert {field.name for field in fields(Request)} == values.keys() | alternatives
     found = words(Request(**values))
     for name, value in values.items():
-        option = f"--{name.replace('_', '-')}"
+        option = option_of(name)
         assert (option in found) == (name not in silent), name
-        if name not in silent | {"set", "nested"}:
+        if name not in silent | {"settings", "nested"}:
             assert found[found.index(option) + 1] == str(value)
 
 
@@ -231,7 +234,7 @@ def test_any_text_survives_the_shell(
     source: str, network: str, pairs: list[tuple[str, str]]
 ) -> None:
     given_settings = tuple(f"{name}={value}" for name, value in pairs)
-    found = words(Request(network=network, set=given_settings), source)
+    found = words(Request(network=network, settings=given_settings), source)
     expected = ["attar", "condense", source, "--network", network]
     if pairs:
         expected += ["--set", *given_settings]
@@ -245,7 +248,7 @@ def test_a_request_cannot_be_changed() -> None:
 
 def test_paths_may_be_given_as_text() -> None:
     assert Request(output="a.safetensors").output == Path("a.safetensors")  # pyright: ignore[reportArgumentType]
-    assert Request(set="batch_real=3").given_settings() == {"batch_real": "3"}  # pyright: ignore[reportArgumentType]
+    assert Request(settings="batch_real=3").given_settings() == {"batch_real": "3"}  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("name", ["ipc", "rank", "seed", "iterations", "chunk"])

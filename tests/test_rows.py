@@ -189,7 +189,7 @@ def test_a_set_that_momentum_carried_away_is_never_written(tmp_path: Path) -> No
         "momentum": 0.9,
         "network": "convnet2:width=8",
         "validation": 0,
-        "compile": "off",
+        "torch_compile": "off",
         "output": path,
     }
     data = tiny_data(counts=(PER_CLASS,) * 3)

@@ -39,10 +39,10 @@ SHAPE = (1, 8, 8)
 LEARNING: dict[str, Any] = {
     "network": "convnet2:width=8,norm=batch",
     "iterations": 4,
-    "set": ("pool=2", "age=3"),
+    "settings": ("pool=2", "age=3"),
     "device": "cpu",
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
 }
 
 
@@ -268,7 +268,7 @@ def test_learning_opens_no_source(
         monkeypatch.setattr(data, name, refuse)
         monkeypatch.setattr("attar.condensing.condense.as_splits", refuse)
     settings = () if method == "dm" else LEARNING["set"]
-    options = learning(method=method, set=settings)
+    options = learning(method=method, settings=settings)
     made = attar.slim(condensed(), 2, **options, output=tmp_path / "small.safetensors")
     assert isinstance(made, Artefact)
     assert made.header.step == 4 and made.header.images_per_class == 2
@@ -287,7 +287,7 @@ def test_learning_begins_with_the_drop_and_lowers_the_loss() -> None:
 
     given = condensed()
     dropped = attar.slim(given, 2, learning_free=True)
-    options = learning(set=("pool=1", "age=100000", "lr_network=1e-9"), lr=0.02, iterations=40)
+    options = learning(settings=("pool=1", "age=100000", "lr_network=1e-9"), lr=0.02, iterations=40)
     unmoved = attar.slim(given, 2, **{**options, "iterations": 0})
     assert isinstance(dropped, Artefact) and isinstance(unmoved, Artefact)
     assert torch.allclose(unmoved.images, dropped.images, atol=1e-6)
@@ -366,7 +366,7 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
         (2, {"learning_free": True, "iterations": 5}, "--iterations 5: nothing is trained"),
         (2, {"random": True, "minutes": 5.0}, "--minutes 5.0: nothing is trained"),
         (2, {"random": True, "lr": 0.1}, "--lr 0.1: nothing is trained"),
-        (2, {"learning_free": True, "set": "first=0"}, "--set first=0: nothing is trained"),
+        (2, {"learning_free": True, "settings": "first=0"}, "--set first=0: nothing is trained"),
         (2, {"learning_free": True, "card": "nonsense"}, "unknown card 'nonsense'"),
         (2, {"share": "some"}, "unknown value of --share 'some'"),
         (2, {"random": True, "method": "dm"}, "--method dm: it trains"),
@@ -377,7 +377,7 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
         (2, {"method": "herding"}, "--method herding: it chooses real images"),
         (2, {"method": "mtt"}, "--method mtt: it follows expert trajectories"),
         (2, {"learning": True}, "unknown option 'learning'"),
-        (2, {"set": ("skew=-1",)}, "skew -1"),
+        (2, {"settings": ("skew=-1",)}, "skew -1"),
         (2, {"storage": "float8"}, "storage"),
         (2, {"iterations": -1}, "--iterations -1"),
         (2, {"network": "convnet9"}, "convnet9"),

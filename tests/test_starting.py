@@ -15,7 +15,7 @@ from attar.synthetic import LowRank, Pixels
 QUICK: dict[str, Any] = {
     "method": "dsa",
     "network": "convnet1:width=4",
-    "set": ("batch_real=4",),
+    "settings": ("batch_real=4",),
     "ipc": 2,
     "validation": 0,
     "device": "cpu",
@@ -107,7 +107,9 @@ def test_a_set_starts_from_the_images_of_another(out: Path) -> None:
 def test_another_form_is_fitted_to_the_images(out: Path) -> None:
     before = condensed(out, iterations=3)
     assert isinstance(before.synthetic.parametrization, Pixels)
-    after = condensed(iterations=0, init=out, method="lodm", rank=8, ipc=None, images_per_class=1)
+    after = condensed(
+        iterations=0, init=out, method="lodm", rank=8, ipc=None, synthetic_per_class=1
+    )
     assert isinstance(after.synthetic.parametrization, LowRank)
     # of full rank, so nothing is lost; the first image of each class
     torch.testing.assert_close(after.images, before.images[::2], rtol=0, atol=1e-5)

@@ -598,7 +598,7 @@ def test_condensing_with_a_store_of_experts(
         "network": network,
         "experts": folder,
         "validation": 0,
-        "set": ("steps=2", "length=2", "batch_real=5"),
+        "settings": ("steps=2", "length=2", "batch_real=5"),
     }
     made = attar.condense(data, **options)
     assert torch.isfinite(made.images).all()
@@ -606,4 +606,4 @@ def test_condensing_with_a_store_of_experts(
     again = attar.condense(data, **options)
     assert torch.equal(made.images, again.images)
     with pytest.raises(BadRequest, match="max_start to at most 2"):
-        attar.condense(data, **{**options, "set": ("max_start=3", "length=3")})
+        attar.condense(data, **{**options, "settings": ("max_start=3", "length=3")})

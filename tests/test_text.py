@@ -67,7 +67,7 @@ def artefact(tmp_path: Path) -> Path:
     made = attar.condense(
         (images.flatten(0, 1).repeat(5, 1, 1, 1), torch.arange(2).repeat_interleave(2).repeat(5)),
         method="random",
-        images_per_class=1,
+        synthetic_per_class=1,
         validation=0,
     )
     names = {"class_names": [EVIL, f"other{EVIL}"], "method": EVIL}

@@ -168,9 +168,9 @@ def test_a_command_says_how_many_and_why(
 def test_a_call_leaves_the_process_as_it_was(source: str) -> None:
     torch.set_num_threads(2)
     options = {"method": "dm", "network": "convnet2:width=8", "iterations": 1, "validation": 0}
-    made = attar.condense(source, compile="off", **options)
+    made = attar.condense(source, torch_compile="off", **options)
     assert made.header.provenance["threads"] == 2
-    made = attar.condense(source, compile="off", threads=1, **options)
+    made = attar.condense(source, torch_compile="off", threads=1, **options)
     assert made.header.provenance["threads"] == 1 and torch.get_num_threads() == 2
     with pytest.raises(BadRequest, match="--threads 0: at least 1"):
         attar.condense(source, threads=0, **options)
@@ -181,7 +181,7 @@ def test_a_checkpoint_keeps_the_number_and_any_other_may_go_on(
 ) -> None:
     out = tmp_path / "set.safetensors"
     options = {"method": "dm", "network": "convnet2:width=8", "iterations": 2, "validation": 0}
-    options |= {"set": ("batch_real=4",), "device": "cpu", "compile": "off", "ipc": 1}
+    options |= {"settings": ("batch_real=4",), "device": "cpu", "torch_compile": "off", "ipc": 1}
 
     class Ending(attar.Callback):
         def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:

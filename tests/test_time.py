@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
     "ipc": 1,
     "network": "convnet2:width=8",
     "card": "dc-300",
-    "set": ("batch_real=5",),
+    "settings": ("batch_real=5",),
     "validation": 0.25,
     "validations": 2,
     "lr": 0.5,
@@ -184,21 +184,21 @@ def test_slow_validations_are_left_out_and_said(
 ) -> None:
     monkeypatch.setattr(Validator, "cost", lambda self, run: Cost(epoch=1.0, test=1.0))
     noting = Noting()
-    made = condense(data, minutes=0.05, output=out, callback=noting, compile="off", **OPTIONS)
+    made = condense(data, minutes=0.05, output=out, callback=noting, torch_compile="off", **OPTIONS)
     assert noting.estimate is not None and noting.plan is not None
     assert "no validation" in noting.estimate.notes[0]
     assert noting.validated_at == [] and made.header.validation is None
     assert made.header.step >= 1
     # so many updates are validated as they always were, whatever it takes
     noting = Noting()
-    condense(data, iterations=4, callback=noting, compile="off", **OPTIONS)
+    condense(data, iterations=4, callback=noting, torch_compile="off", **OPTIONS)
     assert noting.validated_at == [2, 4] and noting.estimate is not None
     assert noting.estimate.notes == () and noting.estimate.validating_seconds > 50
 
 
 def test_a_run_names_its_phases(data: LabelledImages, out: Path) -> None:
     noting = Noting()
-    condense(data, iterations=2, output=out, callback=noting, compile="off", **OPTIONS)
+    condense(data, iterations=2, output=out, callback=noting, torch_compile="off", **OPTIONS)
     last = noting.phases[-5:]
     assert noting.phases[0] == "measuring" and last.count("validating") == 2
     assert last[-1] == "writing" and "condensing" in last
@@ -257,7 +257,7 @@ def test_a_run_by_the_clock_compiles_where_it_pays(
 
     monkeypatch.setattr(compiling, "slowdown", lambda: 1.0)
     assert plan_of(minutes=30).compute.compile
-    assert not plan_of(minutes=30, compile="off").compute.compile
+    assert not plan_of(minutes=30, torch_compile="off").compute.compile
     assert not plan_of(minutes=1).compute.compile
     monkeypatch.setattr(compiling, "slowdown", lambda: 50.0)
     slow = plan_of(minutes=30).compute
@@ -331,7 +331,7 @@ def test_a_validation_is_left_at_once_and_done_again(
     alarm_as_ctrl_c: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = OPTIONS | {"iterations": 4, "compile": "off"}
+    options = OPTIONS | {"iterations": 4, "torch_compile": "off"}
     whole = tmp_path / "whole" / out.name
     condense(data, output=whole, **options)
     hits = Validator.hits
@@ -363,7 +363,7 @@ def test_a_compilation_is_left_at_once(
         return compile_and_run
 
     monkeypatch.setattr(torch, "compile", endless)
-    options = OPTIONS | {"iterations": 4, "compile": "on", "validation": 0}
+    options = OPTIONS | {"iterations": 4, "torch_compile": "on", "validation": 0}
     pressing = Pressing("compiling")
     with pytest.raises(RunFailed, match="interrupted at step 0; continue with --resume"):
         condense(data, output=out, callback=pressing, **options)
@@ -383,7 +383,7 @@ def test_a_step_is_ended_and_the_request_acknowledged(data: LabelledImages) -> N
 
     once = Once()
     with pytest.raises(RunFailed, match="interrupted at step 1"):
-        condense(data, iterations=4, compile="off", callback=once, **OPTIONS)
+        condense(data, iterations=4, torch_compile="off", callback=once, **OPTIONS)
     assert once.heard == ["this step"]
 
 
@@ -408,7 +408,7 @@ def test_wall_seconds_of_a_run_are_those_of_its_commands(data: LabelledImages, o
             if step == 2:
                 raise RunFailed("ended")
 
-    options = OPTIONS | {"iterations": 4, "compile": "off", "checkpoint_seconds": 0}
+    options = OPTIONS | {"iterations": 4, "torch_compile": "off", "checkpoint_seconds": 0}
     for _ in range(2):
         with pytest.raises(RunFailed):
             condense(data, output=out, resume=True, callback=Ending(), **options)
@@ -424,8 +424,8 @@ def test_plans_of_the_clock_and_of_updates_are_the_same_run(data: LabelledImages
         def planned(self, plan: Plan, step: int) -> None:
             plans.append(plan)
 
-    condense(data, iterations=1, compile="off", callback=Looking(), **OPTIONS)
-    condense(data, minutes=0.01, compile="off", callback=Looking(), **OPTIONS)
+    condense(data, iterations=1, torch_compile="off", callback=Looking(), **OPTIONS)
+    condense(data, minutes=0.01, torch_compile="off", callback=Looking(), **OPTIONS)
     one, other = (dataclasses.asdict(plan.compute) for plan in plans)
     assert one == other and attar.Request(minutes=3).minutes == 3
 

@@ -137,7 +137,7 @@ def measured_with(
 
     monkeypatch.setattr(Trainer, "hits", watched)
     rows = attar.evaluate(
-        artefact(), Splits(TRAIN, test), epochs=2, repeats=1, tune=True, compile="off"
+        artefact(), Splits(TRAIN, test), epochs=2, repeats=1, tune=True, torch_compile="off"
     )
     return seen, rows
 
@@ -165,7 +165,7 @@ def test_table_and_json_say_that_it_was_tuned(monkeypatch: pytest.MonkeyPatch) -
         repeats=1,
         tune=True,
         baselines="random",
-        compile="off",
+        torch_compile="off",
     )
     own, random = (row.as_dict() for row in rows)
     assert "chosen among 9 settings" in own["note"] and random["note"] == ""

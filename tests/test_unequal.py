@@ -64,8 +64,8 @@ def test_shares_are_those_of_the_classes() -> None:
         ({"method": "dm", "ipc": 1}, (1, 1, 1)),
         ({"method": "dm", "ipc": 4}, (9, 2, 1)),
         ({"method": "lodm", "ipc": 2}, (9, 2, 1)),
-        ({"method": "dm", "images_per_class": 4}, (9, 2, 1)),
-        ({"method": "dm", "bytes": 12 * 256 + 255}, (9, 2, 1)),
+        ({"method": "dm", "synthetic_per_class": 4}, (9, 2, 1)),
+        ({"method": "dm", "max_bytes": 12 * 256 + 255}, (9, 2, 1)),
         ({"method": "random", "ipc": 4}, (9, 2, 1)),
     ],
 )
@@ -93,7 +93,7 @@ def test_equal_classes_are_shared_out_equally() -> None:
         ({"method": "slimmable"}, "in the form 'ordered_svd'"),
         ({"method": "dm", "nested": True, "ipc": 4}, "for the objective 'nested'"),
         ({"method": "dm", "ipc": 40}, "120 images are more than the 100"),
-        ({"method": "dm", "images_per_class": 10**12}, "are more than the 100"),
+        ({"method": "dm", "synthetic_per_class": 10**12}, "are more than the 100"),
     ],
 )
 def test_what_needs_equal_classes_refuses(options: dict[str, Any], said: str) -> None:

@@ -27,7 +27,7 @@ from attar.wording import in_python
         ("--range 0:4095: too much", "value_range=0:4095: too much"),
         ("such as --method dm --init herding", "such as method=dm init=herding"),
         ("--set pool=0: at least 1", "setting pool=0: at least 1"),
-        ("--set 'x': write name=value", "set='x': write name=value"),
+        ("--set 'x': write name=value", "settings='x': write name=value"),
         ("unknown value of --per-class-budget 'x'", "unknown value of per_class_budget='x'"),
         (
             "--experts is missing. Train some with 'attar experts a --zca mtt -o e', then give "
@@ -48,14 +48,14 @@ def test_python_reads_keywords_and_the_command_line_options(
 ) -> None:
     code = (
         "import attar\n"
-        "try: attar.condense('digits', images_per_class=0)\n"
+        "try: attar.condense('digits', synthetic_per_class=0)\n"
         "except attar.BadRequest as error: print(error)\n"
         "try: attar.Request(validation=0.9)\n"
         "except attar.BadRequest as error: print(error, '|', error.text)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
-    assert first.startswith("images_per_class=0") and "--" not in first
+    assert first.startswith("synthetic_per_class=0") and "--" not in first
     assert second == "validation=0.9: from 0 to 0.5 | --validation 0.9: from 0 to 0.5"
     assert run(["condense", "digits", "--images-per-class", "0"]) == 2
     assert "--images-per-class 0" in capsys.readouterr().err

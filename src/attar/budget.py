@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Literal
 
 from attar.errors import BadRequest
+from attar.renaming import fields
 
 Count = Literal["paper", "all"]
 
@@ -103,14 +104,15 @@ class Ledger:
         return [asdict(entry) for entry in self.entries]
 
 
+@fields(bytes="max_bytes", images_per_class="synthetic_per_class")
 @dataclass(frozen=True)
 class Budget:
     """An allowance for a whole synthetic set, said in one of three ways.
 
     Args:
         ipc: K full float32 images per class, the papers' measure of memory.
-        bytes: a number of bytes for the whole set.
-        images_per_class: a plain count; no limit in bytes.
+        max_bytes: for the whole set.
+        synthetic_per_class: a plain count of images; no limit in bytes.
         count: whether the limit applies to the papers' count or to everything stored.
 
     Raises:
@@ -118,15 +120,15 @@ class Budget:
     """
 
     ipc: int | None = None
-    bytes: int | None = None
-    images_per_class: int | None = None
+    max_bytes: int | None = None
+    synthetic_per_class: int | None = None
     count: Count = "paper"
 
     def __post_init__(self) -> None:
         ways = {
             "--ipc": self.ipc,
-            "--bytes": self.bytes,
-            "--images-per-class": self.images_per_class,
+            "--bytes": self.max_bytes,
+            "--images-per-class": self.synthetic_per_class,
         }
         given = {name: value for name, value in ways.items() if value is not None}
         if len(given) != 1:
@@ -142,7 +144,7 @@ class Budget:
         """Return the allowance in bytes for ``classes`` classes of images of ``shape``."""
         if self.ipc is not None:
             return self.ipc * classes * math.prod(shape) * FLOAT32_BYTES
-        return self.bytes
+        return self.max_bytes
 
     def images(
         self,
@@ -162,7 +164,7 @@ class Budget:
         """
         limit = self.limit(classes, shape)
         if limit is None:
-            return self.images_per_class or 1
+            return self.synthetic_per_class or 1
 
         return self._most(1, limit, cost)
 
@@ -181,7 +183,7 @@ class Budget:
         """
         limit = self.limit(classes, shape)
         if limit is None:
-            return (self.images_per_class or 1) * classes
+            return (self.synthetic_per_class or 1) * classes
         return self._most(classes, limit, cost)
 
     def _most(self, least: int, limit: int, cost: Callable[[int], Ledger]) -> int:
@@ -205,8 +207,13 @@ class Budget:
         return low
 
     def as_dict(self) -> dict[str, int | str | None]:
-        """Return the request as a plain dictionary."""
-        return asdict(self)
+        """Return the request as a plain dictionary, by the names that files have."""
+        return {
+            "ipc": self.ipc,
+            "bytes": self.max_bytes,
+            "images_per_class": self.synthetic_per_class,
+            "count": self.count,
+        }
 
 
 def proportional(sizes: Sequence[int], rows: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attar.errors import BadRequest
+from attar.wording import option_of
 
 _WORDS = {
     bool: "True or False",
@@ -53,7 +54,7 @@ def check_kind(name: str, value: object, hint: Any) -> None:
     allowed = _allowed(hint)
     if any(_is(value, kind) for kind in allowed):
         return
-    flag = "-o" if name == "output" else f"--{name.replace('_', '-')}"
+    flag = "-o" if name == "output" else option_of(name)
     words = dict.fromkeys(filter(None, map(_words, allowed)))
     raise BadRequest(f"{flag} {value!r}: {' or '.join(words)} is needed")
 

@@ -48,16 +48,21 @@ def _hint(default: str) -> str:
     return "" if default in ("None", "", "''", "[]") else f"(default: {default})"
 
 
-def option(metavar: str, *aliases: str, kind: type | None = None) -> object:
+def option(metavar: str, *aliases: str, kind: Any = None, name: str | None = None) -> object:
     """Return how an option that may be left out appears in help.
 
     Args:
         metavar: stands for its value.
         *aliases: other names.
         kind: what its text is read as; by default what the annotation says.
+        name: what the command line calls it, where that is not the field's name.
     """
     return tyro.conf.arg(
-        metavar=metavar, aliases=list(aliases), help_behavior_hint=_hint, constructor=kind
+        name=name,
+        metavar=metavar,
+        aliases=list(aliases),
+        help_behavior_hint=_hint,
+        constructor=kind,
     )
 
 
@@ -67,6 +72,11 @@ Name = Annotated[str | None, option("NAME")]
 Classes = Annotated[str | None, option("N or NAMES")]
 ValueRange = Annotated[str | None, option("LOW:HIGH", "--range")]
 Background = Annotated[str | None, option("COLOUR")]
+Settings = Annotated[
+    tuple[str, ...] | Mapping[str, Any] | None,
+    option("NAME=VALUE", kind=tuple[str, ...], name="set"),
+]
+Compiling = Annotated[Auto, option("{auto,on,off}", kind=str, name="compile")]
 Folder = Annotated[Path | None, option("DIR")]
 File = Annotated[Path | None, option("FILE")]
 
@@ -113,6 +123,30 @@ def request_and_reading(
             "dataclasses.replace, or give options alone"
         )
     return given, reading
+
+
+def read_settings(given: Settings) -> dict[str, Any]:
+    """Return settings by name: values, or the texts of ``name=value``.
+
+    Raises:
+        BadRequest: a text that is no ``name=value``.
+    """
+    if isinstance(given, Mapping):
+        return {str(name): value for name, value in given.items()}
+    pairs: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise BadRequest(f"--set {text!r}: write name=value, such as batch_real=64")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def settings_as_texts(given: Settings) -> tuple[str, ...]:
+    """Return settings as the command line gives them: ``name=value``."""
+    if isinstance(given, Mapping):
+        return tuple(f"{name}={value}" for name, value in given.items())
+    return tuple(given or ())
 
 
 def described(network: object) -> str:

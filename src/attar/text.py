@@ -8,6 +8,8 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 
+from attar.wording import option_of
+
 # controls (C0, DEL, C1), line and paragraph separators, what is invisible or turns the direction
 # of what follows (bidirectional embeddings, overrides, isolates and marks, tags, no-break space of
 # width zero), and halves of characters, of which names in no encoding consist
@@ -64,7 +66,7 @@ def command_line(
         if value is None or value is False or value == ():
             continue
         values = value if isinstance(value, tuple) else () if value is True else (value,)
-        parts += [f"--{name.replace('_', '-')}", *values]
+        parts += [option_of(name), *values]
     parts += [] if output is None else ["-o", output]
     return shlex.join(map(str, parts))
 

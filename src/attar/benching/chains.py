@@ -13,6 +13,7 @@ from attar.benching.suite import Suite
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
 from attar.methods import METHODS, usual
+from attar.wording import as_keywords
 
 # what a slimming shares with the first condensation of its row
 _SHARED = ("network", "card", "device", "precision", "compile", "chunk")
@@ -37,7 +38,7 @@ def experts_of(suite: Suite, entry: MethodEntry) -> dict[str, Any] | None:
             "are trained, such as 'experts: {count: 20, epochs: 7}'"
         )
     try:
-        ExpertsRequest(**suite.experts)
+        ExpertsRequest(**as_keywords(suite.experts))
     except BadRequest as error:
         raise BadRequest(f"suite {suite.name}: experts: {error}") from None
     return dict(suite.experts)

@@ -12,6 +12,7 @@ from attar.benching.slimming import row_options
 from attar.benching.values import Names, Strict, Whole, as_allowance, as_list
 from attar.budget import Budget
 from attar.errors import BadRequest
+from attar.wording import as_keywords
 
 
 class DatasetEntry(Strict):
@@ -78,7 +79,7 @@ class BudgetEntry(Strict):
         from attar.condensing.request import Request
 
         try:
-            Request(**self.options)
+            Request(**as_keywords(self.options))
         except BadRequest as error:
             raise refusal(str(error)) from None
         if not self.options.keys() - {"count"}:
@@ -94,7 +95,7 @@ class BudgetEntry(Strict):
         """Return the allowance itself."""
         from attar.condensing.request import Request
 
-        return Request(**self.options).budget()
+        return Request(**as_keywords(self.options)).budget()
 
     @property
     def label(self) -> str:

@@ -18,6 +18,7 @@ from attar.experts.making import train_experts
 from attar.experts.request import ExpertsRequest
 from attar.experts.telling import ExpertCallback
 from attar.text import text_digest
+from attar.wording import KEYWORDS, as_keywords
 
 if TYPE_CHECKING:
     from attar.experts.plan import Plan
@@ -46,10 +47,12 @@ def trained(
     options["zca"] = whitening_kind(request, making.source)
     options["network"] = request.network
     for name in ("device", "precision", "compile"):
-        options.setdefault(name, getattr(request, name))
+        options.setdefault(name, getattr(request, KEYWORDS.get(name, name)))
     output = folder.root / "experts" / slug(making.dataset) / _digest(making, options)
     reading = {"data_dir": data_dir, **making.reading}
-    train_experts(making.source, output=output, callback=_Lines(say), **reading, **options)
+    train_experts(
+        making.source, output=output, callback=_Lines(say), **reading, **as_keywords(options)
+    )
     return output
 
 
@@ -68,7 +71,7 @@ class Promised:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Promised:
         """Return what training with options of `attar experts` leads to."""
-        request = ExpertsRequest(**options)
+        request = ExpertsRequest(**as_keywords(options))
         return cls(request.count, request.epochs)
 
     def segment(self, expert: int, start: int, length: int) -> Tensor:

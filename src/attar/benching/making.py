@@ -11,6 +11,7 @@ from typing import Any
 from attar.condensing.request import Request
 from attar.slimming.request import SlimRequest
 from attar.text import text_digest
+from attar.wording import as_keywords
 
 # how a set is slimmed, in the paper's letters: by learning, or without
 LEARNED, FREE = "LBS", "LFS"
@@ -19,8 +20,8 @@ _PATHS = ("folder", "csv", "npz", "wds")
 
 def _options(options: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a request, its settings as it takes them."""
-    given = {**options, **files}
-    return {name: tuple(value) if name == "set" else value for name, value in given.items()}
+    given = as_keywords({**options, **files})
+    return {name: tuple(value) if name == "settings" else value for name, value in given.items()}
 
 
 @dataclass(frozen=True)

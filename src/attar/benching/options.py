@@ -13,12 +13,11 @@ from attar.condensing.request import Request
 from attar.errors import unknown
 from attar.experts.request import ExpertsRequest
 from attar.slimming.request import SlimRequest
+from attar.wording import word_of
 
 # what a suite says in other ways, or what does not bear on the result
 _OWN = frozenset(
     {
-        # of which a suite gives the texts
-        "settings",
         "method",
         "ipc",
         "bytes",
@@ -64,7 +63,8 @@ def _kind(hint: Any) -> type:
 
 def _kinds(request: type, own: Collection[str]) -> dict[str, type]:
     hints = typing.get_type_hints(request)
-    return {name: _kind(hint) for name, hint in hints.items() if name not in own}
+    words = {word_of(name): hint for name, hint in hints.items()}
+    return {name: _kind(hint) for name, hint in words.items() if name not in own}
 
 
 KINDS = _kinds(Request, _OWN)

@@ -32,6 +32,7 @@ from attar.faults import in_words
 from attar.parallel import Ended, Tell
 from attar.slimming import slimming
 from attar.text import printable
+from attar.wording import as_keywords
 
 Status = Literal["done", "failed", "stopped"]
 # how often a log says how far a run is
@@ -163,7 +164,7 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
         seed=measuring.networks_seed,
         data_dir=order.data_dir,
         callback=_Accuracies(),
-        **measuring.compute,
+        **as_keywords(measuring.compute),
         **making.reading,
     )
     if measuring.whole:

@@ -75,7 +75,7 @@ def run(folder: Path, seed: int, count: int | None) -> None:
         method="lodm",
         ipc=IPC,
         iterations=ITERATIONS,
-        set=SETTINGS,
+        settings=SETTINGS,
         validations=2,
         seed=seed,
         output=path,

@@ -139,7 +139,7 @@ def evaluate(options: Evaluate) -> None:
             seed=options.seed,
             device=options.device,
             precision=options.precision,
-            compile=options.compile,
+            torch_compile=options.compile,
             vectorized=options.vectorized,
             callback=Lines(status, options.repeats),
             **reading_options(options),

@@ -168,7 +168,7 @@ def options(wanted: Pictures) -> Any:
         seed=wanted.seed,
         device=wanted.device,
         precision=wanted.precision,
-        compile=wanted.compile,
+        torch_compile=wanted.compile,
     )
 
 

@@ -22,7 +22,7 @@ def settled(plan: Plan, left: float) -> Plan:
     """
     request = plan.request
     # where even a step of no time at all would not pay, no step is tried
-    if request.compile != "auto" or not pays(0.0, left, here := slowdown()):
+    if request.torch_compile != "auto" or not pays(0.0, left, here := slowdown()):
         return plan
     run = plan.run(blank=True)
     begin = time.perf_counter()

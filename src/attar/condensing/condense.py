@@ -28,9 +28,10 @@ from attar.files import check_writable
 from attar.locking import sole_writer
 from attar.options import request_and_reading
 from attar.renaming import keywords
+from attar.wording import KEYWORDS
 
 
-@keywords(listener="callback")
+@keywords(listener="callback", **KEYWORDS)
 def condense(
     data: Any,
     request: Request | None = None,
@@ -155,7 +156,7 @@ def complete(plan: Plan, callback: Callback, began: float | None = None) -> Arte
 def _as_begun(plan: Plan, path: Path) -> Plan:
     """Return a plan that computes as an earlier part of its run did, where it is free to."""
     kept, request, changes = checkpoint.compute_of(path), plan.request, dict[str, Any]()
-    if request.compile == "auto" and type(kept.get("compile")) is bool:
+    if request.torch_compile == "auto" and type(kept.get("compile")) is bool:
         changes["compile"] = kept["compile"]
     if request.precision == "auto" and kept.get("precision") in PRECISIONS:
         changes["precision"] = kept["precision"]

@@ -17,8 +17,8 @@ class CondenseOptions(ReadingOptions, total=False):
     objective: Any
     form: Any
     ipc: int | None
-    bytes: str | int | None
-    images_per_class: int | None
+    max_bytes: str | int | None
+    synthetic_per_class: int | None
     count: Count | None
     per_class_budget: Literal["equal", "proportional"]
     storage: str
@@ -36,14 +36,13 @@ class CondenseOptions(ReadingOptions, total=False):
     card: str | None
     zca: Literal["none", "mtt", "frepo", "rtp", "kip"] | None
     experts: str | Path | None
-    set: str | Sequence[str]
-    settings: Mapping[str, Any] | None
+    settings: str | Sequence[str] | Mapping[str, Any] | None
     validation: float | None
     validations: int
     seed: int
     device: str
     precision: Literal["auto", "float32", "bfloat16"]
-    compile: Auto
+    torch_compile: Auto
     chunk: int | None
     threads: int | None
     snapshots: int | str | tuple[int, ...] | None

@@ -95,7 +95,7 @@ def make_plan(
     compute = computing.choose(
         request.device,
         request.precision,
-        request.compile,
+        request.torch_compile,
         pixels=sent_pixels(recipe, layout, kept, request),
         chunk=request.chunk,
     )

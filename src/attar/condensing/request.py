@@ -8,14 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from attar.budget import Budget, Count, parse_bytes
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
 from attar.methods import Method, method_of
-from attar.options import Auto, Folder, Name, Number, Whole, described, option
+from attar.options import (
+    Compiling,
+    Folder,
+    Name,
+    Number,
+    Settings,
+    Whole,
+    described,
+    option,
+    read_settings,
+    settings_as_texts,
+)
+from attar.renaming import fields
 from attar.text import command_line
+from attar.wording import KEYWORDS, option_of
 
 # real images drawn at random, noise, or the selectors in attar.coresets
 INITS = ("real", "noise", "herding", "forgetting", "kcenter")
@@ -29,11 +40,12 @@ _CHOICES = {
     "schedule": ("constant", "linear", "cosine"),
     "zca": ("none", "mtt", "frepo", "rtp", "kip"),
     "precision": ("auto", "float32", "bfloat16"),
-    "compile": ("auto", "on", "off"),
+    "torch_compile": ("auto", "on", "off"),
     "per_class_budget": ("equal", "proportional"),
 }
 
 
+@fields(**KEYWORDS)
 @dataclass(frozen=True)
 class Request:
     """The options of one condensation. What is left out is the method's own setting."""
@@ -48,10 +60,12 @@ class Request:
     resized:side=16, frequency:keep=0.25 or low_rank:rank=2,base=tiled:factor=2."""
     ipc: Whole = None
     """Memory of this many full float32 images per class, as the papers count."""
-    bytes: Annotated[str | int | None, option("SIZE")] = None
+    max_bytes: Annotated[str | int | None, option("SIZE", name="bytes")] = None
     """Memory as a size for the whole set, such as 120kB or 1.5MiB."""
-    images_per_class: Whole = None
-    """A plain number of synthetic images per class."""
+    synthetic_per_class: Annotated[int | None, option("N", kind=int, name="images-per-class")] = (
+        None
+    )
+    """A plain number of synthetic images per class, whatever memory they take."""
     count: Annotated[Count | None, option("{paper,all}", kind=str)] = None
     """What the limit applies to: 'paper' (images or factors) or 'all' that must be kept."""
     per_class_budget: Annotated[
@@ -102,11 +116,9 @@ class Request:
     """Form of ZCA whitening."""
     experts: Folder = None
     """Expert trajectories to match, made by 'attar experts', for methods such as mtt and esp."""
-    set: Annotated[tuple[str, ...], option("NAME=VALUE")] = ()
+    settings: Settings = ()
     """Settings of the objective, or of how real images are chosen, as name=value, such as
-    batch_real=64, augment=none or epochs=5."""
-    settings: Annotated[Mapping[str, Any] | None, tyro.conf.Suppress] = None
-    """The same from Python, such as {"batch_real": 64}."""
+    batch_real=64, augment=none or epochs=5; from Python also {"batch_real": 64}."""
     validation: Number = None
     """Share of the training images held out to select the iterate; 0 for none. Left out: 0.1
     where every class has 20 images or more, else 0."""
@@ -120,7 +132,7 @@ class Request:
         Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
     ] = "auto"
     """Precision of the networks; images, labels and losses are float32."""
-    compile: Annotated[Auto, option("{auto,on,off}", kind=str)] = "auto"
+    torch_compile: Compiling = "auto"
     """Compile the networks; auto: where the run is long enough to gain from it."""
     chunk: Whole = None
     """The most images per network call while matching; lower it when memory is short."""
@@ -175,8 +187,8 @@ class Request:
 
     def _check_types(self) -> None:
         """Refuse what the command line could not have said; take a path given as text."""
-        if isinstance(self.set, str):
-            object.__setattr__(self, "set", (self.set,))
+        if isinstance(self.settings, str):
+            object.__setattr__(self, "settings", (self.settings,))
         settle_kinds(self)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
@@ -190,7 +202,7 @@ class Request:
 
                 allowed = (*allowed, *(own for own in SELECTORS if own not in allowed))
             if value not in allowed:
-                raise unknown(f"value of --{name.replace('_', '-')}", str(value), allowed)
+                raise unknown(f"value of {option_of(name)}", str(value), allowed)
         self._check_parts()
         if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
             raise BadRequest(
@@ -228,12 +240,12 @@ class Request:
 
     def budget(self) -> Budget:
         """Return the allowance; one image per class's memory where nothing is said."""
-        size = parse_bytes(self.bytes) if isinstance(self.bytes, str) else self.bytes
+        given, count = self.max_bytes, self.synthetic_per_class
+        size = parse_bytes(given) if isinstance(given, str) else given
         ipc = self.ipc
-        if ipc is None and size is None and self.images_per_class is None:
+        if ipc is None and size is None and count is None:
             ipc = 1
-        count = self.count or ("all" if size is not None else "paper")
-        return Budget(ipc, size, self.images_per_class, count)
+        return Budget(ipc, size, count, self.count or ("all" if size is not None else "paper"))
 
     @property
     def chosen(self) -> Method:
@@ -246,17 +258,7 @@ class Request:
 
     def given_settings(self) -> dict[str, Any]:
         """Return the settings of the method's parts as given, by name: texts, or values."""
-        pairs: dict[str, Any] = {}
-        for text in self.set:
-            name, equals, value = text.partition("=")
-            if not equals or not name:
-                raise BadRequest(f"--set {text!r}: write name=value, such as batch_real=64")
-            pairs[name.strip()] = value.strip()
-        for name, value in (self.settings or {}).items():
-            if name in pairs:
-                raise BadRequest(f"settings={{{name!r}: …}}: set says it, too; leave one out")
-            pairs[str(name)] = value
-        return pairs
+        return read_settings(self.settings)
 
     def kept_steps(self) -> int | tuple[int, ...] | None:
         """Return how many iterates are kept on the way, or which steps; None for none."""
@@ -310,7 +312,6 @@ class Request:
             "checkpoint_seconds",
             "tensorboard",
             "snapshots",
-            "set",
             "settings",
         }
         values = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
@@ -334,7 +335,7 @@ class Request:
         """
         if not all(isinstance(getattr(self, name), str | None) for name in _NAMED):
             return self._call(repr(source), reading)
-        texts = (f"{name}={value}" for name, value in (self.settings or {}).items())
-        options = {**self._changed(), **reading, "set": (*self.set, *texts)}
+        settings = settings_as_texts(self.settings)
+        options = {**self._changed(), **reading, "settings": settings}
         output = self.output.name if self.output else "OUT.safetensors"
         return command_line(["attar", "condense", source], options, output)

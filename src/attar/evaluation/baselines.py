@@ -106,7 +106,7 @@ def random_set(
 def _real(train: LabelledImages, size: int, sizes: Sequence[int] | None = None) -> Layout:
     """Return the float32 images that fit; one of each class at least."""
     least = max(size, image_bytes(train, train.classes))
-    return fill(Kept(PLAIN), Allowance(Budget(bytes=least), sizes=sizes), train).layout
+    return fill(Kept(PLAIN), Allowance(Budget(max_bytes=least), sizes=sizes), train).layout
 
 
 def coreset(
@@ -139,7 +139,7 @@ def coreset(
     made = condense(
         Splits(train, None, source=train.name),
         method=method,
-        bytes=min(max(size, least), most),
+        max_bytes=min(max(size, least), most),
         count="paper",
         validation=0.0,
         **options,

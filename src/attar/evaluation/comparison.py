@@ -22,6 +22,7 @@ from attar.evaluation.tuning import Tuning
 from attar.kinds import check_arguments
 from attar.networks import Own, make_for
 from attar.options import request_and_reading
+from attar.renaming import keywords
 from attar.rng import Key
 from attar.training import card as find_card
 from attar.training.fitting import fitted
@@ -29,6 +30,7 @@ from attar.training.fitting import fitted
 __all__ = ["Row", "evaluate"]
 
 
+@keywords(compile="torch_compile")
 def evaluate(
     artefact: Artefact | str | Path,
     data: Any = None,
@@ -109,7 +111,7 @@ def evaluate(
     compute = computing.choose(
         asked.device,
         asked.precision,
-        asked.compile,
+        asked.torch_compile,
         pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(built)),
     )
     note = ""

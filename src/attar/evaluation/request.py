@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from attar.errors import BadRequest
 from attar.kinds import settle_kinds
 from attar.options import ReadingOptions
+from attar.renaming import fields
 
 
 class EvaluateOptions(ReadingOptions, total=False):
@@ -21,10 +22,11 @@ class EvaluateOptions(ReadingOptions, total=False):
     seed: int
     device: str
     precision: str
-    compile: str
+    torch_compile: str
     vectorized: int | None
 
 
+@fields(compile="torch_compile")
 @dataclass(frozen=True)
 class EvaluationRequest:
     """The options of one evaluation that most leave as they are.
@@ -45,7 +47,7 @@ class EvaluationRequest:
         seed: of the networks.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32 or bfloat16.
-        compile: auto, on or off.
+        torch_compile: auto, on or off.
         vectorized: networks that train in one step; None takes what is faster.
 
     Raises:
@@ -61,7 +63,7 @@ class EvaluationRequest:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
-    compile: str = "auto"
+    torch_compile: str = "auto"
     vectorized: int | None = None
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ class ExpertsOptions(ReadingOptions, total=False):
     ray: str | None
     device: str
     precision: Literal["auto", "float32", "bfloat16"]
-    compile: Auto
+    torch_compile: Auto
     chunk: int | None
     output: str | Path | None
     overwrite: bool

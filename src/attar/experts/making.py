@@ -20,7 +20,7 @@ from attar.options import request_and_reading
 from attar.renaming import keywords
 
 
-@keywords(listener="callback")
+@keywords(listener="callback", compile="torch_compile")
 def train_experts(
     data: Any, *, callback: ExpertCallback | None = None, **options: Unpack[ExpertsOptions]
 ) -> ExpertStore:

@@ -52,7 +52,7 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
         request.device,
         _precision(request, there),
         # several in one step are not compiled
-        request.compile if together == 1 else "off",
+        request.torch_compile if together == 1 else "off",
         pixels=pixels,
         chunk=request.chunk,
     )

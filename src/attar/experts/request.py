@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
-from attar.options import Auto, Name, Whole, described, option
+from attar.options import Compiling, Name, Whole, described, option
+from attar.renaming import fields
 from attar.text import command_line
 
 # refused here and not by the parser, so that a near name is told
@@ -18,7 +19,7 @@ _CHOICES = {
     "storage": ("float32", "float16", "bfloat16"),
     "zca": ("none", "mtt", "frepo", "rtp", "kip"),
     "precision": ("auto", "float32", "bfloat16"),
-    "compile": ("auto", "on", "off"),
+    "torch_compile": ("auto", "on", "off"),
 }
 _FROM_ONE = ("count", "epochs", "batch", "together", "jobs", "chunk")
 # what an expert does not depend on, but for the last bits of rounding
@@ -30,11 +31,12 @@ _NOT_BEARING = (
     "jobs",
     "ray",
     "device",
-    "compile",
+    "torch_compile",
     "chunk",
 )
 
 
+@fields(compile="torch_compile")
 @dataclass(frozen=True)
 class ExpertsRequest:
     """The options of training experts. The defaults are those of the trajectory-matching authors.
@@ -89,7 +91,7 @@ class ExpertsRequest:
         Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
     ] = "auto"
     """Precision of the networks; auto: that of the experts already there, else what pays."""
-    compile: Annotated[Auto, option("{auto,on,off}", kind=str)] = "auto"
+    torch_compile: Compiling = "auto"
     """Compile the networks, where --together is 1; auto: where an expert's training is long
     enough to gain from it."""
     chunk: Whole = None

@@ -12,10 +12,12 @@ from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest
 from attar.evaluation.real import with_preprocessing
 from attar.pictures.subjects import Source, Subject, check_alike, sample
+from attar.renaming import fields
 from attar.report import read_entries
 from attar.rng import Key
 
 
+@fields(compile="torch_compile")
 @dataclass(frozen=True)
 class Options:
     """How pictures are drawn.
@@ -36,7 +38,7 @@ class Options:
         seed: of networks, samples and t-SNE.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32 or bfloat16.
-        compile: auto, on or off.
+        torch_compile: auto, on or off.
 
     Raises:
         BadRequest: a number below 1.
@@ -55,7 +57,7 @@ class Options:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
-    compile: str = "auto"
+    torch_compile: str = "auto"
 
     def __post_init__(self) -> None:
         for name, said in _NUMBERS.items():
@@ -143,5 +145,5 @@ class Job:
 
     def measuring(self) -> Mapping[str, Any]:
         """Return how snapshots are measured, as `attar.evaluate` takes it."""
-        names = ("networks", "card", "epochs", "seed", "device", "precision", "compile")
+        names = ("networks", "card", "epochs", "seed", "device", "precision", "torch_compile")
         return {name: getattr(self.options, name) for name in names}

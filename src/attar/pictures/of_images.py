@@ -84,7 +84,7 @@ def tsne(job: Job) -> list[Picture]:
         network,
         train,
         test,
-        computing.choose(options.device, options.precision, options.compile, pixels=pixels),
+        computing.choose(options.device, options.precision, options.torch_compile, pixels=pixels),
         epochs=epochs,
         dataset=first.header.provenance.get("dataset", train.name),
         key=options.key.fold("features"),

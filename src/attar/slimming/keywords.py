@@ -26,13 +26,12 @@ class SlimOptions(TypedDict, total=False):
     average: float
     network: Any
     card: str | None
-    set: str | Sequence[str]
-    settings: Mapping[str, Any] | None
+    settings: str | Sequence[str] | Mapping[str, Any] | None
     storage: str | None
     seed: int
     device: str
     precision: Literal["auto", "float32", "bfloat16"]
-    compile: Auto
+    torch_compile: Auto
     chunk: int | None
     threads: int | None
     output: str | Path | None

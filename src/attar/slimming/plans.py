@@ -57,7 +57,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
     compute = computing.choose(
         request.device,
         request.precision,
-        request.compile,
+        request.torch_compile,
         pixels=sent_pixels(recipe, start.layout, data, request),
         chunk=request.chunk,
     )

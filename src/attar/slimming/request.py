@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from attar.condensing.request import Request
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
-from attar.options import Auto, Name, Number, Whole, option
+from attar.options import Compiling, Name, Number, Settings, Whole, option, settings_as_texts
+from attar.renaming import fields
 from attar.text import command_line
+from attar.wording import KEYWORDS, option_of
 
 # the options that say how a set is trained, and mean nothing where none is
 _OF_TRAINING = (
@@ -25,7 +25,6 @@ _OF_TRAINING = (
     "schedule",
     "average",
     "network",
-    "set",
     "settings",
 )
 _CHOICES = {"init": ("significance", "random"), "share": (None, "all", "class")}
@@ -39,12 +38,11 @@ _HANDED_ON = (
     "average",
     "network",
     "card",
-    "set",
     "settings",
     "seed",
     "device",
     "precision",
-    "compile",
+    "torch_compile",
     "chunk",
     "threads",
     "resume",
@@ -53,6 +51,7 @@ _HANDED_ON = (
 )
 
 
+@fields(**KEYWORDS)
 @dataclass(frozen=True)
 class SlimRequest:
     """The options of one slimming. What is left out is the method's own setting."""
@@ -99,10 +98,9 @@ class SlimRequest:
     """Network to match in; 'attar networks' lists them."""
     card: Name = None
     """Evaluation card that the artefact names as its own."""
-    set: Annotated[tuple[str, ...], option("NAME=VALUE")] = ()
-    """Settings of the objective or of its penalties, such as first=0, skew=0 or pool=5."""
-    settings: Annotated[Mapping[str, Any] | None, tyro.conf.Suppress] = None
-    """The same from Python, such as {"pool": 5}."""
+    settings: Settings = ()
+    """Settings of the objective or of its penalties, such as first=0, skew=0 or pool=5; from Python
+    also {"pool": 5}."""
     storage: Name = None
     """Type of the stored values: float32, float16 or bfloat16; the artefact's own left out."""
     seed: int = 0
@@ -113,7 +111,7 @@ class SlimRequest:
         Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
     ] = "auto"
     """Precision of the networks."""
-    compile: Annotated[Auto, option("{auto,on,off}", kind=str)] = "auto"
+    torch_compile: Compiling = "auto"
     """Compile the networks; auto: where the run is long enough to gain from it."""
     chunk: Whole = None
     """The most images per network call."""
@@ -130,8 +128,8 @@ class SlimRequest:
     """The longest time between two checkpoints."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.set, str):
-            object.__setattr__(self, "set", (self.set,))
+        if isinstance(self.settings, str):
+            object.__setattr__(self, "settings", (self.settings,))
         settle_kinds(self)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -147,8 +145,8 @@ class SlimRequest:
         for name in () if self.trains else _OF_TRAINING:
             value = getattr(self, name)
             if value != type(self).__dataclass_fields__[name].default:
-                said = " ".join(value) if name == "set" else value
-                raise BadRequest(f"--{name} {said}: nothing is trained here; leave it out")
+                said = " ".join(settings_as_texts(value)) if name == "settings" else value
+                raise BadRequest(f"{option_of(name)} {said}: nothing is trained here; leave it out")
         if not self.trains and self.method != "slimmable":
             raise BadRequest(
                 f"--method {self.method}: it trains; leave out --learning-free and --random"
@@ -210,13 +208,12 @@ class SlimRequest:
     def command(self, source: str, size: int) -> str:
         """Return the command line that slims ``source`` to one size in the same way."""
         options: dict[str, object] = {"ipc": size}
-        skipped = {"ipc", "output", "resume", "overwrite", "checkpoint_seconds", "set", "settings"}
+        skipped = {"ipc", "output", "resume", "overwrite", "checkpoint_seconds", "settings"}
         for name, item in type(self).__dataclass_fields__.items():
             value = getattr(self, name)
             if name not in skipped and value != item.default:
                 options[name] = value
-        own = (f"{name}={value}" for name, value in (self.settings or {}).items())
-        options["set"] = (*self.set, *own)
+        options["settings"] = settings_as_texts(self.settings)
         output = self.output_of(size)
         return command_line(
             ["attar", "slim", source], options, output.name if output else "OUT.safetensors"

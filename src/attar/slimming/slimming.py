@@ -45,7 +45,7 @@ class Slimmed:
     seconds: float
 
 
-@keywords(listener="callback")
+@keywords(listener="callback", set="settings", compile="torch_compile")
 def slim(
     source: str | Path | Artefact,
     ipc: int | Sequence[int],
