@@ -17,7 +17,7 @@ ORDER = (
     ("renaming",),
     ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),
     ("options", "optimisers", "augmentation", "parallel", "stored"),
-    ("tensors", "capacity"),
+    ("tensors", "capacity", "coding"),
     ("compute", "paying"),
     ("data",),
     ("networks",),
