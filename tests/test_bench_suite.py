@@ -89,9 +89,9 @@ def test_options_reach_the_methods_that_they_are_meant_for(tmp_path: Path) -> No
     first = {one.method: one for one in makings if one.budget == "120kB" and one.seed == 1}
     assert first["random"].options == {"method": "random", "bytes": "120kB", "seed": 1}
     request = first["LoDM 4"].request()
-    assert request.lr == 1e-3 and request.compile == "off" and request.rank == 4
-    assert request.set == ("batch_real=64",) and request.iterations == 7
-    assert request.validation == 0 and request.bytes == "120kB" and request.seed == 1
+    assert request.lr == 1e-3 and request.torch_compile == "off" and request.rank == 4
+    assert request.settings == ("batch_real=64",) and request.iterations == 7
+    assert request.validation == 0 and request.max_bytes == "120kB" and request.seed == 1
     assert first["dm"].request().lr is None
     assert first["dm"].reading == {"classes": 5}
     one = measurings[0]

@@ -390,5 +390,5 @@ def test_a_class_too_small_for_its_share_is_told(
 def test_settings_may_be_given_one_by_one(given: list[str]) -> None:
     command = parse(["condense", "digits", *given, "--ipc", "2"])
     assert isinstance(command, Condense)
-    assert command.request.set == ("a=1", "b=-2", "c=3")
+    assert command.request.settings == ("a=1", "b=-2", "c=3")
     assert (command.source, command.request.lr, command.request.ipc) == ("digits", 0.1, 2)

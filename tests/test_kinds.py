@@ -90,7 +90,7 @@ def test_calls_refuse_them_too(call: Callable[[Path], object], tmp_path: Path) -
 def test_a_path_may_be_a_text_and_a_number_whole(tmp_path: Path) -> None:
     request = Request(output=str(tmp_path / OUT), lr=1, settings="batch_real=3")
     assert request.output == tmp_path / OUT
-    assert request.lr == 1 and request.set == ("batch_real=3",)
+    assert request.lr == 1 and request.settings == ("batch_real=3",)
 
 
 def test_the_library_leaves_the_allocator_of_its_process_alone(tmp_path: Path) -> None:
