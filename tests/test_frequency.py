@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
     "network": "convnet2:width=8",
     "validation": 0,
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
 }
 ROWS = torch.randn(6, 2, 5, 4, dtype=torch.float64, generator=Key(0).generator())
 
@@ -92,7 +92,7 @@ def test_all_coefficients_are_the_image() -> None:
 
 def test_the_places_count_and_come_back_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "waves.safetensors"
-    asked = {"form": "frequency:keep=0.2,chosen=image", "images_per_class": 2, "init": "real"}
+    asked = {"form": "frequency:keep=0.2,chosen=image", "synthetic_per_class": 2, "init": "real"}
     made = attar.condense(
         tiny_data(), iterations=2, storage="bfloat16", output=path, **asked, **SMALL
     )
@@ -143,8 +143,8 @@ def test_rows_that_share_nothing_are_nested_parted_and_merged(tmp_path: Path) ->
         **SMALL,
     )
     assert len(attar.load(path, ipc=1)) < len(made)
-    each = made.card.images_per_class
-    part = made.of_classes([made.card.class_names[2], made.card.class_names[0]])
+    each = made.header.images_per_class
+    part = made.of_classes([made.header.class_names[2], made.header.class_names[0]])
     assert torch.equal(part.images[:each], made.images[2 * each :])
     assert len(attar.merge(made, made, shared="join")) == 2 * len(made)
 
@@ -158,4 +158,4 @@ def test_what_is_refused() -> None:
         Synthetic(Layout(2, 1, (3, 8, 8)), LowRank(2, Frequency()))
     made = attar.condense(tiny_data(), form="frequency:chosen=class", ipc=1, iterations=1, **SMALL)
     with pytest.raises(BadRequest, match="the form 'frequency' cannot be parted by class"):
-        made.of_classes(made.card.class_names[:2])
+        made.of_classes(made.header.class_names[:2])

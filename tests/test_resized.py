@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
     "network": "convnet2:width=8",
     "validation": 0,
     "precision": "float32",
-    "compile": "off",
+    "torch_compile": "off",
 }
 
 
@@ -109,7 +109,7 @@ def test_nested_sets_parts_and_factors(tmp_path: Path) -> None:
     # four pictures of 4×4 in the memory of one image of 8×8
     assert made.totals.images_per_class == 8
     assert len(attar.load(path, ipc=1)) == 3 * 4
-    part = made.of_classes([made.card.class_names[2], made.card.class_names[0]])
+    part = made.of_classes([made.header.class_names[2], made.header.class_names[0]])
     assert torch.equal(part.images[:8], made.images[16:])
     assert len(attar.merge(made, made, shared="join")) == 48
     over = attar.condense(

@@ -151,7 +151,7 @@ def test_a_budget_of_bytes_counts_the_constants() -> None:
     found = attar.condense(
         features(),
         method="dm",
-        bytes=constants + 9 * row,
+        max_bytes=constants + 9 * row,
         iterations=1,
         validation=0.0,
         count="all",
