@@ -54,7 +54,7 @@ DECODERS = ("kfs", "esp")
 def test_methods() -> None:
     coresets = {"random", "herding", "forgetting", "kcenter"}
     kernels = {"frepo", "lofrepo", "slimmable"}
-    others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *DECODERS}
+    others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", "idc", "idc-i", *DECODERS}
     whitened = {**dict.fromkeys(kernels, "frepo"), **dict.fromkeys(("mtt", "tesla"), "mtt")}
     assert METHODS.keys() == {*others, *whitened, *coresets}
     for name, method in METHODS.items():

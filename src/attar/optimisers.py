@@ -37,6 +37,8 @@ class Optimiser:
         schedule: ``constant``; or ``linear`` or ``cosine``, from ``lr`` at the first step down
             to ``floor`` times that after the last.
         floor: share of ``lr`` that is left after the last step of a schedule, from 0 to 1.
+        coast: whether rows that a step does not read go on by their momentum, as they do where all
+            are one tensor; of SGD.
     """
 
     lr: float
@@ -45,6 +47,7 @@ class Optimiser:
     clip: float | None = None
     schedule: str = "constant"
     floor: float = 0.0
+    coast: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in OPTIMISERS:
@@ -62,6 +65,8 @@ class Optimiser:
             raise unknown("schedule", self.schedule, SCHEDULES)
         if not 0 <= self.floor <= 1:
             raise BadRequest(f"floor {self.floor}: a share of the learning rate, from 0 to 1")
+        if not self.coast and (self.kind != "sgd" or self.clip is not None):
+            raise BadRequest("coast False: rows rest one by one under SGD without clip alone")
 
     def rate(self, step: int, steps: int | None) -> float:
         """Return the learning rate of a step, counted from 0, of a run of ``steps``."""
@@ -74,8 +79,11 @@ class Optimiser:
             return torch.optim.Adam(parameters, lr=self.lr)
         if self.kind == "lamb":
             return Lamb(parameters, lr=self.lr)
-        return SGD(parameters, lr=self.lr, momentum=self.momentum)
+        return SGD(parameters, lr=self.lr, momentum=self.momentum, coast=self.coast)
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings as a plain dictionary, without a floor of 0."""
-        return {name: value for name, value in asdict(self).items() if name != "floor" or value}
+        """Return the settings as a plain dictionary, without what came later and is as it was."""
+        later = {"floor": 0.0, "coast": True}
+        return {
+            n: value for n, value in asdict(self).items() if n not in later or value != later[n]
+        }

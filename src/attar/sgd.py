@@ -19,6 +19,11 @@ _PIECE = 2**19
 class SGD(torch.optim.SGD):
     """PyTorch's SGD, its results and its state, with `step_rows` beside `step`.
 
+    Args:
+        *args: as PyTorch takes them.
+        coast: whether `step_rows` moves rows without a gradient on by their momentum.
+        **options: as PyTorch takes them.
+
     A row with a velocity of zero and without a gradient stays as it is, so of many rows only
     those are updated that were touched before.
     """
@@ -26,13 +31,15 @@ class SGD(torch.optim.SGD):
     # tensor → which rows have a velocity; absent where that is to be found out
     _moving: dict[Tensor, Tensor]
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, coast: bool = True, **options: Any) -> None:
         super().__init__(*args, **options)
         self._moving = {}
+        self.coast = coast
 
-    @staticmethod
-    def takes_rows(values: Tensor) -> bool:
+    def takes_rows(self, values: Tensor) -> bool:
         """Whether rows of a tensor by themselves give what they give within the whole."""
+        if not self.coast:
+            return True
         return math.prod(values.shape[1:]) % _LANES == 0 and values.is_contiguous()
 
     def step(self, closure: Any = None) -> Any:
@@ -67,6 +74,11 @@ class SGD(torch.optim.SGD):
             state["momentum_buffer"] = torch.zeros_like(values)
             self._moving[values] = torch.zeros(len(values), dtype=torch.bool, device=values.device)
         velocity = state["momentum_buffer"]
+        if not self.coast:
+            part, own = values[rows], velocity[rows]
+            _move(part, own, slope, torch.arange(len(rows), device=rows.device), lr, momentum)
+            values[rows], velocity[rows] = part, own
+            return
         if values not in self._moving:
             self._moving[values] = velocity.flatten(1).abs().amax(dim=1) > 0
         moving = self._moving[values]

@@ -40,7 +40,9 @@ TRANSLATE_RATIO = 0.125
 HOLE = 4
 
 
-def augment_as_idc(images: Tensor, names: tuple[str, ...], key: Key) -> Tensor:
+def augment_as_idc(
+    images: Tensor, names: tuple[str, ...], key: Key, *, shared: bool = False
+) -> Tensor:
     """Apply IDC's augmentation: flip, colour, one of the rest (drawn for the batch), cutout.
 
     Source: Kim et al., Dataset Condensation via Efficient Synthetic-Data Parameterization, 2022,
@@ -51,6 +53,7 @@ def augment_as_idc(images: Tensor, names: tuple[str, ...], key: Key) -> Tensor:
         names: operations of DSA; flip, color and cutout are always applied where they are
             listed.
         key: decides the drawn operation and all parameters.
+        shared: one set of parameters for the batch, as in matching, or one for each image.
     """
     rest = [name for name in names if name not in _ALWAYS]
     drawn = []
@@ -59,7 +62,8 @@ def augment_as_idc(images: Tensor, names: tuple[str, ...], key: Key) -> Tensor:
     first = [name for name in ("flip", "color") if name in names]
     last = ["cutout"] if "cutout" in names else []
     for name in (*first, *drawn, *last):
-        draws = torch.rand(len(images), 3, generator=key.fold(name).generator())
+        rows = 1 if shared else len(images)
+        draws = torch.rand(rows, 3, generator=key.fold(name).generator())
         images = IDC_OPERATIONS[name](images, draws.to(images.device))
     return images
 

@@ -94,7 +94,7 @@ class Run:
         """
         key = self.key.fold("step", self.step)
         index = self.objective.select(self.problem, self.state, key)
-        with touching() as touched:
+        with touching(always=self.updater.rests) as touched:
             images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
             images.detach(), labels.detach(), self.problem, self.state, key, self.learned_copies()

@@ -21,6 +21,7 @@ from attar.condensing.starting import started_from
 from attar.condensing.suiting import suited
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
+from attar.data.preprocessing import deviation_of
 from attar.errors import BadRequest
 from attar.experts.images import check_images
 from attar.experts.store import ExpertStore, open_experts
@@ -57,7 +58,8 @@ def make_plan(
     full = train.classes * math.prod(train.shape) * FLOAT32_BYTES
 
     def published(ipc: int) -> Recipe:
-        task = Task(train.name, max(1, ipc), train.shape, train.classes)
+        deviation = deviation_of(train.preprocessing)
+        task = Task(train.name, max(1, ipc), train.shape, train.classes, deviation)
         return suited(settle(method.recipe(task), request, task), request, train.modality)
 
     recipe = published(1 if limit is None else limit // full)

@@ -13,7 +13,11 @@ from attar.methods import Recipe
 from attar.objectives import Objective
 
 # the settings of objectives that say how pictures are changed, and what leaves rows as they are
-_OF_PICTURES: dict[str, Any] = {"augment": "none", "mirror": False}
+_OF_PICTURES: dict[str, Any] = {
+    "augment": "none",
+    "augment_train": "none",
+    "mirror": False,
+}
 _AUGMENTS = re.compile(r"\b(augment|mirror)\s*=\s*([^,+]+)")
 
 

@@ -51,6 +51,11 @@ class Updater:
         """Of the first role that is learnt, whose learning rate a user knows."""
         return next(iter(self.settings.values()))
 
+    @property
+    def rests(self) -> bool:
+        """Whether rows that a step does not read have to stay as they are."""
+        return not all(one.coast for one in self.settings.values())
+
     def clear(self) -> None:
         """Forget all gradients."""
         for optimiser in self.optimisers.values():

@@ -67,3 +67,8 @@ class Preprocessing:
         return torch.tensor(values, dtype=like.dtype, device=like.device).view(
             1, -1, *(1,) * (like.ndim - 2)
         )
+
+
+def deviation_of(preprocessing: Preprocessing) -> float:
+    """Return the deviation by which pixels are divided, the mean over channels."""
+    return sum(preprocessing.std) / len(preprocessing.std)

@@ -93,6 +93,13 @@ METHODS: Registry[Method] = Registry(
             "low_rank.lomtt",
         ),
         Method(
+            "idc-i",
+            "gradients of one class at a time, networks trained on real data",
+            "Kim et al. 2022",
+            "multiformation.idc_i",
+        ),
+        Method("idc", "IDC-I on images cut into tiles", "Kim et al. 2022", "multiformation.idc"),
+        Method(
             "herding",
             "real images whose mean feature is their class's",
             "Welling 2009",
@@ -114,4 +121,5 @@ METHODS: Registry[Method] = Registry(
             coreset=True,
         ),
     ),
+    dashes=True,
 )

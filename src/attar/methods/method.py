@@ -18,7 +18,7 @@ class Method:
     """A method by name.
 
     Args:
-        name: as on the command line: letters, digits and ``_``.
+        name: as on the command line: letters, digits, ``_`` and ``-``.
         summary: one line for people.
         paper: who published it.
         make: the function from a task to its settings; or where it lies, as ``module.function``

@@ -16,9 +16,12 @@ class Task:
         ipc: the memory in full float32 images per class, one or more.
         shape: of an image: C, H, W; or of another row, such as D of a vector.
         classes: K.
+        deviation: σ by which pixels from 0 to 1 were divided to become network inputs, the mean
+            over channels, for settings that are published for pixels.
     """
 
     dataset: str
     ipc: int
     shape: Shape
     classes: int
+    deviation: float = 0.2

@@ -10,6 +10,7 @@ from attar.objectives.base import (
     SubsetObjective,
     gradients,
 )
+from attar.objectives.classwise import ClasswiseMatching
 from attar.objectives.distribution import DistributionMatching
 from attar.objectives.gradient import GradientMatching
 from attar.objectives.kernel import KernelRegression
@@ -25,6 +26,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
     "objective",
     lambda thing: isinstance(thing, type) and issubclass(thing, Objective),
     (
+        ClasswiseMatching,
         DistributionMatching,
         GradientMatching,
         KernelRegression,
@@ -39,6 +41,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
 __all__ = [
     "NOTHING",
     "OBJECTIVES",
+    "ClasswiseMatching",
     "DistributionMatching",
     "GradientMatching",
     "KernelRegression",

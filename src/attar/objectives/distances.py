@@ -1,6 +1,7 @@
 """Distances between synthetic and real gradients.
 
-Source: the DC paper, section 3.4, and its authors' code.
+Source: the DC paper, section 3.4, and its authors' code; those over convolutions alone: IDC's
+authors' code.
 """
 
 from __future__ import annotations
@@ -41,8 +42,18 @@ def cosine(found: Gradients, target: Gradients) -> Tensor:
     return 1 - a @ b / (a.norm() * b.norm() + _EPSILON)
 
 
+def absolute(found: Gradients, target: Gradients) -> Tensor:
+    """Return the sum of absolute differences of all gradients."""
+    pairs = zip(found, target, strict=True)
+    return torch.stack([(a - b).abs().sum() for a, b in pairs]).sum()
+
+
 def _is_matrix(parameter: Tensor) -> bool:
     return parameter.ndim > 1
+
+
+def _is_convolution(parameter: Tensor) -> bool:
+    return parameter.ndim > 2
 
 
 def _always(parameter: Tensor) -> bool:
@@ -54,4 +65,6 @@ DISTANCES: dict[str, tuple[Distance, Counted]] = {
     "layerwise": (layerwise, _is_matrix),
     "mse": (squared, _always),
     "cosine": (cosine, _always),
+    "conv_mse": (squared, _is_convolution),
+    "conv_l1": (absolute, _is_convolution),
 }

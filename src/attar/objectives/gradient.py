@@ -7,8 +7,6 @@ paper.
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,8 +19,8 @@ from attar.augmentation.dsa import augment, parse_strategy
 from attar.compute import Functional
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
-from attar.networks.silence import silence
 from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
+from attar.objectives.comparing import check_derivatives, derivatives_of
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
@@ -88,37 +86,7 @@ class GradientMatching(SubsetObjective):
         Weights of a fresh network that get no gradient, and so cannot be matched, are told in a
         warning.
         """
-        plain = dataclasses.replace(problem.compute, compile=False)
-        module = problem.network.draw(Key(0), plain.device)
-        derivatives = LossGradients(module, *DISTANCES[self.distance], plain)
-        tensors = Functional(module, "forward", plain).tensors(module)
-        image = torch.zeros(1, *problem.layout.shape, device=plain.device)
-        label = torch.zeros(1, problem.layout.classes, device=plain.device)
-        try:
-            target = derivatives.gradient(tensors, image, label, 1)
-            derivatives.match(tensors, image, label, target)
-        except (RuntimeError, NotImplementedError) as error:
-            raise BadRequest(
-                f"network {problem.network.name}: gradient matching needs second derivatives, "
-                f"which it does not have ({error}); take another network, or a method such as lodm"
-            ) from error
-        self._warn_of_silence(problem)
-
-    def _warn_of_silence(self, problem: Problem) -> None:
-        # the problem of a run is looked at more than once
-        if "silence" in problem.cache:
-            return
-        counts_vectors = DISTANCES[self.distance][1](torch.zeros(1))
-        found = problem.cache["silence"] = silence(problem.network, vectors=counts_vectors)
-        if found.silent:
-            names = ", ".join(found.silent[:3]) + (", …" if len(found.silent) > 3 else "")
-            warnings.warn(
-                f"network {problem.network.name}: {len(found.silent)} of {found.tensors} weight "
-                f"tensors ({found.values:.0%} of the weights matched) get a gradient of zero when "
-                f"freshly drawn ({names}), so nothing is matched in them; begin no residual branch "
-                "at zero (zero_init_residual=False, scales of 1), or take another network",
-                stacklevel=2,
-            )
+        check_derivatives(problem, self.distance)
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state with the first network."""
@@ -252,11 +220,7 @@ class GradientMatching(SubsetObjective):
         return problem.cache["trainer"]
 
     def _derivatives(self, problem: Problem) -> LossGradients:
-        name = f"derivatives of {self.distance}"
-        if name not in problem.cache:
-            module = problem.network.draw(Key(0), problem.compute.device)
-            problem.cache[name] = LossGradients(module, *DISTANCES[self.distance], problem.compute)
-        return problem.cache[name]
+        return derivatives_of(problem, self.distance)
 
 
 def _pulled(slope: Tensor, seen: Tensor, leaf: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attar.objectives import (
+    ClasswiseMatching,
     DistributionMatching,
     GradientMatching,
     KernelRegression,
@@ -36,6 +37,7 @@ FORMS: dict[str, Parametrization] = {
 OBJECTIVES: dict[str, Objective] = {
     "distribution": DistributionMatching(batch_real=5),
     "gradient": GradientMatching(batch_real=5, augment="crop_flip", outer=2, inner=2),
+    "classwise": ClasswiseMatching(batch_real=5, inner=2, samples=6, batch_train=4),
     "kernel": KernelRegression(batch_real=20, pool=2, age=2, mirror=True),
     "nested": Nested(DistributionMatching(batch_real=5), every=1, networks=2, batch_check=4),
     "parameters": ParameterMatching(pool=2, age=3),

@@ -32,18 +32,22 @@ class Touched:
     part: Tensor
 
 
-_TOUCHED: ContextVar[list[Touched] | None] = ContextVar("touched", default=None)
+# what was read, and whether few rows alone are read so
+_TOUCHED: ContextVar[tuple[list[Touched], bool] | None] = ContextVar("touched", default=None)
 
 
 @contextlib.contextmanager
-def touching() -> Iterator[list[Touched]]:
+def touching(*, always: bool = False) -> Iterator[list[Touched]]:
     """Give gradients to the rows that are read, where these are less than half of a tensor.
+
+    Args:
+        always: also where they are more, so that rows that are not read can be told.
 
     Yields:
         What is read so, as it is read. Everything else gets its gradient as ever.
     """
     found: list[Touched] = []
-    token = _TOUCHED.set(found)
+    token = _TOUCHED.set((found, always))
     try:
         yield found
     finally:
@@ -59,11 +63,12 @@ def rows_of(values: Tensor, index: Tensor) -> Tensor:
         values: N×*item.
         index: rows, on any device.
     """
-    found = _TOUCHED.get()
-    if found is None or not values.requires_grad or not values.is_leaf:
+    told = _TOUCHED.get()
+    if told is None or not values.requires_grad or not values.is_leaf:
         return values[index]
+    found, always = told
     rows, place = torch.unique(index, return_inverse=True)
-    if 2 * len(rows) >= len(values):
+    if 2 * len(rows) >= len(values) and not always:
         return values[index]
     part = values.detach()[rows].requires_grad_()
     found.append(Touched(values, rows, part))
