@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import attar
 from attar.benching import Asked, bench, read_suite
 from attar.benching.cells import expand
 from attar.benching.checking import check_names
@@ -23,6 +24,12 @@ def test_a_suite_runs_at_its_smallest(path: Path, tmp_path: Path) -> None:
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert methods <= {row["method"] for row in rows}
+    # everything that a set keeps is counted, what was learnt beside it included
+    sets = [attar.load(one) for one in (tmp_path / "out" / "sets").rglob("seed-0.safetensors")]
+    kept = {(one.totals.paper, one.nbytes) for one in sets}
+    sized = [row for row in rows if row["bytes"]]
+    assert {(int(row["paper_bytes"]), int(row["bytes"])) for row in sized} <= kept
+    assert any(one.learned for one in sets) or not methods & {"mtt", "lomtt", "tesla"}
     for row in rows:
         assert row["status"] == "done" and 0 <= float(row["mean"]) <= 100
     assert account.title in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")

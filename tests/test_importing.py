@@ -12,6 +12,8 @@ from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages, Splits, load_source
 from attar.errors import BadRequest
 from attar.importing.constants import CLASS_NAMES, FAMILIES
+from attar.training import card as find_card
+from attar.training.fitting import fitted
 from peer_files import (
     centred,
     class_by_class,
@@ -123,11 +125,13 @@ def test_datm_keeps_soft_labels_and_the_rate(tmp_path: Path) -> None:
     made = attar.import_artefact(files, classes=FOUR, zca="none", output=out, **KNOWN)
     # the authors' loss takes the softmax of what they store
     same(made, images, torch.softmax(scores, dim=1))
-    header = attar.load(out).header
+    loaded = attar.load(out)
+    header = loaded.header
     assert header.learned_labels and header.method == "datm (imported)"
-    assert header.settings["learned_lr"] == header.provenance["learned_lr"] == pytest.approx(0.0025)
+    assert loaded.learned["learned_lr"].item() == pytest.approx(0.0025)
+    assert fitted(find_card("mtt"), loaded, "cifar10").lr == pytest.approx(0.0025)
     assert made.totals.paper == images.numel() * 4
-    assert made.nbytes == images.numel() * 4 + scores.numel() * 4
+    assert made.nbytes == images.numel() * 4 + scores.numel() * 4 + 4
 
 
 def test_probabilities_stay_and_one_hot_rows_are_classes(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Trajectory matching: gradients beside a float64 graph, memory, experts, recipes."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from attar.errors import BadRequest, RunFailed
 from attar.methods import METHODS, Task
 from attar.methods.trajectory import TABLE, setting
 from attar.objectives import Match, Problem, TrajectoryMatching
-from attar.objectives.trajectory import LEARNED_LR
-from attar.objectives.unrolling import UNROLLS
+from attar.objectives.flat import flat_loss
+from attar.objectives.unrolling import UNROLLS, Steps, Student, distance
 from attar.rng import Key
 from attar.synthetic import LowRank, Pixels
 from attar.tensors import flatten, unflatten
@@ -30,7 +31,7 @@ KEY = Key(3).fold("step", 0)
 LR = 0.3
 EXACT = ("checkpointed", "kept")
 DSA = "color_crop_cutout_flip_scale_rotate"
-BESIDE = {LEARNED_LR: torch.tensor(LR)}
+BESIDE = {LEARNT_LR: torch.tensor(LR)}
 SMALL = TrajectoryMatching(steps=4, batch=4, augment="none", lr_teacher=LR)
 
 
@@ -97,7 +98,7 @@ def found_by(objective: TrajectoryMatching, problem: Problem) -> Match:
 
 def parts_of(match: Match) -> list[Tensor]:
     assert match.images is not None and match.labels is not None
-    return [match.images, match.labels, match.learned[LEARNED_LR]]
+    return [match.images, match.labels, match.learned[LEARNT_LR]]
 
 
 def assert_same(match: Match, loss: Tensor, slopes: list[Tensor]) -> None:
@@ -248,7 +249,7 @@ def test_a_run_lowers_the_loss_and_learns_the_step_size() -> None:
     run = tiny_run(objective, dataclasses.replace(problem, experts=Reached(problem)), LowRank(2))
     losses = [run.advance() for _ in range(30)]
     assert losses[-1] < losses[0]
-    assert run.learned_values()[LEARNED_LR] != pytest.approx(0.01, rel=1e-7)
+    assert run.learned_values()[LEARNT_LR] != pytest.approx(0.01, rel=1e-7)
 
 
 class Reached:
@@ -285,6 +286,56 @@ def test_a_resumed_run_is_the_same_bit_for_bit() -> None:
     assert same == equal and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("unroll", UNROLLS)
+def test_momentum_and_a_step_size_for_each_step_are_those_of_the_student(unroll: str) -> None:
+    problem = tiny_problem()
+    objective = dataclasses.replace(
+        SMALL, unroll=unroll, momentum_student=0.9, lr_per_step=True, held=2 * (unroll in EXACT[:1])
+    )
+    rates = LR * torch.tensor([1.0, 0.5, 2.0, 0.25])
+    images, labels = set_of(problem)
+    found = objective.match(images, labels, problem, state_of(problem), KEY, {LEARNT_LR: rates})
+    reference = Reference(objective, problem)
+    rows = [own.to(images.device) for own in objective.minibatches(len(images), KEY)]
+    first, target = (end.float() for end in reference.ends)
+    steps = Steps(images, labels, rows, (), KEY.fold("augment"))
+    student = Student(flat_loss(problem, "cross_entropy"), steps, first, rates, 0.9)
+    slopes = UNROLLS[unroll](student, distance(first, target))
+    torch.testing.assert_close(found.learned[LEARNT_LR], slopes.lr)
+    assert found.images is not None and len(slopes.lr) == 4
+    torch.testing.assert_close(found.images, slopes.images)
+
+
+def test_a_step_size_for_each_step_is_learnt_kept_and_counted(tmp_path: Path) -> None:
+    data, out = tiny_data(), tmp_path / "set.safetensors"
+    common: dict[str, Any] = {"network": "convnet1:width=4", "compile": "off"}
+    attar.train_experts(data, output=tmp_path / "e", count=1, epochs=2, batch=16, **common)
+
+    def made(**own: Any) -> attar.Artefact:
+        settings = {"steps": 3, "expert_epochs": 1, "max_start": 1} | own
+        return attar.condense(
+            data,
+            method="mtt",
+            experts=tmp_path / "e",
+            settings=settings,
+            ipc=1,
+            iterations=2,
+            validation=0,
+            output=out,
+            overwrite=True,
+            **common,
+        )
+
+    usual = made().header.settings["objective"]
+    made(lr_per_step=True, momentum_student=0.5, held=1)
+    loaded = attar.load(out)
+    assert loaded.learned[LEARNT_LR].shape == (3,) and loaded.learned[LEARNT_LR].std() > 0
+    assert loaded.nbytes == 3 * 64 * 4 + 3 * 4
+    told = loaded.header.settings["objective"]
+    # what earlier versions did not have is told where it is used, so their runs go on
+    assert told == usual | {"lr_per_step": True, "momentum_student": 0.5, "held": 1}
+
+
 def test_match_repeats_itself() -> None:
     problem = tiny_problem()
     one, other = found_by(SMALL, problem), found_by(SMALL, problem)
@@ -301,6 +352,9 @@ def test_match_repeats_itself() -> None:
         ("batch", -1),
         ("lr_teacher", 0.0),
         ("lr_teacher", float("nan")),
+        ("held", -1),
+        ("momentum_student", 1.0),
+        ("momentum_student", float("nan")),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
@@ -313,6 +367,8 @@ def test_unknown_names_are_refused() -> None:
         TrajectoryMatching(unroll="keep")
     with pytest.raises(BadRequest, match=r"flip"):
         TrajectoryMatching(augment="flipp")
+    with pytest.raises(BadRequest, match=r"held 2: unroll 'kept' holds no steps apart"):
+        TrajectoryMatching(unroll="kept", held=2)
 
 
 def test_experts_that_are_missing_or_too_short_are_refused() -> None:
@@ -342,7 +398,7 @@ def test_an_expert_that_stood_still_ends_the_run() -> None:
 def test_a_step_size_that_is_not_positive_ends_the_run() -> None:
     run = tiny_run(SMALL)
     run.advance()
-    run.learned[LEARNED_LR].data.fill_(-0.5)
+    run.learned[LEARNT_LR].data.fill_(-0.5)
     with pytest.raises(RunFailed, match=r"step size fell to -0\.49.*lr_teacher=0\.6"):
         run.advance()
 
@@ -352,6 +408,8 @@ def test_a_step_counts_what_it_sends_through_networks() -> None:
     assert SMALL.passes(problem.layout, problem.data) == 12 * 4 * 4
     everything = dataclasses.replace(SMALL, batch=0)
     assert everything.passes(problem.layout, problem.data) == 12 * 4 * 6
+    again = dataclasses.replace(SMALL, held=2)
+    assert again.passes(problem.layout, problem.data) == 15 * 4 * 4
 
 
 # FACTS 5.2: steps, expert epochs, start, lr of images, of the step size, its start, batch, zca
@@ -405,10 +463,6 @@ def test_lomtt_is_that_of_the_plugin(dataset: str, rank: int) -> None:
     rates = {role: (one.kind, one.lr, one.momentum) for role, one in found.optimisers.items()}
     assert rates == {"images": ("sgd", 1000, 0.5), LEARNT_LR: ("sgd", 1e-7, 0.5)}
     assert METHODS["lomtt"].zca(dataset, 1) == "none"
-
-
-def test_the_learnt_step_size_is_what_the_card_trains_with() -> None:
-    assert LEARNED_LR == LEARNT_LR
 
 
 def test_every_budget_has_a_row() -> None:

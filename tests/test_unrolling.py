@@ -53,25 +53,31 @@ ENDS: dict[str, tuple[End, Callable[[Tensor], Tensor]]] = {
 }
 
 
-def student(momentum: float) -> Student:
+# a step size for all, and one for each step
+RATES = {"one": torch.tensor(LR), "each": LR * torch.tensor([1.0, 0.5, 2.0, 0.25, 1.5])}
+
+
+def student(momentum: float, rates: str = "one") -> Student:
     steps = Steps(IMAGES, LABELS, ROWS, STRATEGY, KEY)
     loss = flat_loss(PROBLEM, "cross_entropy")
-    return Student(loss, steps, FIRST, torch.tensor(LR), momentum)
+    return Student(loss, steps, FIRST, RATES[rates], momentum)
 
 
-def wanted(momentum: float, end: Callable[[Tensor], Tensor], *, detached: bool) -> list[Tensor]:
-    leaves = [IMAGES.double(), LABELS.double(), torch.tensor(LR).double()]
-    for leaf in leaves:
-        leaf.requires_grad_()
-
+def reached(leaves: list[Tensor], momentum: float, *, detached: bool = False) -> Tensor:
     def seen(step: int, images: Tensor) -> Tensor:
         return augment(images, STRATEGY, KEY.fold(step), shared=False)
 
     images, labels, lr = leaves
-    last = trained(
+    return trained(
         images, labels, lr, FIRST.double(), ROWS, seen, SHAPES, momentum, detached=detached
     )
-    loss = end(last)
+
+
+def wanted(
+    momentum: float, rates: str, end: Callable[[Tensor], Tensor], *, detached: bool
+) -> list[Tensor]:
+    leaves = [one.double().requires_grad_() for one in (IMAGES, LABELS, RATES[rates])]
+    loss = end(reached(leaves, momentum, detached=detached))
     return [loss.detach(), *torch.autograd.grad(loss, leaves)]
 
 
@@ -82,10 +88,12 @@ def values(found: Slopes) -> list[Tensor]:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("unroll", UNROLLS)
-def test_slopes_are_those_of_one_graph(unroll: str, end: str, momentum: float) -> None:
+@pytest.mark.parametrize("rates", RATES)
+def test_slopes_are_those_of_one_graph(rates: str, unroll: str, end: str, momentum: float) -> None:
     ours, theirs = ENDS[end]
-    found = UNROLLS[unroll](student(momentum), ours)
-    exact = wanted(momentum, theirs, detached=unroll == "detached")
+    found = UNROLLS[unroll](student(momentum, rates), ours)
+    exact = wanted(momentum, rates, theirs, detached=unroll == "detached")
+    assert found.lr.shape == RATES[rates].shape
     for one, other in zip(values(found), exact, strict=True):
         size = float(other.abs().max())
         assert size > 1e-4 and not one.requires_grad
@@ -93,13 +101,28 @@ def test_slopes_are_those_of_one_graph(unroll: str, end: str, momentum: float) -
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_slopes_for_step_sizes_are_those_of_finite_differences(momentum: float) -> None:
+    ours, theirs = ENDS["real"]
+    found = checkpointed(student(momentum, "each"), ours).lr
+    images, labels, rates = (one.double() for one in (IMAGES, LABELS, RATES["each"]))
+    for step, slope in enumerate(found.tolist()):
+        ends = []
+        for sign in (1, -1):
+            moved = rates.clone()
+            moved[step] += sign * 1e-5
+            ends.append(float(theirs(reached([images, labels, moved], momentum).detach())))
+        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=2e-3)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("held", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("rates", RATES)
 def test_weights_that_are_found_again_are_those_that_were_kept(
-    held: int, end: str, momentum: float
+    rates: str, held: int, end: str, momentum: float
 ) -> None:
-    whole = checkpointed(student(momentum), ENDS[end][0])
-    parts = checkpointed(student(momentum), ENDS[end][0], held)
+    whole = checkpointed(student(momentum, rates), ENDS[end][0])
+    parts = checkpointed(student(momentum, rates), ENDS[end][0], held)
     assert all(
         torch.equal(one, other) for one, other in zip(values(whole), values(parts), strict=True)
     )

@@ -30,12 +30,15 @@ def trained(
     *,
     detached: bool = False,
 ) -> Tensor:
-    """Return the parameters after the steps, with their graph to images, labels and step size."""
+    """Return the parameters after the steps, with their graph to images, labels and step size.
+
+    The latter is a scalar, or one value for each step.
+    """
     student, velocity = first.clone().requires_grad_(), torch.zeros_like(first)
     for step, index in enumerate(rows):
         at = student.detach().requires_grad_() if detached else student
         loss = mean_loss(at, seen(step, images[index]), labels[index], shapes)
         (gradient,) = torch.autograd.grad(loss, at, create_graph=True)
         velocity = momentum * velocity + gradient
-        student = student - lr * velocity
+        student = student - (lr[step] if lr.ndim else lr) * velocity
     return student

@@ -15,6 +15,8 @@ from attar.options import File, Folder, Whole
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from attar.artefact.artefact import Artefact
     from attar.artefact.header import Header
 
@@ -156,6 +158,13 @@ def _matched(header: Header) -> str:
     return " + ".join(f"{term.get('weight', 1):g}·{term.get('name')}" for term in weighed)
 
 
+def _values(learned: Tensor) -> str:
+    """Return what was learnt beside a set: one number, or the least and the greatest of several."""
+    if learned.numel() == 1:
+        return f"{learned.item():.4g}, learnt beside the set"
+    return f"{learned.numel()} of {learned.min():.4g} to {learned.max():.4g}, learnt beside the set"
+
+
 def _under(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [("" if index else title, line) for index, line in enumerate(lines)]
 
@@ -193,6 +202,7 @@ def print_header(artefact: Artefact, path: Path) -> None:
         *([] if lost is None else [("pixels", f"{lost}; pictures clip them")]),
         ("stored", f"{storage}, {header.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
+        *((name, _values(one)) for name, one in artefact.learned.items()),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),
         *made,
         *(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -244,7 +244,10 @@ def _of_objective(objective: Objective) -> dict[str, Any]:
         return {"name": objective.name, "terms": told}
     if isinstance(objective, Nested):
         return {**_of_objective(objective.base), objective.name: settings_of(objective)}
-    return {"name": objective.name, **settings_of(objective)}
+    usual = {item.name: item.default for item in fields(objective)}  # pyright: ignore[reportArgumentType]
+    told = settings_of(objective)
+    quiet = {name for name in objective.later if told[name] == usual[name]}
+    return {"name": objective.name} | {n: v for n, v in told.items() if n not in quiet}
 
 
 def _described(init: str, selector: Selector | None) -> str | dict[str, Any]:

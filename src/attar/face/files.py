@@ -87,6 +87,8 @@ def export(
 def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[str, Any]:
     """Return what ``attar show --json`` tells of an artefact: header, sizes in bytes, tensors.
 
+    What was learnt beside the set, such as a step size, is told by its values, too.
+
     Args:
         artefact: or the path of one.
         ipc: read the path at this smaller memory in images per class, as `attar.load` does.
@@ -107,7 +109,9 @@ def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[st
         "tensors": own.ledger.as_rows(),
     }
     header = own.header.model_dump(mode="json")
-    found = {"card": header, "checked": own.checked, "sizes": sizes} | orthogonality(own)
+    learned = {name: one.tolist() for name, one in own.learned.items()}
+    found = {"card": header, "checked": own.checked, "sizes": sizes, "learned": learned}
+    found |= orthogonality(own)
     return found | ({"clipped": _clipped(own.clipped)} if knows_clipping(own) else {})
 
 

@@ -21,7 +21,7 @@ from attar.importing.contents import open_content
 from attar.importing.formats import find_format
 from attar.importing.found import Asked, Found
 from attar.importing.order import class_order
-from attar.importing.record import Import, described
+from attar.importing.record import Import, described, learned
 from attar.importing.target import Said, Target, settle_preprocessing, settle_target
 from attar.synthetic import PLAIN, Layout, Parametrization, Synthetic, from_description
 
@@ -111,7 +111,7 @@ def import_artefact(
     options |= {"resize": resize, "method": method}
     made = Import(tuple(contents), chosen, said, target, found, options)
     header = described(made, synthetic, preprocessing)
-    artefact = Artefact(header, synthetic, preprocessing)
+    artefact = Artefact(header, synthetic, preprocessing, learned=learned(found))
     if target_file is not None:
         artefact.save(target_file)
         for suffix in (_LOG, _UNFINISHED, _END):

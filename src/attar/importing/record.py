@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import attar
 from attar.artefact.header import Header
@@ -19,6 +20,7 @@ from attar.methods import METHODS, Task
 from attar.synthetic import Layout, Synthetic
 from attar.text import command_line
 from attar.training import CARDS
+from attar.training.fitting import LEARNT_LR
 
 # the field's depths of ConvNet by the side of an image
 _DEEPER = ((224, "convnet6"), (112, "convnet5"), (0, "convnet3"))
@@ -49,12 +51,10 @@ def described(made: Import, synthetic: Synthetic, preprocessing: Preprocessing) 
     """Return the header of an imported set."""
     found, target, said = made.found, made.target, made.said
     card, network = protocol(made, synthetic.layout)
-    learnt = {} if found.learned_lr is None else {"learned_lr": found.learned_lr}
     provenance = {
         "source": target.source,
         "reading": {} if said.classes is None else {"classes": said.classes},
         "dataset": target.dataset,
-        **learnt,
         "imported": files(made),
         "attar": attar.__version__,
         "torch": torch.__version__,
@@ -70,9 +70,15 @@ def described(made: Import, synthetic: Synthetic, preprocessing: Preprocessing) 
         std=list(preprocessing.std),
         zca=getattr(preprocessing.whitening, "kind", "none"),
         method=f"{made.options.get('method') or found.method} (imported)",
-        settings={"card": card, "network": network, **learnt},
+        settings={"card": card, "network": network},
+        learned={name: list(one.shape) for name, one in learned(found).items()},
         provenance={name: value for name, value in provenance.items() if value is not None},
     )
+
+
+def learned(found: Found) -> dict[str, Tensor]:
+    """Return what was learnt beside a set."""
+    return {} if found.learned_lr is None else {LEARNT_LR: torch.tensor(found.learned_lr)}
 
 
 def files(made: Import) -> dict[str, Any]:

@@ -134,6 +134,8 @@ class Objective(ABC):
     takes_slices: ClassVar[bool] = False
     # whether it compares gradients of networks: these then begin with no branch silent
     matches_gradients: ClassVar[bool] = False
+    # settings that it did not always have: a run says nothing of them where they are the default
+    later: ClassVar[frozenset[str]] = frozenset()
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state before the first step; empty for most."""

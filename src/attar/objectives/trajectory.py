@@ -6,6 +6,7 @@ code; Cui et al. 2023 (TESLA) for the form in constant memory.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,15 +28,17 @@ from attar.objectives.base import (
     experts_of,
 )
 from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
-from attar.objectives.unrolling import UNROLLS, Steps, Student, distance
+from attar.objectives.unrolling import UNROLLS, Steps, Student, checkpointed, distance
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
+from attar.training.fitting import LEARNT_LR
 
-LEARNED_LR = "learned_lr"
 LOSS = "cross_entropy"
 # images that go forward, a backward pass counting as two, for every image of a minibatch: the
 # step, and its derivatives
 _PASSES = 12.0
+# and to find a step again
+_AGAIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,10 @@ class TrajectoryMatching(Objective):
     """‖θ_N − θ*_{t+M}‖² / ‖θ*_t − θ*_{t+M}‖² (equation 1), summed over all parameters.
 
     A student starts from an expert's parameters θ*_t after t epochs and takes N steps of SGD on
-    minibatches of the set, with a learnt step size, the learnt tensor ``learned_lr``. The loss is
-    the mean cross-entropy of a minibatch. t is drawn anew at every update of the set; experts
-    take turns in a random order, another one for every pass over them. Batch normalization uses
-    the statistics of the minibatch.
+    minibatches of the set, with a learnt step size, the learnt tensor ``learned_lr``, or one for
+    each of them. The loss is the mean cross-entropy of a minibatch. t is drawn anew at every
+    update of the set; experts take turns in a random order, another one for every pass over them.
+    Batch normalization uses the statistics of the minibatch.
 
     Args:
         steps: N, inner steps per update of the set.
@@ -61,6 +64,12 @@ class TrajectoryMatching(Objective):
             ``kept`` for the same gradient from one graph of all steps, in memory that grows with
             ``steps``; ``detached`` for an approximation whose memory ``steps`` does not change,
             in which the student's parameters at every step are constants (TESLA).
+        momentum_student: of the N steps, from 0 to below 1.
+        lr_per_step: learn N step sizes, one for each inner step, in place of one; ``learned_lr``
+            then has N values.
+        held: steps whose parameters ``checkpointed`` holds at a time; every ``held``-th of the
+            others is kept, and those between are found again. Memory is least for √N; 0 holds
+            all. The gradient is the same.
 
     Raises:
         BadRequest: a setting out of range.
@@ -69,6 +78,7 @@ class TrajectoryMatching(Objective):
     name: ClassVar[str] = "trajectory"
     takes_unequal: ClassVar[bool] = True
     follows_experts: ClassVar[bool] = True
+    later: ClassVar[frozenset[str]] = frozenset({"momentum_student", "lr_per_step", "held"})
 
     steps: int = 50
     expert_epochs: int = 2
@@ -77,15 +87,26 @@ class TrajectoryMatching(Objective):
     augment: str = "color_crop_cutout_flip_scale_rotate"
     lr_teacher: float = 0.01
     unroll: str = "checkpointed"
+    momentum_student: float = 0.0
+    lr_per_step: bool = False
+    held: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("expert_epochs", 1), ("max_start", 1), ("batch", 0)):
+        least_of = {"steps": 1, "expert_epochs": 1, "max_start": 1, "batch": 0, "held": 0}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise BadRequest(f"{name} {getattr(self, name)}: {least} or more is needed")
         if not (math.isfinite(self.lr_teacher) and self.lr_teacher > 0):
             raise BadRequest(f"lr_teacher {self.lr_teacher:g}: a positive number is needed")
         if self.unroll not in UNROLLS:
             raise unknown("unroll", self.unroll, UNROLLS)
+        if not 0 <= self.momentum_student < 1:
+            raise BadRequest(f"momentum_student {self.momentum_student:g}: from 0 to below 1")
+        if self.held and self.unroll != "checkpointed":
+            raise BadRequest(
+                f"held {self.held}: unroll {self.unroll!r} holds no steps apart; leave it out, or "
+                "take unroll 'checkpointed'"
+            )
         parse_strategy(self.augment)
 
     def check(self, problem: Problem) -> None:
@@ -105,9 +126,10 @@ class TrajectoryMatching(Objective):
         return {"order": _order(problem, key), "followed": 0}
 
     def learned(self, problem: Problem) -> dict[str, Tensor]:
-        """Return where the learnt step size starts."""
+        """Return where the learnt step size starts, or each of N."""
         del problem
-        return {LEARNED_LR: torch.tensor(self.lr_teacher)}
+        shape = (self.steps,) if self.lr_per_step else ()
+        return {LEARNT_LR: torch.full(shape, float(self.lr_teacher))}
 
     def match(
         self,
@@ -133,11 +155,14 @@ class TrajectoryMatching(Objective):
             parse_strategy(self.augment),
             key.fold("augment"),
         )
-        lr = learned[LEARNED_LR]
+        lr = learned[LEARNT_LR]
         loss = flat_loss(problem, LOSS)
-        student = Student(loss, steps, first, lr)
-        found = UNROLLS[self.unroll](student, distance(first, target))
-        return Match(found.loss, found.images, found.labels, {LEARNED_LR: found.lr})
+        student = Student(loss, steps, first, lr, self.momentum_student)
+        unroll = UNROLLS[self.unroll]
+        if self.held:
+            unroll = functools.partial(checkpointed, held=self.held)
+        found = unroll(student, distance(first, target))
+        return Match(found.loss, found.images, found.labels, {LEARNT_LR: found.lr})
 
     def advance(
         self,
@@ -154,7 +179,7 @@ class TrajectoryMatching(Objective):
             RunFailed: the learnt step size is no longer positive.
         """
         del synthetic, kept
-        lr = learned[LEARNED_LR].item()
+        lr = learned[LEARNT_LR].min().item()
         if not lr > 0:
             raise RunFailed(
                 f"the learnt step size fell to {lr:g}, and must stay above 0. Start it higher "
@@ -179,7 +204,8 @@ class TrajectoryMatching(Objective):
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return about how many images go forward: each minibatch's, there and back twice."""
         del data
-        return _PASSES * self.steps * min(self.batch or layout.rows, layout.rows)
+        again = _AGAIN if 0 < self.held < self.steps else 0.0
+        return (_PASSES + again) * self.steps * min(self.batch or layout.rows, layout.rows)
 
     def _ends(self, problem: Problem, expert: int, key: Key) -> tuple[Tensor, Tensor]:
         """Return an expert's parameters at t and at t + M."""

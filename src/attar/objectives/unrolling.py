@@ -1,13 +1,15 @@
 """The way back from where some steps of SGD on a synthetic set end to the set itself.
 
 A student starts from parameters θ_0 and does N steps of SGD with momentum μ as PyTorch has it:
-v_{i+1} = μ·v_i + g_i and θ_{i+1} = θ_i − α·v_{i+1}, with v_0 = 0 and g_i the gradient of the mean
-loss on the i-th minibatch at θ_i. What is asked for is the slope of some L(θ_N) for images,
-labels and α. L is any `End`: the distance to where an expert went, or a loss on real images.
+v_{i+1} = μ·v_i + g_i and θ_{i+1} = θ_i − α_i·v_{i+1}, with v_0 = 0 and g_i the gradient of the
+mean loss on the i-th minibatch at θ_i. The α_i are one step size, or each is one of its own. What
+is asked for is the slope of some L(θ_N) for images, labels and α. L is any `End`: the distance to
+where an expert went, or a loss on real images.
 
 With λ_N = ∂L/∂θ_N, w_N = 0 and the Hessian H_i at step i the chain rule is
-w_i = λ_{i+1} + μ·w_{i+1} and λ_i = λ_{i+1} − α·H_i·w_i. Step i adds −α·∂(g_i·w_i)/∂x to the slope
-for its minibatch x and −v_{i+1}·λ_{i+1} to that for α.
+w_i = α_i·λ_{i+1} + μ·w_{i+1} and λ_i = λ_{i+1} − H_i·w_i. Step i adds −∂(g_i·w_i)/∂x to the slope
+for its minibatch x and −v_{i+1}·λ_{i+1} to that for α_i. Where all α_i are one α, it is taken out
+of w_i and multiplied with at the end.
 
 Shape letters: P parameters, N steps, S images of the set, B of a minibatch, K classes.
 """
@@ -65,7 +67,7 @@ class Slopes:
         loss: L.
         images: its gradient for the images of the set, S×C×H×W.
         labels: for the labels, S×K.
-        lr: for the step size α.
+        lr: for α, of its shape.
     """
 
     loss: Tensor
@@ -77,31 +79,31 @@ class Slopes:
 class _Sum:
     """Gradients that grow from step to step."""
 
-    def __init__(self, steps: Steps, lr: Tensor) -> None:
-        self._steps = steps
-        self._alpha = lr
+    def __init__(self, student: Student) -> None:
+        self._steps = steps = student.steps
+        self._shared = student.shared
         self._images = torch.zeros_like(steps.images)
         self._labels = torch.zeros_like(steps.labels)
-        self._lr = torch.zeros_like(lr)
+        self._lr = torch.zeros_like(student.lr)
 
     def add(self, step: int, pulled: Pulled, rate: Tensor) -> None:
         """Add what a step gives.
 
         Args:
             step: its number.
-            pulled: the derivatives of g·w.
-            rate: minus what is added to the slope for α.
+            pulled: the derivatives of g·w, without the step size where all share it.
+            rate: minus what is added to the slope for the step's α.
         """
         rows = self._steps.rows[step]
         leaf = self._steps.images[rows].requires_grad_()
         (image,) = torch.autograd.grad(self._steps.seen(step, leaf), leaf, pulled.images)
         self._images.index_add_(0, rows, image, alpha=-1)
         self._labels.index_add_(0, rows, pulled.labels, alpha=-1)
-        self._lr -= rate
+        (self._lr[step] if self._lr.ndim else self._lr).sub_(rate)
 
     def slopes(self, loss: Tensor) -> Slopes:
         """Return the sums."""
-        return Slopes(loss, self._alpha * self._images, self._alpha * self._labels, self._lr)
+        return Slopes(loss, self._shared * self._images, self._shared * self._labels, self._lr)
 
 
 # θ_N → L, with a graph where θ_N has one, and ∂L/∂θ_N, detached
@@ -147,7 +149,7 @@ class Student:
         loss: of the student's network.
         steps: the minibatches.
         first: θ_0, P values.
-        lr: α, a scalar.
+        lr: α, a scalar, or N values, one for each step.
         momentum: μ, from 0 to below 1.
     """
 
@@ -156,6 +158,19 @@ class Student:
     first: Tensor
     lr: Tensor
     momentum: float = 0.0
+
+    @property
+    def shared(self) -> Tensor:
+        """The step size that all steps share; 1 where each has its own."""
+        return torch.ones_like(self.lr[0]) if self.lr.ndim else self.lr
+
+    def own(self, step: int) -> Tensor | float:
+        """Return what the step size of a step is beside `shared`."""
+        return self.lr[step] if self.lr.ndim else 1.0
+
+    def rate(self, step: int) -> Tensor:
+        """Return the step size of a step."""
+        return self.lr[step] if self.lr.ndim else self.lr
 
     def moved(self, velocity: Tensor | None, gradient: Tensor) -> Tensor:
         """Return v after a step with gradient g."""
@@ -172,7 +187,7 @@ class Student:
             gradient = self.loss.gradient(student, *self.steps.minibatch(step))
             velocity = self.moved(velocity, gradient)
             done.append((student, velocity))
-            student = student - self.lr * velocity
+            student = student - self.rate(step) * velocity
         return done, student
 
 
@@ -198,18 +213,18 @@ def checkpointed(student: Student, end: End, held: int | None = None) -> Slopes:
         done, last = student.trace(*starts[-1], part)
         starts.append((last, done[-1][1]))
     value, slope = end(last)
-    found, direction = _Sum(student.steps, student.lr), None
+    found, direction = _Sum(student), None
     for number, part in reversed(list(enumerate(parts))):
         if number < len(parts) - 1:
             done, _ = student.trace(*starts[number], part)
         for step in reversed(part):
             weights, velocity = done.pop()
-            direction = student.moved(direction, slope)
+            direction = student.moved(direction, student.own(step) * slope)
             minibatch = student.steps.minibatch(step)
             pulled = student.loss.pull(weights, *minibatch, direction, gradient=False)
             found.add(step, pulled, velocity @ slope)
             assert pulled.parameters is not None
-            slope = slope - student.lr * pulled.parameters
+            slope = slope - student.shared * pulled.parameters
     return found.slopes(value.detach())
 
 
@@ -223,7 +238,7 @@ def kept(student: Student, end: End) -> Slopes:
     for step, rows in enumerate(steps.rows):
         gradient = student.loss.gradient(last, steps.seen(step, images[rows]), labels[rows])
         velocity = student.moved(velocity, gradient)
-        last = last - alpha * velocity
+        last = last - (alpha[step] if alpha.ndim else alpha) * velocity
     value, _ = end(last)
     return Slopes(value.detach(), *torch.autograd.grad(value, (images, labels, alpha)))
 
@@ -231,28 +246,28 @@ def kept(student: Student, end: End) -> Slopes:
 def detached(student: Student, end: End) -> Slopes:
     """Return the slopes with every θ_i taken as a constant, in memory that N does not change.
 
-    Then θ_N = θ_0 − α·Σ c_i·g_i, where c_i is 1 + μ + … of as many terms as steps follow and
-    one, so λ is the same in all steps. The steps are done twice: once to find λ, once for the
-    slopes. It is no exact gradient: how a minibatch bears on the gradients of later steps is
-    left out. Source: Cui et al. 2023 (TESLA), section 3.
+    Then θ_N = θ_0 − Σ c_i·g_i, where c_i is α_i + μ·α_{i+1} + … to the last step, so λ is the same
+    in all steps. The steps are done twice: once to find λ, once for the slopes. It is no exact
+    gradient: how a minibatch bears on the gradients of later steps is left out.
+    Source: Cui et al. 2023 (TESLA), section 3.
     """
     steps, count = student.steps, len(student.steps)
     weights, velocity = student.first, None
     for step in range(count):
         gradient = student.loss.gradient(weights, *steps.minibatch(step))
         velocity = student.moved(velocity, gradient)
-        weights = weights - student.lr * velocity
+        weights = weights - student.rate(step) * velocity
     value, slope = end(weights)
-    found = _Sum(steps, student.lr)
+    found = _Sum(student)
     weights, velocity = student.first, None
     for step in range(count):
-        share = sum(student.momentum**power for power in range(count - step))
-        direction = slope if not student.momentum else share * slope
-        pulled = student.loss.pull(weights, *steps.minibatch(step), direction, parameters=False)
+        terms = range(count - step) if student.momentum else range(1)
+        share = sum(student.momentum**power * student.own(step + power) for power in terms)
+        pulled = student.loss.pull(weights, *steps.minibatch(step), share * slope, parameters=False)
         assert pulled.gradient is not None
-        found.add(step, pulled, pulled.gradient @ direction)
         velocity = student.moved(velocity, pulled.gradient)
-        weights = weights - student.lr * velocity
+        found.add(step, pulled, velocity @ slope)
+        weights = weights - student.rate(step) * velocity
     return found.slopes(value.detach())
 
 
