@@ -20,7 +20,7 @@ ORDER = (
     ("tensors", "capacity", "coding"),
     ("compute", "paying"),
     ("data",),
-    ("networks",),
+    ("networks", "storage"),
     ("synthetic",),
     ("artefact",),
     ("training",),

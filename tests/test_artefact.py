@@ -426,7 +426,7 @@ def test_a_whitening_that_the_header_does_not_name(tmp_path: Path) -> None:
         ({"std": [0.5, -1.0]}, "mean and std do not fit 2 channels"),
         ({"std": ["a", 1]}, "header field 'std.0'"),
         ({"storage": "float16"}, "is torch.float32, its header says torch.float16"),
-        ({"storage": "int8"}, "header field 'storage'"),
+        ({"storage": "int7"}, "header field 'storage'"),
         ({"parametrization": {"name": "wavelet"}}, "unknown form 'wavelet'"),
         ({"parametrization": {}}, "unknown form ''"),
         ({"parametrization": {"name": "pixels"}}, "are missing or do not belong"),

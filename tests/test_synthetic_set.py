@@ -116,11 +116,11 @@ def test_a_plan_needs_no_memory() -> None:
     assert planned.all - planned.paper == 10**31 * 10 * 2
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float64", "", "Float32"])
+@pytest.mark.parametrize("dtype", ["int7", "float64", "", "Float32"])
 def test_unknown_storage_is_refused(dtype: str) -> None:
     with pytest.raises(BadRequest) as caught:
         planned_ledger(Layout(2, 1, SHAPE), Pixels(), dtype)
-    assert str(caught.value) == f"--storage {dtype!r}: one of float32, float16, bfloat16"
+    assert str(caught.value).startswith(f"unknown value of --storage {dtype!r}")
 
 
 def test_a_rank_too_high_is_refused_at_once() -> None:

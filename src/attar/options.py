@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
@@ -184,6 +184,43 @@ def with_settings(part: Part, given: Mapping[str, Any], option: str = "--set") -
                 f"{option} {name}={value}: {_KINDS.get(kind, 'another value')} is needed"
             ) from None
     return dataclasses.replace(own, **values)
+
+
+def named_settings(text: str, option: str, whole: str) -> dict[str, str]:
+    """Return the settings in a text such as ``rank=2,factor=3``, by name.
+
+    Args:
+        text: settings with commas between them; empty for none.
+        option: and ``whole``, its value, are what messages call it.
+        whole: see ``option``.
+
+    Raises:
+        BadRequest: something in it is no setting.
+    """
+    pairs: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise BadRequest(f"{option} {whole}: {item!r} is no setting; write name=value")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def changed_settings(part: Any, skipped: Collection[str] = ()) -> list[str]:
+    """Return, as texts ``name=value``, the fields of a dataclass that are not at their default.
+
+    Args:
+        part: an objective, a form or a storage.
+        skipped: fields to leave out.
+    """
+    found: list[str] = []
+    for item in dataclasses.fields(part):
+        value = getattr(part, item.name)
+        if item.name in skipped or value == item.default:
+            continue
+        told = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        found.append(f"{item.name}={told}")
+    return found
 
 
 _KINDS = {

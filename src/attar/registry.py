@@ -21,7 +21,7 @@ T = TypeVar("T")
 # modules with a registry; the first three are free of torch, which takes seconds to import
 _HOMES = (
     *("attar.methods.catalogue", "attar.networks.families", "attar.training.cards"),
-    *("attar.objectives", "attar.synthetic", "attar.coresets"),
+    *("attar.objectives", "attar.synthetic", "attar.coresets", "attar.storage"),
 )
 _ALL: list[Registry[Any]] = []
 
@@ -97,8 +97,9 @@ def register(thing: T, *, replace: bool = False) -> T:
 
     Args:
         thing: an `attar.Method`; a subclass of `attar.objectives.Objective`,
-            `attar.synthetic.Parametrization` or `attar.coresets.Selector`; an
-            `attar.networks.Family`; or an `attar.training.EvaluationCard`.
+            `attar.synthetic.Parametrization`, `attar.storage.Storage` or
+            `attar.coresets.Selector`; an `attar.networks.Family`; or an
+            `attar.training.EvaluationCard`.
         replace: whether it may stand in for one that was registered under its name.
 
     Raises:
@@ -111,8 +112,8 @@ def register(thing: T, *, replace: bool = False) -> T:
                 registry.add(thing, replace=replace)
                 return thing
     raise BadRequest(
-        f"{thing!r} cannot be registered: give an attar.Method, the class of an objective, a form "
-        "or a selector, an attar.networks.Family, or an attar.training.EvaluationCard"
+        f"{thing!r} cannot be registered: give an attar.Method, the class of an objective, a form, "
+        "a storage or a selector, an attar.networks.Family, or an attar.training.EvaluationCard"
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from attar.artefact.clipping import Clipping, clipping_of
+from attar.artefact.coding import check_parted, encoded, rounded
 from attar.artefact.header import FORMAT_VERSION, READ_FROM, Header, Totals
 from attar.budget import Ledger
 from attar.data.modality import Modality, modality_of
@@ -24,7 +25,8 @@ from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
 from attar.errors import BadRequest, unknown
 from attar.renaming import attribute, keywords
-from attar.synthetic import STORAGE_TYPES, Layout, Synthetic
+from attar.storage import Storage, storage_of
+from attar.synthetic import Layout, Synthetic
 from attar.tensors import all_finite, save_tensors
 from attar.text import printable
 
@@ -50,6 +52,8 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             damage would have been noticed.
         learned: what was learnt beside the set, such as a step size or one for each step, by
             name; stored in float32.
+        coded: what a file keeps of the set where its storage codes values; the set is then what
+            that decodes to. Where it is missing, it is made, and the set rounded to it.
     """
 
     card = attribute("card", "header")
@@ -63,12 +67,30 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         *,
         checked: bool = True,
         learned: Mapping[str, Tensor] = MappingProxyType({}),
+        coded: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.header = header
         self.synthetic = synthetic
         self.preprocessing = preprocessing
         self.checked = checked
         self.learned = {name: one.detach().cpu().float() for name, one in learned.items()}
+        self._coded = coded
+        if coded is None and not self.storage.fixed:
+            self._coded = rounded(synthetic, self.storage, preprocessing)
+
+    @classmethod
+    def rounded(
+        cls,
+        header: Header,
+        synthetic: Synthetic,
+        preprocessing: Preprocessing,
+        learned: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Artefact:
+        """Return an artefact whose set is changed to what is read again once it is kept."""
+        storage = storage_of(header.storage)
+        coded = rounded(synthetic.requires_grad_(False), storage, preprocessing)
+        own = None if storage.fixed else coded
+        return cls(header, synthetic, preprocessing, learned=learned, coded=own)
 
     def __len__(self) -> int:
         return len(self.synthetic)
@@ -126,6 +148,18 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         return modality_of(self.header.shape)
 
     @property
+    def storage(self) -> Storage:
+        """How its values are kept."""
+        return storage_of(self.header.storage)
+
+    @property
+    def coded(self) -> Mapping[str, Tensor]:
+        """What its file keeps of the set, by name."""
+        if self._coded is not None:
+            return self._coded
+        return encoded(self.synthetic, self.storage, self.preprocessing)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of everything stored, header excluded."""
         return self.ledger.all
@@ -134,7 +168,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     def ledger(self) -> Ledger:
         """Every stored tensor with its size."""
         extras = preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
-        return self.synthetic.ledger(self.header.storage, extras)
+        return self.synthetic.ledger(self.storage, extras, self._coded)
 
     @property
     def totals(self) -> Totals:
@@ -153,8 +187,10 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
 
         Raises:
             BadRequest: an unknown name or one given twice, a form in which images share what is
-                stored, or learnt labels, which are values for all classes.
+                stored, learnt labels, which are values for all classes, or a storage in which
+                images are coded together.
         """
+        check_parted(self.storage, "of_classes", "condense these anew")
         chosen, header, form = list(names), self.header, self.synthetic.parametrization
         for name in chosen:
             if name not in header.class_names:
@@ -184,13 +220,9 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             "provenance": told,
         }
         part = header.model_copy(update=changes)
-        return Artefact(
-            part,
-            made.requires_grad_(False),
-            self.preprocessing,
-            checked=self.checked,
-            learned=self.learned,
-        )
+        found = Artefact.rounded(part, made, self.preprocessing, self.learned)
+        found.checked = self.checked
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write the artefact, atomically.
@@ -198,8 +230,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         Raises:
             BadRequest: a stored value is not finite in the storage type.
         """
-        dtype = STORAGE_TYPES[self.header.storage]
-        tensors = {name: t.to(dtype) for name, t in self.synthetic.state_dict().items()}
+        tensors = dict(self.coded)
         if not all_finite(tensors):
             raise BadRequest(
                 f"values do not fit into {self.header.storage}; use --storage float32 or bfloat16"

@@ -16,11 +16,12 @@ from attar.capacity import check_memory
 from attar.data.whitening import Whitening
 from attar.errors import ArtefactError
 from attar.shapes import is_picture
+from attar.storage import Kept, storage_of
 from attar.synthetic import (
-    STORAGE_TYPES,
     Parametrization,
     Store,
     Synthetic,
+    content_of,
     from_description,
     planned_ledger,
 )
@@ -64,11 +65,9 @@ def check_header(path: Path, header: Header) -> Parametrization:
 
 
 def _check_size(path: Path, header: Header, form: Parametrization) -> None:
-    planned = planned_ledger(header.layout, form, header.storage, header.learned_labels)
-    if min(header.shape) < 1 or planned.all > path.stat().st_size:
-        raise ArtefactError(
-            f"{path}: its header speaks of {planned.all} bytes, more than the file holds"
-        )
+    least = _least_bytes(header, form)
+    if min(header.shape) < 1 or least > path.stat().st_size:
+        raise ArtefactError(f"{path}: its header speaks of {least} bytes, more than the file holds")
     made = 4 * header.layout.rows * math.prod(header.shape)
     if made > _UNDOUBTED:
         what = (
@@ -77,27 +76,42 @@ def _check_size(path: Path, header: Header, form: Parametrization) -> None:
         check_memory(made, f"the {what}", "load it where there is more")
 
 
+def _least_bytes(header: Header, form: Parametrization) -> int:
+    """Return how many bytes a set takes at least."""
+    storage = storage_of(header.storage)
+    if storage.fixed:
+        return planned_ledger(header.layout, form, storage, header.learned_labels).all
+    form.check_shape(header.shape)
+    storage.check(content_of(header.layout, form), form.name)
+    shapes = form.shapes(header.layout, learned_labels=header.learned_labels)
+    return sum(storage.least(name, shape) for name, shape in shapes.items())
+
+
 def check_tensors(
     path: Path, header: Header, synthetic: Synthetic, tensors: Mapping[str, Tensor]
 ) -> None:
     """Refuse tensors that are not those the header speaks of."""
-    storage = STORAGE_TYPES[header.storage]
-    expected = {name: (tuple(t.shape), storage) for name, t in synthetic.state_dict().items()}
+    storage = storage_of(header.storage)
+    expected: dict[str, Kept] = {}
+    for name, tensor in synthetic.state_dict().items():
+        expected |= storage.kept(name, tuple(tensor.shape))
     if not is_picture(header.shape):
-        constants = (header.shape[:1], torch.float32)
+        constants = Kept(torch.float32, header.shape[:1])
         expected |= {STANDARD + name: constants for name in ("mean", "std")}
     if header.zca != "none":
         stored = Whitening.stored(math.prod(header.shape))
-        expected |= {WHITENING + name: form for name, form in stored.items()}
+        expected |= {WHITENING + name: Kept(kind, shape) for name, (shape, kind) in stored.items()}
     for name, shape in header.learned.items():
-        expected[LEARNT + name] = (tuple(shape), torch.float32)
+        expected[LEARNT + name] = Kept(torch.float32, tuple(shape))
     if expected.keys() != tensors.keys():
         odd = sorted(expected.keys() ^ tensors.keys())
         raise ArtefactError(f"{path}: tensors {', '.join(odd)} are missing or do not belong")
     for name, tensor in tensors.items():
-        for found, wanted in zip((tuple(tensor.shape), tensor.dtype), expected[name], strict=True):
-            if found != wanted:
-                raise ArtefactError(f"{path}: {name} is {found}, its header says {wanted}")
+        own, shape = expected[name], tuple(tensor.shape)
+        wanted = (tensor.numel(),) if own.shape is None else own.shape
+        for found, said in ((shape, wanted), (tensor.dtype, own.dtype)):
+            if found != said:
+                raise ArtefactError(f"{path}: {name} is {found}, its header says {said}")
     if not all_finite(tensors):
         raise ArtefactError(f"{path}: stored values are NaN or Inf")
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from attar.budget import Count
 from attar.shapes import Shape
+from attar.storage import storage_of, storage_text
 from attar.synthetic import Layout
 
 FORMAT = "attar.artefact"
@@ -36,7 +37,7 @@ class Header(BaseModel):
         learned_labels: whether labels are stored, K values per image.
         learned: shapes of the tensors learnt beside the set, by name.
         nested: whether the first images of every class were made to be a set by themselves.
-        storage: the type that values are stored in.
+        storage: how values are kept, as `attar.storage.storage_of` reads it.
         mean: per-channel mean of pixels in [0, 1]; empty where rows are no pictures, whose means
             and deviations are tensors.
         std: per-channel standard deviation.
@@ -63,7 +64,7 @@ class Header(BaseModel):
     learned_labels: bool = False
     learned: dict[str, list[int]] = Field(default_factory=dict)
     nested: bool = False
-    storage: Literal["float32", "float16", "bfloat16"] = "float32"
+    storage: str = "float32"
     mean: list[float]
     std: list[float]
     zca: Literal["none", "mtt", "frepo", "rtp", "kip"] = "none"
@@ -75,6 +76,11 @@ class Header(BaseModel):
     iterate: Literal["last", "selected"] = "last"
     validation: float | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("storage")
+    @classmethod
+    def _is_known(cls, storage: str) -> str:
+        return storage_text(storage_of(storage))
 
     @field_validator("budget")
     @classmethod

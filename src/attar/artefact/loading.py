@@ -12,12 +12,14 @@ from torch import Tensor
 
 from attar.artefact.artefact import LEARNT, Artefact, preprocessing_of
 from attar.artefact.checks import check_header, check_set, check_tensors
+from attar.artefact.coding import check_parted
 from attar.artefact.header import FORMAT, FORMAT_VERSION, READ_FROM, Header
 from attar.artefact.parts import Held, Part
 from attar.budget import Budget
 from attar.errors import ArtefactError, BadRequest
+from attar.storage import storage_of
 from attar.stored import Stored, open_stored
-from attar.synthetic import Synthetic
+from attar.synthetic import Synthetic, content_of
 from attar.tensors import read_header
 
 # what a header of a wrong content comes to
@@ -34,7 +36,8 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
             significant ones (`attar.synthetic.forms.orthogonal.smaller`), a nested one by the
             first images of every class. Of these, their own bytes are read and less than a block
             of checksums at either end of a range, beside the header, U and Σ, and the tensors of
-            a whitening, which are needed whole.
+            a whitening, which are needed whole. A file of coded values (`attar.storage`) is read
+            whole, and the smaller set taken out of that.
 
     Raises:
         ArtefactError: the file is missing, truncated, damaged, foreign, tampered with, or of a
@@ -56,8 +59,15 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
             header, part = part_of(stored, ipc)
         if ipc is None or part is None:
             return from_tensors(path, header, stored.all(), checked=stored.checked)
-        header = _header_of_part(path, header, ipc, part)
-        return from_tensors(path, header, part.read(stored), checked=stored.checked)
+        own = _header_of_part(path, header, ipc, part)
+        if storage_of(header.storage).fixed:
+            return from_tensors(path, own, part.read(stored), checked=stored.checked)
+        whole = from_tensors(path, header, stored.all(), checked=stored.checked)
+        found = Synthetic(own.layout, part.parametrization, own.learned_labels)
+        found.load_state_dict(part.of(path, whole.synthetic.state_dict()))
+        made = Artefact.rounded(own, found, whole.preprocessing, whole.learned)
+        made.checked = stored.checked
+        return made
 
 
 def ipc_of_part(path: str | Path, ipc: int | None) -> int | None:
@@ -84,6 +94,8 @@ def part_of(stored: Stored, ipc: int) -> tuple[Header, Part | None]:
     header = _header(path, stored.header)
     with _describing(path):
         form = check_header(path, header)
+    advice = f"load it whole, or make a smaller one with 'attar slim {path} --ipc {ipc}'"
+    check_parted(storage_of(header.storage), f"--ipc {ipc}", advice)
     held = Held(path, header.layout, form, header.storage, header.nested, header.budget.get("ipc"))
     return header, held.part(ipc)
 
@@ -125,9 +137,22 @@ def from_tensors(
         check_tensors(path, header, synthetic, tensors)
         preprocessing = preprocessing_of(header, tensors)
         learned = {name: tensors.pop(LEARNT + name) for name in header.learned}
-    synthetic.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    storage = storage_of(header.storage)
+    shapes = {name: tuple(tensor.shape) for name, tensor in synthetic.state_dict().items()}
+    content = content_of(header.layout, synthetic.parametrization, preprocessing)
+    try:
+        synthetic.load_state_dict(storage.decode(tensors, shapes, content))
+    except ValueError as error:
+        raise ArtefactError(f"{path}: its {storage.name} values are damaged: {error}") from error
     synthetic.requires_grad_(False)
-    artefact = Artefact(header, synthetic, preprocessing, checked=checked, learned=learned)
+    artefact = Artefact(
+        header,
+        synthetic,
+        preprocessing,
+        checked=checked,
+        learned=learned,
+        coded=None if storage.fixed else tensors,
+    )
     with _describing(path):
         check_set(path, artefact)
     return artefact

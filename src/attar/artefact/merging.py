@@ -11,6 +11,7 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact
+from attar.artefact.coding import check_parted
 from attar.artefact.header import Header
 from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest, unknown
@@ -87,9 +88,8 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
         found.load_state_dict(
             {name: _gathered([one[name] for one in stored], rows) for name in stored[0]}
         )
-    found.round_to(storage)
     header = _header(artefacts, names, found, storage)
-    return Artefact(header, found.requires_grad_(False), first.preprocessing)
+    return Artefact.rounded(header, found, first.preprocessing)
 
 
 def _gathered(tensors: Sequence[Tensor], rows: Sequence[tuple[int, int]]) -> Tensor:
@@ -165,6 +165,7 @@ def _check(artefacts: Sequence[Artefact], *, pixels: bool) -> None:
                 f"deviation {one.preprocessing.std}) than the first ({first.preprocessing.mean}, "
                 f"{first.preprocessing.std}); {_PIXELS} under those of the first"
             )
+        check_parted(one.storage, where, f"{_PIXELS}")
         if not forms[0].by_row:
             raise BadRequest(
                 f"{where} is stored as {forms[0].name}, in which images share what is stored; "
@@ -217,7 +218,7 @@ def _header(
         images_per_class=found.layout.per_class,
         class_counts=None if found.layout.counts is None else list(found.layout.counts),
         parametrization=found.parametrization.describe(),
-        storage=storage,  # pyright: ignore[reportArgumentType]
+        storage=storage,
         mean=first.mean,
         std=first.std,
         zca=first.zca,

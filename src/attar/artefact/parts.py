@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from attar.budget import Budget
@@ -60,6 +61,17 @@ class Part:
             tensors[name] = stored.rows(name, own.wanted)
         return {**tensors, **self._made(stored.path, tensors)}
 
+    def of(self, path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of the smaller set from those of the whole, as they are in memory.
+
+        Raises:
+            ArtefactError: what is needed whole is no such set.
+        """
+        own = self.beginning
+        rows = torch.tensor([row for part in own.wanted for row in part])
+        taken = {name: one if name in own.whole else one[rows] for name, one in tensors.items()}
+        return {**taken, **self._made(path, taken)}
+
     def _made(self, path: Path, tensors: dict[str, Tensor]) -> Mapping[str, Tensor]:
         """Return what takes the place of the tensors that are needed whole."""
         found = {name: tensors[name] for name in self.beginning.whole if name in tensors}
@@ -86,7 +98,7 @@ class Held:
         path: of the file.
         layout: rows of the whole.
         parametrization: its form.
-        storage: the type that values are stored in.
+        storage: how values are kept.
         nested: whether the first images of every class are a set of their own.
         asked: the memory it was made for, in full images per class, where known.
     """

@@ -28,7 +28,6 @@ from attar.artefact.header import LENGTH, Header
 from attar.artefact.loading import from_tensors
 from attar.errors import ArtefactError, BadRequest
 from attar.stored import advising, is_of, open_stored
-from attar.synthetic import STORAGE_TYPES
 from attar.tensors import all_finite, save_tensors
 
 FORMAT = "attar.snapshots"
@@ -112,8 +111,7 @@ class Snapshots:
         """
         self._taken = self._place(share)
         kept = self._kept(artefact.header) if self._path.exists() else {}
-        dtype = STORAGE_TYPES[artefact.header.storage]
-        own = {name: t.to(dtype) for name, t in artefact.synthetic.state_dict().items()}
+        own = {**artefact.coded}
         own |= learnt_tensors(artefact.learned)
         if all_finite(own):
             self._write(artefact, {**kept, artefact.header.step: own})

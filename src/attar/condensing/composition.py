@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from attar.errors import BadRequest, unknown
 from attar.methods import METHODS, Method, Recipe, Task, usual
 from attar.objectives import OBJECTIVES, Nested, Objective, WeightedSum
-from attar.options import with_settings
+from attar.options import changed_settings, named_settings, with_settings
 from attar.registry import Registry
 from attar.synthetic import PARAMETRIZATIONS, Parametrization
 
@@ -45,7 +45,7 @@ def form_of(text: str, task: Task) -> Parametrization:
     name = name.strip()
     own, inner = _split_base(rest)
     first = _known(PARAMETRIZATIONS, name, task, _form_in, "--form")
-    given = _pairs(own, "--form", text)
+    given = named_settings(own, "--form", text)
     if inner:
         if _BASE not in {item.name for item in dataclasses.fields(first)}:  # pyright: ignore[reportArgumentType]
             raise BadRequest(
@@ -84,7 +84,9 @@ def objective_of(text: str, task: Task, own: Objective) -> Objective:
         first = own
         if own.name != name:
             first = _known(OBJECTIVES, name, task, _objective_in, "--objective")
-        terms.append(with_settings(first, _pairs(rest or "", "--objective", text), "--objective"))
+        terms.append(
+            with_settings(first, named_settings(rest or "", "--objective", text), "--objective")
+        )
         weights.append(float(weight or 1))
     if len(terms) == 1:
         if weights != [1.0]:
@@ -110,7 +112,7 @@ def roles_of(part: Objective | Parametrization) -> Mapping[str, Any]:
 def form_text(form: Parametrization) -> str:
     """Return the text of a form, with the settings that are not the defaults of its class."""
     base = form.inner
-    own = _changes(form, skipped=(_BASE,))
+    own = changed_settings(form, skipped=(_BASE,))
     if base is not None and form_text(base) != "pixels":
         own.append(f"{_BASE}={form_text(base)}")
     return form.name + (":" + ",".join(own) if own else "")
@@ -123,19 +125,10 @@ def objective_text(objective: Objective) -> str:
             ("" if weight == 1 else f"{weight:g}*") + objective_text(term)
             for term, weight in zip(objective.terms, objective.weights, strict=True)
         )
-    own = _changes(objective)
+    fields = dataclasses.fields(objective)  # pyright: ignore[reportArgumentType]
+    inner = [item.name for item in fields if isinstance(getattr(objective, item.name), Objective)]
+    own = changed_settings(objective, skipped=inner)
     return objective.name + (":" + ",".join(own) if own else "")
-
-
-def _changes(part: Objective | Parametrization, skipped: tuple[str, ...] = ()) -> list[str]:
-    found: list[str] = []
-    for item in dataclasses.fields(part):  # pyright: ignore[reportArgumentType]
-        value = getattr(part, item.name)
-        if item.name in skipped or value == item.default or isinstance(value, Objective):
-            continue
-        told = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        found.append(f"{item.name}={told}")
-    return found
 
 
 def _split_base(text: str) -> tuple[str, str]:
@@ -144,16 +137,6 @@ def _split_base(text: str) -> tuple[str, str]:
     if match is None:
         return text, ""
     return text[: match.start()], text[match.end() :].strip()
-
-
-def _pairs(text: str, option: str, whole: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = item.partition("=")
-        if not equals or not name.strip():
-            raise BadRequest(f"{option} {whole}: {item!r} is no setting; write name=value")
-        pairs[name.strip()] = value.strip()
-    return pairs
 
 
 def _form_in(recipe: Recipe) -> Parametrization:

@@ -79,7 +79,4 @@ def artefact_of(
     synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
     synthetic.settle()
     # rounded as it will be stored, so that what is returned equals what is loaded again
-    synthetic.round_to(header.storage)
-    return Artefact(
-        header, synthetic.requires_grad_(False), plan.train.preprocessing, learned=learned
-    )
+    return Artefact.rounded(header, synthetic, plan.train.preprocessing, learned)

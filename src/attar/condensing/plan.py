@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from attar.artefact.fingerprint import fingerprint
@@ -17,6 +15,7 @@ from attar.budget import Ledger
 from attar.compute import Compute
 from attar.condensing.engine import Run
 from attar.condensing.overrides import settings_of
+from attar.condensing.real_start import CodedStart, real_rows
 from attar.condensing.request import Request
 from attar.coresets import Selector
 from attar.data import SOURCES, LabelledImages, as_texts, bearing
@@ -58,6 +57,8 @@ class Plan:
         experts: networks trained on the real data, where the objective follows any.
         parts: what is told of the parts of the data; see
             `attar.condensing.selecting.Selection.facts`.
+        coded_start: the real images that the set is, where their number follows from what they
+            take when coded.
     """
 
     request: Request
@@ -76,6 +77,7 @@ class Plan:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     experts: ExpertStore | None = None
     parts: Mapping[str, Any] = field(default_factory=dict)
+    coded_start: CodedStart | None = None
 
     @property
     def command(self) -> str:
@@ -223,17 +225,11 @@ class Plan:
         )
 
     def _real_start(self, selector: Selector, key: Key, watch: Watch | None) -> Tensor:
-        """Return network inputs of distinct real images, class by class.
-
-        A class with fewer images than rows gives them again from the first.
-        """
+        """Return network inputs of distinct real images, class by class."""
         sizes = self.layout.sizes()
-        found = selector.choose(self.train, sizes, self.network, self.compute, key, watch)
-        chosen = [
-            index.repeat(math.ceil(rows / len(index)))[:rows]
-            for index, rows in zip(found, sizes, strict=True)
-        ]
-        return self.train.take(torch.cat(chosen)).cpu()
+        if self.coded_start is not None:
+            return self.coded_start.rows(sizes)
+        return real_rows(selector, self.train, sizes, self.network, self.compute, key, watch)
 
 
 def _of_objective(objective: Objective) -> dict[str, Any]:

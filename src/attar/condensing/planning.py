@@ -15,6 +15,7 @@ from attar.artefact.artefact import learnt_tensors, preprocessing_tensors
 from attar.budget import FLOAT32_BYTES
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
+from attar.condensing.real_start import CodedStart
 from attar.condensing.request import Request
 from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
@@ -28,6 +29,8 @@ from attar.experts.store import ExpertStore, open_experts
 from attar.methods import Recipe, Task
 from attar.networks import Network, make_for
 from attar.objectives import Objective, Problem
+from attar.rng import Key
+from attar.storage import storage_of
 from attar.synthetic import Allowance, Layout, fill
 
 
@@ -76,10 +79,14 @@ def make_plan(
         sizes = [len(own) for own in train.indices_of_class]
     first = Layout(train.classes, 1, train.shape)
     whole = extras | _learnt(recipe.objective, train, network, first)
-    filled = fill(recipe, Allowance(budget, request.storage, sizes, whole), train)
+    selection = select(request, splits)
+    kept = selection.condensed
+    coded = _coded_start(request, recipe, kept, network)
+    measured = None if coded is None else coded.bytes_of
+    filled = fill(recipe, Allowance(budget, request.storage, sizes, whole, measured), train)
     exact = extras | _learnt(recipe.objective, train, network, filled.layout)
     if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
-        filled = fill(recipe, Allowance(budget, request.storage, sizes, exact), train)
+        filled = fill(recipe, Allowance(budget, request.storage, sizes, exact, measured), train)
     layout = filled.layout
     if request.nested and layout.per_class < 2:
         raise BadRequest(
@@ -91,8 +98,6 @@ def make_plan(
     if request.init_file is not None:
         first = recipe.first_labels(layout) if recipe.learned_labels else None
         start = started_from(request.init_file, layout, recipe.parametrization, train, first)
-    selection = select(request, splits)
-    kept = selection.condensed
     check_against_data(limit, layout, kept)
     compute = computing.choose(
         request.device,
@@ -116,7 +121,29 @@ def make_plan(
         start=start,
         experts=experts,
         parts=selection.facts(request, splits),
+        coded_start=coded,
     )
+
+
+def _coded_start(
+    request: Request, recipe: Recipe, train: LabelledImages, network: Network
+) -> CodedStart | None:
+    """Return the real images that a set is, where only they tell how many of them fit."""
+    storage, form = storage_of(request.storage), recipe.parametrization
+    if storage.fixed or recipe.start is None or recipe.iterations:
+        return None
+    shapes = form.shapes(Layout(train.classes, 1, train.shape))
+    if all(storage.planned(name, shape) is not None for name, shape in shapes.items()):
+        return None
+    compute = computing.choose(
+        request.device,
+        request.precision,
+        request.torch_compile,
+        pixels=sent_pixels(recipe, Layout(train.classes, 1, train.shape), train, request),
+        chunk=request.chunk,
+    )
+    key = Key(request.seed).fold("start")
+    return CodedStart(recipe.start, place(train, compute), network, compute, key, form, storage)
 
 
 def _refuse_unequal(request: Request, recipe: Recipe) -> None:

@@ -34,7 +34,6 @@ INITS = ("real", "noise", "herding", "forgetting", "kcenter")
 _NAMED = ("method", "objective", "form", "network")
 # refused here and not by the parser, so that a near name is told
 _CHOICES = {
-    "storage": ("float32", "float16", "bfloat16"),
     "init": INITS,
     "optimiser": ("sgd", "adam", "lamb"),
     "schedule": ("constant", "linear", "cosine"),
@@ -43,6 +42,22 @@ _CHOICES = {
     "torch_compile": ("auto", "on", "off"),
     "per_class_budget": ("equal", "proportional"),
 }
+
+
+# storages that are known without torch
+_PLAIN_STORAGES = ("float32", "float16", "bfloat16")
+
+
+def check_storage(given: str | None) -> None:
+    """Refuse what names no storage.
+
+    Raises:
+        BadRequest: saying which there are.
+    """
+    if given is not None and given not in _PLAIN_STORAGES:
+        from attar.storage import storage_of
+
+        storage_of(given)
 
 
 @fields(**KEYWORDS)
@@ -74,7 +89,7 @@ class Request:
     """How the images are shared out: equally, or in proportion to the training images of each
     class, one at least, in the same memory."""
     storage: str = "float32"
-    """Type of the stored values: float32, float16 or bfloat16."""
+    """How stored values are kept: float32, float16 or bfloat16."""
     rank: Whole = None
     """Rank of the factors: every channel of what the method stores is a product of two."""
     init: Annotated[
@@ -203,6 +218,7 @@ class Request:
                 allowed = (*allowed, *(own for own in SELECTORS if own not in allowed))
             if value not in allowed:
                 raise unknown(f"value of {option_of(name)}", str(value), allowed)
+        check_storage(self.storage)
         self._check_parts()
         if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
             raise BadRequest(

@@ -98,8 +98,7 @@ def _carded(
             "provenance": {**provenance, "command": command, "slimmed": told},
         }
     )
-    synthetic.round_to(run.storage)
-    return Artefact(changed, synthetic, artefact.preprocessing, learned=artefact.learned)
+    return Artefact.rounded(changed, synthetic, artefact.preprocessing, artefact.learned)
 
 
 def _same_as(made: Artefact, run: Request) -> Artefact:

@@ -1,5 +1,6 @@
 """Synthetic sets: what is stored, and how it becomes images and labels."""
 
+from attar.storage import STORAGE_TYPES
 from attar.synthetic.beginning import Beginning
 from attar.synthetic.components import (
     Components,
@@ -7,7 +8,7 @@ from attar.synthetic.components import (
     components_of,
     first_components,
 )
-from attar.synthetic.costs import STORAGE_TYPES, planned_ledger
+from attar.synthetic.costs import content_of, planned_ledger
 from attar.synthetic.filling import Allowance, Filled, Kept, fill, images_within
 from attar.synthetic.forms import (
     PARAMETRIZATIONS,
@@ -55,6 +56,7 @@ __all__ = [
     "Wrapping",
     "as_components",
     "components_of",
+    "content_of",
     "fill",
     "first_components",
     "from_description",

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor
 
 from attar.budget import Entry, Ledger
+from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest
+from attar.storage import Content, Storage, storage_of
 from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.layout import Layout
-
-STORAGE_TYPES = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
-
 
 _PREPROCESSING = "preprocessing: needed to show the images and to test on real ones"
 _LEARNT = "learnt beside the set"
 
 
-def stored_entry(name: str, shape: tuple[int, ...], dtype: str, form: Parametrization) -> Entry:
-    """Return the ledger's line of one tensor of a set."""
+def stored_entry(
+    name: str, shape: tuple[int, ...], storage: Storage, form: Parametrization, size: int
+) -> Entry:
+    """Return the ledger's line of one tensor of a set that takes ``size`` bytes."""
     beside = form.uncounted
     paper = name.startswith("images.") and name not in beside
     why = "images or their factors" if paper else beside.get(name, "learned labels")
-    return Entry(
-        name=name,
-        shape=shape,
-        dtype=dtype,
-        bytes=math.prod(shape) * STORAGE_TYPES[dtype].itemsize,
-        paper=paper,
-        why=why,
-    )
+    return Entry(name, shape, storage.name, size, paper, why)
 
 
 def extra_entries(extras: Mapping[str, Tensor] | None) -> list[Entry]:
@@ -57,24 +46,71 @@ def extra_entries(extras: Mapping[str, Tensor] | None) -> list[Entry]:
 def planned_ledger(
     layout: Layout,
     parametrization: Parametrization,
-    dtype: str,
+    storage: str | Storage,
     learned_labels: bool = False,
     extras: Mapping[str, Tensor] | None = None,
+    measured: Callable[[Layout], int] | None = None,
 ) -> Ledger:
-    """Return the cost of a set from its settings alone, without building it.
+    """Return the most that a set may cost, from its settings alone, without building it.
+
+    Args:
+        layout: the rows.
+        parametrization: the form.
+        storage: how values are kept.
+        learned_labels: whether labels are stored, too.
+        extras: further tensors that must be kept, such as a whitening matrix.
+        measured: the bytes of the images of a layout, asked for where only their values tell.
 
     Raises:
-        BadRequest: an unknown storage type, or rows that the form cannot keep.
+        BadRequest: an unknown storage, rows that the form cannot keep, a form that the storage
+            cannot, or one whose size only its values tell, and ``measured`` is missing.
     """
     parametrization.check_shape(layout.shape)
-    if dtype not in STORAGE_TYPES:
-        raise BadRequest(f"--storage {dtype!r}: one of {', '.join(STORAGE_TYPES)}")
-    entries = [stored_entry("images.*", (parametrization.values(layout),), dtype, parametrization)]
+    storage = storage_of(storage)
+    storage.check(content_of(layout, parametrization), parametrization.name)
+    if not storage.fixed:
+        entries = _coded_entries(layout, parametrization, storage, learned_labels, measured)
+        return Ledger((*entries, *extra_entries(extras)))
+
+    def line(name: str, values: int) -> Entry:
+        size = storage.planned(name, (values,)) or 0
+        return stored_entry(name, (values,), storage, parametrization, size)
+
+    entries = [line("images.*", parametrization.values(layout))]
     if beside := parametrization.beside(layout):
         why = "; ".join(parametrization.uncounted.values()) or "beside the images"
-        size = beside * STORAGE_TYPES[dtype].itemsize
-        entries.append(Entry("images.beside", (beside,), dtype, size, False, why))
+        own = line("images.beside", beside)
+        entries.append(dataclasses.replace(own, paper=False, why=why))
     if learned_labels:
-        values = parametrization.label_values(layout)
-        entries.append(stored_entry("labels.*", (values,), dtype, parametrization))
+        entries.append(line("labels.*", parametrization.label_values(layout)))
     return Ledger((*entries, *extra_entries(extras)))
+
+
+def content_of(
+    layout: Layout, form: Parametrization, preprocessing: Preprocessing | None = None
+) -> Content:
+    """Return what a storage may know of the tensors of a set."""
+    return Content(layout.sizes(), layout.shape, preprocessing, plain=form.keeps_exactly)
+
+
+def _coded_entries(
+    layout: Layout,
+    form: Parametrization,
+    storage: Storage,
+    learned_labels: bool,
+    measured: Callable[[Layout], int] | None,
+) -> list[Entry]:
+    found = []
+    for name, shape in form.shapes(layout, learned_labels=learned_labels).items():
+        size = storage.planned(name, shape)
+        if size is None and measured is None:
+            raise BadRequest(
+                f"--storage {storage.name}: how many bytes it takes depends on the images, which "
+                "are not known here; choose a method that keeps real images, such as random, or "
+                "another storage"
+            )
+        if size is None:
+            assert measured is not None
+            size = measured(layout)
+        found.append(stored_entry(name, shape, storage, form, size))
+    return found

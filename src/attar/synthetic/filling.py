@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from attar.budget import Budget, Ledger, proportional
 from attar.errors import BadRequest
 from attar.shapes import Shape
+from attar.storage import Storage
 from attar.synthetic.costs import planned_ledger
 from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.layout import Layout
@@ -64,16 +65,19 @@ class Allowance:
 
     Args:
         budget: the limit, or a plain count of images per class.
-        storage: the type of the stored values.
+        storage: how values are kept.
         sizes: real images of every class, in proportion to which images are shared out; None for
             as many of every class.
         extras: further tensors that must be kept, such as a whitening matrix.
+        measured: the bytes of the images of a layout, where these depend on their values; asked
+            of each number of images that the search tries.
     """
 
     budget: Budget
-    storage: str = "float32"
+    storage: str | Storage = "float32"
     sizes: Sequence[int] | None = None
     extras: Mapping[str, Tensor] | None = None
+    measured: Callable[[Layout], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ def fill(recipe: Stored, allowance: Allowance, task: Sized) -> Filled:
             allowance.storage,
             recipe.learned_labels,
             allowance.extras,
+            allowance.measured,
         )
 
     def each(images: int) -> Ledger:
@@ -137,14 +142,14 @@ def fill(recipe: Stored, allowance: Allowance, task: Sized) -> Filled:
     return Filled(recipe.parametrization, layout, cost(layout))
 
 
-def images_within(ipc: int, layout: Sized, form: Parametrization, storage: str) -> int:
+def images_within(ipc: int, layout: Sized, form: Parametrization, storage: str | Storage) -> int:
     """Return how many images per class the memory of ``ipc`` full float32 images per class holds.
 
     Args:
         ipc: the memory, as the papers count.
         layout: classes and shape of the images.
         form: in which they are stored.
-        storage: the type of the stored values.
+        storage: how values are kept.
 
     Raises:
         BadRequest: not even one image fits.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from attar.budget import Ledger
-from attar.synthetic.costs import STORAGE_TYPES, extra_entries, stored_entry
+from attar.storage import Storage, sizes_of, storage_of
+from attar.synthetic.costs import extra_entries, stored_entry
 from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
@@ -52,12 +53,6 @@ class Synthetic(nn.Module):
         """Bring what is stored into the order in which it is kept; the rows stay as they are."""
         self.images.settle(self.labels)
 
-    def round_to(self, storage: str) -> None:
-        """Round every value as it is when stored in one of `STORAGE_TYPES`."""
-        dtype = STORAGE_TYPES[storage]
-        values = {name: tensor.to(dtype).float() for name, tensor in self.state_dict().items()}
-        self.load_state_dict(values)
-
     def roles(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the learnt tensors by role; each role has an optimiser of its own."""
         roles = dict(self.images.roles())
@@ -65,17 +60,26 @@ class Synthetic(nn.Module):
             roles["labels"] = list(self.labels.parameters())
         return roles
 
-    def ledger(self, dtype: str = "float32", extras: Mapping[str, Tensor] | None = None) -> Ledger:
-        """Return what the set costs when stored as ``dtype``.
+    def ledger(
+        self,
+        storage: str | Storage = "float32",
+        extras: Mapping[str, Tensor] | None = None,
+        coded: Mapping[str, Tensor] | None = None,
+    ) -> Ledger:
+        """Return what the set costs.
 
         Args:
-            dtype: one of `STORAGE_TYPES`.
+            storage: how its values are kept.
             extras: further tensors that must be kept, such as a whitening matrix.
+            coded: what is kept of the set; where it is missing, the most that it may take.
         """
-        entries = [
-            stored_entry(name, tuple(tensor.shape), dtype, self.parametrization)
-            for name, tensor in self.state_dict().items()
-        ]
+        storage = storage_of(storage)
+        sizes = {} if coded is None else sizes_of(coded)
+        entries = []
+        for name, tensor in self.state_dict().items():
+            shape = tuple(tensor.shape)
+            size = sizes[name] if coded is not None else storage.planned(name, shape) or 0
+            entries.append(stored_entry(name, shape, storage, self.parametrization, size))
         return Ledger((*entries, *extra_entries(extras)))
 
     def _one_hot(self, index: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import torch
+
 from attar.data.modality import rows_of
 from attar.errors import BadRequest
 from attar.optimisers import Optimiser
@@ -129,6 +131,19 @@ class Parametrization(ABC):
     def label_values(self, layout: Layout) -> int:
         """Return how many values the store of learnt labels keeps."""
         return layout.rows * layout.classes
+
+    def shapes(self, layout: Layout, *, learned_labels: bool = False) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the tensors of a set, by name, without taking memory for them."""
+        with torch.device("meta"):
+            images = self.build(layout)
+            stores = {"images": images}
+            if learned_labels:
+                stores["labels"] = self.build_labels(layout, images)
+        return {
+            f"{part}.{name}": tuple(tensor.shape)
+            for part, store in stores.items()
+            for name, tensor in store.state_dict().items()
+        }
 
     def table(self, layout: Layout) -> Table:
         """Return of what each row is made; by default each is stored by itself."""

@@ -1,0 +1,57 @@
+"""Storages: in which bytes the values of a set are kept, one file each."""
+
+from __future__ import annotations
+
+from attar.errors import BadRequest, unknown
+from attar.options import changed_settings, named_settings, with_settings
+from attar.registry import Registry
+from attar.storage.floats import STORAGE_TYPES, BFloat16, Float16, Float32
+from attar.storage.storage import PART, Content, Kept, Storage, sizes_of
+
+__all__ = [
+    "PART",
+    "STORAGES",
+    "STORAGE_TYPES",
+    "Content",
+    "Kept",
+    "Storage",
+    "sizes_of",
+    "storage_of",
+    "storage_text",
+]
+
+STORAGES: Registry[type[Storage]] = Registry(
+    "storage",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Storage),
+    (Float32, Float16, BFloat16),
+)
+
+
+def storage_of(given: str | Storage) -> Storage:
+    """Return the storage that a text names.
+
+    Args:
+        given: a name, with settings behind a colon, such as ``float16``; or a storage.
+
+    Raises:
+        BadRequest: an unknown name or setting, or a value that it refuses.
+    """
+    if isinstance(given, Storage):
+        return given
+    name, _, rest = given.partition(":")
+    name = name.strip()
+    if name not in STORAGES:
+        raise unknown("value of --storage", name, STORAGES)
+    try:
+        first = STORAGES[name]()
+    except TypeError as error:
+        raise BadRequest(
+            f"--storage {name}: it has settings without a default ({error}); give it from Python"
+        ) from None
+    return with_settings(first, named_settings(rest, "--storage", given), "--storage")
+
+
+def storage_text(storage: Storage) -> str:
+    """Return the text of a storage, with the settings that are not the defaults of its class."""
+    own = changed_settings(storage)
+    return storage.name + (":" + ",".join(own) if own else "")

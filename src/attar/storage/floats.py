@@ -1,0 +1,75 @@
+"""Values kept one by one as floating-point numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attar.storage.storage import Content, Kept, Storage
+
+STORAGE_TYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+class Floating(Storage):
+    """Every value is kept in one floating-point type."""
+
+    fixed: ClassVar[bool] = True
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type."""
+        return STORAGE_TYPES[self.name]
+
+    def planned(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return the size of its values."""
+        del name
+        return math.prod(shape) * self.dtype.itemsize
+
+    def kept(self, name: str, shape: tuple[int, ...]) -> dict[str, Kept]:
+        """Return the tensor itself."""
+        return {name: Kept(self.dtype, shape)}
+
+    def encode(self, tensors: Mapping[str, Tensor], content: Content) -> dict[str, Tensor]:
+        """Return the values in the type; those beyond its range are infinite."""
+        del content
+        return {name: tensor.to(self.dtype) for name, tensor in tensors.items()}
+
+    def decode(
+        self,
+        coded: Mapping[str, Tensor],
+        shapes: Mapping[str, tuple[int, ...]],
+        content: Content,
+    ) -> dict[str, Tensor]:
+        """Return the values in float32."""
+        del content
+        return {name: coded[name].float() for name in shapes}
+
+
+@dataclass(frozen=True)
+class Float32(Floating):
+    """Values as they are computed: 4 bytes each."""
+
+    name: ClassVar[str] = "float32"
+
+
+@dataclass(frozen=True)
+class Float16(Floating):
+    """Eleven significant bits, up to 65,504: 2 bytes each."""
+
+    name: ClassVar[str] = "float16"
+
+
+@dataclass(frozen=True)
+class BFloat16(Floating):
+    """Eight significant bits in the range of float32: 2 bytes each."""
+
+    name: ClassVar[str] = "bfloat16"
