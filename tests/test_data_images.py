@@ -2,14 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from attar.data.images import (
-    LabelledImages,
-    as_floats,
-    channel_statistics,
-    check_images,
-    stratified,
-)
+from attar.data.images import LabelledImages, check_images, stratified
 from attar.data.preprocessing import Preprocessing
+from attar.data.statistics import as_floats, channel_statistics
 from attar.errors import BadRequest
 from attar.rng import Key
 

@@ -23,13 +23,14 @@ BEARING = (
     "name",
 )
 # the options of reading the data, beside those of a request
-READING = ("data_dir", *BEARING)
+READING = ("data_dir", "in_memory", *BEARING)
 
 
 class ReadingOptions(TypedDict, total=False):
     """How the data are read; `attar.load_source` says what each does."""
 
     data_dir: str | Path | None
+    in_memory: Auto
     name: str | None
     resize: int | tuple[int, int] | None
     classes: int | str | Sequence[str | int] | None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 
+import torch
+
 from attar.artefact.artefact import preprocessing_tensors
 from attar.data import LabelledImages
+from attar.data.identity import feed_stored
 from attar.tensors import feed
 
 
 def fingerprint(data: LabelledImages) -> str:
     """Return a digest of images, labels and preprocessing."""
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(
-        repr((data.images.shape, data.preprocessing.mean, data.preprocessing.std)).encode()
-    )
-    feed(digest, data.images, data.labels)
+    shape = torch.Size((len(data), *data.shape))
+    digest.update(repr((shape, data.preprocessing.mean, data.preprocessing.std)).encode())
+    feed_stored(digest, data)
     if data.targets is not None:
         feed(digest, data.targets)
     if data.prepared:

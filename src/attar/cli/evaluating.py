@@ -14,7 +14,7 @@ from attar.cli import reporting
 from attar.cli.clock import CLOCK
 from attar.cli.console import PLAIN, err, print_json, watcher
 from attar.cli.lists import split_networks
-from attar.cli.reading import Columns, reading_options
+from attar.cli.reading import Columns, InMemory, reading_options
 from attar.cli.tables import print_rows
 from attar.evaluation.telling import EvaluationCallback
 from attar.files import check_writable
@@ -80,6 +80,8 @@ class Evaluate(Columns):
     """Networks that train in one step; left out: what is faster on the device."""
     data_dir: Folder = None
     """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
+    in_memory: InMemory = "auto"
+    """Whether all real images are held in memory, as 'attar condense' takes it."""
     resize: Whole = None
     """Bring all real images to this height and width in pixels."""
     classes: Classes = None

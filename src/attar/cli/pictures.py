@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from attar.cli.reading import Columns, reading_options
+from attar.cli.reading import Columns, InMemory, reading_options
 from attar.errors import BadRequest
 from attar.files import check_folder
 from attar.options import Background, Folder, Name, Number, ValueRange, Whole, option
@@ -72,6 +72,8 @@ class Pictures(Columns):
     """Compile the networks; auto: where it pays."""
     data_dir: Folder = None
     """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
+    in_memory: InMemory = "auto"
+    """Whether all real images are held in memory, as 'attar condense' takes it."""
     resize: Whole = None
     """Bring all real images to this height and width in pixels."""
     classes: Annotated[str | None, option("N or NAMES")] = None

@@ -20,6 +20,7 @@ from attar.budget import format_bytes
 from attar.compute import Compute
 from attar.condensing.plan import Plan
 from attar.condensing.telling import Callback, Estimate
+from attar.data.dividing import joined
 from attar.synthetic import Layout
 from attar.threads import Choice
 
@@ -248,6 +249,7 @@ def _parts_of(plan: Plan) -> list[str]:
     note = str(plan.parts.get("note", ""))
     if not note or "slimmed" in plan.provenance:
         return []
+    note = joined(note, plan.train.told)
     unasked = plan.parts["test_share"] and plan.reading.get("test_share") is None
     return [f"data: {note}" + ("; --test-share 0 condenses all" if unasked else "")]
 

@@ -9,6 +9,7 @@ import tyro
 
 from attar.options import (
     READING,
+    Auto,
     Background,
     Classes,
     Folder,
@@ -19,6 +20,7 @@ from attar.options import (
     option,
 )
 
+InMemory = Annotated[Auto, tyro.conf.arg(metavar="auto|on|off")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
 
 
@@ -41,6 +43,9 @@ class Reading(Columns):
 
     data_dir: Folder = None
     """Where named data sets and decoded images lie (else $ATTAR_DATA or ~/.cache/attar)."""
+    in_memory: InMemory = "auto"
+    """on holds all images in memory; off reads or decodes each picture or .npy row when it is
+    needed, with the same results; auto does so where they take more than half of the memory."""
     resize: Whole = None
     """Bring all images to this height and width in pixels."""
     classes: Classes = None

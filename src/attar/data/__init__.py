@@ -10,11 +10,13 @@ from attar.lazy import importer
 
 if TYPE_CHECKING:
     from attar.data.given import as_splits, from_dataset, from_tensors
-    from attar.data.images import LabelledImages, channel_statistics
+    from attar.data.images import LabelledImages
     from attar.data.preprocessing import Preprocessing
     from attar.data.reading import as_texts, bearing
+    from attar.data.rows import Rows
     from attar.data.sources import load_source
     from attar.data.splits import Splits
+    from attar.data.statistics import channel_statistics
     from attar.data.subsets import Subset, classes_text
     from attar.data.whitening import KINDS, Whitening, fit_whitening
 
@@ -23,6 +25,7 @@ __all__ = [
     "SOURCES",
     "LabelledImages",
     "Preprocessing",
+    "Rows",
     "Splits",
     "Subset",
     "Whitening",
@@ -42,13 +45,14 @@ _HOMES = {
     "KINDS": "attar.data.whitening",
     "LabelledImages": "attar.data.images",
     "Preprocessing": "attar.data.preprocessing",
+    "Rows": "attar.data.rows",
     "Splits": "attar.data.splits",
     "Subset": "attar.data.subsets",
     "Whitening": "attar.data.whitening",
     "as_splits": "attar.data.given",
     "as_texts": "attar.data.reading",
     "bearing": "attar.data.reading",
-    "channel_statistics": "attar.data.images",
+    "channel_statistics": "attar.data.statistics",
     "classes_text": "attar.data.subsets",
     "fit_whitening": "attar.data.whitening",
     "from_dataset": "attar.data.given",

@@ -36,20 +36,28 @@ def as_images(given: Any, name: str, value_range: tuple[float, float] | None = N
         BadRequest: no channel axis can be told, or values outside the range, or integers outside
             0…255.
     """
+    tensor = laid_out(given, name)
+    if tensor.ndim == 2:
+        return as_vectors(tensor, name, value_range)
+    return as_values(tensor, name, value_range).contiguous()
+
+
+def laid_out(given: Any, name: str) -> Tensor:
+    """Return a tensor of N×C×H×W images, or of N×D vectors, with the values as they are given."""
     as_tensor = isinstance(given, Tensor)
     tensor = plain_tensor(given, name) if as_tensor else array_tensor(given, name)
     if tensor.ndim == 2:
-        return as_vectors(tensor, name, value_range)
+        return tensor
     if tensor.ndim == 3:
-        tensor = tensor.unsqueeze(1)
-    elif tensor.ndim != 4:
+        return tensor.unsqueeze(1)
+    if tensor.ndim != 4:
         raise BadRequest(
             f"{name}: images have shape {tuple(tensor.shape)}; N×H×W, N×H×W×C or N×C×H×W is "
             "needed, or N×D for feature vectors"
         )
-    elif channels_last(tensor.shape[1:], name, prefer_first=as_tensor):
-        tensor = tensor.permute(0, 3, 1, 2)
-    return as_values(tensor, name, value_range).contiguous()
+    if channels_last(tensor.shape[1:], name, prefer_first=as_tensor):
+        return tensor.permute(0, 3, 1, 2)
+    return tensor
 
 
 def as_vectors(values: Tensor, name: str, value_range: tuple[float, float] | None = None) -> Tensor:

@@ -25,11 +25,14 @@ from torch import Tensor
 
 from attar.data.channels import MOST
 from attar.data.decoding import decode_parts
+from attar.data.keeping import holds
 from attar.data.parallel import in_parallel
 from attar.data.picture_files import Files, Pictures, unreadable
 from attar.data.reading import Reading
+from attar.data.rows import Rows, in_memory
 from attar.errors import RunFailed
 from attar.files import write_atomically
+from attar.options import Auto
 
 # fewer images than this are decoded again within a second or two
 KEPT_FROM = 2_000
@@ -47,8 +50,10 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, RecursionError, struct.err
 
 def decoded(
     parts: Sequence[Pictures], place: str, mode: str | None, reading: Reading
-) -> list[Tensor]:
+) -> Sequence[Rows]:
     """Return the images of all parts, from the cache where they are in it.
+
+    Those that are decoded as they are needed are neither looked for there nor kept.
 
     Args:
         parts: training pictures, then test pictures, then those to select by, where there are.
@@ -59,21 +64,38 @@ def decoded(
     Raises:
         BadRequest: a picture cannot be used; see `decode_parts`.
     """
+
+    def decode() -> Sequence[Rows]:
+        return decode_parts(
+            parts, reading.size, mode, reading.watch, reading.look, reading.in_memory
+        )
+
     files = [part for part in parts if isinstance(part, Files)]
     # what is no file has no time of change
-    if len(files) < len(parts) or total(parts) < KEPT_FROM:
-        return decode_parts(parts, reading.size, mode, reading.watch, reading.look)
+    if len(files) < len(parts) or total(parts) < KEPT_FROM or reading.in_memory == "off":
+        return decode()
     read_as = [reading.size, mode, reading.subset, reading.look]
     if reading.test_share is not None:
         read_as.append(reading.test_share)
     prefix = digest([place, repr(tuple(read_as))])
     path = reading.data_dir / "decoded" / f"{prefix}-{files_key(files)}.safetensors"
-    images = read(path, parts, reading.size)
-    if images is None:
-        images = decode_parts(parts, reading.size, mode, reading.watch, reading.look)
+    images = read(path, parts, reading.size) if is_held(path, reading.in_memory) else None
+    if images is not None:
+        return images
+    found = decode()
+    held = [one for one in found if in_memory(one)]
+    if len(held) == len(found):
         remove_outdated(path, prefix)
-        keep(path, images)
-    return images
+        keep(path, held)
+    return found
+
+
+def is_held(path: Path, wanted: Auto) -> bool:
+    """Tell whether images that a file keeps are to be held in memory."""
+    try:
+        return holds(path.stat().st_size, wanted)
+    except OSError:
+        return False
 
 
 def total(parts: Sequence[Pictures]) -> int:

@@ -27,6 +27,7 @@ class Source:
             or the source's own name where nothing may.
         argument: what must follow the colon (``DIR``, ``FILE``); empty where nothing may.
         columns: those of ``path``, ``label`` and ``split`` that can be named.
+        by_index: whether its images can be read as they are needed, and not into memory.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Source:
     home: str
     argument: str = ""
     columns: tuple[str, ...] = ()
+    by_index: bool = False
 
     def load(self, argument: str, reading: Reading) -> Parts:
         """Read what follows the colon."""
@@ -61,12 +63,14 @@ SOURCES: dict[str, Source] = {
             "110,000 photographs of 200 classes, 64×64 colour; tiny-imagenet-200 in the data "
             "folder",
             "tiny_imagenet.load_named",
+            by_index=True,
         ),
         Source(
             "folder",
             "your images: one subfolder per class, or these below train and test (or val)",
             "folders.load_folder",
             "DIR",
+            by_index=True,
         ),
         Source(
             "csv",
@@ -74,6 +78,7 @@ SOURCES: dict[str, Source] = {
             "tables.load_csv",
             "FILE",
             ("path", "label", "split"),
+            by_index=True,
         ),
         Source(
             "npz",
@@ -82,11 +87,20 @@ SOURCES: dict[str, Source] = {
             "FILE",
         ),
         Source(
+            "npy",
+            "your arrays, each in a .npy file: a folder of images.npy, labels.npy, or the files "
+            "themselves; they may be larger than the memory",
+            "npy.load_npy",
+            "DIR",
+            by_index=True,
+        ),
+        Source(
             "hf",
             "a data set of the Hugging Face Hub, or a local one (needs the extra 'hf')",
             "hugging_face.load_hf",
             "NAME[:SPLIT]",
             ("path", "label"),
+            by_index=True,
         ),
         Source(
             "wds",
@@ -94,6 +108,7 @@ SOURCES: dict[str, Source] = {
             "webdataset.load_webdataset",
             "SHARDS",
             ("label",),
+            by_index=True,
         ),
     )
 }

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from attar.data.rows import Rows, in_parts
+
 # Below the deviation of any 8-bit image with two different pixels, above rounding noise:
 # a constant image becomes zeros instead of amplified noise.
 LEAST_NORM = 1e-3
@@ -22,10 +24,10 @@ def centred_unit(flat: Tensor) -> Tensor:
 
 
 def flat_chunks(
-    inputs: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None, chunk: int
+    inputs: Rows, mean: Sequence[float] | None, std: Sequence[float] | None, chunk: int
 ) -> Iterator[Tensor]:
     """Yield float32 rows (at most ``chunk``×d) of standardised pixels."""
-    for part in inputs.split(chunk):
+    for part in in_parts(inputs, chunk):
         pixels = part.float().div_(255) if part.dtype == torch.uint8 else part.float()
         if mean is not None:
             pixels = pixels - pixels.new_tensor(mean).view(1, -1, 1, 1)

@@ -1,23 +1,24 @@
-"""Pictures in files or columns, decoded in parallel straight into one tensor."""
+"""Pictures in files or columns, decoded in parallel straight into one tensor, or on demand."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from attar.data.arrays import to_type
 from attar.data.formats import Format, settle_format
-from attar.data.opening import open_picture, read_header
+from attar.data.keeping import holds
+from attar.data.on_demand import on_demand
 from attar.data.parallel import Counted, in_parallel
 from attar.data.picture_files import Pictures, unreadable_as
-from attar.data.plain import decode_image
+from attar.data.pixels import pixels_of
 from attar.data.reading import Watch
-from attar.data.resizing import check_images, fit_image, fit_images
-from attar.data.sampled import read_values
+from attar.data.resizing import check_images
+from attar.data.rows import Rows
 from attar.data.values import PLAIN, Look
+from attar.options import Auto
 
 
 def decode_parts(
@@ -26,7 +27,8 @@ def decode_parts(
     mode: str | None = None,
     watch: Watch | None = None,
     look: Look = PLAIN,
-) -> list[Tensor]:
+    keep: Auto = "on",
+) -> Sequence[Rows]:
     """Return the N×C×H×W images of every part, all of one format.
 
     Pictures are turned as their EXIF orientation says, and transparent ones put on a background.
@@ -38,6 +40,7 @@ def decode_parts(
         mode: ``L`` or ``RGB``; None is grayscale where every picture is.
         watch: told how it goes.
         look: what stored values come to.
+        keep: whether all are decoded now and held in memory; see `attar.data.keeping.holds`.
 
     Raises:
         BadRequest: an unreadable picture, or one of several pages; integers of more than 8 bits
@@ -50,7 +53,10 @@ def decode_parts(
     # that its file is no image
     Image.init()
     wanted = settle_format(parts, size, mode, watch, look)
-    check_images(sum(map(len, parts)), (wanted.channels, *wanted.size), 4 if wanted.floats else 1)
+    shape, each = (wanted.channels, *wanted.size), 4 if wanted.floats else 1
+    if not holds(sum(map(len, parts)) * math.prod(shape) * each, keep):
+        return on_demand(parts, wanted, look)
+    check_images(sum(map(len, parts)), shape, each)
     counted = Counted("decoding images", parts, watch)
     return [decode(pictures, wanted, counted, look) for pictures in parts]
 
@@ -60,7 +66,7 @@ def decode(pictures: Pictures, wanted: Format, counted: Counted, look: Look) -> 
     dtype = torch.float32 if wanted.floats else torch.uint8
     images = torch.empty(len(pictures), wanted.channels, *wanted.size, dtype=dtype)
     places = images.numpy()
-    one = plain_pixels if wanted.plain and not wanted.floats else sampled_pixels
+    one = pixels_of(wanted)
 
     def work(chunk: range) -> None:
         for index in chunk:
@@ -70,24 +76,3 @@ def decode(pictures: Pictures, wanted: Format, counted: Counted, look: Look) -> 
     for chunk, _ in in_parallel(work, len(pictures)):
         counted.add(len(chunk))
     return images
-
-
-def plain_pixels(pictures: Pictures, index: int, wanted: Format, look: Look) -> np.ndarray:
-    """Return a picture of 8 bits as C×H×W uint8."""
-    mode = "L" if wanted.channels == 1 else "RGB"
-    with pictures.stream(index) as stream:
-        image = open_picture(stream)
-        if image is None:
-            raise ValueError("it has changed")
-        with image:
-            fitted = fit_image(decode_image(image, mode, look.background), wanted.size)
-            return np.asarray(fitted).reshape(*wanted.size, -1).transpose(2, 0, 1)
-
-
-def sampled_pixels(pictures: Pictures, index: int, wanted: Format, look: Look) -> np.ndarray:
-    """Return a picture of any depth and number of bands as C×H×W, float32 or uint8."""
-    name = f"image {pictures.name(index)}"
-    with pictures.stream(index) as stream:
-        pixels = read_values(stream, read_header(stream, name, look), name, look)
-    fitted = fit_images(pixels.expand(wanted.channels, -1, -1).unsqueeze(0), wanted.size)[0]
-    return to_type(fitted, torch.float32 if wanted.floats else torch.uint8).numpy()

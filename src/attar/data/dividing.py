@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attar.data.images import check_labels, stratified
 from attar.data.reading import HELD_OUT
+from attar.data.rows import Rows, picked
 from attar.data.subsets import EVERYTHING, Subset, narrowed
 from attar.errors import BadRequest
 from attar.rng import Key
@@ -34,9 +35,9 @@ class Taken:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def of(self, images: Tensor) -> Tensor:
+    def of(self, images: Rows) -> Rows:
         """Return the images taken, of all images of the part."""
-        return images if self.index is None else images[self.index]
+        return images if self.index is None else picked(images, self.index)
 
     def at(self, index: Tensor) -> Taken:
         """Return some of what is taken."""

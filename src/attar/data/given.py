@@ -17,14 +17,15 @@ from attar.data.dividing import divide, refuse_share, told, wanted_share
 from attar.data.hugging_face_given import given_splits, items_of, load_given
 from attar.data.images import LabelledImages
 from attar.data.named import default_data_dir
-from attar.data.pairs import parts_from_arrays
-from attar.data.reading import HELD_OUT, Columns, Reading, Watch
+from attar.data.pairs import is_rows, parts_from_arrays
+from attar.data.reading import HELD_OUT, Columns, Reading, Watch, wanted_keep
 from attar.data.resizing import Resize, wanted_size
 from attar.data.sources import SOURCES, kind_of, load_source
 from attar.data.splits import Splits, Zca, assemble, check_zca, settled_zca
 from attar.data.subsets import Classes, wanted_subset
 from attar.data.values import Background, ValueRange, wanted_look, wanted_range
 from attar.errors import BadRequest
+from attar.options import Auto
 
 
 def from_tensors(
@@ -150,6 +151,7 @@ def as_splits(
     label_column: str | None = None,
     split_column: str | None = None,
     name: str | None = None,
+    in_memory: Auto = "auto",
 ) -> Splits:
     """Return splits of anything that says what to read.
 
@@ -176,6 +178,7 @@ def as_splits(
         split_column: see `load_source`.
         name: what an object is, such as ``cifar10``, so that a method has its settings for that
             data set; ``data`` where left out. What has a name already keeps it.
+        in_memory: see `load_source`; for sources, and for rows of the library `datasets`.
 
     Raises:
         BadRequest: none of these, another name than the data have, or an option that comes too
@@ -199,7 +202,13 @@ def as_splits(
     if isinstance(data, str):
         options["default_share"] = HELD_OUT if default_share is None else default_share
         made = load_source(
-            data, data_dir=data_dir, watch=watch, test_share=test_share, **options, **columns
+            data,
+            data_dir=data_dir,
+            watch=watch,
+            test_share=test_share,
+            in_memory=in_memory,
+            **options,
+            **columns,
         )
         return named(made, name)
     made = finished(data, wanted_share(test_share), default_share or 0.0)
@@ -230,6 +239,7 @@ def as_splits(
             Columns(path_column, label_column),
             wanted_share(test_share),
             default_share or 0.0,
+            wanted_keep(in_memory),
         )
         check_zca(zca)
         parts = load_given(splits, reading, name)
@@ -243,7 +253,7 @@ def as_splits(
     refuse_columns(columns, *columns)
     if is_pair(train) and is_pair(test):
         return from_tensors(train[0], train[1], test=tuple(test), test_share=test_share, **options)
-    if isinstance(train, Tensor | np.ndarray) and test is not None:
+    if (isinstance(train, Tensor | np.ndarray) or is_rows(train)) and test is not None:
         return from_tensors(train, test, test_share=whole, **options)
     raise BadRequest(
         f"{type(data).__name__} is no data; give a source name, a map-style Dataset, a pair of "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from attar.data.images import LabelledImages
+from attar.data.rows import in_parts
 from attar.tensors import feed
 
 
@@ -12,5 +14,12 @@ def digest_of(data: LabelledImages) -> str:
     """Return a digest of images and labels, as they are before preprocessing."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((data.images.shape, str(data.images.dtype), data.prepared)).encode())
-    feed(digest, data.images, data.labels)
+    feed_stored(digest, data)
     return digest.hexdigest()
+
+
+def feed_stored(digest: Any, data: LabelledImages) -> None:
+    """Add images, as they are stored, and labels to a digest of `hashlib`, a part at a time."""
+    for part in in_parts(data.images):
+        feed(digest, part)
+    feed(digest, data.labels)

@@ -1,8 +1,9 @@
-"""A labelled image set held once, indexed by class, on the device when it fits."""
+"""A labelled image set, read by index and indexed by class, wherever its images lie."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from attar.data.modality import Modality, modality_of
 from attar.data.preprocessing import Preprocessing
+from attar.data.rows import Rows, in_memory, in_parts, picked, size_of, told
 from attar.data.values import range_advice
 from attar.errors import BadRequest, unknown
 from attar.rng import Key
@@ -22,9 +24,12 @@ from attar.shapes import Shape, is_picture
 class LabelledImages:
     """Images, or rows of any other shape, with their class labels.
 
+    What reads real images outside of `attar.data` takes them by index, as network inputs
+    (`take`), and never all of them at once, since they may lie in a file or be still to be decoded.
+
     Args:
         images: N×C×H×W, uint8 in 0…255 or floating in [0, 1]; N×D vectors or N arrays of several
-            axes, floating in any range.
+            axes, floating in any range. A tensor, or any other `attar.data.rows.Rows`.
         labels: N class indices, int64 in 0…K−1.
         class_names: K names.
         preprocessing: what turns pixels into network inputs.
@@ -40,7 +45,7 @@ class LabelledImages:
             values outside [0, 1] in a floating set, or shapes that do not fit together.
     """
 
-    images: Tensor
+    images: Rows
     labels: Tensor
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
@@ -58,6 +63,8 @@ class LabelledImages:
             self.name,
             may_lack_classes=self.may_lack_classes,
             any_range=self.prepared or self.any_range,
+            # what lies elsewhere was looked at when it was opened
+            values=in_memory(self.images),
         )
         if len(set(self.class_names)) < len(self.class_names):
             twice = next(one for one in self.class_names if self.class_names.count(one) > 1)
@@ -99,6 +106,16 @@ class LabelledImages:
         """Where the images are."""
         return self.images.device
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images take in memory, as they are stored and not as network inputs."""
+        return size_of(self.images)
+
+    @property
+    def told(self) -> str:
+        """Where the images lie that are not in memory, as a part of a sentence; else empty."""
+        return told(self.images)
+
     @cached_property
     def indices_of_class(self) -> tuple[Tensor, ...]:
         """For each class, the indices of its images, in order, on the CPU."""
@@ -107,10 +124,10 @@ class LabelledImages:
 
     def take(self, index: Tensor) -> Tensor:
         """Return network inputs (B×C×H×W, or other rows, float32) of the images at ``index``."""
-        picked = self.images[index.to(self.images.device)]
+        stored = self.images[index.to(self.images.device)]
         if self.prepared:
-            return picked.float()
-        pixels = picked.float().div_(255) if picked.dtype == torch.uint8 else picked.float()
+            return stored.float()
+        pixels = stored.float().div_(255) if stored.dtype == torch.uint8 else stored.float()
         return self.preprocessing.apply(pixels)
 
     def target(self, index: Tensor) -> Tensor:
@@ -139,11 +156,10 @@ class LabelledImages:
 
     def subset(self, index: Tensor) -> LabelledImages:
         """Return the set of the images at ``index``, with the same preprocessing."""
-        index = index.to(self.images.device)
         targets = None if self.targets is None else self.targets[index.to(self.targets.device)]
         return dataclasses.replace(
             self,
-            images=self.images[index],
+            images=picked(self.images, index),
             labels=self.labels[index.to(self.labels.device)],
             targets=targets,
         )
@@ -168,7 +184,7 @@ class LabelledImages:
             targets = self.targets[found.to(self.targets.device)][:, positions]
         return dataclasses.replace(
             self,
-            images=self.images[found.to(self.images.device)],
+            images=picked(self.images, found),
             labels=torch.arange(len(own)).repeat_interleave(sizes).to(device),
             class_names=tuple(names),
             targets=targets,
@@ -194,7 +210,8 @@ class LabelledImages:
         kept, held = stratified(self.indices_of_class, fraction, key)
         both = self.subset(torch.cat([kept, held]))
         # two views of one tensor, so that the images are there once
-        parts = both.images.split([len(kept), len(held)])
+        slices = slice(len(kept)), slice(len(kept), None)
+        parts = [picked(both.images, own) for own in slices]
         labels = both.labels.split([len(kept), len(held)])
         targets = [None, None]
         if both.targets is not None:
@@ -206,11 +223,14 @@ class LabelledImages:
         return train, validation
 
     def to(self, device: str | torch.device) -> LabelledImages:
-        """Return the set with its images and labels on ``device``."""
+        """Return the set with its images and labels on ``device``.
+
+        Images that are not in memory stay where they are, and are read by index from there.
+        """
         targets = None if self.targets is None else self.targets.to(device)
         return dataclasses.replace(
             self,
-            images=self.images.to(device),
+            images=self.images.to(device) if in_memory(self.images) else self.images,
             labels=self.labels.to(device),
             targets=targets,
         )
@@ -233,25 +253,29 @@ def stratified(
 
 
 def check_images(
-    images: Tensor,
+    images: Rows,
     labels: Tensor,
     classes: int,
     name: str,
     *,
     may_lack_classes: bool = False,
     any_range: bool = False,
+    values: bool = True,
 ) -> None:
-    """Refuse tensors that are no labelled image set; see `LabelledImages`."""
+    """Refuse what is no labelled image set; see `LabelledImages`.
+
+    With ``values`` every floating value is looked at, a part at a time.
+    """
     pictures = is_picture(tuple(images.shape[1:]))
     # of 8 bits they are pictures that lack an axis
-    if not pictures and (images.ndim < 2 or images.dtype == torch.uint8):
+    if not pictures and (len(images.shape) < 2 or images.dtype == torch.uint8):
         raise BadRequest(
             f"{name}: images have shape {tuple(images.shape)}; N×C×H×W is needed "
             "(grayscale: one channel), or floats N×D for feature vectors"
         )
-    if images.numel() == 0:
+    if math.prod(images.shape) == 0:
         raise BadRequest(f"{name}: there are no pixels in images of shape {tuple(images.shape)}")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
+    if images.dtype != torch.uint8 and not images.dtype.is_floating_point:
         raise BadRequest(f"{name}: images are {images.dtype}; uint8 (0…255) or floats in [0, 1]")
     if labels.ndim != 1 or len(labels) != len(images):
         raise BadRequest(
@@ -259,7 +283,7 @@ def check_images(
             "one class index per image is needed"
         )
     check_labels(labels, classes, name, may_lack_classes=may_lack_classes)
-    if images.is_floating_point():
+    if values and images.dtype.is_floating_point:
         check_float_range(images, name, any_range=any_range or not pictures)
 
 
@@ -285,56 +309,18 @@ def check_labels(
         )
 
 
-def check_float_range(images: Tensor, name: str, *, any_range: bool = False) -> None:
+def check_float_range(images: Rows, name: str, *, any_range: bool = False) -> None:
     """Refuse floating images with NaN, Inf or, but for ``any_range``, values outside [0, 1]."""
-    finite = torch.isfinite(images).flatten(1).all(dim=1)
-    if not bool(finite.all()):
-        raise BadRequest(f"{name}: image {int((~finite).nonzero()[0])} holds NaN or Inf")
-    low, high = float(images.min()), float(images.max())
+    row = modality_of(tuple(images.shape[1:])).row
+    low, high, done = math.inf, -math.inf, 0
+    for part in in_parts(images):
+        finite = torch.isfinite(part).flatten(1).all(dim=1)
+        if not bool(finite.all()):
+            raise BadRequest(f"{name}: {row} {done + int((~finite).nonzero()[0])} holds NaN or Inf")
+        done += len(part)
+        low, high = min(low, float(part.min())), max(high, float(part.max()))
     if not any_range and (low < 0 or high > 1):
         raise BadRequest(
             f"{name}: floating images run from {low:g} to {high:g}; scale them to [0, 1], "
             f"or {range_advice(low, high)}"
         )
-
-
-def channel_statistics(
-    images: Tensor, floor: float = 1e-3
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return per-channel mean and standard deviation of pixels in [0, 1], in float64.
-
-    A constant channel gets ``floor`` for its deviation, so that it can be divided by.
-    """
-    scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    total = torch.zeros(images.shape[1], dtype=torch.float64)
-    square = torch.zeros_like(total)
-    others = (0, *range(2, images.ndim))
-    count = images.numel() // images.shape[1]
-    # of large images fewer at a time: a part in float64 takes at most 16 MB
-    for part in images.split(max(1, min(4096, 2**21 // images[0].numel()))):
-        pixels = part.double().div_(scale)
-        total += pixels.sum(dim=others).cpu()
-        square += pixels.square().sum(dim=others).cpu()
-    mean = total / count
-    std = (square / count - mean.square()).clamp_min(0).sqrt().clamp_min(floor)
-    return as_floats(mean.tolist()), as_floats(std.tolist())
-
-
-def value_statistics(rows: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of every value of a vector, in any range.
-
-    Of N×D rows, in float64, in two passes; of rows with more axes those of their first axis. What
-    is constant gets a deviation of 1.
-    """
-    values = rows.double().transpose(0, 1).flatten(1)
-    mean = values.mean(dim=1)
-    std = (values - mean[:, None]).square().mean(dim=1).sqrt()
-    # what float32 cannot tell from the mean is constant
-    least = mean.abs() * torch.finfo(torch.float32).eps
-    std = torch.where(std > least.clamp_min(torch.finfo(torch.float32).tiny), std, 1.0)
-    return tuple(mean.tolist()), tuple(std.tolist())
-
-
-def as_floats(values: Sequence[float]) -> tuple[float, ...]:
-    """Return a tuple of Python floats rounded to seven significant digits."""
-    return tuple(float(f"{value:.7g}") for value in values)

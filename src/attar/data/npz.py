@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,8 @@ KEYS = {
     ),
     ("images", "labels"): (),
 }
+# the names of images among these
+IMAGES = {pair[0] for keys, others in KEYS.items() for pair in (keys, *others)}
 
 
 def load_npz(argument: str, reading: Reading) -> Parts:
@@ -42,9 +46,9 @@ def load_npz(argument: str, reading: Reading) -> Parts:
     return read(Arrays(path), path, reading)
 
 
-def read(stored: Arrays, path: Path, reading: Reading) -> Parts:
-    """Return the parts in a file."""
-    present = set(stored.files)
+def read(stored: Mapping[str, Any], path: Path, reading: Reading) -> Parts:
+    """Return the parts in a file, or in a folder of files."""
+    present = set(stored)
     keys = chosen_keys(present, path)
     names = class_names(stored["class_names"], path) if "class_names" in present else None
     images, labels = (stored[key] for key in keys)
@@ -97,14 +101,14 @@ def chosen_keys(present: set[str], path: Path) -> tuple[str, str]:
 
 
 def pair_in(
-    stored: Arrays, keys: tuple[str, str] | None, path: Path
-) -> tuple[np.ndarray, np.ndarray] | None:
+    stored: Mapping[str, Any], keys: tuple[str, str] | None, path: Path
+) -> tuple[Any, Any] | None:
     """Return images and labels of a further part, where they are there.
 
     Raises:
         BadRequest: one of them is missing.
     """
-    missing = [key for key in keys or () if key not in stored.files]
+    missing = [key for key in keys or () if key not in stored]
     if keys is None or len(missing) == 2:
         return None
     if missing:

@@ -16,7 +16,7 @@ from attar.errors import BadRequest
 from attar.zipped import UNREADABLE, check_member, opened, reason
 
 # a broken header is taken apart as Python text
-_FAULTS = (*UNREADABLE, tokenize.TokenError)
+FAULTS = (*UNREADABLE, tokenize.TokenError)
 _ENDING = ".npy"
 _MAGIC = b"\x93NUMPY"
 # NumPy's own limit for headers that are not trusted
@@ -44,7 +44,7 @@ class Arrays(Mapping[str, np.ndarray]):
                 raise BadRequest(f"{path} holds one array; save several with numpy.savez")
             with opened(path) as archive:
                 names = [info.filename for info in archive.infolist()]
-        except _FAULTS as error:
+        except FAULTS as error:
             raise self._refusal(error) from error
         self.files = [name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING)]
 
@@ -62,7 +62,7 @@ class Arrays(Mapping[str, np.ndarray]):
                 info = archive.getinfo(name + _ENDING)
                 check_member(info)
                 with archive.open(info) as file:
-                    shape, dtype, begin = _header(file)
+                    shape, dtype, begin, _ = header_of(file)
                 declared = math.prod(shape) * dtype.itemsize
                 if declared != info.file_size - begin:
                     raise ValueError(
@@ -77,7 +77,7 @@ class Arrays(Mapping[str, np.ndarray]):
                 )
                 with archive.open(info) as file:
                     return np.lib.format.read_array(file, allow_pickle=False)
-        except _FAULTS as error:
+        except FAULTS as error:
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> BadRequest:
@@ -89,16 +89,20 @@ class Arrays(Mapping[str, np.ndarray]):
         )
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Return shape, type and where the values begin."""
+def header_of(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int, bool]:
+    """Return shape and type of an array, where its values begin, and whether columns come first.
+
+    Raises:
+        ValueError: no array of numbers is written so, or its header is damaged.
+    """
     beginning = io.BytesIO(file.read(_HEADER))
     version = np.lib.format.read_magic(beginning)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(beginning)
+        shape, columns, dtype = np.lib.format.read_array_header_1_0(beginning)
     elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(beginning)
+        shape, columns, dtype = np.lib.format.read_array_header_2_0(beginning)
     else:
         raise ValueError(f"an array is written in version {version}, as no numbers are")
     if dtype.hasobject:
         raise ValueError("an array holds objects")
-    return shape, dtype, beginning.tell()
+    return shape, dtype, beginning.tell(), columns

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import torch
 from torch import Tensor
 
+from attar.data.array_files import ArrayFile, file_of, open_rows
 from attar.data.arrays import ClassNames, as_images, as_labels, name_classes, renumber
 from attar.data.dividing import divide, joined
-from attar.data.resizing import fit_images
+from attar.data.resizing import fit_rows
+from attar.data.rows import Rows
 from attar.data.splits import Parts
 from attar.data.subsets import EVERYTHING, Subset
 from attar.errors import BadRequest
@@ -48,11 +54,11 @@ def parts_from_arrays(
         subset=subset,
     )
     chosen = [
-        None if taken is None else (fit_images(taken.of((pair or train)[0]), size), taken.labels)
+        None if taken is None else (fit_rows(taken.of((pair or train)[0]), size), taken.labels)
         for pair, taken in zip(others, (division.test, division.validation), strict=True)
     ]
     return Parts(
-        fit_images(division.train.of(train[0]), size),
+        fit_rows(division.train.of(train[0]), size),
         division.train.labels,
         *(chosen[0] or (None, None)),
         division.class_names,
@@ -68,9 +74,9 @@ def pair_of(
     class_names: ClassNames,
     name: str,
     value_range: tuple[float, float] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return images and labels of one part as tensors."""
-    pixels = as_images(images, name, value_range)
+) -> tuple[Rows, Tensor]:
+    """Return images and labels of one part."""
+    pixels = rows_of(images, name, value_range)
     numbers = renumber(as_labels(labels, name), class_names, name)
     if len(pixels) != len(numbers):
         raise BadRequest(
@@ -78,3 +84,34 @@ def pair_of(
             "is needed"
         )
     return pixels, numbers
+
+
+def rows_of(given: Any, name: str, value_range: tuple[float, float] | None = None) -> Rows:
+    """Return rows by index: those of a file stay in it, all else becomes a tensor.
+
+    Args:
+        given: array, tensor, an `ArrayFile`, an array that NumPy has mapped, or `Rows`.
+        name: how messages call it.
+        value_range: see `as_images`.
+
+    Raises:
+        BadRequest: as `as_images` does; or there is a range for rows that have their values.
+    """
+    if is_rows(given):
+        if value_range is not None:
+            raise BadRequest(f"--range: {name} gives rows with their values; leave it out")
+        return given
+    stored = file_of(given) if isinstance(given, np.ndarray) else given
+    if isinstance(stored, ArrayFile):
+        return open_rows(stored, name, value_range)
+    return as_images(given, name, value_range)
+
+
+def is_rows(given: Any) -> bool:
+    """Tell whether this is an object of a user's own that gives rows by index."""
+    if isinstance(given, Tensor):
+        return False
+    parts = ("shape", "device", "__len__", "__getitem__")
+    return isinstance(getattr(given, "dtype", None), torch.dtype) and all(
+        hasattr(given, part) for part in parts
+    )

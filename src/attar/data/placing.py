@@ -13,5 +13,4 @@ def place(train: LabelledImages, compute: Compute) -> LabelledImages:
     if compute.device.type != "cuda":
         return train
     free, _ = torch.cuda.mem_get_info(compute.device)
-    size = train.images.numel() * train.images.element_size()
-    return train.to(compute.device) if size * 2 < free else train
+    return train.to(compute.device) if train.nbytes * 2 < free else train

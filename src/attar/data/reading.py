@@ -9,7 +9,8 @@ from typing import Any
 
 from attar.data.subsets import EVERYTHING, Subset, classes_text
 from attar.data.values import PLAIN, Look, range_text
-from attar.options import BEARING
+from attar.errors import unknown
+from attar.options import BEARING, Auto
 
 # of every class, where a source by name has no test part of its own
 HELD_OUT = 0.2
@@ -50,6 +51,8 @@ class Reading:
         test_share: of every class, to hold out as test where there is no test part; None where
             nothing was said.
         default_share: that share then.
+        in_memory: whether all images are held in memory, where they need not be; ``auto`` where
+            they take less than half of what can be had.
     """
 
     data_dir: Path
@@ -60,6 +63,18 @@ class Reading:
     columns: Columns = USUAL
     test_share: float | None = None
     default_share: float = HELD_OUT
+    in_memory: Auto = "auto"
+
+
+def wanted_keep(given: Auto) -> Auto:
+    """Return whether images are held in memory, as it is asked for.
+
+    Raises:
+        BadRequest: none of the three.
+    """
+    if given not in ("auto", "on", "off"):
+        raise unknown("value (in_memory)", given, ("auto", "on", "off"))
+    return given
 
 
 def bearing(reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from attar.capacity import check_memory
+from attar.data.rows import Rows, in_memory, told
 from attar.errors import BadRequest
 from attar.shapes import Shape, shape_text
 
@@ -69,9 +71,54 @@ def fit_images(images: Tensor, size: tuple[int, int] | None) -> Tensor:
         cropped = part[:, :, top : top + height, left : left + width].float()
         scaled = functional.interpolate(cropped, size, mode="bilinear", antialias=True)
         # averages lie between the extremes, except for rounding
-        scaled.clamp_(float(cropped.min()), float(cropped.max()))
+        scaled.clamp_(cropped.amin((1, 2, 3), True), cropped.amax((1, 2, 3), True))
         target.copy_(scaled.round_() if images.dtype == torch.uint8 else scaled)
     return fitted
+
+
+def fit_rows(rows: Rows, size: tuple[int, int] | None) -> Rows:
+    """Return images of ``size``: of a tensor a tensor, of others each when it is read."""
+    if in_memory(rows):
+        return fit_images(rows, size)
+    if size is None or tuple(rows.shape[2:]) == size:
+        return rows
+    # refused as all of them would be
+    fit_images(rows[:1], size)
+    return Fitted(rows, size)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Other rows, each brought to one size when it is read."""
+
+    whole: Rows
+    size: tuple[int, int]
+
+    @property
+    def shape(self) -> torch.Size:
+        """As of `Rows`."""
+        return torch.Size((*self.whole.shape[:2], *self.size))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As of `Rows`."""
+        return self.whole.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """As of `Rows`."""
+        return self.whole.device
+
+    @property
+    def told(self) -> str:
+        """Where they lie."""
+        return told(self.whole)
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def __getitem__(self, index: Tensor | slice, /) -> Tensor:
+        return fit_images(self.whole[index], self.size)
 
 
 def check_images(count: int, shape: Shape, each: int) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from attar.data.catalogue import SOURCES, source_rows
 from attar.data.dividing import wanted_share
 from attar.data.named import default_data_dir
-from attar.data.reading import HELD_OUT, Columns, Reading, Watch
+from attar.data.reading import HELD_OUT, Columns, Reading, Watch, wanted_keep
 from attar.data.resizing import Resize, wanted_size
 from attar.data.splits import Splits, Zca, assemble, check_zca
 from attar.data.subsets import Classes, wanted_subset
 from attar.data.values import Background, ValueRange, range_text, wanted_look
 from attar.data.walking import refuse_no_text
 from attar.errors import BadRequest, unknown
+from attar.options import Auto
 
 
 def check_columns(name: str, columns: Columns) -> None:
@@ -44,6 +45,7 @@ def load_source(
     path_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    in_memory: Auto = "auto",
 ) -> Splits:
     """Read a data set by name.
 
@@ -75,6 +77,9 @@ def load_source(
         label_column: the column of the classes; or several, with commas between, each of which
             is a class and holds 1 for its images and 0 for all others.
         split_column: of a table: the column that says ``train``, ``test`` or ``val``.
+        in_memory: ``on`` holds all images in memory; ``off`` reads or decodes each when it is
+            needed, which pictures in files and ``npy:`` arrays allow; ``auto`` does so where the
+            images take more than half of the memory that can be had. Results are the same.
 
     Returns:
         Both sets with uint8 images and one preprocessing: the usual constants for a data set
@@ -95,7 +100,9 @@ def load_source(
     columns = Columns(path_column, label_column, split_column)
     share = wanted_share(test_share)
     size = wanted_size(resize)
-    reading = Reading(folder, size, subset, watch, look, columns, share, default_share)
+    reading = Reading(
+        folder, size, subset, watch, look, columns, share, default_share, wanted_keep(in_memory)
+    )
     name, colon, argument = source.partition(":")
     if name not in SOURCES:
         raise unknown_source(source, name)
@@ -114,6 +121,11 @@ def load_source(
             "leave it out"
         )
     check_columns(name, columns)
+    if in_memory == "off" and not entry.by_index:
+        raise BadRequest(
+            f"--in-memory off: {name} is read whole; save large arrays with numpy.save, and give "
+            "them as npy:DIR"
+        )
     parts = entry.load(argument, reading)
     path = Path(argument).expanduser().absolute()
     label = {"folder": path.name, "csv": path.stem, "npz": path.stem}.get(name) or name
@@ -124,7 +136,8 @@ def kind_of(path: Path) -> str:
     """Return the kind of source that a path is."""
     if path.is_dir():
         return "folder"
-    return "csv" if path.suffix.lower() in (".csv", ".tsv") else "npz"
+    ending = path.suffix.lower()
+    return {".csv": "csv", ".tsv": "csv", ".npy": "npy"}.get(ending, "npz")
 
 
 def unknown_source(source: str, name: str) -> BadRequest:

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from attar.data.dividing import joined
-from attar.data.images import LabelledImages, channel_statistics, check_images, value_statistics
+from attar.data.images import LabelledImages, check_images
 from attar.data.modality import Modality, modality_of, rows_of
 from attar.data.preprocessing import Preprocessing
+from attar.data.rows import Rows, in_parts
+from attar.data.statistics import channel_statistics, value_statistics
 from attar.data.twins import twins_note
 from attar.data.whitening import KINDS, fit_whitening
 from attar.errors import BadRequest, unknown
@@ -101,9 +103,9 @@ class Parts:
     ``any_range`` says that pixels may lie outside [0, 1].
     """
 
-    images: Tensor
+    images: Rows
     labels: Tensor
-    test_images: Tensor | None
+    test_images: Rows | None
     test_labels: Tensor | None
     class_names: tuple[str, ...]
     note: str = ""
@@ -112,12 +114,12 @@ class Parts:
     frepo_std: tuple[float, ...] | None = None
     zca_strength: float = 0.1
     name: str = ""
-    validation: tuple[Tensor, Tensor] | None = None
+    validation: tuple[Rows, Tensor] | None = None
     test_share: float = 0.0
     any_range: bool = False
 
     @property
-    def test(self) -> tuple[Tensor, Tensor] | None:
+    def test(self) -> tuple[Rows, Tensor] | None:
         """Images and labels of the test part, where there is one."""
         if self.test_images is None or self.test_labels is None:
             return None
@@ -179,13 +181,14 @@ def assemble(parts: Parts, *, name: str, source: str, zca: Zca = "none") -> Spli
     return Splits(train, test, note, source, validation, parts.test_share)
 
 
-def check_different(images: Tensor, name: str) -> None:
+def check_different(images: Rows, name: str) -> None:
     """Refuse a training part whose images are all the same.
 
     Raises:
         BadRequest: they are.
     """
-    if all(bool((part == images[:1]).all()) for part in images.split(256)):
+    first = images[:1]
+    if all(bool((part == first).all()) for part in in_parts(images)):
         raise BadRequest(
             f"{name}: all {len(images)} training images are the same, so there is nothing to "
             "learn from them; where transparent pictures came to one colour, choose another "
@@ -193,7 +196,7 @@ def check_different(images: Tensor, name: str) -> None:
         )
 
 
-def rows_note(images: Tensor) -> str:
+def rows_note(images: Rows) -> str:
     """Return what rows are that are no pictures, or are neither gray nor in colours."""
     shape = tuple(images.shape[1:])
     if not is_picture(shape):

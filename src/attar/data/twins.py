@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Pair = tuple[Tensor, Tensor]
+from attar.data.rows import Rows, in_parts
+
+Pair = tuple[Rows, Tensor]
 
 
 def twins_note(train: Pair, others: Mapping[str, Pair]) -> str:
@@ -40,10 +42,14 @@ def of_several_classes(prints: Tensor, labels: Tensor) -> int:
     return int((torch.bincount(pairs, minlength=len(distinct)) > 1).sum())
 
 
-def fingerprints(images: Tensor) -> Tensor:
+def fingerprints(images: Rows) -> Tensor:
     """Return a digest of each of N images, as int64 on the CPU; equal images have equal ones."""
-    values = images.cpu().contiguous().flatten(1)
+    digests = b"".join(map(_digests, in_parts(images)))
+    return torch.frombuffer(bytearray(digests), dtype=torch.int64) if digests else torch.empty(0)
+
+
+def _digests(part: Tensor) -> bytes:
+    values = part.cpu().contiguous().flatten(1)
     # bfloat16 has no NumPy type, bytes have
     rows = values.view(torch.uint8).numpy() if values.numel() else np.empty((0, 1), np.uint8)
-    digests = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in rows)
-    return torch.frombuffer(bytearray(digests), dtype=torch.int64) if digests else torch.empty(0)
+    return b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in rows)

@@ -20,6 +20,7 @@ of least variance as they are (factor 1 instead of λ^-½), and so do these two 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +36,7 @@ from attar.data.covariance import (
     second_moment,
 )
 from attar.data.inverting import is_invertible
+from attar.data.rows import Rows
 from attar.errors import ArtefactError, BadRequest, unknown
 
 KINDS = ("mtt", "frepo", "rtp", "kip")
@@ -181,7 +183,7 @@ class Whitening:
 
 def fit_whitening(
     kind: str,
-    inputs: Tensor,
+    inputs: Rows,
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -203,7 +205,7 @@ def fit_whitening(
             strength that is not above zero.
     """
     check_fit(kind, inputs, strength)
-    count, features = len(inputs), inputs[0].numel()
+    count, features = len(inputs), math.prod(inputs.shape[1:])
 
     def rows() -> Iterator[Tensor]:
         return flat_chunks(inputs, mean, std, chunk)
@@ -222,15 +224,15 @@ def fit_whitening(
     return Whitening(kind, centre.to(inputs.device), matrix.float().to(inputs.device), scale)
 
 
-def check_fit(kind: str, inputs: Tensor, strength: float) -> None:
+def check_fit(kind: str, inputs: Rows, strength: float) -> None:
     """Refuse what `fit_whitening` cannot fit."""
     if kind not in KINDS:
         raise unknown("whitening", kind, KINDS)
-    if inputs.ndim != 4 or len(inputs) < 2:
+    if len(inputs.shape) != 4 or len(inputs) < 2:
         raise BadRequest(
             f"whitening {kind!r} needs two or more images, n×C×H×W, not {tuple(inputs.shape)}"
         )
-    features = inputs[0].numel()
+    features = math.prod(inputs.shape[1:])
     if features > MOST_FEATURES:
         raise BadRequest(
             f"whitening images of {features} values each needs a {features}×{features} matrix; "

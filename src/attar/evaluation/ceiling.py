@@ -56,7 +56,7 @@ def whole_set(
         small: how many images a small set has.
         epochs: another number of epochs.
     """
-    stored = train.images.numel() * train.images.element_size()
+    stored = train.nbytes
     if epochs is None and card.fixed_updates is not None:
         return TrainingSet(NAME, "whole", train, train.labels, card, None, None, stored)
     usual = card.epochs_for(small)

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from attar import compute as computing
 from attar.artefact.artefact import Artefact
+from attar.data.dividing import joined
 from attar.errors import BadRequest
 from attar.evaluation.baselines import RANDOM, WHOLE, wanted_baselines
 from attar.evaluation.comparing import Asked, Comparison
@@ -104,7 +105,7 @@ def evaluate(
     train, test = real.train, real.test
     if train is None:
         _refuse_without_training_images(wanted, asked.tune)
-    told.said(f"tested on {len(test):,} images of {real.name} ({real.note})")
+    told.said(f"tested on {len(test):,} images of {real.name} ({joined(real.note, test.told)})")
     dataset = artefact.header.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)
     # one choice for all rows, so that they differ in nothing but the images

@@ -256,8 +256,11 @@ def _diverged(work: Work, expert: int, epochs: int, row: Tensor) -> RunFailed:
 
 
 def prepared(train: LabelledImages) -> LabelledImages:
-    """Return whitened images as network inputs, since whitening every batch anew takes long."""
-    if train.prepared or train.preprocessing.whitening is None:
+    """Return whitened images as network inputs, since whitening every batch anew takes long.
+
+    Images that are not in memory stay as they are: what does not fit as bytes does not as floats.
+    """
+    if train.prepared or train.preprocessing.whitening is None or train.told:
         return train
     parts = [train.take(index) for index in torch.arange(len(train)).split(1024)]
     return dataclasses.replace(train, images=torch.cat(parts), prepared=True)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from attar.artefact.artefact import Artefact
 from attar.data import Preprocessing
-from attar.data.images import as_floats
 from attar.data.resizing import Resize, wanted_size
+from attar.data.statistics import as_floats
 from attar.data.subsets import Classes
 from attar.errors import BadRequest
 from attar.files import check_writable

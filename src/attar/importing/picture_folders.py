@@ -28,7 +28,7 @@ def read_folder(contents: Sequence[Content], asked: Asked) -> Found:
     listed = list_images(content.path)
     (images,) = decode_parts([listed.pictures], asked.resize)
     return Found(
-        to_type(images, torch.float32),
+        to_type(images[:], torch.float32),
         listed.labels,
         method="folder",
         family="dc",
