@@ -146,7 +146,7 @@ LABELS = torch.tensor([0, 1, 2, 0])
         (torch.zeros(0, 1, 2, 2), LABELS[:0], 3, "no pixels"),
         (GOOD, LABELS[:3], 3, "4 images but labels of shape"),
         (GOOD, LABELS.view(4, 1), 3, "one class index per image"),
-        (GOOD, torch.zeros(4, dtype=torch.int64), 1, "two or more"),
+        (GOOD, torch.zeros(4, dtype=torch.int64), 0, "there is no class"),
         (GOOD.to(torch.int32), LABELS, 3, "uint8"),
         (GOOD, LABELS.float(), 3, "whole class indices"),
         (GOOD, LABELS == 0, 2, "whole class indices"),

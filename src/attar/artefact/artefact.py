@@ -183,7 +183,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         """Return the set of some of the classes, in this order, its values as they are stored.
 
         Args:
-            names: two or more class names.
+            names: one or more class names.
 
         Raises:
             BadRequest: an unknown name or one given twice, a form in which images share what is
@@ -195,8 +195,8 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         for name in chosen:
             if name not in header.class_names:
                 raise unknown("class (of_classes)", name, header.class_names)
-        if len(chosen) < 2 or len(set(chosen)) < len(chosen):
-            raise BadRequest(f"of_classes({chosen}): two or more classes are needed, each once")
+        if not chosen or len(set(chosen)) < len(chosen):
+            raise BadRequest(f"of_classes({chosen}): one or more classes are needed, each once")
         if not form.by_row or header.learned_labels:
             what = "learnt labels" if header.learned_labels else f"the form {form.name!r}"
             raise BadRequest(f"of_classes: {what} cannot be parted by class; condense these anew")

@@ -56,7 +56,7 @@ class Header(BaseModel):
 
     format: Literal["attar.artefact"] = FORMAT
     version: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)
-    class_names: list[str] = Field(min_length=2)
+    class_names: list[str] = Field(min_length=1)
     shape: Shape = Field(min_length=1)
     images_per_class: int = Field(ge=1)
     class_counts: list[int] | None = None

@@ -92,6 +92,8 @@ def check_against_data(
         own = [one for one in makings if one.dataset == dataset]
         begin = time.perf_counter()
         splits = _read(own[0], data_dir, by_name)
+        if splits.train.classes == 1:
+            raise BadRequest(f"{dataset}: it has one class, on which accuracy says nothing")
         prices = Prices() if prices is None else prices
         prices.read(dataset, splits, time.perf_counter() - begin)
         for making in {(one.row, one.budget): one for one in own}.values():

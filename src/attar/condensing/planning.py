@@ -19,7 +19,7 @@ from attar.condensing.real_start import CodedStart
 from attar.condensing.request import Request
 from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
-from attar.condensing.suiting import suited
+from attar.condensing.suiting import refuse_single, suited
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
 from attar.data.preprocessing import deviation_of
@@ -70,6 +70,7 @@ def make_plan(
     # have another form, and then takes more still
     for _ in range(2 if limit is None else 0):
         recipe = published(fill(recipe, Allowance(budget), train).ledger.paper // full)
+    refuse_single(recipe, train.class_names)
     network = make_for(recipe.network, train.shape, train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
     extras = preprocessing_tensors(train.preprocessing)

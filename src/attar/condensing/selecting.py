@@ -9,6 +9,7 @@ from attar.condensing.request import Request
 from attar.data import LabelledImages, Splits
 from attar.data.dividing import joined
 from attar.data.identity import digest_of
+from attar.errors import BadRequest
 from attar.rng import Key
 
 # the smallest class must have this many images before some are held out unasked
@@ -60,9 +61,20 @@ def select(request: Request, splits: Splits) -> Selection:
     """Return the images to condense and those that select the iterate, if any.
 
     A validation part selects where nothing else is asked for. Without one, a share of the
-    training images is held out: the one asked for, or a tenth where no class is small.
+    training images is held out: the one asked for, or a tenth where no class is small. Of one
+    class nothing selects.
+
+    Raises:
+        BadRequest: a share is asked for, and there is one class.
     """
     train, share = splits.train, request.validation
+    if train.classes == 1:
+        if share:
+            raise BadRequest(
+                f"--validation {share:g}: iterates are selected by how well networks tell classes "
+                "apart, and there is one class; leave it out"
+            )
+        return Selection(train)
     if share is None:
         if request.chosen.coreset:
             return Selection(train)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from attar.condensing.request import Request
@@ -11,6 +12,7 @@ from attar.data.modality import Modality
 from attar.errors import BadRequest
 from attar.methods import Recipe
 from attar.objectives import Objective
+from attar.text import printable
 
 # the settings of objectives that say how pictures are changed, and what leaves rows as they are
 _OF_PICTURES: dict[str, Any] = {
@@ -56,4 +58,27 @@ def _refuse_asked_for(request: Request, modality: Modality) -> None:
         if str(value).strip().lower() not in ("none", "false"):
             raise BadRequest(
                 f"{option}={value}: there is no augmentation of {modality.name}; leave it out"
+            )
+
+
+def refuse_single(recipe: Recipe, class_names: Sequence[str]) -> None:
+    """Refuse what learns by telling classes apart where there is one class.
+
+    Raises:
+        BadRequest: the recipe's objective or start does.
+    """
+    if len(class_names) > 1:
+        return
+    start = recipe.start
+    parts = {
+        f"--init {recipe.init}": start is not None and start.tells_apart,
+        f"the objective {recipe.objective.name!r}": recipe.objective.tells_apart
+        and recipe.iterations > 0,
+    }
+    for part, tells_apart in parts.items():
+        if tells_apart:
+            raise BadRequest(
+                f"{part} learns by telling classes apart, and there is one class, "
+                f"{printable(class_names[0])}; take --method dm, lodm or random, which look at "
+                "each class by itself, or give further classes"
             )

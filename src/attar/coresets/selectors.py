@@ -25,6 +25,8 @@ class Selector(ABC):
     """One way to choose real images of every class."""
 
     name: ClassVar[str]
+    # whether it looks at what tells classes apart, which one class alone does not have
+    tells_apart: ClassVar[bool] = False
 
     @abstractmethod
     def choose(
@@ -94,6 +96,8 @@ class StudyingSelector(Selector):
     Raises:
         BadRequest: fewer than one epoch or image, or a learning rate that is not positive.
     """
+
+    tells_apart: ClassVar[bool] = True
 
     epochs: int = 10
     lr_selection: float = 0.01

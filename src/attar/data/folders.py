@@ -39,7 +39,7 @@ def index_folder(argument: str) -> Index:
     folder is entered once, and hidden ones never; what is left out is told.
 
     Raises:
-        BadRequest: no such folder; no class folders or fewer than two; a class without images;
+        BadRequest: no such folder; no class folders; a class without images;
             test classes that training lacks; a folder that cannot be read, or that is reached
             twice as a class; a picture that is no regular file; a class name that is not UTF-8.
     """
@@ -92,10 +92,6 @@ def list_classes(
     names = tuple(folder.name for folder in folders) if class_names is None else class_names
     if not folders:
         raise BadRequest(f"{root} has no subfolders; one subfolder of images per class is needed")
-    if len(names) < 2:
-        raise BadRequest(
-            f"{root} has only the class {', '.join(names)}; condensation needs two or more"
-        )
     files: list[Path] = []
     labels: list[int] = []
     for folder in folders:

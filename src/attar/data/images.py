@@ -41,7 +41,7 @@ class LabelledImages:
         any_range: allow pixels outside [0, 1], as those of a condensed set may be.
 
     Raises:
-        BadRequest: fewer than two classes, an empty class, a label out of range, NaN or Inf,
+        BadRequest: no class, an empty class, a label out of range, NaN or Inf,
             values outside [0, 1] in a floating set, or shapes that do not fit together.
     """
 
@@ -168,7 +168,7 @@ class LabelledImages:
         """Return the set of the images of some classes, numbered in this order.
 
         Raises:
-            BadRequest: an unknown name, one given twice, or fewer than two.
+            BadRequest: an unknown name, one given twice, or none.
         """
         positions = []
         for name in names:
@@ -293,8 +293,8 @@ def check_labels(
     """Refuse labels that are not class indices 0…K−1 with images in every class."""
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise BadRequest(f"{name}: labels are {labels.dtype}; whole class indices are needed")
-    if classes < 2:
-        raise BadRequest(f"{name}: {classes} class(es); condensation needs two or more")
+    if classes < 1:
+        raise BadRequest(f"{name}: there is no class; name one or more")
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise BadRequest(
             f"{name}: labels run from {int(labels.min())} to {int(labels.max())}; "

@@ -20,6 +20,7 @@ from attar.data.twins import twins_note
 from attar.data.whitening import KINDS, fit_whitening
 from attar.errors import BadRequest, unknown
 from attar.shapes import is_picture
+from attar.text import printable
 
 ZCA_NAMES = ("none", *KINDS)
 # the name of a whitening, or what says it by the name of the data set, once that is read
@@ -177,7 +178,8 @@ def assemble(parts: Parts, *, name: str, source: str, zca: Zca = "none") -> Spli
     )
     there = {part: pair for part, pair in others.items() if pair is not None}
     twins = twins_note((parts.images, parts.labels), there)
-    note = joined(parts.note, rows_note(parts.images), twins)
+    alone = f"one class only, {printable(parts.class_names[0])}" if classes == 1 else ""
+    note = joined(parts.note, alone, rows_note(parts.images), twins)
     return Splits(train, test, note, source, validation, parts.test_share)
 
 

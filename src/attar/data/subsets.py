@@ -110,7 +110,7 @@ def wanted_subset(classes: Classes = None, per_class: int | None = None) -> Subs
         per_class: the most training images of a class.
 
     Raises:
-        BadRequest: fewer than two classes, or fewer than one image.
+        BadRequest: no class, or fewer than one image.
     """
     if per_class is not None and (type(per_class) is not int or per_class < 1):
         raise BadRequest(f"--per-class {per_class!r}: a whole number of at least 1 is needed")
@@ -122,9 +122,9 @@ def parse_classes(given: int | str | Sequence[int | str]) -> int | tuple[str, ..
     if isinstance(given, str) and is_whole(given.strip()):
         given = int(given)
     if isinstance(given, int) and not isinstance(given, bool):
-        if given < 2:
+        if given < 1:
             raise BadRequest(
-                f"--classes {given}: a number alone takes the first classes, at least 2"
+                f"--classes {given}: a number alone takes the first classes, at least 1"
             )
         return given
     if isinstance(given, str):
@@ -137,9 +137,9 @@ def parse_classes(given: int | str | Sequence[int | str]) -> int | tuple[str, ..
         raise BadRequest(
             f"--classes {given!r}: give a number (the first so many), or names or indices"
         )
-    if len(names) < 2 or "" in names:
+    if not names or "" in names:
         raise BadRequest(
-            f"--classes {given!r}: at least two classes are needed, such as cat,dog, or a number "
+            f"--classes {given!r}: names of classes are needed, such as cat,dog, or a number "
             "for the first so many"
         )
     return tuple(names)

@@ -62,8 +62,6 @@ def index_csv(argument: str, wanted: Columns) -> Index:
         raise BadRequest(f"{path} has no rows of the training part; add some")
     columns = [table.names[one] for one in chosen.labels]
     classes, unused = classes_of((row.label for row in train), columns)
-    if len(classes) < 2:
-        raise BadRequest(f"{path} has only the class {classes[0]}; condensation needs two or more")
     split = "" if chosen.split is None else table.names[chosen.split]
     test, validation, how = other_rows(rows, split)
     position = {name: index for index, name in enumerate(classes)}

@@ -74,11 +74,8 @@ def index_webdataset(argument: str, columns: Columns) -> Index:
     parts, lacking = read_parts(parts_of(shards, where), columns.label)
     train = parts.get("train", Part())
     classes = tuple(classes_of(train.labels, ())[0])
-    if len(classes) < 2:
-        raise BadRequest(
-            f"{where}: the training shards have {len(classes)} class(es); condensation needs two "
-            "or more"
-        )
+    if not classes:
+        raise BadRequest(f"{where}: there are no training samples; give their shards, too")
     paths = tuple(shards)
     test, validation = (
         parts[part].listing(paths, classes) if part in parts else None for part in ("test", "val")

@@ -12,7 +12,7 @@ from attar.data.dividing import joined
 from attar.errors import BadRequest
 from attar.evaluation.baselines import RANDOM, WHOLE, wanted_baselines
 from attar.evaluation.comparing import Asked, Comparison
-from attar.evaluation.given import asked_networks, told_apart, with_last
+from attar.evaluation.given import asked_networks, refuse_single, told_apart, with_last
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.real import read_real
 from attar.evaluation.request import EvaluateOptions, EvaluationRequest
@@ -89,6 +89,7 @@ def evaluate(
     if repeats < 1:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
     artefact, last = with_last(artefact, ipc)
+    refuse_single(artefact.header.class_names)
     if asked.scores and not artefact.modality.augments:
         raise BadRequest(
             f"--scores: they compare trainings with and without augmentation, and there is none of "

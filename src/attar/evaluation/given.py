@@ -10,6 +10,21 @@ from attar.artefact.loading import load
 from attar.errors import BadRequest
 from attar.networks import OWN, Network, Own
 from attar.networks.paper_names import in_our_words
+from attar.text import printable
+
+
+def refuse_single(class_names: Sequence[str]) -> None:
+    """Refuse to measure accuracy on one class.
+
+    Raises:
+        BadRequest: there is one.
+    """
+    if len(class_names) == 1:
+        raise BadRequest(
+            f"there is one class, {printable(class_names[0])}, which every network names whatever "
+            "it has learnt, so that accuracy says nothing; merge sets of several classes "
+            "('attar merge', attar.merge) and evaluate these"
+        )
 
 
 def asked_networks(

@@ -43,6 +43,11 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
         ArtefactError: what is in the folder is damaged.
     """
     folder, train = folder_of(request), splits.train
+    if train.classes == 1:
+        raise BadRequest(
+            f"experts are networks that learn to tell classes apart, and {splits.source} has one; "
+            "give data of two or more classes"
+        )
     there = None if request.overwrite else header_in(folder)
     given = request.network or published_network(train.shape)
     network = make_for(given, train.shape, train.classes)

@@ -130,6 +130,8 @@ class Objective(ABC):
     follows_experts: ClassVar[bool] = False
     # whether classes of the set may have different numbers of images
     takes_unequal: ClassVar[bool] = False
+    # whether it learns from telling classes apart, so that one class alone would teach it nothing
+    tells_apart: ClassVar[bool] = True
     # whether it treats each class by itself, so that some classes give what they give in the whole
     takes_slices: ClassVar[bool] = False
     # whether it compares gradients of networks: these then begin with no branch silent

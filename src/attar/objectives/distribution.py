@@ -38,6 +38,7 @@ class DistributionMatching(SubsetObjective):
 
     name: ClassVar[str] = "distribution"
     takes_unequal: ClassVar[bool] = True
+    tells_apart: ClassVar[bool] = False
     takes_slices: ClassVar[bool] = True
 
     batch_real: int = 256

@@ -74,6 +74,11 @@ class Nested(Objective):
                 raise BadRequest(f"{name} {getattr(self, name)}: at least 1 is needed")
 
     @property
+    def tells_apart(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the base does."""
+        return self.base.tells_apart
+
+    @property
     def matches_gradients(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the base does."""
         return self.base.matches_gradients

@@ -61,6 +61,11 @@ class WeightedSum(Objective):
         return any(term.follows_experts for term in self.terms)
 
     @property
+    def tells_apart(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether a term does."""
+        return any(term.tells_apart for term in self.terms)
+
+    @property
     def takes_unequal(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether every term does."""
         return all(term.takes_unequal for term in self.terms)

@@ -40,6 +40,11 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         return dataclasses.replace(plan, reading=_reading(artefact), parts=artefact.header.parts)
     task = Task(data.name, request.ipc or 1, data.shape, data.classes)
     recipe = settle(SLIMMER.recipe(task), request, task)
+    if data.classes == 1:
+        raise BadRequest(
+            "slimming by training compares networks that tell classes apart, and the set has one "
+            "class; slim at once with --learning-free, or train with --method dm"
+        )
     whole = ordered(artefact, slim.share)
     count = components_for(whole, request.ipc or 1, request.storage)
     if slim.init == "random":
