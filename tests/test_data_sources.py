@@ -499,7 +499,7 @@ def test_npz_whole_values_become_bytes(tmp_path: Path, dtype: Any) -> None:
             {"images": pixels(9, 4, 4), "labels": np.arange(9) % 2 * 4 + 3},
             "no images of class 0, 1",
         ),
-        ({"images": pixels(4, 4, 4), "labels": np.zeros(4, int)}, r"1 class\(es\)"),
+        ({"images": pixels(4, 4, 4), "labels": np.zeros(4, int)}, None),
         ({"images": pixels(4, 4, 4), "labels": np.arange(4)}, "class '0' has one image"),
         ({"images": pixels(4, 4, 4) * 2.0, "labels": np.arange(4) % 2}, r"scale them to \[0, 1\]"),
         ({"images": pixels(4, 4, 4) * 2, "labels": np.arange(4) % 2}, None),
@@ -547,7 +547,7 @@ def test_npz_test_part_is_checked(tmp_path: Path) -> None:
     good = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
     with pytest.raises(BadRequest, match="a test: labels run from 0 to 2"):
         load_source(save(path, **(good | {"y_test": np.arange(20) % 3})))
-    with pytest.raises(BadRequest, match="test images"):
+    with pytest.raises(BadRequest, match="the test part pictures of 1×4×5"):
         load_source(save(path, **(good | {"x_test": pixels(20, 4, 5)})))
     with pytest.raises(BadRequest, match="a test: 20 images but 3 labels"):
         load_source(save(path, **(good | {"y_test": y[:3]})))
@@ -629,7 +629,7 @@ def test_from_dataset_of_grayscale_and_floats() -> None:
 
 def test_from_dataset_resizes_each_image() -> None:
     items = [(Image.fromarray(pixels(4 + i % 3, 6)), i % 2) for i in range(10)]
-    with pytest.raises(BadRequest, match=r"image 1 is C×H×W = \(1, 5, 6\).*or a resize"):
+    with pytest.raises(BadRequest, match=r"item 1 is of 1×5×6.*or a resize"):
         from_dataset(Items(items))
     assert from_dataset(Items(items), resize=(3, 4)).train.shape == (1, 3, 4)
 
@@ -703,7 +703,7 @@ def test_splits_belong_together() -> None:
     train = labelled(4, ("a", "b"), 0.0)
     assert Splits(train, labelled(4, ("a", "b"), 0.0)).to("cpu").train.shape == (1, 4, 4)
     for test, words in (
-        (labelled(3, ("a", "b"), 0.0), "test images"),
+        (labelled(3, ("a", "b"), 0.0), "the test part pictures of 1×3×4"),
         (labelled(4, ("b", "a"), 0.0), "the classes of the test part"),
         (labelled(4, ("a", "b"), 0.5), "another preprocessing"),
     ):

@@ -200,3 +200,9 @@ def test_the_example_runs_from_outside_the_package(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_networks_and_objectives_of_vectors_are_checked() -> None:
+    found = check_network("mlp:width=8", (6,))
+    held = {one.what.partition(" in ")[0] for one in found if not one.refused}
+    assert {"distribution", "gradient", "kernel"} <= held

@@ -13,6 +13,7 @@ import attar
 from attar.artefact.artefact import Artefact
 from attar.artefact.coding import check_parted
 from attar.artefact.header import Header
+from attar.data.modality import rows_of
 from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest, unknown
 from attar.synthetic import PLAIN, Layout, Synthetic
@@ -142,8 +143,9 @@ def _check(artefacts: Sequence[Artefact], *, pixels: bool) -> None:
             )
         if one.header.shape != first.header.shape:
             raise BadRequest(
-                f"{where} has images of C×H×W = {one.header.shape}, the first of "
-                f"{first.header.shape}; condense both with one --resize"
+                f"{where} holds {rows_of(one.header.shape)}, the first "
+                f"{rows_of(first.header.shape)}; condense both from rows of one shape, such as "
+                "pictures with one --resize"
             )
         whitenings = one.preprocessing.whitening, first.preprocessing.whitening
         if whitenings[0] != whitenings[1]:

@@ -10,7 +10,9 @@ from torch import Tensor
 from attar.artefact.artefact import Artefact
 from attar.artefact.loading import load
 from attar.data.images import LabelledImages
+from attar.data.modality import rows_of
 from attar.errors import BadRequest
+from attar.shapes import is_picture
 from attar.synthetic import Layout, Parametrization, Synthetic
 
 # whitening that an image comes back from only up to its own mean and scale
@@ -80,8 +82,12 @@ def _check(path: Path, artefact: Artefact, layout: Layout, train: LabelledImages
     header = artefact.header
     if header.shape != train.shape:
         raise BadRequest(
-            f"--init {path}: its images are C×H×W = {header.shape}, the data {train.shape}; "
-            "--resize brings the data to its size"
+            f"--init {path}: it holds {rows_of(header.shape)}, the data {rows_of(train.shape)}; "
+            + (
+                "--resize brings the data to its size"
+                if is_picture(header.shape)
+                else "give data of this shape"
+            )
         )
     if tuple(header.class_names) != train.class_names:
         raise BadRequest(

@@ -32,10 +32,10 @@ def suited(recipe: Recipe, request: Request, modality: Modality) -> Recipe:
     if modality.augments:
         return recipe
     _refuse_asked_for(request, modality)
-    return dataclasses.replace(recipe, objective=_plain(recipe.objective))
+    return dataclasses.replace(recipe, objective=plain(recipe.objective))
 
 
-def _plain(objective: Objective) -> Objective:
+def plain(objective: Objective) -> Objective:
     """Return an objective, and those that it is made of, without augmentation."""
     changes: dict[str, Any] = {}
     for item in dataclasses.fields(objective):  # pyright: ignore[reportArgumentType]
@@ -43,9 +43,9 @@ def _plain(objective: Objective) -> Objective:
         if item.name in _OF_PICTURES:
             changes[item.name] = _OF_PICTURES[item.name]
         elif isinstance(value, Objective):
-            changes[item.name] = _plain(value)
+            changes[item.name] = plain(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], Objective):
-            changes[item.name] = tuple(map(_plain, value))
+            changes[item.name] = tuple(map(plain, value))
     return dataclasses.replace(objective, **changes) if changes else objective  # pyright: ignore[reportArgumentType]
 
 

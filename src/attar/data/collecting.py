@@ -28,6 +28,7 @@ from attar.data.sampled import Samples, as_seen, needs_range
 from attar.data.turning import orientation
 from attar.data.values import PLAIN, Look
 from attar.errors import BadRequest
+from attar.shapes import shape_text
 
 # the keys of items that are mappings; transformers' models call them pixel_values and labels
 IMAGE_KEYS = ("image", "img", "pixel_values")
@@ -61,8 +62,9 @@ def collect(
             images = torch.empty(count, *pixels.shape, dtype=pixels.dtype)
         if pixels.shape != images.shape[1:]:
             raise BadRequest(
-                f"{name}: image {index} is C×H×W = {tuple(pixels.shape)}, the ones before "
-                f"{tuple(images.shape[1:])}; give images of one size and mode, or a resize"
+                f"{name}: item {index} is of {shape_text(tuple(pixels.shape))}, the ones before "
+                f"{shape_text(tuple(images.shape[1:]))}; give vectors of one length, or images of "
+                "one size and mode, or a resize"
             )
         if images.dtype == torch.uint8 and pixels.dtype != torch.uint8:
             images = images.float().div_(255)

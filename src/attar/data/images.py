@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from attar.data.modality import Modality, modality_of
+from attar.data.modality import Modality, modality_of, rows_of
 from attar.data.preprocessing import Preprocessing
 from attar.data.rows import Rows, in_memory, in_parts, picked, size_of, told
 from attar.data.values import range_advice
@@ -79,8 +79,8 @@ class LabelledImages:
             object.__setattr__(self, "preprocessing", constants)
         if len(self.preprocessing.mean) != self.images.shape[1]:
             raise BadRequest(
-                f"{self.name}: images have {self.images.shape[1]} channel(s), but the "
-                f"preprocessing is for {len(self.preprocessing.mean)}"
+                f"{self.name}: these are {rows_of(self.shape)}, but the preprocessing is for "
+                f"{len(self.preprocessing.mean)} along their first axis"
             )
 
     def __len__(self) -> int:

@@ -63,8 +63,8 @@ class Splits:
     def _check(self, part: str, other: LabelledImages) -> None:
         if self.train.shape != other.shape:
             raise BadRequest(
-                f"{self.source}: training images are C×H×W = {self.train.shape}, {part} images "
-                f"{other.shape}; give one size, or resize both"
+                f"{self.source}: the training part holds {rows_of(self.train.shape)}, the {part} "
+                f"part {rows_of(other.shape)}; give rows of one shape, or resize pictures"
             )
         if self.train.class_names != other.class_names:
             raise BadRequest(
@@ -189,12 +189,11 @@ def check_different(images: Rows, name: str) -> None:
     Raises:
         BadRequest: they are.
     """
-    first = images[:1]
+    first, row = images[:1], modality_of(tuple(images.shape[1:])).row
     if all(bool((part == first).all()) for part in in_parts(images)):
         raise BadRequest(
-            f"{name}: all {len(images)} training images are the same, so there is nothing to "
-            "learn from them; where transparent pictures came to one colour, choose another "
-            "--background"
+            f"{name}: all {len(images)} training {row}s are the same, so there is nothing to learn "
+            "from them; where transparent pictures came to one colour, choose another --background"
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages, Splits, as_splits
 from attar.data.identity import digest_of
+from attar.data.modality import rows_of
 from attar.data.reading import HELD_OUT
 from attar.errors import BadRequest
 from attar.options import BEARING
@@ -51,8 +52,9 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
     splits = as_splits(data, default_share=cut, **reading)
     if splits.train.shape != header.shape:
         raise BadRequest(
-            f"the artefact holds images of C×H×W = {header.shape}, {splits.source} of "
-            f"{splits.train.shape}; give the data it was made from, or --resize"
+            f"the artefact holds {rows_of(header.shape)}, {splits.source} "
+            f"{rows_of(splits.train.shape)}; give the data it was made from"
+            f"{', or --resize' if is_picture(header.shape) else ''}"
         )
     ours, theirs = header.class_names, list(splits.train.class_names)
     if ours != theirs:

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attar.condensing.suiting import plain
 from attar.coresets import Selector
 from attar.data import LabelledImages
 from attar.errors import BadRequest
-from attar.networks import Network, Own, make
+from attar.networks import Network, Own, make_for
 from attar.objectives import Objective, Problem
 from attar.registry import Registry
 from attar.rng import Key
+from attar.shapes import Shape, sides
 from attar.synthetic import (
     PARAMETRIZATIONS,
     Layout,
@@ -120,7 +122,7 @@ def check_form(
 
 def check_network(
     network: str | Network | Own,
-    shape: tuple[int, int, int] = (1, 8, 8),
+    shape: Shape = (1, 8, 8),
     classes: int = 3,
     *,
     objectives: Mapping[str, Objective] | None = None,
@@ -132,7 +134,7 @@ def check_network(
 
     Args:
         network: a name, a module or a function, as `attar.condense` takes them.
-        shape: C, H, W of the images.
+        shape: C, H, W of images; D of vectors, or that of any other rows.
         classes: number of classes.
         objectives: to run in it, by any names; those of Attar where left out.
 
@@ -143,11 +145,10 @@ def check_network(
         BadRequest: it is no network for such images; says what it lacks.
         NotConforming: something does not hold, or every objective is refused.
     """
-    channels, height, width = shape
-    built = make(network, channels, (height, width), classes)
+    built = make_for(network, shape, classes)
     what = f"network {built.name}"
     _check_drawing(built, what)
-    data = tiny_data(channels, tuple(3 + 2 * label for label in range(classes)), (height, width))
+    data = tiny_data(shape[0], tuple(3 + 2 * label for label in range(classes)), sides(shape))
     layout = Layout(classes, 2, data.shape)
 
     def problem(prepared: bool) -> Problem:
@@ -156,7 +157,11 @@ def check_network(
         return dataclasses.replace(base, layout=layout)
 
     found = [
-        check_combination(objective, Pixels(), problem(name in SLIMMERS))
+        check_combination(
+            objective if data.modality.augments else plain(objective),
+            Pixels(),
+            problem(name in SLIMMERS),
+        )
         for name, objective in (objectives or OBJECTIVES).items()
     ]
     return _some(found, what)
@@ -250,8 +255,7 @@ def _check_choice(selector: Selector, sizes: Sequence[int], network: str, what: 
     data = tiny_data()
     every = torch.arange(len(data))
     before = data.take(every)
-    channels, height, width = data.shape
-    built = make(network, channels, (height, width), data.classes)
+    built = make_for(network, data.shape, data.classes)
 
     def chosen() -> list[Tensor]:
         return selector.choose(data, sizes, built, COMPUTE, Key(0))

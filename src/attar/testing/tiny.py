@@ -10,10 +10,11 @@ from torch.nn import functional
 from attar.compute import Compute
 from attar.condensing.engine import Run
 from attar.data import LabelledImages, Preprocessing
-from attar.networks import Network, make
+from attar.networks import Network, make_for
 from attar.objectives import Objective, Problem
 from attar.optimisers import Optimiser
 from attar.rng import Key
+from attar.shapes import Shape, is_picture
 from attar.synthetic import Layout, Parametrization, Pixels, Synthetic
 
 COUNTS = (9, 14, 3)
@@ -31,19 +32,23 @@ def _letters(number: int) -> str:
 def tiny_data(
     channels: int = 1,
     counts: tuple[int, ...] = COUNTS,
-    size: int | tuple[int, int] = 8,
+    size: int | Shape = 8,
     seed: int = 0,
     name: str = "tiny",
 ) -> LabelledImages:
-    """Return random images, their labels in a random order, each class with a brightness."""
+    """Return random images, their labels in a random order, each class with a brightness.
+
+    Where ``size`` is no height and width, rows of ``channels`` and the sides of ``size``: without
+    any, vectors of so many values.
+    """
     generator = torch.Generator().manual_seed(seed)
     labels = torch.cat([torch.full((n,), label) for label, n in enumerate(counts)])
     labels = labels[torch.randperm(len(labels), generator=generator)]
-    height, width = (size, size) if isinstance(size, int) else size
-    images = torch.randint(0, 180, (len(labels), channels, height, width), generator=generator)
-    images += labels.view(-1, 1, 1, 1) * (70 // len(counts))
+    shape = (channels, size, size) if isinstance(size, int) else (channels, *size)
+    images = torch.randint(0, 180, (len(labels), *shape), generator=generator)
+    images += labels.view(-1, *(1,) * len(shape)) * (70 // len(counts))
     return LabelledImages(
-        images.to(torch.uint8),
+        images.to(torch.uint8) if is_picture(shape) else images / 255,
         labels,
         tuple(map(_letters, range(len(counts)))),
         Preprocessing((0.4,) * channels, (0.25,) * channels),
@@ -82,8 +87,7 @@ def tiny_problem(
 ) -> Problem:
     """Return a problem on tiny data."""
     data = tiny_data() if data is None else data
-    channels, height, width = data.shape
-    drawn = make(network, channels, (height, width), data.classes)
+    drawn = make_for(network, data.shape, data.classes)
     layout = Layout(data.classes, per_class, data.shape)
     return Problem(data, drawn, layout, compute, experts=TinyExperts(drawn))
 
