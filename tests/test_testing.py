@@ -202,7 +202,8 @@ def test_the_example_runs_from_outside_the_package(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_networks_and_objectives_of_vectors_are_checked() -> None:
-    found = check_network("mlp:width=8", (6,))
-    held = {one.what.partition(" in ")[0] for one in found if not one.refused}
-    assert {"distribution", "gradient", "kernel"} <= held
+def test_networks_of_vectors_are_checked() -> None:
+    # its strategy of augmentation, which is for pictures, is left out
+    only = {"distribution": DistributionMatching(batch_real=5)}
+    (found,) = check_network("mlp:width=8", (6,), objectives=only)
+    assert not found.refused

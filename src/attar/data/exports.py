@@ -185,11 +185,12 @@ def read_as_told(told: Told, reading: Reading, source: str) -> Reading:
 def as_pixels(parts: Parts, told: Told) -> Parts:
     """Return the parts of an exported folder with the pixels that it stands for."""
     test, validation = parts.test_images, parts.validation
+    # a condensed set, which is small
     changed = dataclasses.replace(
         parts,
-        images=told.pixels(parts.images),
-        test_images=None if test is None else told.pixels(test),
-        validation=validation and (told.pixels(validation[0]), validation[1]),
+        images=told.pixels(parts.images[:]),
+        test_images=None if test is None else told.pixels(test[:]),
+        validation=validation and (told.pixels(validation[0][:]), validation[1]),
     )
     return with_constants(changed, told.mean, told.std, told.zca)
 

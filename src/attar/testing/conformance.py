@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attar.artefact.artefact import Artefact
+from attar.artefact.artefact import Artefact, preprocessing_fields
 from attar.artefact.header import Header
 from attar.artefact.loading import load
 from attar.condensing.composition import form_text
@@ -129,8 +129,7 @@ def artefact_of(run: Run) -> Artefact:
         shape=data.shape,
         images_per_class=run.problem.layout.per_class,
         parametrization=run.synthetic.parametrization.describe(),
-        mean=list(data.preprocessing.mean),
-        std=list(data.preprocessing.std),
+        **preprocessing_fields(data.preprocessing),
         learned_labels=run.synthetic.labels is not None,
     )
     return Artefact(header, run.synthetic, data.preprocessing)
