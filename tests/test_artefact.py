@@ -21,6 +21,7 @@ from attar.artefact import loading
 from attar.artefact.artefact import Artefact
 from attar.artefact.header import FORMAT, FORMAT_VERSION, Header
 from attar.artefact.loading import load, load_header
+from attar.artefact.merging import merge
 from attar.data import Preprocessing, fit_whitening
 from attar.errors import ArtefactError, BadRequest
 from attar.rng import Key
@@ -584,3 +585,10 @@ def test_noise_is_refused(tmp_path_factory: pytest.TempPathFactory, content: byt
     path.write_bytes(content)
     with pytest.raises(ArtefactError):
         load(path)
+
+
+def test_no_path_is_told() -> None:
+    with pytest.raises(BadRequest, match="--path None: a path is needed"):
+        load(None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(BadRequest, match="merge: None is no artefact"):
+        merge(None, None)  # pyright: ignore[reportArgumentType]

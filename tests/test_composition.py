@@ -20,7 +20,7 @@ import attar
 from attar import registry
 from attar.cli import run
 from attar.compute import Compute
-from attar.condensing.composition import form_of, form_text, objective_of, objective_text, roles_of
+from attar.condensing.composition import form_of, form_text, objective_of, roles_of
 from attar.condensing.request import Request
 from attar.coresets import Selector
 from attar.data import LabelledImages
@@ -135,7 +135,6 @@ def test_a_form_by_name_has_the_settings_of_the_method_that_uses_it() -> None:
 def test_objectives_as_text(text: str, objective: Objective) -> None:
     found = objective_of(text, TASK, Nested(DistributionMatching()))
     assert found == objective
-    assert objective_of(objective_text(found), TASK, Nested(DistributionMatching())) == found
 
 
 def test_the_own_objective_of_a_method_keeps_its_settings() -> None:
@@ -151,7 +150,10 @@ def test_the_own_objective_of_a_method_keeps_its_settings() -> None:
             "unknown value of --form 'wavelets'. There is: decoded, frequency, low_rank",
         ),
         ({"form": "tiled:faktor=2"}, "did you mean 'factor'"),
-        ({"form": "tiled:factor=two"}, "--form factor=two: a whole number is needed"),
+        (
+            {"form": "tiled:factor=two"},
+            "--form tiled:factor=two: factor=two: a whole number is needed",
+        ),
         ({"form": "tiled:factor"}, "'factor' is no setting; write name=value"),
         ({"form": "tiled:base=pixels"}, "'tiled' has no form inside it"),
         ({"form": "low_rank:base=low_rank"}, "low-rank factors of low-rank factors"),
@@ -311,7 +313,7 @@ def test_the_command_says_the_composition_and_makes_it_again(
     assert run([*words.split(), "-o", str(path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "1·distribution + 0.5·gradient" in shown
-    assert "low_rank, rank 2 of tiled, factor 2" in shown
+    assert "low rank (rank 2) of tiled (factor 2)" in shown
     import shlex
 
     made = attar.load(path)

@@ -73,7 +73,8 @@ def test_one_thread_for_every_free_core(
 
 def test_what_is_said_goes_before_what_is_free() -> None:
     said = {"OMP_NUM_THREADS": "3"}
-    assert choose(5, said, 2, 2.0, kept=1) == Choice(5)
+    assert choose(5, said, 2, 2.0, kept=1) == Choice(5, "more than the 2 cores there are")
+    assert choose(2, said, 2, 2.0) == Choice(2)
     assert choose(None, said, 2, 2.0, kept=1) == Choice(3, "as OMP_NUM_THREADS says")
     assert choose(None, {"MKL_NUM_THREADS": "2"}, 8, 0.0).count == 2
     # a number for each level of nested threads; no number at all

@@ -160,13 +160,16 @@ def described(network: object) -> str:
     return f"{type(network).__name__}(...)"
 
 
-def with_settings(part: Part, given: Mapping[str, Any], option: str = "--set") -> Part:
+def with_settings(
+    part: Part, given: Mapping[str, Any], option: str = "--set", whole: str = ""
+) -> Part:
     """Return a dataclass with some of its fields replaced.
 
     Args:
         part: an objective, a form, a penalty or a selector.
         given: by name, as values, or as text to be read as what the field holds.
         option: what messages call it.
+        whole: the value of that option, where the settings are a part of it.
 
     Raises:
         BadRequest: an unknown setting, or a value of the wrong kind.
@@ -181,9 +184,8 @@ def with_settings(part: Part, given: Mapping[str, Any], option: str = "--set") -
         try:
             values[name] = _read(kind, value) if isinstance(value, str) else _taken(kind, value)
         except (ValueError, KeyError):
-            raise BadRequest(
-                f"{option} {name}={value}: {_KINDS.get(kind, 'another value')} is needed"
-            ) from None
+            wanted, where = _KINDS.get(kind, "another value"), f"{whole}: " if whole else ""
+            raise BadRequest(f"{option} {where}{name}={value}: {wanted} is needed") from None
     return dataclasses.replace(own, **values)
 
 

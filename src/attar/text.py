@@ -71,6 +71,32 @@ def command_line(
     return shlex.join(map(str, parts))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    Example:
+        >>> counted(1, "image"), counted(2_000, "image"), counted(3, "process")
+        ('1 image', '2,000 images', '3 processes')
+    """
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def written(value: object) -> str:
+    """Write a value for people."""
+    match value:
+        case None | {}:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case list() | tuple():
+            return ", ".join(map(written, value))
+        case _:
+            return str(value)
+
+
 def text_digest(text: str, size: int) -> str:
     """Return a digest of a text, of so many bytes, as hexadecimal digits.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attar.errors import BadRequest
+from attar.text import counted
 
 # what libraries read before they start threads; a user who sets one has decided
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -36,7 +37,7 @@ class Choice:
     why: str = ""
 
     def __str__(self) -> str:
-        words = f"{self.count} thread{'s' * (self.count > 1)}"
+        words = counted(self.count, "thread")
         return f"{words} ({self.why})" if self.why else words
 
 
@@ -100,7 +101,7 @@ def choose(
     if asked is not None:
         if asked < 1:
             raise BadRequest(f"--threads {asked}: at least 1 is needed")
-        return Choice(asked)
+        return Choice(asked, f"more than the {counted(cores, 'core')} there are" * (asked > cores))
     given = _given(environment)
     if given is not None:
         return Choice(given, "as OMP_NUM_THREADS says")
@@ -142,7 +143,7 @@ def using(asked: int | None) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(choose(asked, {}, 1, None).count)
+    torch.set_num_threads(choose(asked, {}, cores(), None).count)
     try:
         yield
     finally:

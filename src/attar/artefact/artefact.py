@@ -102,7 +102,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         header = self.header
         return (
             f"Artefact({printable(header.method)}: {len(header.class_names)} classes × "
-            f"{header.count} images of {'×'.join(map(str, header.shape))}, {self.nbytes} bytes)"
+            f"{header.counted} of {'×'.join(map(str, header.shape))}, {self.nbytes} bytes)"
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,7 @@ from attar.budget import Count
 from attar.shapes import Shape
 from attar.storage import storage_of, storage_text
 from attar.synthetic import Layout
+from attar.text import written
 
 FORMAT = "attar.artefact"
 FORMAT_VERSION = 2
@@ -113,6 +115,27 @@ class Header(BaseModel):
         if self.class_counts is None:
             return f"{self.images_per_class:,}"
         return f"{min(self.class_counts):,} to {self.images_per_class:,}"
+
+    @property
+    def counted(self) -> str:
+        """Images per class in words: ``1 image``, or `count` with ``images``."""
+        return "1 image" if self.count == "1" else f"{self.count} images"
+
+    @property
+    def stored_as(self) -> str:
+        """How images are stored, in words such as ``low rank (rank 2) of tiled (factor 2)``."""
+        return _in_words(self.parametrization)
+
+
+def _in_words(form: Mapping[str, Any]) -> str:
+    """Return a form in words, with the form inside it where that is not plain pixels."""
+    settings = {key: value for key, value in form.items() if value not in ([], ())}
+    name = str(settings.pop("name", "?")).replace("_", " ")
+    base = settings.pop("base", None)
+    inside = isinstance(base, Mapping) and base.get("name") != "pixels"
+    details = ", ".join(f"{key} {written(value)}" for key, value in settings.items())
+    told = f"{name} ({details})" if details else name
+    return f"{told} of {_in_words(base)}" if inside else told
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from attar.artefact.header import FORMAT, FORMAT_VERSION, READ_FROM, Header
 from attar.artefact.parts import Held, Part
 from attar.budget import Budget
 from attar.errors import ArtefactError, BadRequest
+from attar.kinds import check_kind
 from attar.storage import storage_of
 from attar.stored import Stored, open_stored
 from attar.synthetic import Synthetic, content_of
@@ -42,8 +43,8 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
     Raises:
         ArtefactError: the file is missing, truncated, damaged, foreign, tampered with, or of a
             newer format version.
-        BadRequest: ``ipc`` is no positive whole number or more than the artefact has, or the
-            artefact is neither ordered nor nested.
+        BadRequest: the path is none, ``ipc`` is no positive whole number or more than the artefact
+            has, or the artefact is neither ordered nor nested.
 
     Example:
         >>> attar.load("digits.safetensors").images.shape  # doctest: +SKIP
@@ -51,6 +52,7 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
         >>> attar.load("ordered.safetensors", ipc=1).images.shape  # doctest: +SKIP
         torch.Size([10, 1, 8, 8])
     """
+    check_kind("path", path, Path)
     path = Path(path)
     with open_stored(path) as stored:
         if ipc is None:

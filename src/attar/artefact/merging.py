@@ -50,6 +50,8 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
         >>> both.header.class_names  # doctest: +SKIP
         ['cat', 'dog', 'car', 'ship']
     """
+    if odd := [one for one in artefacts if not isinstance(one, Artefact)]:
+        raise BadRequest(f"merge: {odd[0]!r} is no artefact; attar.load reads one")
     if len(artefacts) < 2:
         raise BadRequest(f"merge: {len(artefacts)} artefact(s) given; two or more are needed")
     if shared not in _SHARED:

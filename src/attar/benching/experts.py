@@ -13,11 +13,10 @@ from torch import Tensor
 from attar.benching.folder import Folder
 from attar.benching.making import Making, slug, source_identity
 from attar.benching.notes import plain
-from attar.condensing.overrides import whitening_kind
 from attar.experts.making import train_experts
 from attar.experts.request import ExpertsRequest
 from attar.experts.telling import ExpertCallback
-from attar.text import text_digest
+from attar.text import counted, text_digest
 from attar.wording import KEYWORDS, as_keywords
 
 if TYPE_CHECKING:
@@ -25,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def trained(
-    making: Making, folder: Folder, data_dir: Path | None, say: Callable[[str], None]
+    making: Making,
+    folder: Folder,
+    data_dir: Path | None,
+    name: str,
+    say: Callable[[str], None],
 ) -> Path:
     """Return the folder of the experts that a set follows, after training what is missing.
 
@@ -36,6 +39,7 @@ def trained(
         making: a set that follows experts.
         folder: of the suite.
         data_dir: where named datasets lie; None for the default.
+        name: what the data call themselves, which decides on the whitening that a method fixes.
         say: told in a line what is trained.
 
     Raises:
@@ -44,7 +48,7 @@ def trained(
     assert making.experts is not None
     request = making.request()
     options = dict(making.experts)
-    options["zca"] = whitening_kind(request, making.source)
+    options["zca"] = request.zca or request.chosen.zca(name, request.ipc or 1)
     options["network"] = request.network
     for name in ("device", "precision", "compile"):
         options.setdefault(name, getattr(request, KEYWORDS.get(name, name)))
@@ -96,7 +100,7 @@ class _Lines(ExpertCallback):
 
     def waiting(self, experts: Sequence[int]) -> None:
         """Say that others are at work."""
-        self._say(f"waiting for {len(experts)} experts that other processes train")
+        self._say(f"waiting for {counted(len(experts), 'expert')} that other processes train")
 
 
 def _digest(making: Making, options: dict[str, object]) -> str:

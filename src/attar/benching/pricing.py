@@ -57,6 +57,11 @@ class Prices:
         self._tests[dataset] = splits.train if splits.test is None else splits.test
         self._reading[dataset] = seconds
 
+    @property
+    def names(self) -> dict[str, str]:
+        """What the data of every dataset call themselves."""
+        return {dataset: data.name for dataset, data in self._tests.items()}
+
     def planned(self, making: Making, plan: Plan) -> None:
         """Note the plan of a set."""
         self._plans[_cell(making)] = plan

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -137,6 +137,8 @@ class Runner:
         self._folder = folder
         # called after each piece of work
         self.told: Told = lambda progress, work, outcome: None
+        # what the data of a dataset call themselves, once they were read
+        self.names: Mapping[str, str] = {}
         self._data_dir = data_dir
         self._checkpoint_seconds = checkpoint_seconds
         self.progress = Progress(len(makings) + len(measurings))
@@ -179,7 +181,14 @@ class Runner:
             if work is None:
                 return
             running[work.key] = work
-            order = Order(work, self._folder.root, self._data_dir, self._checkpoint_seconds)
+            making = work if isinstance(work, Making) else work.making
+            order = Order(
+                work,
+                self._folder.root,
+                self._data_dir,
+                self._checkpoint_seconds,
+                self.names.get(making.dataset, ""),
+            )
             log = self._folder.log_path(work)
             executor.submit(Task(work.key, do_order, (order,), log))
 

@@ -27,7 +27,7 @@ from attar.benching.suite_file import read_suite
 from attar.benching.work import Outcome
 from attar.errors import BadRequest
 from attar.parallel import Executor, Here, Processes, visible_devices
-from attar.text import command_line
+from attar.text import command_line, counted
 from attar.threads import cores
 
 # the suite as it was run, in its folder
@@ -148,6 +148,7 @@ def bench(asked: Asked, callback: BenchCallback | None = None) -> tuple[Account,
         if runner.waiting:
             callback.checking()
             prices = _check(runner, makings, asked, sized)
+            runner.names = prices.names
             _note_suite(folder, sized)
             if asked.ray is None:
                 jobs = 1 if asked.jobs == 0 else _jobs(asked, len(runner.waiting))
@@ -209,7 +210,7 @@ def _executor(asked: Asked, lock: int | None, waiting: int) -> tuple[Executor, s
         return Here(), "in this process"
     jobs = _jobs(asked, waiting)
     executor = Processes(jobs, lock=lock, devices=visible_devices())
-    return executor, f"in {jobs} process{'es' if jobs > 1 else ''}"
+    return executor, f"in {counted(jobs, 'process')}"
 
 
 def _telling(

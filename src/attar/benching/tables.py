@@ -11,6 +11,7 @@ from attar.benching.gaps import gap_head, points, rows_with_gaps
 from attar.budget import format_bytes
 from attar.evaluation.remarks import Trained, length, less_trained, mark
 from attar.report.comparison import NO_BREAK
+from attar.text import counted
 from attar.training.by_class import unequal
 
 DASH = "–"
@@ -109,7 +110,7 @@ class Table:
             "Test accuracy in %: mean ± standard deviation over all networks of all sets, in "
             "brackets the half width of the 95 % confidence interval of the mean (Student's t)"
         )
-        text += f"; {counted(*self.usual)} where nothing else is said." if self.usual else "."
+        text += f"; {_on_sets(*self.usual)} where nothing else is said." if self.usual else "."
         if len(self.cards) == 1:
             text += f" Card {self.cards[0]} for every row."
         elif self.cards:
@@ -160,16 +161,14 @@ def figure(cell: Cell | None, usual: tuple[int, int] | None = None) -> str:
     if cell.balanced_mean is not None and unequal(cell.tested):
         said.append(f"balanced {cell.balanced_mean:.2f}")
     if (len(cell.accuracies), cell.sets) != usual:
-        said.append(counted(len(cell.accuracies), cell.sets))
+        said.append(_on_sets(len(cell.accuracies), cell.sets))
     if missing := cell.wanted - cell.sets:
         said.append(f"{missing} {'failed' if cell.failures else 'to come'}")
     return ", ".join([text, *said])
 
 
-def counted(networks: int, sets: int) -> str:
-    """Write how many networks there are on how many sets."""
-    plural = "s" if networks > 1 else ""
-    return f"{networks} network{plural} on {sets} set{'s' if sets > 1 else ''}"
+def _on_sets(networks: int, sets: int) -> str:
+    return f"{counted(networks, 'network')} on {counted(sets, 'set')}"
 
 
 def printed(cell: Cell | None) -> str:

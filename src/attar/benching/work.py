@@ -31,7 +31,7 @@ from attar.evaluation.telling import EvaluationCallback
 from attar.faults import in_words
 from attar.parallel import Ended, Tell
 from attar.slimming import slimming
-from attar.text import printable
+from attar.text import counted, printable
 from attar.wording import as_keywords
 
 Status = Literal["done", "failed", "stopped"]
@@ -48,12 +48,14 @@ class Order:
         root: the suite's folder.
         data_dir: where named datasets lie; None for the default.
         checkpoint_seconds: the longest time between two checkpoints.
+        name: what its data call themselves; empty where that is not known, and the source tells.
     """
 
     work: Work
     root: Path
     data_dir: Path | None = None
     checkpoint_seconds: float = 60.0
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ def _make(making: Making, folder: Folder, order: Order) -> None:
         "checkpoint_seconds": order.checkpoint_seconds,
     }
     if making.experts is not None:
-        files["experts"] = trained(making, folder, order.data_dir, _say)
+        files["experts"] = trained(
+            making, folder, order.data_dir, order.name or making.source, _say
+        )
     # the experts serve other sets, too, and do not count
     start = time.perf_counter()
     try:
@@ -193,7 +197,7 @@ class _Lines(Callback):
         _say(plan.command)
         _say(
             f"from step {step}, about {estimate.total_seconds:.0f} s, "
-            f"{plan.layout.per_class} images per class"
+            f"{counted(plan.layout.per_class, 'image')} per class"
         )
 
     def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:

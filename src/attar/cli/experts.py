@@ -15,6 +15,7 @@ from attar.cli.console import PLAIN, err, out, print_json
 from attar.cli.reading import Reading, Source, reading_options
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
+from attar.text import counted
 
 if TYPE_CHECKING:
     from attar.experts.store import ExpertStore
@@ -101,7 +102,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
             f"accuracy at the end: {facts['accuracy']:.1f} ± {spread:.1f} % on training images"
         )
     lines = [
-        f"{facts['path']}: {facts['experts']} experts of {facts['network']}, "
+        f"{facts['path']}: {counted(facts['experts'], 'expert')} of {facts['network']}, "
         f"{facts['epochs']} epochs each",
         f"parameters: {facts['parameters']}, stored as {facts['storage']}, "
         f"{format_bytes(facts['bytes'])} in all"

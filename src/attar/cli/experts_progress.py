@@ -12,6 +12,7 @@ from attar.budget import format_bytes
 from attar.cli.progress import ReadingBar, duration, run_bar
 from attar.experts.plan import Plan
 from attar.experts.telling import ExpertCallback
+from attar.text import counted
 
 # how often a line is printed where no bar can be drawn
 _LINE_SECONDS = 30
@@ -67,7 +68,7 @@ class ExpertBar(ExpertCallback):
 
     def waiting(self, experts: Sequence[int]) -> None:
         """Say that others are at work."""
-        self._say(f"waiting for {len(experts)} experts that other processes train")
+        self._say(f"waiting for {counted(len(experts), 'expert')} that other processes train")
 
     def stop(self) -> None:
         """End the bars, whatever happened."""
@@ -83,7 +84,7 @@ class ExpertBar(ExpertCallback):
         left = self._left(total - done)
         rate = self._rate()
         speed = f"  {60 * rate:.1f} epochs/min" if rate else ""
-        facts = f"{self.trained} of {len(self._missing)} experts{speed}{self._facts}"
+        facts = f"{self.trained} of {counted(len(self._missing), 'expert')}{speed}{self._facts}"
         self._bar.update(self._task, completed=done / total, left=left, facts=facts)
         now = time.monotonic()
         if left and not self._estimated:
@@ -124,8 +125,10 @@ def describe(plan: Plan, missing: Sequence[int], workers: int) -> list[str]:
     momentum = f", momentum {training['momentum']:g}" if training["momentum"] else ""
     decay = f", weight decay {training['weight_decay']:g}" if training["weight_decay"] else ""
     return [
-        f"experts on {plan.source}: {len(train)} images of {train.classes} classes",
-        f"{work.count} experts of {plan.network.name}, {work.header.epochs} epochs each{there}",
+        f"experts on {plan.source}: {counted(len(train), 'image')} of "
+        f"{counted(train.classes, 'class')}",
+        f"{counted(work.count, 'expert')} of {plan.network.name}, "
+        f"{counted(work.header.epochs, 'epoch')} each{there}",
         f"training: SGD, lr {training['lr']:g}{momentum}{decay}, batch {training['batch']}, "
         f"augmentation {training['augment']}, whitening {work.header.inputs.zca}",
         f"compute: {request.device}, {training['precision']}, "

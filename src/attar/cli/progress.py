@@ -22,6 +22,7 @@ from attar.condensing.plan import Plan
 from attar.condensing.telling import Callback, Estimate
 from attar.data.dividing import joined
 from attar.synthetic import Layout
+from attar.text import counted
 from attar.threads import Choice
 
 # how often a line is printed where no bar can be drawn
@@ -230,8 +231,8 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
             "start from theirs more than once"
         ]
     return [
-        f"{plan.request.method} on {_data_of(plan)}: {len(plan.train)} images of "
-        f"{layout.classes} classes{held}",
+        f"{plan.request.method} on {_data_of(plan)}: {counted(len(plan.train), 'image')} of "
+        f"{counted(layout.classes, 'class')}{held}",
         *_parts_of(plan),
         f"budget: {_count(layout)}, {plan.ledger.values} values, "
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
@@ -256,7 +257,7 @@ def _parts_of(plan: Plan) -> list[str]:
 
 def _count(layout: Layout) -> str:
     if layout.is_equal:
-        return f"{layout.per_class} images per class"
+        return f"{counted(layout.per_class, 'image')} per class"
     return f"{layout.rows} images, {min(layout.sizes())} to {layout.per_class} per class"
 
 

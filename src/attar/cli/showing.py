@@ -11,6 +11,7 @@ import tyro
 
 from attar.cli.console import PLAIN, Grid, err, out, print_json
 from attar.options import File, Folder, Whole
+from attar.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ def export(options: Export) -> None:
         said=lambda line: err.print(line, **PLAIN),
     )
     where = options.png or options.tiff or options.npz
-    out.print(f"{count} images in {where}", highlight=False)
+    out.print(f"{counted(count, 'image')} in {where}", highlight=False)
 
 
 def artefact_facts(artefact: Artefact) -> dict[str, Any]:
@@ -131,19 +132,6 @@ def _origin(header: Header) -> tuple[list[tuple[str, str]], list[tuple[str, str]
         ),
         ("made by", str(told.get("command", "not told"))),
     ]
-
-
-def _stored_as(form: Mapping[str, Any]) -> str:
-    """Return a form in words, with the form inside it where that is not plain pixels."""
-    words = [
-        str(value) if key == "name" else f"{key} {value}"
-        for key, value in form.items()
-        if key != "base" and value != []
-    ]
-    base = form.get("base")
-    if isinstance(base, Mapping) and base.get("name") != "pixels":
-        words[-1] += f" of {_stored_as(base)}"
-    return ", ".join(words)
 
 
 def _matched(header: Header) -> str:
@@ -191,7 +179,6 @@ def print_header(artefact: Artefact, path: Path) -> None:
     whole = header.provenance.get(READ_FROM)
     unchecked = "" if artefact.checked else "; unchecked: of an older Attar, without checksums"
     part = f"; read out of {whole}" if isinstance(whole, str) else ""
-    storage = _stored_as(header.parametrization)
     lost = artefact.clipped if knows_clipping(artefact) else None
     origin, made = _origin(header)
     for name, value in (
@@ -200,7 +187,7 @@ def print_header(artefact: Artefact, path: Path) -> None:
         ("classes", f"{len(header.class_names)}: {', '.join(header.class_names[:10])}"),
         ("images", f"{header.count} per class of {shape}{part}"),
         *([] if lost is None else [("pixels", f"{lost}; pictures clip them")]),
-        ("stored", f"{storage}, {header.storage}, {totals.values} values"),
+        ("stored", f"{header.stored_as}, {header.storage}, {totals.values} values"),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
         *((name, _values(one)) for name, one in artefact.learned.items()),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),

@@ -31,12 +31,13 @@ _NO_TERMS = (Nested.name, WeightedSum.name)
 P = TypeVar("P", Objective, Parametrization)
 
 
-def form_of(text: str, task: Task) -> Parametrization:
+def form_of(text: str, task: Task, whole: str | None = None) -> Parametrization:
     """Return the form that a text names.
 
     Args:
         text: such as ``low_rank:rank=2,base=tiled:factor=2``.
         task: data and budget.
+        whole: the text that it is a part of, for messages; None where it is all.
 
     Raises:
         BadRequest: an unknown name or setting, or a value that it refuses.
@@ -44,15 +45,16 @@ def form_of(text: str, task: Task) -> Parametrization:
     name, _, rest = text.partition(":")
     name = name.strip()
     own, inner = _split_base(rest)
+    whole = whole or text
     first = _known(PARAMETRIZATIONS, name, task, _form_in, "--form")
-    given = named_settings(own, "--form", text)
+    given = named_settings(own, "--form", whole)
     if inner:
         if _BASE not in {item.name for item in dataclasses.fields(first)}:  # pyright: ignore[reportArgumentType]
             raise BadRequest(
-                f"--form {text}: the form {name!r} has no form inside it; leave base out"
+                f"--form {whole}: the form {name!r} has no form inside it; leave base out"
             )
-        first = dataclasses.replace(first, base=form_of(inner, task))  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return with_settings(first, given, "--form")
+        first = dataclasses.replace(first, base=form_of(inner, task, whole))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return with_settings(first, given, "--form", whole)
 
 
 def objective_of(text: str, task: Task, own: Objective) -> Objective:
@@ -84,9 +86,8 @@ def objective_of(text: str, task: Task, own: Objective) -> Objective:
         first = own
         if own.name != name:
             first = _known(OBJECTIVES, name, task, _objective_in, "--objective")
-        terms.append(
-            with_settings(first, named_settings(rest or "", "--objective", text), "--objective")
-        )
+        given = named_settings(rest or "", "--objective", text)
+        terms.append(with_settings(first, given, "--objective", text))
         weights.append(float(weight or 1))
     if len(terms) == 1:
         if weights != [1.0]:
@@ -116,19 +117,6 @@ def form_text(form: Parametrization) -> str:
     if base is not None and form_text(base) != "pixels":
         own.append(f"{_BASE}={form_text(base)}")
     return form.name + (":" + ",".join(own) if own else "")
-
-
-def objective_text(objective: Objective) -> str:
-    """Return the text of an objective, with the settings that are not the defaults of its class."""
-    if isinstance(objective, WeightedSum):
-        return "+".join(
-            ("" if weight == 1 else f"{weight:g}*") + objective_text(term)
-            for term, weight in zip(objective.terms, objective.weights, strict=True)
-        )
-    fields = dataclasses.fields(objective)  # pyright: ignore[reportArgumentType]
-    inner = [item.name for item in fields if isinstance(getattr(objective, item.name), Objective)]
-    own = changed_settings(objective, skipped=inner)
-    return objective.name + (":" + ",".join(own) if own else "")
 
 
 def _split_base(text: str) -> tuple[str, str]:

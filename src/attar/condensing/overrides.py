@@ -45,11 +45,6 @@ def refuse_updates(request: Request) -> None:
         )
 
 
-def whitening_kind(request: Request, source: str) -> str:
-    """Return the form of whitening for a source: what is asked for, or what the method fixes."""
-    return request.zca or request.chosen.zca(source, request.ipc or 1)
-
-
 def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
     """Return the recipe with the user's changes in place of its own settings.
 

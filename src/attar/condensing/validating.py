@@ -14,6 +14,7 @@ from attar.compute import Compute
 from attar.condensing.engine import Run
 from attar.condensing.plan import Plan
 from attar.synthetic import Synthetic
+from attar.text import counted
 from attar.training import Trainer
 from attar.training import card as find_card
 from attar.training.by_class import Hits
@@ -86,9 +87,10 @@ def told(count: int, epochs: int | None, wanted: int, seconds: float) -> tuple[s
     if count == 0:
         return (f"no validation ({usual}): the last iterate will be the artefact",)
     if epochs is not None:
-        return (f"{count} of {wanted} validations, of {epochs} epochs each ({usual})",)
+        each = counted(epochs, "epoch")
+        return (f"{count} of {counted(wanted, 'validation')}, of {each} each ({usual})",)
     if count < wanted:
-        return (f"{count} of {wanted} validations ({usual})",)
+        return (f"{count} of {counted(wanted, 'validation')} ({usual})",)
     return ()
 
 

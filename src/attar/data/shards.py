@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from torch import Tensor
 
+from attar.data.braces import expanded
 from attar.errors import BadRequest
 from attar.text import printable
 
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_SHARDS = 100_000
 _BLOCK = tarfile.BLOCKSIZE
 # a label that is longer is none
@@ -74,8 +74,10 @@ def read_at(path: Path, offset: int, size: int) -> bytes:
 def shards_of(argument: str) -> list[Path]:
     """Return the .tar files that ``FILE-{000..009}.tar``, a file or a folder means, by name.
 
+    Braces are those of WebDataset (`attar.data.braces`); a file that is so named is taken first.
+
     Raises:
-        BadRequest: one of them does not exist, or there is none.
+        BadRequest: one of them does not exist, there is none, or more than 100,000.
     """
     where = f"wds:{argument}"
     path = Path(argument).expanduser().absolute()
@@ -84,27 +86,19 @@ def shards_of(argument: str) -> list[Path]:
         if not found:
             raise BadRequest(f"{where}: {path} holds no .tar files; give the folder of the shards")
         return found
-    found = [Path(one) for one in expanded(str(path), where)]
+    if path.is_file():
+        return [path]
+    try:
+        names = list(islice(expanded(str(path)), _MOST_SHARDS + 1))
+    except ValueError as error:
+        raise BadRequest(f"{where}: {error}; write {{000..009}} or {{train,val}}") from None
+    if len(names) > _MOST_SHARDS:
+        raise BadRequest(f"{where}: more than {_MOST_SHARDS:,} names; give fewer")
+    found = [Path(one) for one in names]
     for one in found:
         if not one.is_file():
             raise BadRequest(f"{where}: {one} does not exist; give .tar files or their folder")
     return found
-
-
-def expanded(text: str, where: str) -> list[str]:
-    """Return the names that ``{000..009}`` stands for, as long as its first number."""
-    found = _BRACES.search(text)
-    if found is None:
-        return [text]
-    first, last = found.groups()
-    numbers = range(int(first), int(last) + 1)
-    if not 0 < len(numbers) <= _MOST_SHARDS:
-        raise BadRequest(
-            f"{where}: {found[0]} is {len(numbers):,} names; give the lower number first, and at "
-            f"most {_MOST_SHARDS:,}"
-        )
-    names = (f"{text[: found.start()]}{one:0{len(first)}}{text[found.end() :]}" for one in numbers)
-    return [whole for one in names for whole in expanded(one, where)]
 
 
 def members_of(shard: Path) -> Iterator[Member]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attar.evaluation.results import Result
 from attar.evaluation.rows import Row
+from attar.text import counted
 from attar.training.by_class import largest_share
 
 _PARTS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4, "a fifth": 1 / 5, "a tenth": 1 / 10}
@@ -52,14 +53,9 @@ def _said(one: Trained, most: Trained) -> str:
     part = next((name for name, part in _PARTS.items() if abs(share / part - 1) < _ABOUT), None)
     percent = f"{min(99, max(1, round(100 * share)))} %"
     return (
-        f"trained for {counted(one.updates)}, {part or percent} of the {most.updates:,} of "
-        f"{most.name}"
+        f"trained for {counted(one.updates, 'update')}, {part or percent} of the "
+        f"{most.updates:,} of {most.name}"
     )
-
-
-def counted(updates: int) -> str:
-    """Write a number of updates."""
-    return f"{updates:,} update{'s' if updates != 1 else ''}"
 
 
 def length(epochs: float | None, updates: int | None) -> str:
@@ -67,7 +63,7 @@ def length(epochs: float | None, updates: int | None) -> str:
     if updates is None or epochs is None:
         return ""
     passes = f"{epochs:,.3g}" if epochs < 1_000 else f"{epochs:,.0f}"
-    return f"{passes} epoch{'s' if passes != '1' else ''}, {counted(updates)}"
+    return f"{passes} epoch{'s' if passes != '1' else ''}, {counted(updates, 'update')}"
 
 
 def no_better(result: Result) -> str:

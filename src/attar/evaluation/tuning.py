@@ -18,6 +18,7 @@ from attar.errors import BadRequest
 from attar.evaluation.results import Result, evaluate_images
 from attar.networks import Network
 from attar.rng import Key
+from attar.text import counted
 from attar.training.evaluation_card import EvaluationCard, renamed
 
 # of the card's own; the card's own setting comes first, so that it wins a tie
@@ -96,7 +97,7 @@ def cost(card: EvaluationCard, count: int, networks: int) -> str:
     own = card.passes(count)
     work = networks * sum(one.passes(count) for one in tried) / own
     return (
-        f"tuning: {len(tried)} settings × {networks} network{'s' if networks > 1 else ''}, the "
+        f"tuning: {len(tried)} settings × {counted(networks, 'network')}, the "
         f"work of {work:.3g} trainings of {count} images under {card.name}"
     )
 

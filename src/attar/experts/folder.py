@@ -18,6 +18,7 @@ from attar.experts.unfinished import has_unfinished, remove_unfinished
 from attar.experts.work import Work
 from attar.files import check_folder, nearest
 from attar.locking import locked, there_are_locks
+from attar.text import counted
 
 
 def folder_of(request: ExpertsRequest) -> Path:
@@ -162,7 +163,8 @@ def _refuse_full_disk(plan: Plan) -> None:
         free += sum(path_of(folder, expert).stat().st_size for expert in numbers(folder))
     if needed > free:
         raise BadRequest(
-            f"-o {folder}: {missing} experts of {plan.work.header.epochs} epochs need "
+            f"-o {folder}: {counted(missing, 'expert')} of "
+            f"{counted(plan.work.header.epochs, 'epoch')} take "
             f"{format_bytes(needed)}, and the disk has {format_bytes(free)} left; ask for fewer "
             "with --count or --epochs, take --storage float16, or choose another folder"
         )

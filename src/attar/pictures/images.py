@@ -39,8 +39,7 @@ def grid(
     images = _rows(artefact, classes, count)
     header = artefact.header
     note = _note(artefact, classes, count)
-    each = "one image" if header.images_per_class == 1 else f"{header.count} images"
-    title = f"{name}: {header.method} on {dataset(artefact)}, {each} per class"
+    title = f"{name}: {header.method} on {dataset(artefact)}, {header.counted} per class"
     png, frame = mosaic([images], title=title, note=note, rows=header.class_names[:classes])
     values = {"artefact": name, "classes": classes, "per_class": count, "scale": frame.scale}
     return Picture("grid", f"grid-{slug(name)}", title, f"{title}. {note}", png, values)

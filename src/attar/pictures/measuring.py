@@ -17,6 +17,7 @@ from attar.pictures.curves import Curve
 from attar.pictures.subjects import Subject
 from attar.report.course import series
 from attar.report.protocols import Protocol
+from attar.text import counted
 from attar.training import card as find_card
 
 Tell = Callable[[str], None]
@@ -72,7 +73,7 @@ def measure(subject: Subject, splits: Splits, *, repeats: int, tell: Tell, **opt
         what = f"{subject.name}: {_STEP}{step:,} ({number} of {len(subject.snapshots)})"
         if _is_done(path, step, repeats, splits.source, options):
             continue
-        tell(f"{what}: training {repeats} network{'s' if repeats > 1 else ''}")
+        tell(f"{what}: training {counted(repeats, 'network')}")
         row = evaluate(snapshot, splits, repeats=repeats, **options)[0]
         row = dataclasses.replace(row, name=f"{_STEP}{step}")
         keep(path, sha256, Evaluation(row.results[0].card, splits.source, (row,)))

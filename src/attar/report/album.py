@@ -8,7 +8,7 @@ from attar.report.comparison import missing
 from attar.report.entries import Entry
 from attar.report.markup import Markup, join, table, tag
 from attar.report.pictures import ALLOWANCE, Choice, choose, class_images, not_shown
-from attar.report.standings import heading, stored_as, title
+from attar.report.standings import heading, title
 
 _MOST_CLASSES = 10
 # images of a class side by side on a wide page, over all artefacts
@@ -101,11 +101,10 @@ def _caption(entry: Entry, choice: Choice) -> str:
     header = entry.artefact.header
     channels, height, width = header.shape
     number = header.images_per_class
-    images = "1 image" if number == 1 else f"{header.count} images"
+    images = header.counted
     which = "" if choice.per_class >= number else f", the first {choice.per_class} shown"
     size = f"{height}×{width}" + (f"×{channels}" if channels > 1 else "")
     reduced = f", averaged down by {choice.reduction}" if choice.reduction > 1 else ""
     lost = entry.artefact.clipped
     clipped = "" if lost is None else f"; {lost}, and are clipped"
-    stored = stored_as(entry.artefact)
-    return f"{images} per class{which}, {size} pixels{reduced}, {stored}{clipped}"
+    return f"{images} per class{which}, {size} pixels{reduced}, {header.stored_as}{clipped}"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from attar.artefact.artefact import Artefact
 from attar.report.entries import Entry
-from attar.report.facts import flatten, iterate, origin, written
+from attar.report.facts import flatten, iterate, origin
 from attar.report.markup import Markup, breakable, join, pairs, table, tag
 from attar.report.standings import title
+from attar.text import written
 
 _NOT_SET = "not set"
 

@@ -9,6 +9,7 @@ from attar.artefact.artefact import Artefact
 from attar.artefact.header import BALANCED, SELECTED_BY
 from attar.evaluation.describing import facts
 from attar.report.markup import Markup, breakable, pairs, tag
+from attar.text import written
 from attar.training import CARDS
 
 
@@ -76,21 +77,6 @@ def flatten(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str
             yield from flatten(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value
-
-
-def written(value: object) -> str:
-    """Write a value for people."""
-    match value:
-        case None | {}:
-            return "none"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:g}"
-        case list() | tuple():
-            return ", ".join(map(written, value))
-        case _:
-            return str(value)
 
 
 def origin(artefact: Artefact) -> list[tuple[str, str]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attar.artefact.artefact import Artefact
 from attar.budget import format_bytes
 from attar.evaluation import Result
 from attar.evaluation.remarks import Trained, length, less_trained, no_better
 from attar.report.comparison import NO_BREAK, balanced, bar, missing, small
 from attar.report.course import last_step, minutes
 from attar.report.entries import Entry
-from attar.report.facts import written
 from attar.report.markup import Markup, breakable, join, table, tag
 from attar.report.protocols import (
     Baseline,
@@ -36,14 +34,6 @@ def title(index: int, entry: Entry) -> str:
 def heading(index: int, entry: Entry) -> Markup:
     """Return the same, with the sign set bold."""
     return join(tag("b", letter(index)), " ", tag("bdi", breakable(entry.name)))
-
-
-def stored_as(artefact: Artefact) -> str:
-    """Say how a set is stored, such as ``low rank (rank 2)``."""
-    form = {k: v for k, v in artefact.header.parametrization.items() if k != "base"}
-    name = str(form.pop("name", "?")).replace("_", " ")
-    details = ", ".join(f"{key} {written(value)}" for key, value in form.items())
-    return f"{name} ({details})" if details else name
 
 
 def standings(entries: Sequence[Entry]) -> Markup:
@@ -79,7 +69,7 @@ def standings(entries: Sequence[Entry]) -> Markup:
         rows.append(
             [
                 join(heading(index, entry), small(entry.artefact.header.method)),
-                join(entry.artefact.header.count, small(stored_as(entry.artefact))),
+                join(entry.artefact.header.count, small(entry.artefact.header.stored_as)),
                 format_bytes(totals.paper),
                 format_bytes(totals.all),
                 *cells,
