@@ -21,7 +21,7 @@ from attar.synthetic import (
     Parametrization,
     Store,
     Synthetic,
-    content_of,
+    check_storage,
     from_description,
     planned_ledger,
 )
@@ -82,7 +82,7 @@ def _least_bytes(header: Header, form: Parametrization) -> int:
     if storage.fixed:
         return planned_ledger(header.layout, form, storage, header.learned_labels).all
     form.check_shape(header.shape)
-    storage.check(content_of(header.layout, form), form.name)
+    check_storage(storage, header.layout, form)
     shapes = form.shapes(header.layout, learned_labels=header.learned_labels)
     return sum(storage.least(name, shape) for name, shape in shapes.items())
 

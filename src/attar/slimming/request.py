@@ -102,7 +102,7 @@ class SlimRequest:
     """Settings of the objective or of its penalties, such as first=0, skew=0 or pool=5; from Python
     also {"pool": 5}."""
     storage: Name = None
-    """Type of the stored values: float32, float16 or bfloat16; the artefact's own left out."""
+    """How stored values are kept, as of 'attar condense'; the artefact's own left out."""
     seed: int = 0
     """Everything random follows from it."""
     device: str = "auto"

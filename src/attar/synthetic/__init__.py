@@ -8,7 +8,7 @@ from attar.synthetic.components import (
     components_of,
     first_components,
 )
-from attar.synthetic.costs import content_of, planned_ledger
+from attar.synthetic.costs import check_storage, content_of, planned_ledger
 from attar.synthetic.filling import Allowance, Filled, Kept, fill, images_within
 from attar.synthetic.forms import (
     PARAMETRIZATIONS,
@@ -55,6 +55,7 @@ __all__ = [
     "Tiled",
     "Wrapping",
     "as_components",
+    "check_storage",
     "components_of",
     "content_of",
     "fill",

@@ -67,7 +67,7 @@ def planned_ledger(
     """
     parametrization.check_shape(layout.shape)
     storage = storage_of(storage)
-    storage.check(content_of(layout, parametrization), parametrization.name)
+    check_storage(storage, layout, parametrization)
     if not storage.fixed:
         entries = _coded_entries(layout, parametrization, storage, learned_labels, measured)
         return Ledger((*entries, *extra_entries(extras)))
@@ -84,6 +84,20 @@ def planned_ledger(
     if learned_labels:
         entries.append(line("labels.*", parametrization.label_values(layout)))
     return Ledger((*entries, *extra_entries(extras)))
+
+
+def check_storage(storage: Storage, layout: Layout, form: Parametrization) -> None:
+    """Refuse bits that a form cannot keep.
+
+    Raises:
+        BadRequest: says why, and what can.
+    """
+    if form.uncoded and not storage.fixed:
+        raise BadRequest(
+            f"--storage {storage.name}: sets in the form {form.name!r} cannot be kept so, since "
+            f"{form.uncoded}; choose float32, float16 or bfloat16"
+        )
+    storage.check(content_of(layout, form), form.name)
 
 
 def content_of(

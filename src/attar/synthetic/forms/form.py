@@ -58,6 +58,8 @@ class Parametrization(ABC):
     fixed: ClassVar[Mapping[str, str]] = {}
     # stored tensors that the papers do not count, by name, and what they are for
     uncounted: ClassVar[Mapping[str, str]] = {}
+    # why its values must be kept as floating-point numbers; empty where they may be coded
+    uncoded: ClassVar[str] = ""
 
     @property
     def inner(self) -> Parametrization | None:
@@ -234,6 +236,11 @@ class Wrapping(Parametrization):
     def uncounted(self) -> Mapping[str, str]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Those of the base."""
         return self.base.uncounted
+
+    @property
+    def uncoded(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As of the base."""
+        return self.base.uncoded
 
     def beside(self, layout: Layout) -> int:
         """Return what the base keeps beside its images."""

@@ -62,6 +62,10 @@ class OrderedSVD(Parametrization):
         SIGNIFICANCE: "Σ: how much each component contributes",
     }
 
+    uncoded: ClassVar[str] = (
+        "its first components are read out of the file by themselves, and U must stay orthogonal"
+    )
+
     components: int = 0
     share: str = "all"
 
