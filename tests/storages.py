@@ -57,7 +57,7 @@ class Squeezed(Storage):
     level: int = 9
 
     def check(self, content: Content, form: str) -> None:
-        if not content.plain:
+        if "images.values" not in content.pictures:
             raise BadRequest(f"--storage squeezed: images stored as {form}; choose --form pixels")
 
     def planned(self, name: str, shape: tuple[int, ...]) -> int | None:

@@ -50,8 +50,8 @@ class Evaluate(Columns):
     """Train every row for this number of updates, in place of epochs."""
     baselines: Annotated[str | None, option("[NAMES]")] = None
     """Also evaluate real images of the same bytes, drawn at random or selected, and the whole
-    training set: names with commas between from random, herding, forgetting, kcenter, whole.
-    Without names: random,whole."""
+    training set: names with commas between from random, herding, forgetting, kcenter, coded (in a
+    picture codec, as many as fit), whole. Without names: random,whole."""
     ceiling: bool = False
     """Also train on the whole training set, and say which share of its accuracy each row
     reaches. Measured once, then kept in the data folder."""

@@ -21,6 +21,7 @@ import torch
 
 import attar
 from attar.artefact.fingerprint import fingerprint
+from attar.budget import FLOAT32_BYTES
 from attar.data import LabelledImages
 from attar.data.cache import digest
 from attar.errors import RunFailed
@@ -56,7 +57,8 @@ def whole_set(
         small: how many images a small set has.
         epochs: another number of epochs.
     """
-    stored = train.nbytes
+    # as all other real images are counted, whatever type these are held in
+    stored = len(train) * math.prod(train.shape) * FLOAT32_BYTES
     if epochs is None and card.fixed_updates is not None:
         return TrainingSet(NAME, "whole", train, train.labels, card, None, None, stored)
     usual = card.epochs_for(small)

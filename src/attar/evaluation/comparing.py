@@ -12,6 +12,7 @@ from attar.data import LabelledImages
 from attar.data.named import default_data_dir
 from attar.evaluation.baselines import RANDOM, WHOLE, coreset, images_that_fit, random_set
 from attar.evaluation.ceiling import Ceilings, whole_set
+from attar.evaluation.coded import CODED, coded_set
 from attar.evaluation.forecast import Forecast, Work
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import Row, TrainingSet, with_ceilings
@@ -103,6 +104,9 @@ class Comparison:
             if name == RANDOM:
                 unequal = not self.artefact.header.layout.is_equal
                 sets.append(random_set(self.train, size, asked.card, asked.seed, unequal=unequal))
+            elif name == CODED:
+                network = self.measurer.networks[0]
+                sets.append(coded_set(self.train, size, asked.card, network, asked.seed))
             elif name != WHOLE:
                 sets.append(self._coreset(name, self.train, size))
         return sets

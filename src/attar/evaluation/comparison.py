@@ -61,7 +61,8 @@ def evaluate(
         card: name of the evaluation card; by default the artefact's own.
         baselines: what to set beside it: ``random`` real images of the same bytes, real images
             of the same bytes that a coreset method (``herding``, ``forgetting``, ``kcenter``)
-            selects, and the ``whole`` training set; True for random and whole.
+            selects, ``coded`` real images in a picture codec, as many as these bytes hold, and the
+            ``whole`` training set; True for random and whole.
         callback: told how it goes; silent by default.
         **options: the fields of `attar.evaluation.request.EvaluationRequest`, such as ``epochs``,
             ``ceiling=True``, ``scores=True`` or ``seed``, and those of reading the data:

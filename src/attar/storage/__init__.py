@@ -5,6 +5,7 @@ from __future__ import annotations
 from attar.errors import BadRequest, unknown
 from attar.options import changed_settings, named_settings, with_settings
 from attar.registry import Registry
+from attar.storage.coded_pictures import PICTURES, Avif, Jpeg, Png, WebP
 from attar.storage.floats import STORAGE_TYPES, BFloat16, Float16, Float32
 from attar.storage.integers import Int2, Int3, Int4, Int8
 from attar.storage.storage import PART, Content, Kept, Storage, sizes_of
@@ -13,9 +14,13 @@ __all__ = [
     "PART",
     "STORAGES",
     "STORAGE_TYPES",
+    "Avif",
     "Content",
+    "Jpeg",
     "Kept",
+    "Png",
     "Storage",
+    "WebP",
     "sizes_of",
     "storage_of",
     "storage_text",
@@ -24,7 +29,7 @@ __all__ = [
 STORAGES: Registry[type[Storage]] = Registry(
     "storage",
     lambda thing: isinstance(thing, type) and issubclass(thing, Storage),
-    (Float32, Float16, BFloat16, Int8, Int4, Int3, Int2),
+    (Float32, Float16, BFloat16, Int8, Int4, Int3, Int2, *PICTURES),
 )
 
 

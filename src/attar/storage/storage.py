@@ -30,13 +30,13 @@ class Content:
         sizes: images of every class; rows are stored class after class.
         shape: C, H, W of an image, or that of another row.
         preprocessing: what made network inputs of the pixels; None where only sizes are asked for.
-        plain: whether ``images.values`` are the images themselves, as network inputs.
+        pictures: names of the stored tensors that are pictures, N×C×S×T as network inputs.
     """
 
     sizes: tuple[int, ...]
     shape: Shape
     preprocessing: Preprocessing | None = None
-    plain: bool = False
+    pictures: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

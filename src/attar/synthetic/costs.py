@@ -104,7 +104,7 @@ def content_of(
     layout: Layout, form: Parametrization, preprocessing: Preprocessing | None = None
 ) -> Content:
     """Return what a storage may know of the tensors of a set."""
-    return Content(layout.sizes(), layout.shape, preprocessing, plain=form.keeps_exactly)
+    return Content(layout.sizes(), layout.shape, preprocessing, form.pictures)
 
 
 def _coded_entries(

@@ -129,4 +129,6 @@ class Layout:
 
     def class_of_row(self) -> Tensor:
         """Return the class of every row, int64."""
-        return torch.arange(self.classes).repeat_interleave(torch.tensor(self.sizes()))
+        return torch.arange(self.classes).repeat_interleave(
+            torch.tensor(self.sizes()), output_size=self.rows
+        )

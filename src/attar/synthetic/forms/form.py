@@ -91,6 +91,11 @@ class Parametrization(ABC):
         return False
 
     @property
+    def pictures(self) -> frozenset[str]:
+        """Names of the tensors of a set that are pictures, as network inputs, if any."""
+        return frozenset()
+
+    @property
     def per_stored(self) -> int:
         """How many images are cut out of one stored image; 1 where none is cut."""
         return 1

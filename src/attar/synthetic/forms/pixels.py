@@ -28,6 +28,11 @@ class Pixels(Parametrization):
         return True
 
     @property
+    def pictures(self) -> frozenset[str]:
+        """What is stored."""
+        return frozenset({"images.values"})
+
+    @property
     def keeps_exactly(self) -> bool:
         """Pixels are what an image is made of."""
         return True

@@ -62,6 +62,11 @@ class Resized(Parametrization):
         """Every row is stored by itself."""
         return True
 
+    @property
+    def pictures(self) -> frozenset[str]:
+        """What is stored."""
+        return frozenset({"images.stored.values"})
+
     def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
         """Return one smaller picture for each row."""
         stored = leaf.make(layout.rows, self.stored_shape(layout.shape))

@@ -58,6 +58,11 @@ class Tiled(Parametrization):
         return True
 
     @property
+    def pictures(self) -> frozenset[str]:
+        """What is stored."""
+        return frozenset({"images.stored.values"})
+
+    @property
     def per_stored(self) -> int:
         """Every tile is an image."""
         return self.factor**2
