@@ -143,7 +143,7 @@ def test_the_own_objective_of_a_method_keeps_its_settings() -> None:
         ({"objective": "distribution+-1*gradient"}, "is no objective"),
         ({"objective": "2*distribution"}, "the weight of a single objective is its learning rate"),
         ({"objective": "nested+gradient"}, "'nested' is made of others"),
-        ({"objective": "distribution:batch=3"}, "unknown setting"),
+        ({"objective": "distribution:rows=3"}, "unknown setting"),
         ({"objective": "distribution+trajectory"}, "follows the trajectories of networks"),
         (
             {"objective": "gradient", "method": "random", "iterations": None},

@@ -185,8 +185,9 @@ def test_zero_iterations_are_a_wish_too() -> None:
         (
             {"method": "lodn"},
             "unknown method 'lodn' (did you mean 'lodm' or 'lodc' or 'lodsa'?). "
-            "There is: dc, dm, dsa, esp, forgetting, frepo, herding, kcenter, kfs, lodc, lodm, "
-            "lodsa, lofrepo, lomtt, mtt, random, slimmable, tesla.",
+            "There is: dc, dm, dsa, esp, fastdm, fastkfs, fastlodm, forgetting, frepo, herding, "
+            "idc, idc-i, kcenter, kfs, lodc, lodm, lodsa, lofrepo, lomtt, mtt, random, "
+            "slimmable, tesla.",
         ),
         ({"method": "dm", "rank": 9}, "--rank 9: images of 8×8 have ranks 1 to 8"),
         ({"rank": 9}, "--rank 9: images of 8×8 have ranks 1 to 8"),
@@ -219,8 +220,8 @@ def test_zero_iterations_are_a_wish_too() -> None:
         ({"network": "covnet3"}, "unknown network 'covnet3' (did you mean 'convnet3' or"),
         (
             {"settings": ("batchreal=3",)},
-            "unknown setting (--set) of distribution 'batchreal' (did you mean 'batch_real'?). "
-            "There is: augment, batch_real.",
+            "unknown setting (--set) of distribution 'batchreal' (did you mean 'batch_real' "
+            "or 'batch'?). There is: augment, batch, batch_real, pool, refresh.",
         ),
         ({"settings": ("batch_real=many",)}, "--set batch_real=many: a whole number is needed"),
         ({"settings": ("batch_real=1.5",)}, "--set batch_real=1.5: a whole number is needed"),

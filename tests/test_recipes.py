@@ -48,13 +48,17 @@ def images_per_class(found: Recipe, dataset: str, ipc: int) -> int:
     return Budget(ipc=ipc).images(one.classes, one.shape, cost)
 
 
-DECODERS = ("kfs", "esp")
+DECODERS = ("kfs", "esp", "fastkfs")
+# without a pool, and every image at every step
+UNAMORTISED = {"pool": 0, "refresh": 20, "batch": 0}
+OWN = ("fastdm", "fastlodm", "fastkfs")
 
 
 def test_methods() -> None:
     coresets = {"random", "herding", "forgetting", "kcenter"}
     kernels = {"frepo", "lofrepo", "slimmable"}
-    others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", "idc", "idc-i", *DECODERS}
+    idc = {"idc", "idc-i"}
+    others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *DECODERS, *OWN}
     whitened = {**dict.fromkeys(kernels, "frepo"), **dict.fromkeys(("mtt", "tesla"), "mtt")}
     assert METHODS.keys() == {*others, *whitened, *coresets}
     for name, method in METHODS.items():
@@ -81,6 +85,7 @@ def test_dm_is_that_of_its_authors(dataset: str, ipc: int) -> None:
     assert dataclasses.asdict(found.objective) == {  # type: ignore[call-overload]
         "batch_real": 256,
         "augment": UNFLIPPED if digits else FLIPPED,
+        **UNAMORTISED,
     }
 
 
@@ -137,6 +142,7 @@ def test_lodm_is_that_of_its_authors(
     assert dataclasses.asdict(found.objective) == {  # type: ignore[call-overload]
         "batch_real": 256,
         "augment": augmentation,
+        **UNAMORTISED,
     }
     assert found.iterations == 20_000
     assert found.init == "noise"
@@ -358,3 +364,17 @@ def test_every_recipe_can_be_built(method: str, channels: int, size: tuple[int, 
     build(found.network, channels, size, 3)
     found.parametrization.values(Layout(1, 1, shape))
     assert found.card in CARDS
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("ipc", [1, 10])
+def test_our_own_methods_amortise_published_ones(own: str, ipc: int) -> None:
+    published = own.removeprefix("fast")
+    found, plain = recipe(own, "cifar10", ipc), recipe(published, "cifar10", ipc)
+    assert found.parametrization == plain.parametrization and found.card == plain.card
+    assert found.objective.augment == plain.objective.augment
+    assert found.objective.pool > 1 and plain.objective.pool == 0
+    assert (found.init, found.average, plain.average) == ("real", 0.95, 0.0)
+    assert found.optimisers.keys() == plain.optimisers.keys()
+    # a run that the clock ends has constant rates
+    assert all(one.schedule == "constant" for one in found.optimisers.values())

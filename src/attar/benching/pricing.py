@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from attar.benching.cells import Making, Measuring, Work
+from attar.condensing.estimating import on_average
 from attar.condensing.plan import Plan
 from attar.condensing.validating import Validator
 from attar.data import LabelledImages, Splits
@@ -120,13 +121,18 @@ def _making(plan: Plan) -> float:
         return 0.0
     run = plan.run(blank=True)
     run.probe()
-    begin = time.perf_counter()
-    run.probe()
-    seconds = plan.recipe.iterations * (time.perf_counter() - begin)
+
+    def probed(usual: bool) -> float:
+        begin = time.perf_counter()
+        run.probe(usual=usual)
+        return time.perf_counter() - begin
+
+    steps = plan.recipe.iterations
+    seconds = steps * on_average(run, steps, probed)
     if plan.held_out is not None:
         validator = Validator(plan)
         one = validator.cost(run).seconds(validator.epochs(run))
-        seconds += min(plan.request.validations, plan.recipe.iterations) * one
+        seconds += min(plan.request.validations, steps) * one
     return seconds
 
 

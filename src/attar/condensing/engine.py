@@ -112,18 +112,23 @@ class Run:
         if not self.updater.update(touched, self.step, self.steps):
             raise self._diverged(loss)
         self._update_average()
-        self.state = self._advanced(match, key)
+        self.state = self._advanced(match, key, self.state)
         self.step += 1
         return loss
 
-    def probe(self) -> None:
-        """Do the arithmetic of a step and throw it away; for timing and for compiling."""
+    def probe(self, *, usual: bool = False) -> None:
+        """Do the arithmetic of a step and throw it away; for timing and for compiling.
+
+        Args:
+            usual: of a step as most are; of the next one otherwise.
+        """
         key = self.key.fold("step", self.step)
-        index = self.objective.select(self.problem, self.state, key)
+        state = self.objective.usual(self.state) if usual else self.state
+        index = self.objective.select(self.problem, state, key)
         with touching() as touched:
             images, labels = self.synthetic(index.to(self.problem.compute.device))
         match = self.objective.match(
-            images.detach(), labels.detach(), self.problem, self.state, key, self.learned_copies()
+            images.detach(), labels.detach(), self.problem, state, key, self.learned_copies()
         )
         ends = self._ends(images, labels, match)
         learnt = [one for one in self.synthetic.parameters() if one.requires_grad]
@@ -131,7 +136,7 @@ class Run:
         if ends and learnt:
             tensors, slopes = zip(*ends, strict=True)
             torch.autograd.grad(tensors, learnt, slopes, allow_unused=True)
-        self._advanced(match, key)
+        self._advanced(match, key, state)
 
     @property
     def iterate(self) -> Synthetic:
@@ -188,11 +193,11 @@ class Run:
         """Whether every learnt value is a number."""
         return all_finite(self.synthetic.state_dict()) and all_finite(self.learned)
 
-    def _advanced(self, match: Match, key: Key) -> State:
-        """Return the next state of the objective."""
+    def _advanced(self, match: Match, key: Key, state: State) -> State:
+        """Return the state of the objective after ``state``."""
         key = key.fold("advance")
         return self.objective.advance(
-            self.synthetic, self.problem, self.state, key, self.learned_copies(), match.kept
+            self.synthetic, self.problem, state, key, self.learned_copies(), match.kept
         )
 
     def learned_copies(self) -> dict[str, Tensor]:

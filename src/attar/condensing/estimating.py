@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -19,6 +20,19 @@ _MEASURED = 2.0
 _MOST = 10
 # seconds to write the artefact and to end
 _ENDING = 1.0
+
+
+def on_average(run: Run, steps: int, seconds: Callable[[bool], float]) -> float:
+    """Return what a step takes on average over so many.
+
+    Args:
+        run: about to begin.
+        steps: that it will make.
+        seconds: of a step as most are, or of one that costs what the first does, as
+            `Run.probe` takes them.
+    """
+    share = run.objective.unusual(steps)
+    return share * seconds(False) + ((1 - share) * seconds(True) if share < 1 else 0.0)
 
 
 class Estimator:
@@ -45,10 +59,14 @@ class Estimator:
         self._first = self._step = self._probed()
         if self._plan.request.minutes is not None or self._run_left() < 2:
             return
+        self._step = on_average(self._run, self._run_left(), self._mean)
+
+    def _mean(self, usual: bool) -> float:
+        """Return the seconds of a step, on average over some."""
         found: list[float] = []
         while not found or (sum(found) < _MEASURED and len(found) < _MOST):
-            found.append(self._probed())
-        self._step = sum(found) / len(found)
+            found.append(self._probed(usual=usual))
+        return sum(found) / len(found)
 
     def nothing(self) -> Estimate:
         """Return the estimate of a run without further updates."""
@@ -84,9 +102,9 @@ class Estimator:
     def _run_left(self) -> int:
         return self._plan.recipe.iterations - self._run.step
 
-    def _probed(self) -> float:
+    def _probed(self, *, usual: bool = False) -> float:
         begin = time.perf_counter()
-        self._run.probe()
+        self._run.probe(usual=usual)
         if self._plan.compute.device.type == "cuda":
             torch.cuda.synchronize(self._plan.compute.device)
         return time.perf_counter() - begin

@@ -31,7 +31,7 @@ class CondenseOptions(ReadingOptions, total=False):
     momentum: float | None
     optimiser: Literal["sgd", "adam", "lamb"] | None
     schedule: Literal["constant", "linear", "cosine"] | None
-    average: float
+    average: float | None
     network: Any
     card: str | None
     zca: Literal["none", "mtt", "frepo", "rtp", "kip"] | None

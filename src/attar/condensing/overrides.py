@@ -53,7 +53,7 @@ def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
     """
     recipe = _with_parts(recipe, request, task)
     changes: dict[str, Any] = {}
-    for name in ("init", "iterations", "network", "card"):
+    for name in ("init", "iterations", "network", "card", "average"):
         if getattr(request, name) is not None:
             changes[name] = getattr(request, name)
     if request.init is not None:

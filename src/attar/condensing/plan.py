@@ -123,7 +123,7 @@ class Plan:
             recipe.optimisers,
             key,
             self.steps,
-            self.request.average,
+            recipe.average,
             recipe.penalty,
         )
 
@@ -176,7 +176,7 @@ class Plan:
                 for role, one in recipe.optimisers.items()
             },
             "scheduled_steps": self.steps if self._is_scheduled() else None,
-            "average": self.request.average,
+            "average": recipe.average,
             "init": self._described_start(),
             "network": self.network.name,
             "images_per_class": self.layout.per_class,

@@ -119,7 +119,7 @@ class Request:
         Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
     ] = None
     """How their learning rate falls over --iterations."""
-    average: float = 0.0
+    average: Number = None
     """Keep a running average of the images or factors in place of the last; the weight of the
     past, such as 0.98; 0 for none."""
     network: Annotated[Any, option("NAME", kind=str)] = None
@@ -175,7 +175,7 @@ class Request:
         self._check_length()
         if self.validation is not None and not 0 <= self.validation <= 0.5:
             raise BadRequest(f"--validation {self.validation:g}: from 0 to 0.5")
-        if not 0 <= self.average < 1:
+        if self.average is not None and not 0 <= self.average < 1:
             raise BadRequest(f"--average {self.average:g}: from 0 to below 1")
         if self.threads is not None and self.threads < 1:
             raise BadRequest(f"--threads {self.threads}: at least 1 is needed")

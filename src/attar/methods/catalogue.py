@@ -92,6 +92,9 @@ METHODS: Registry[Method] = Registry(
             "Yang et al. 2023",
             "low_rank.lomtt",
         ),
+        Method("fastdm", "DM that keeps what real images gave", "Attar", "amortised.fastdm"),
+        Method("fastlodm", "LoDM that keeps what real images gave", "Attar", "amortised.fastlodm"),
+        Method("fastkfs", "KFS that keeps what real images gave", "Attar", "amortised.fastkfs"),
         Method(
             "idc-i",
             "gradients of one class at a time, networks trained on real data",

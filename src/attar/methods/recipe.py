@@ -38,6 +38,8 @@ class Recipe:
         rows: images per class where a further one costs next to nothing, so that a budget in bytes
             does not say how many there are; None for as many as fit.
         selector: the settings of ``init``; None for its defaults.
+        average: weight of the past in a running average of the set, which stands in place of the
+            last update; 0 for none.
     """
 
     objective: Objective
@@ -52,6 +54,7 @@ class Recipe:
     penalty: Penalty | None = None
     selector: Selector | None = None
     rows: int | None = None
+    average: float = 0.0
 
     @property
     def leading(self) -> Optimiser | None:

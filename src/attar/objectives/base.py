@@ -200,6 +200,15 @@ class Objective(ABC):
         del synthetic, problem, key, learned, kept
         return state
 
+    def usual(self, state: State) -> State:
+        """Return a state of a step as most are, where the next one costs more; for measuring."""
+        return state
+
+    def unusual(self, steps: int) -> float:
+        """Return which share of so many steps from the start costs what the first one does."""
+        del steps
+        return 1.0
+
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return about how many images a step sends forward, a backward pass counting as two.
 
@@ -215,6 +224,11 @@ class Objective(ABC):
 
 class SubsetObjective(Objective):
     """An objective that also compares the first images of every class with the same real data."""
+
+    def draws_rows(self, layout: Layout) -> bool:
+        """Whether a step reads some of the images of a class only."""
+        del layout
+        return False
 
     @abstractmethod
     def match_each(

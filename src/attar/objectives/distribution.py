@@ -6,21 +6,20 @@ the low-rank plugin paper.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from attar.augmentation.dsa import augment, parse_strategy
-from attar.compute import Functional
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
+from attar.objectives.class_means import ClassMeans, training_embedding
+from attar.objectives.drawn import Drawn, DrawnPool
 from attar.rng import Key
-from attar.synthetic import Layout
+from attar.synthetic import Layout, Synthetic
 
 
 @dataclass(frozen=True)
@@ -32,22 +31,95 @@ class DistributionMatching(SubsetObjective):
     images of all classes at once, the others go class by class.
 
     Args:
-        batch_real: real images per class and step; a smaller class gives all it has.
+        batch_real: real images per class and network; a smaller class gives all it has.
         augment: siamese operations joined by ``_``, or ``none``.
+        pool: keep so many drawn networks, each with the transforms and the real class means of
+            its first use, and match in them by turns: K×D values each. 0 draws a network, real
+            images and transforms at every step.
+        refresh: steps that a network of the pool serves before another is drawn in its place;
+            0 for all. With ``pool`` 1 and ``refresh`` 1 steps are those without a pool.
+        batch: images of each class of the set that a step reads, drawn anew each time; 0 for
+            all. Loss and gradient are on average those of all, so a loss may be below 0.
+
+    Raises:
+        BadRequest: a setting out of range.
     """
 
     name: ClassVar[str] = "distribution"
     takes_unequal: ClassVar[bool] = True
     tells_apart: ClassVar[bool] = False
     takes_slices: ClassVar[bool] = True
+    later: ClassVar[frozenset[str]] = frozenset({"pool", "refresh", "batch"})
 
     batch_real: int = 256
     augment: str = "color_crop_cutout_flip_scale_rotate"
+    pool: int = 0
+    refresh: int = 20
+    batch: int = 0
 
     def __post_init__(self) -> None:
-        parse_strategy(self.augment)
-        if self.batch_real < 1:
-            raise BadRequest(f"batch_real {self.batch_real}: at least one real image is needed")
+        # what these refuse is refused here
+        _ = self._means
+        self._pool.check()
+        if self.batch < 0 or self.batch == 1:
+            raise BadRequest(
+                f"batch {self.batch}: at least 2 images of a class are needed to tell how far "
+                "they are apart; 0 for all"
+            )
+
+    def draws_rows(self, layout: Layout) -> bool:
+        """Whether a step reads some of the images of a class only."""
+        return self._read(layout) != layout
+
+    def check(self, problem: Problem) -> None:
+        """Refuse to draw images of the set where all of them affect each other."""
+        if self.draws_rows(problem.layout) and problem.mixes_samples:
+            raise BadRequest(
+                f"batch {self.batch}: in {problem.network.name} batch normalization lets images "
+                "affect each other, so a part of them does not show what all would; leave it "
+                "out, or choose a network with another norm, such as convnet3"
+            )
+
+    def init(self, problem: Problem, key: Key) -> State:
+        """Return the pool before the first step; nothing without one."""
+        if not self.pool:
+            return {}
+        images = torch.zeros(2, *problem.layout.shape, device=problem.compute.device)
+        module = problem.network.draw(Key(0), problem.compute.device)
+        embedding = training_embedding(problem)
+        with torch.no_grad():
+            features = embedding.plain(embedding.tensors(module), images)
+        return self._pool.init({"means": (problem.layout.classes, features.shape[1])}, key)
+
+    def select(self, problem: Problem, state: State, key: Key) -> Tensor:
+        """Return all rows, or ``batch`` of every class, drawn without replacement."""
+        layout = problem.layout
+        if not self.draws_rows(layout):
+            return super().select(problem, state, key)
+        drawn = []
+        for label in layout.present():
+            rows = layout.rows_of(label)
+            order = torch.randperm(len(rows), generator=key.fold("batch", label).generator())
+            drawn.append(rows.start + order[: self.batch].sort().values)
+        return torch.cat(drawn)
+
+    def match(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+    ) -> Match:
+        """Return the loss of this step and its gradients, of the rows of `select`."""
+        whole = problem.layout
+        if not self.draws_rows(whole):
+            return super().match(images, labels, problem, state, key, learned)
+        read = self._read(whole)
+        problem = replace(problem, layout=read)
+        (found,) = self._matched([read.per_class], images, problem, state, key, whole)
+        return found
 
     def match_each(
         self,
@@ -60,247 +132,82 @@ class DistributionMatching(SubsetObjective):
         learned: Mapping[str, Tensor] = NOTHING,
     ) -> list[Match]:
         """Return losses of this step and their gradients for the images."""
-        del labels, state, learned
-        drawn = problem.network.draw(key.fold("network"), problem.compute.device)
-        tensors = training_embedding(problem).tensors(drawn)
-        return self.match_in(tensors, sizes, images, problem, key)
+        del labels, learned
+        return self._matched(sizes, images, problem, state, key)
 
-    def match_in(
+    def _matched(
         self,
-        tensors: dict[str, Tensor],
         sizes: Sequence[int],
         images: Tensor,
         problem: Problem,
+        state: State,
         key: Key,
+        whole: Layout | None = None,
     ) -> list[Match]:
-        """Return the same in a given network.
-
-        Args:
-            tensors: of the network, as `training_embedding` takes them; batch normalization
-                updates its running statistics in place.
-            sizes: each the number of images per class to compare.
-            images: B×C×H×W network inputs, detached.
-            problem: holds the data and the layout of the images.
-            key: decides the real images, and the augmentation.
-        """
-        embedding = training_embedding(problem)
-        mixed = problem.mixes_samples
-        real = self.real_means(
-            embedding, tensors, problem, key, None if mixed else problem.compute.chunk
-        )
-        chunk = None if mixed else problem.compute.graph_chunk
-
+        now = self._pool.now(state, key) if self.pool else Drawn(key, None)
+        module = problem.network.draw(now.key.fold("network"), problem.compute.device)
+        tensors = training_embedding(problem).tensors(module)
+        if now.found is not None:
+            means = now.found["means"]
+        else:
+            means = self._means.real(tensors, problem, now.key)
+        kept = self._pool.kept(now, {"means": means}) if self.pool else {}
         found = []
         for size in sizes:
             layout = problem.layout
             if size != layout.per_class:
                 layout = replace(layout, per_class=size)
             rows = problem.layout.first(size).to(images.device)
-            total, gradient = self._towards(
-                real, embedding, tensors, images[rows], layout, key, chunk
-            )
-            found.append(Match(total, torch.zeros_like(images).index_copy(0, rows, gradient)))
+            seen = replace(problem, layout=layout)
+            loss, slope = self._means.towards(means, tensors, images[rows], seen, now.key, whole)
+            gradient = torch.zeros_like(images).index_copy(0, rows, slope)
+            found.append(Match(loss, gradient, kept=kept))
         return found
 
-    def _towards(
+    def advance(
         self,
-        real: Tensor,
-        embedding: Functional,
-        tensors: dict[str, Tensor],
-        images: Tensor,
-        layout: Layout,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
         key: Key,
-        chunk: int | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the distance of the images of ``layout`` from real means, and its gradient."""
-        sizes = layout.sizes()
-        gradient = torch.empty_like(images)
-        total = torch.zeros((), device=images.device)
-        for classes in _groups(layout, chunk):
-            present = [label for label in classes if sizes[label]]
-            if not present:
-                continue
-            own = [sizes[label] for label in present]
-            rows = slice(layout.rows_of(classes.start).start, layout.rows_of(classes.stop - 1).stop)
-            leaf = images[rows].detach().requires_grad_()
-            seen = self._augmented(leaf.split(own), present, key)
-            target = real[present]
-            if chunk is not None and max(own) > chunk:
-                loss, gradient[rows] = _in_two_passes(embedding, tensors, leaf, seen, target, chunk)
-            else:
-                filled = seen if layout.is_equal or chunk is None else _filled(seen, chunk)
-                loss = _distance(embedding(tensors, filled)[: len(seen)], target, own)
-                (gradient[rows],) = torch.autograd.grad(loss, leaf)
-            total += loss.detach()
-        return total, gradient
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
+        """Return the pool with what this step found, if anything, and the next one's turn."""
+        del synthetic, problem, key, learned
+        return self._pool.advance(state, kept) if self.pool else state
+
+    def usual(self, state: State) -> State:
+        """Return a state in which this step's network is in the pool."""
+        return self._pool.filled(state) if self.pool else state
+
+    def unusual(self, steps: int) -> float:
+        """Return the share of steps that draw a network."""
+        return self._pool.drawn(steps) / max(1, steps) if self.pool else 1.0
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
-        """Return the images sent forward: real ones once, synthetic ones there and back."""
-        return data.drawn(self.batch_real) + super().passes(layout, data)
+        """Return the images sent forward: real ones once, synthetic ones there and back.
 
-    @torch.no_grad()
-    def real_means(
-        self,
-        embedding: Functional,
-        tensors: dict[str, Tensor],
-        problem: Problem,
-        key: Key,
-        chunk: int | None,
-    ) -> Tensor:
-        """Return K×D mean features of a real batch of each class, without gradients.
-
-        Where the set is a slice, those of the other classes are zero.
-
-        Args:
-            embedding: from tensors and images to features.
-            tensors: of the network.
-            problem: holds the data.
-            key: decides which images, and their augmentation.
-            chunk: the most images per call; None for all at once.
+        Of a pool, those of a step on average, once it is filled.
         """
-        classes = problem.layout.classes
-        sums = counts = None
-        for images, owner in _rechunked(self._real_batches(problem, key), chunk):
-            features = embedding(tensors, images)[: len(owner)]
-            if sums is None or counts is None:
-                sums = features.new_zeros(classes, features.shape[1])
-                counts = torch.zeros(classes, dtype=torch.long, device=features.device)
-            sums.index_add_(0, owner, features)
-            counts += torch.bincount(owner, minlength=classes)
-        assert sums is not None and counts is not None
-        return sums / counts.clamp_min(1).unsqueeze(1)
+        real = data.drawn(self.batch_real)
+        if self.pool:
+            real = real / self.refresh if self.refresh else 0.0
+        return real + super().passes(self._read(layout), data)
 
-    def _real_batches(self, problem: Problem, key: Key) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an augmented real batch of every class that the set has, with its labels."""
-        device = problem.compute.device
-        for label in problem.layout.present():
-            index = problem.data.draw(label, self.batch_real, key.fold("real", label))
-            batch = problem.data.take(index).to(device)
-            seen = self._augmented([batch], [label], key)
-            yield seen, torch.full((len(seen),), label, device=device)
+    @property
+    def _means(self) -> ClassMeans:
+        return ClassMeans(self.batch_real, self.augment)
 
-    def _augmented(
-        self, batches: list[Tensor] | tuple[Tensor, ...], classes: Sequence[int], key: Key
-    ) -> Tensor:
-        """Return one batch of all classes; a class's key is the same for real and synthetic."""
-        strategy = parse_strategy(self.augment)
-        return torch.cat(
-            [
-                augment(batch, strategy, key.fold("augment", label), shared=True)
-                for batch, label in zip(batches, classes, strict=True)
-            ]
-        )
+    @property
+    def _pool(self) -> DrawnPool:
+        return DrawnPool(self.pool, self.refresh)
 
-
-def training_embedding(problem: Problem) -> Functional:
-    """Return the features of a network in training mode as a function, made once per run."""
-    if "embedding" not in problem.cache:
-        module = problem.network.draw(Key(0), problem.compute.device)
-        problem.cache["embedding"] = Functional(module.train(), "embed", problem.compute)
-    return problem.cache["embedding"]
-
-
-def _groups(layout: Layout, chunk: int | None) -> Iterator[range]:
-    """Yield consecutive classes whose images go through the network in one call.
-
-    Groups are of equal size, so that a compiled function meets one shape; where classes differ
-    they have at most a chunk of images, or one class.
-    """
-    classes, n = layout.classes, layout.per_class
-    if chunk is not None and not layout.is_equal:
-        yield from _unequal_groups(layout.sizes(), chunk)
-        return
-    together = classes if chunk is None else max(1, min(classes, chunk // n))
-    while classes % together:
-        together -= 1
-    for first in range(0, classes, together):
-        yield range(first, first + together)
-
-
-def _unequal_groups(sizes: Sequence[int], chunk: int) -> Iterator[range]:
-    first, taken = 0, 0
-    for label, size in enumerate(sizes):
-        if label > first and taken + size > chunk:
-            yield range(first, label)
-            first, taken = label, 0
-        taken += size
-    yield range(first, len(sizes))
-
-
-def _distance(features: Tensor, target: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return the summed squared distance of class means to ``target``.
-
-    Args:
-        features: of the images, class after class.
-        target: a mean for each class.
-        sizes: images of each class.
-    """
-    if len(set(sizes)) == 1:
-        means = features.view(len(target), -1, features.shape[1]).mean(dim=1)
-    else:
-        means = torch.stack([own.mean(dim=0) for own in features.split(list(sizes))])
-    return (target - means).square().sum()
-
-
-def _rechunked(
-    batches: Iterator[tuple[Tensor, Tensor]], chunk: int | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the images and labels of ``batches`` in parts of ``chunk`` images, or all at once.
-
-    Where there are several parts, the last one is filled up with zero images, so that all have
-    one shape; its labels are those of the true images alone.
-    """
-    images, labels = next(batches)
-    several = False
-    for more in itertools.chain(batches, [None]):
-        if more is not None:
-            images, labels = torch.cat([images, more[0]]), torch.cat([labels, more[1]])
-        while chunk is not None and len(images) > chunk:
-            several = True
-            yield images[:chunk], labels[:chunk]
-            images, labels = images[chunk:], labels[chunk:]
-    yield (_filled(images, chunk) if several and chunk is not None else images), labels
-
-
-def _filled(images: Tensor, size: int) -> Tensor:
-    """Return ``images`` with zero images behind them, ``size`` in all."""
-    return torch.cat([images, images.new_zeros(size - len(images), *images.shape[1:])])
-
-
-def in_chunks(
-    embedding: Functional, tensors: dict[str, Tensor], images: Tensor, chunk: int | None
-) -> Tensor:
-    """Return the features of ``images``, at most ``chunk`` images per call.
-
-    The last call is filled up with zero images, so that all have one shape.
-    """
-    if chunk is None or len(images) <= chunk:
-        return embedding(tensors, images)
-    padded = _filled(images, len(images) + -len(images) % chunk)
-    return torch.cat([embedding(tensors, part) for part in padded.split(chunk)])[: len(images)]
-
-
-def _in_two_passes(
-    embedding: Functional,
-    tensors: dict[str, Tensor],
-    leaf: Tensor,
-    seen: Tensor,
-    target: Tensor,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
-    """Return loss and gradient of one large class, holding the graph of one chunk at a time.
-
-    The gradient for a feature needs only the class mean, which a first pass finds.
-    """
-    with torch.no_grad():
-        features = in_chunks(embedding, tensors, seen.detach(), chunk)
-    features.requires_grad_()
-    loss = _distance(features, target, [len(features)])
-    (slope,) = torch.autograd.grad(loss, features)
-    pieces = []
-    for part, part_slope in zip(seen.detach().split(chunk), slope.split(chunk), strict=True):
-        part = part.requires_grad_()
-        padded, weight = _filled(part, chunk), _filled(part_slope, chunk)
-        pieces.append(torch.autograd.grad((embedding(tensors, padded) * weight).sum(), part)[0])
-    (gradient,) = torch.autograd.grad(seen, leaf, torch.cat(pieces))
-    return loss, gradient
+    def _read(self, layout: Layout) -> Layout:
+        """Return the layout of the rows that a step reads."""
+        if not 0 < self.batch < layout.per_class:
+            return layout
+        counts = layout.counts
+        if counts is not None:
+            counts = tuple(min(self.batch, size) for size in counts)
+        return replace(layout, per_class=self.batch, counts=counts)

@@ -34,7 +34,8 @@ from torch import Tensor
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, SubsetObjective
-from attar.objectives.distribution import DistributionMatching, in_chunks, training_embedding
+from attar.objectives.chunked import in_chunks
+from attar.objectives.class_means import ClassMeans, training_embedding
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
@@ -89,6 +90,11 @@ class Nested(Objective):
             raise BadRequest(
                 "--nested: with one image per class there is no smaller set to hold; ask for two "
                 "or more, or leave it out"
+            )
+        if self.base.draws_rows(problem.layout):
+            raise BadRequest(
+                "--nested: a step has to read every image of a class, since the first ones are "
+                "matched by themselves; give --set batch=0"
             )
         self.base.check(problem)
 
@@ -154,6 +160,14 @@ class Nested(Objective):
             images, _ = synthetic(torch.arange(len(synthetic), device=problem.compute.device))
         return later | chosen_next(state, self.distances(images, problem, key.fold("nested")))
 
+    def usual(self, state: State) -> State:
+        """Return the state with that of the base as it mostly is."""
+        return {**state, "base": self.base.usual(state["base"])}
+
+    def unusual(self, steps: int) -> float:
+        """Return what the base says."""
+        return self.base.unusual(steps)
+
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward by the base, for a subset of half the size, in checks."""
         checked = data.drawn(self.batch_check) + layout.rows
@@ -174,13 +188,13 @@ class Nested(Objective):
         classes, n = problem.layout.classes, problem.layout.per_class
         embedding = training_embedding(problem)
         chunk = None if problem.mixes_samples else problem.compute.chunk
-        reader = DistributionMatching(self.batch_check, "none")
+        reader = ClassMeans(self.batch_check, "none")
         sizes = torch.arange(1, n, device=images.device).view(-1, 1)
         total = torch.zeros(n - 1, device=images.device)
         for i in range(self.networks):
             own = key.fold("network", i)
             tensors = embedding.tensors(problem.network.draw(own, images.device))
-            real = reader.real_means(embedding, tensors, problem, own, chunk)
+            real = reader.real(tensors, problem, own)
             features = in_chunks(embedding, tensors, images, chunk).view(classes, n, -1)
             means = features.cumsum(dim=1)[:, :-1] / sizes
             total += (means - real.unsqueeze(1)).square().sum(dim=2).mean(dim=0)

@@ -20,7 +20,7 @@ from attar.augmentation.dsa import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, experts_of
-from attar.objectives.distribution import DistributionMatching, training_embedding
+from attar.objectives.class_means import ClassMeans, training_embedding
 from attar.objectives.flat import LOSSES, FlatLoss, flat_loss, refuse_without_second_derivatives
 from attar.objectives.span import NORMS, SPANS, Span, spanned
 from attar.rng import Key
@@ -185,12 +185,12 @@ class SubspaceProjection(Objective):
         per_class = min(self.batch or layout.per_class, layout.per_class)
         seen = dataclasses.replace(layout, per_class=per_class)
         once = super().passes(seen, data)
-        means = self._means.passes(seen, data) if self.matching else 0.0
+        means = data.drawn(self.batch_real) + once if self.matching else 0.0
         return once + (2 * once if self.projection else 0.0) + means
 
     @cached_property
-    def _means(self) -> DistributionMatching:
-        return DistributionMatching(self.batch_real, self.augment)
+    def _means(self) -> ClassMeans:
+        return ClassMeans(self.batch_real, self.augment)
 
     def _means_matched(
         self, images: Tensor, problem: Problem, flat: FlatLoss, student: Tensor, key: Key
@@ -204,10 +204,10 @@ class SubspaceProjection(Objective):
             layout = dataclasses.replace(problem.layout, per_class=each)
             problem = dataclasses.replace(problem, layout=layout)
         tensors = _embedding_tensors(problem, flat, student)
-        (found,) = self._means.match_in(tensors, [each], images, problem, key)
-        assert found.images is not None
+        real = self._means.real(tensors, problem, key)
+        loss, slope = self._means.towards(real, tensors, images, problem, key)
         weight = self.matching / classes
-        return Match(weight * found.loss, weight * found.images)
+        return Match(weight * loss, weight * slope)
 
     def _begun(self, problem: Problem, key: Key) -> State:
         """Return the state at the start of a segment drawn from ``key`` (Algorithm 1)."""

@@ -167,6 +167,14 @@ class WeightedSum(Objective):
             for number, term in self._numbered()
         }
 
+    def usual(self, state: State) -> State:
+        """Return the states of the terms as they mostly are."""
+        return {number: term.usual(state[number]) for number, term in self._numbered()}
+
+    def unusual(self, steps: int) -> float:
+        """Return the largest share that a term says."""
+        return max(term.unusual(steps) for term in self.terms)
+
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images that all terms send forward."""
         return sum(term.passes(layout, data) for term in self.terms)

@@ -23,7 +23,7 @@ class SlimOptions(TypedDict, total=False):
     lr: float | None
     optimiser: Literal["sgd", "adam", "lamb"] | None
     schedule: Literal["constant", "linear", "cosine"] | None
-    average: float
+    average: float | None
     network: Any
     card: str | None
     settings: str | Sequence[str] | Mapping[str, Any] | None

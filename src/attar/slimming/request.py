@@ -92,7 +92,7 @@ class SlimRequest:
         Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
     ] = None
     """How their learning rate falls over --iterations."""
-    average: float = 0.0
+    average: Number = None
     """Keep a running average of what is stored; the weight of the past; 0 for none."""
     network: Annotated[Any, option("NAME", kind=str)] = None
     """Network to match in; 'attar networks' lists them."""
