@@ -42,6 +42,7 @@ OBJECTIVE_OF = {
     **dict.fromkeys(("dm", "lodm", "kfs", "fastdm", "fastlodm", "fastkfs"), "distribution"),
     **dict.fromkeys(("frepo", "lofrepo", "slimmable"), "kernel"),
     **dict.fromkeys(("mtt", "tesla", "lomtt"), "trajectory"),
+    **dict.fromkeys(("idc", "idc-i"), "classwise"),
     "esp": "subspace",
 }
 COMMON: dict[str, Any] = {
