@@ -103,7 +103,7 @@ def test_files_and_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     path = tmp_path / "set.safetensors"
     attar.condense(tiny_data(), method="dm", iterations=1, output=path, **SMALL)
     assert attar.export(path, png=tmp_path / "png", said=lambda _: None) == 6
-    assert attar.export(attar.load(path), npz=tmp_path / "set.npz", float=True) == 6
+    assert attar.export(attar.load(path), npz=tmp_path / "set.npz", floats=True) == 6
     with pytest.raises(attar.BadRequest, match="give one of"):
         attar.export(path)
     run(["show", str(path), "--json"])

@@ -29,6 +29,7 @@ KEYWORDS = {
     "set": "settings",
     "bytes": "max_bytes",
     "compile": "torch_compile",
+    "float": "floats",
     "images_per_class": "synthetic_per_class",
 }
 _OPTIONS = {keyword: option for option, keyword in KEYWORDS.items()}

@@ -11,13 +11,14 @@ from attar.cli.condensing import Condense
 from attar.cli.demo import Demo
 from attar.cli.evaluating import Evaluate
 from attar.cli.experts import Experts
+from attar.cli.exporting import Export
 from attar.cli.importing import Import
 from attar.cli.listing import Cards, Methods, Networks, Sources
 from attar.cli.merging import Merge
 from attar.cli.pictures import Pictures
 from attar.cli.published import Published
 from attar.cli.reporting import Report
-from attar.cli.showing import Export, Show
+from attar.cli.showing import Show
 from attar.cli.slimming import Slim
 from attar.text import printable
 

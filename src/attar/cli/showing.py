@@ -1,4 +1,4 @@
-"""`attar show` and `attar export`: what an artefact is, and its images as plain files."""
+"""`attar show`: what an artefact is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from attar.cli.console import PLAIN, Grid, err, out, print_json
-from attar.options import File, Folder, Whole
-from attar.text import counted
+from attar.cli.console import Grid, out, print_json
+from attar.options import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,31 +37,6 @@ class Show:
         show(self)
 
 
-@dataclass(frozen=True)
-class Export:
-    """Write an artefact's images as plain files."""
-
-    artefact: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")]
-    """The .safetensors file."""
-    ipc: Whole = None
-    """Export the smaller set of this many full images' memory per class that is read out of it."""
-    png: Folder = None
-    """Folder for one PNG per image, in a subfolder per class."""
-    tiff: Folder = None
-    """Folder for TIFF files in place of PNG, of any number of channels (needs the extra 'tiff')."""
-    npz: File = None
-    """File for arrays: images (uint8, N×H×W×C; vectors float32, N×D), labels, class_names."""
-    float: bool = False
-    """Keep every value, those outside black and white too: arrays in float32 with mean and std, or
-    pictures of 16 bits, whose scale and offset export.json tells."""
-    overwrite: bool = False
-    """Replace an earlier export in that folder; a file is replaced in any case."""
-
-    def run(self) -> None:
-        """Carry it out."""
-        export(self)
-
-
 def show(options: Show) -> None:
     """Run `attar show`."""
     from attar.artefact.loading import load
@@ -72,24 +46,6 @@ def show(options: Show) -> None:
         print_json({"path": str(options.artefact), **artefact_facts(artefact)})
     else:
         print_header(artefact, options.artefact)
-
-
-def export(options: Export) -> None:
-    """Run `attar export`."""
-    from attar.face.files import export as write
-
-    count = write(
-        options.artefact,
-        png=options.png,
-        tiff=options.tiff,
-        npz=options.npz,
-        float=options.float,
-        ipc=options.ipc,
-        overwrite=options.overwrite,
-        said=lambda line: err.print(line, **PLAIN),
-    )
-    where = options.png or options.tiff or options.npz
-    out.print(f"{counted(count, 'image')} in {where}", highlight=False)
 
 
 def artefact_facts(artefact: Artefact) -> dict[str, Any]:

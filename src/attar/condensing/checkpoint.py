@@ -24,6 +24,8 @@ _ADVICE = "--overwrite starts again"
 _BEST, _BEST_LEARNED = "best/", "best_learned/"
 # of an identity, what files of earlier releases do not tell
 _LATER = frozenset({"selection"})
+# and what is told only where it is on
+_OFF = {"bounded": False}
 # what a state that is odd, though whole, comes to
 _UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
 
@@ -205,7 +207,8 @@ def compute_of(path: Path) -> Mapping[str, Any]:
 
 def compare_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
     """Refuse to continue a run whose settings are other than those asked for."""
-    wanted = json.loads(json.dumps(wanted))
+    wanted = _OFF | json.loads(json.dumps(wanted))
+    saved = _OFF | dict(saved)
     told = [name for name in wanted if name in saved or name not in _LATER]
     different = [name for name in told if saved.get(name) != wanted[name]]
     if different:

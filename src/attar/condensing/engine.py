@@ -16,9 +16,11 @@ from attar.errors import BadRequest, RunFailed
 from attar.objectives import Match, Objective, Penalty, Problem, State
 from attar.optimisers import Optimiser
 from attar.rng import Key
-from attar.synthetic import Synthetic
+from attar.synthetic import Synthetic, limits
 from attar.synthetic.stores.touched import Touched, touching
 from attar.tensors import all_finite, dotted, is_finite, nested
+
+Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Run:
@@ -35,6 +37,8 @@ class Run:
         average: weight of the past in a running average of the set, from 0 to below 1; over the
             first steps it is lower. 0 for none.
         penalty: on what is stored, added to the loss.
+        bounds: least and largest values of each channel, within which what is stored is kept;
+            None for none.
 
     Raises:
         BadRequest: a learnt tensor has no optimiser, or the objective refuses the problem.
@@ -50,6 +54,7 @@ class Run:
         steps: int | None = None,
         average: float = 0.0,
         penalty: Penalty | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         problem = dataclasses.replace(problem, learned_labels=synthetic.labels is not None)
         if problem.layout.is_slice and not objective.takes_slices:
@@ -70,6 +75,8 @@ class Run:
         self.step = 0
         self.steps = steps
         self.average = average
+        self.bounds = bounds
+        self._confine()
         self.averaged = copy.deepcopy(synthetic).requires_grad_(False) if average else None
         device = problem.compute.device
         self.learned = {
@@ -111,6 +118,7 @@ class Run:
             penalty.backward()
         if not self.updater.update(touched, self.step, self.steps):
             raise self._diverged(loss)
+        self._confine()
         self._update_average()
         self.state = self._advanced(match, key, self.state)
         self.step += 1
@@ -142,6 +150,11 @@ class Run:
     def iterate(self) -> Synthetic:
         """The set that counts: the average where there is one, otherwise the last update."""
         return self.synthetic if self.averaged is None else self.averaged
+
+    def _confine(self) -> None:
+        if self.bounds is not None:
+            like = next(self.synthetic.images.parameters())
+            self.synthetic.images.confine(*limits(*self.bounds, like))
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -27,6 +27,7 @@ class CondenseOptions(ReadingOptions, total=False):
     iterations: int | None
     minutes: float | None
     nested: bool
+    bounded: bool
     lr: float | None
     momentum: float | None
     optimiser: Literal["sgd", "adam", "lamb"] | None

@@ -38,6 +38,11 @@ def refuse_updates(request: Request) -> None:
                 "them; leave it out, or choose a method that updates such images, such as "
                 f"--method dm --init {own}"
             )
+    if request.bounded:
+        raise BadRequest(
+            f"--bounded: method {method.name!r} keeps real images, which lie between black and "
+            "white already; leave it out"
+        )
     if request.nested:
         raise BadRequest(
             f"--nested: method {method.name!r} chooses real images and never updates them; choose "

@@ -13,7 +13,8 @@ from torch import Tensor
 from attar.artefact.fingerprint import fingerprint
 from attar.budget import Ledger
 from attar.compute import Compute
-from attar.condensing.engine import Run
+from attar.condensing.bounding import black_and_white, moves_back
+from attar.condensing.engine import Bounds, Run
 from attar.condensing.overrides import settings_of
 from attar.condensing.real_start import CodedStart, real_rows
 from attar.condensing.request import Request
@@ -125,7 +126,19 @@ class Plan:
             self.steps,
             recipe.average,
             recipe.penalty,
+            self.bounds,
         )
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Within which the run keeps what is stored; None where nothing is asked, or the form does.
+
+        Only values that are stored as they are stay where they were put.
+        """
+        form = self.recipe.parametrization
+        if not (self.request.bounded and moves_back(form, self.request)):
+            return None
+        return black_and_white(self.train.preprocessing)
 
     def problem(self, experts: Trajectories | None) -> Problem:
         """Return what the objective may read, with the trajectories that it follows, if any.
@@ -191,6 +204,8 @@ class Plan:
             identity["class_counts"] = list(self.layout.counts)
         if self.recipe.objective.matches_gradients and opened(self.network) is not self.network:
             identity["network_start"] = "no branch at zero"
+        if self.request.bounded:
+            identity["bounded"] = True
         if self.experts is not None:
             identity["experts"] = self.experts.digest
         if self.held_out is not None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from attar import compute as computing
 from attar.artefact.artefact import learnt_tensors, preprocessing_tensors
 from attar.budget import FLOAT32_BYTES
+from attar.condensing.bounding import bounded
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.real_start import CodedStart
@@ -63,7 +64,8 @@ def make_plan(
     def published(ipc: int) -> Recipe:
         deviation = deviation_of(train.preprocessing)
         task = Task(train.name, max(1, ipc), train.shape, train.classes, deviation)
-        return suited(settle(method.recipe(task), request, task), request, train.modality)
+        found = suited(settle(method.recipe(task), request, task), request, train.modality)
+        return bounded(found, request, train)
 
     recipe = published(1 if limit is None else limit // full)
     # a plain count says what memory it takes only once the form is known, and a larger memory may

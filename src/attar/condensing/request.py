@@ -106,6 +106,9 @@ class Request:
     at most) and writing."""
     nested: bool = False
     """Make a set whose first 1, 2, … images of every class are good sets, too."""
+    bounded: bool = False
+    """Keep the images between black and white while they are made, so that plain pictures lose
+    nothing but their rounding."""
     lr: Number = None
     """Learning rate of the images or factors. This, --momentum, --optimiser and --schedule hold for
     learnt labels, too, where the method updates both in the same way."""

@@ -27,7 +27,7 @@ def export(
     png: str | Path | None = None,
     tiff: str | Path | None = None,
     npz: str | Path | None = None,
-    float: bool = False,
+    floats: bool = False,
     ipc: int | None = None,
     overwrite: bool = False,
     said: Callable[[str], object] | None = None,
@@ -41,7 +41,7 @@ def export(
         png: folder for one PNG per image, in a subfolder per class.
         tiff: folder for TIFF files, in place of it: any number of channels (extra ``tiff``).
         npz: file for arrays, in place of it: images (uint8, N×H×W×C), labels, class_names.
-        float: keep every value: arrays are float32, with mean and std; pictures have 16 bits, and
+        floats: keep every value: arrays are float32, with mean and std; pictures have 16 bits, and
             ``export.json`` says their scale and offset.
         ipc: read the path at this smaller memory in images per class, as `attar.load` does.
         overwrite: replace an earlier export in that folder; a file is replaced in any case.
@@ -56,7 +56,7 @@ def export(
         ArtefactError: the file is no artefact.
 
     Example:
-        >>> attar.export("digits.safetensors", npz="digits.npz", float=True)  # doctest: +SKIP
+        >>> attar.export("digits.safetensors", npz="digits.npz", floats=True)  # doctest: +SKIP
         10
     """
     given: tuple[tuple[Kind, str | Path | None], ...] = (("png", png), ("tiff", tiff))
@@ -74,10 +74,10 @@ def export(
         check_export(folder, overwrite, kind)
     own = artefact if isinstance(artefact, Artefact) else load(artefact, ipc)
     if npz is not None:
-        export_npz(own, Path(npz), floats=float)
+        export_npz(own, Path(npz), floats=floats)
     for kind, folder in folders:
-        export_pictures(own, folder, kind, floats=float, overwrite=overwrite)
-    if not float and own.clipped is not None:
+        export_pictures(own, folder, kind, floats=floats, overwrite=overwrite)
+    if not floats and own.clipped is not None:
         (said or warnings.warn)(
             worded(f"{own.clipped} and were clipped; give --float to keep them")
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attar.errors import BadRequest, unknown
 from attar.importing.contents import Content
+from attar.importing.exports import is_export, read_export
 from attar.importing.found import Asked, Found
 from attar.importing.hallucinators import is_haba, read_haba
 from attar.importing.picture_folders import is_folder, read_folder
@@ -34,6 +35,7 @@ class Format:
 FORMATS = {
     one.name: one
     for one in (
+        Format("export", is_export, read_export, "dsa-1000"),
         Format("dc", is_dc, read_dc, "dsa-1000"),
         Format("idc", is_idc, read_idc, "idc"),
         Format("haba", is_haba, read_haba, "haba"),

@@ -47,6 +47,8 @@ class Found:
         whitened: ``none`` or a kind where the files tell; None where the user must.
         factor: tiles along each side of a stored image.
         class_names: where the files tell them.
+        classes: the class of each row, where labels are values that need not tell it.
+        constants: mean and deviation of the pixels, where the files tell them.
         learned_lr: learning rate that was learnt with the set.
         notes: what a reader of the artefact should know.
     """
@@ -60,6 +62,8 @@ class Found:
     whitened: str | None = "none"
     factor: int = 1
     class_names: tuple[str, ...] | None = None
+    classes: Tensor | None = None
+    constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     learned_lr: float | None = None
     notes: tuple[str, ...] = ()
 

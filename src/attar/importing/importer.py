@@ -53,8 +53,8 @@ def import_artefact(
 
     Args:
         files: of one set: images and labels, or what the format has.
-        format: ``dc``, ``mtt``, ``idc``, ``haba``, ``frepo``, ``folder``, or ``auto`` for what
-            the files look like.
+        format: ``dc``, ``mtt``, ``idc``, ``haba``, ``frepo``, ``export``, ``folder``, or ``auto``
+            for what the files look like.
         data: the real data that it was made from, as `attar.condense` takes them.
         data_name: the data set that it is of: its classes, and the constants that the format's
             authors took for it.
@@ -103,7 +103,8 @@ def import_artefact(
     target = settle_target(said, found)
     found = matched_folders(found, target)
     names = target.class_names
-    order, notes = class_order(found.labels, len(found.images), names, per_class)
+    told = found.labels if found.classes is None else found.classes
+    order, notes = class_order(told, len(found.images), names, per_class)
     preprocessing, origin = settle_preprocessing(said, found, target)
     found = found.noting(*target.notes, *notes, f"constants of the pixels: {origin}")
     synthetic = stored(found, order, preprocessing, len(names))
@@ -137,6 +138,11 @@ def matched_folders(found: Found, target: Target) -> Found:
     own, wanted = found.class_names, target.class_names
     if own is None or own == wanted:
         return found
+    if found.classes is not None:
+        raise BadRequest(
+            f"the export has the classes {', '.join(own[:5])}, and {', '.join(wanted[:5])} are "
+            "asked for; leave --classes out, or give --data with the same in the same order"
+        )
     if len(own) != len(wanted):
         raise BadRequest(
             f"the folder has {len(own)} classes ({', '.join(own[:5])}, …), but there are "

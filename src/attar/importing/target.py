@@ -202,6 +202,9 @@ def _constants(said: Said, found: Found, target: Target) -> tuple[Preprocessing,
     channels = found.images.shape[1]
     if said.mean is not None and said.std is not None:
         return Preprocessing(_each(said.mean, channels), _each(said.std, channels)), "given"
+    if found.constants is not None:
+        mean, std = found.constants
+        return Preprocessing(_each(mean, channels), _each(std, channels)), "those it tells"
     known = constants(found.family, target.dataset)
     if known is not None and len(known[0]) == channels:
         return Preprocessing(*known), f"those of {found.family} for {target.dataset}"

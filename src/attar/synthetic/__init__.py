@@ -12,6 +12,7 @@ from attar.synthetic.costs import check_storage, content_of, planned_ledger
 from attar.synthetic.filling import Allowance, Filled, Kept, fill, images_within
 from attar.synthetic.forms import (
     PARAMETRIZATIONS,
+    Bounded,
     Decoded,
     Frequency,
     LowRank,
@@ -21,6 +22,7 @@ from attar.synthetic.forms import (
     Tiled,
     from_description,
 )
+from attar.synthetic.forms.bounded import limits, within
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, Wrapping
 from attar.synthetic.forms.low_rank import with_rank
 from attar.synthetic.forms.pixels import PLAIN
@@ -37,6 +39,7 @@ __all__ = [
     "STORAGE_TYPES",
     "Allowance",
     "Beginning",
+    "Bounded",
     "Components",
     "Decoded",
     "Filled",
@@ -62,8 +65,10 @@ __all__ = [
     "first_components",
     "from_description",
     "images_within",
+    "limits",
     "planned_ledger",
     "put_back",
     "slice_of",
     "with_rank",
+    "within",
 ]

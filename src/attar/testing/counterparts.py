@@ -15,6 +15,7 @@ from attar.objectives import (
     WeightedSum,
 )
 from attar.synthetic import (
+    Bounded,
     Decoded,
     Frequency,
     LowRank,
@@ -33,6 +34,7 @@ FORMS: dict[str, Parametrization] = {
     "decoded": Decoded(decoders=2, channels=2, upsamplings=1, hidden=3),
     "resized": Resized(4),
     "frequency": Frequency(0.25, "image"),
+    "bounded": Bounded((-1.5,), (1.5,), LowRank(2)),
 }
 OBJECTIVES: dict[str, Objective] = {
     "distribution": DistributionMatching(batch_real=5),
@@ -58,6 +60,6 @@ def all_forms() -> dict[str, Parametrization]:
     over = {
         f"low_rank over {name}": LowRank(2, form)
         for name, form in FORMS.items()
-        if not isinstance(form, LowRank | Pixels | Frequency)
+        if not isinstance(form, LowRank | Pixels | Frequency | Bounded)
     }
     return FORMS | over

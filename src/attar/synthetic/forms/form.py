@@ -96,6 +96,14 @@ class Parametrization(ABC):
         return frozenset()
 
     @property
+    def keeps_bounds(self) -> bool:
+        """Whether images lie within any bounds that what is stored of them is within.
+
+        A run that shall stay in them then moves what is stored back (`Store.confine`).
+        """
+        return False
+
+    @property
     def per_stored(self) -> int:
         """How many images are cut out of one stored image; 1 where none is cut."""
         return 1

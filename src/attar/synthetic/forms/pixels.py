@@ -37,6 +37,11 @@ class Pixels(Parametrization):
         """Pixels are what an image is made of."""
         return True
 
+    @property
+    def keeps_bounds(self) -> bool:
+        """Pixels are what an image is made of."""
+        return True
+
     def build(self, layout: Layout, leaf: Leaf = DENSE) -> Store:
         """Return one array of all images."""
         return leaf.make(layout.rows, layout.shape)

@@ -63,6 +63,11 @@ class Tiled(Parametrization):
         return frozenset({"images.stored.values"})
 
     @property
+    def keeps_bounds(self) -> bool:
+        """Enlarging takes means of stored pixels; the padding must lie within, too."""
+        return not self.padding
+
+    @property
     def per_stored(self) -> int:
         """Every tile is an image."""
         return self.factor**2
@@ -138,6 +143,10 @@ class Tiles(Store):
     def bound(self) -> float:
         """Return the largest size of a value; enlarging takes means of them."""
         return max(self.stored.bound(), largest(self.edge))
+
+    def confine(self, low: Tensor, high: Tensor) -> None:
+        """Clip the stored images."""
+        self.stored.confine(low, high)
 
     def keep(self, images: Tensor) -> None:
         """Take the stored images as they are."""

@@ -37,6 +37,11 @@ class Dense(Store):
         return largest(self.values)
 
     @torch.no_grad()
+    def confine(self, low: Tensor, high: Tensor) -> None:
+        """Clip every value."""
+        self.values.clamp_(low, high)
+
+    @torch.no_grad()
     def start_from_noise(self, key: Key) -> None:
         """Draw every value from N(0, 1)."""
         self.values.copy_(torch.randn(self.values.shape, generator=key.generator()))

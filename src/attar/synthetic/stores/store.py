@@ -46,6 +46,18 @@ class Store(nn.Module, ABC):
         """Return what no value on the way to a row exceeds in size; infinity where it is open."""
         return math.inf
 
+    def confine(self, low: Tensor, high: Tensor) -> None:
+        """Move what is stored to where the rows lie within bounds; see `keeps_bounds` of forms.
+
+        Args:
+            low: the least values, to be compared with rows.
+            high: the largest.
+
+        Raises:
+            NotImplementedError: this store knows no such way.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be confined")
+
     def settle(self, labels: Store | None) -> None:
         """Bring what is stored into the order in which it is kept; the rows stay as they are.
 
