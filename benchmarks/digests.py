@@ -31,6 +31,7 @@ BUDGETS = (1, 3)
 SEEDS = (0, 1)
 # what makes a few updates of each method cheap: those of its settings that it has
 SHORT: dict[str, tuple[str, ...]] = {
+    "classwise": ("batch_real=16", "inner=2", "samples=64"),
     "gradient": ("outer=2", "inner=2", "batch_real=16"),
     "distribution": ("batch_real=16",),
     "kernel": ("pool=2", "batch_real=32"),
