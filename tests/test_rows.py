@@ -184,7 +184,7 @@ def test_a_set_that_momentum_carried_away_is_never_written(tmp_path: Path) -> No
         "method": "dm",
         "objective": Thrown(),
         "iterations": 4,
-        "images_per_class": PER_CLASS,
+        "synthetic_per_class": PER_CLASS,
         "lr": 1.0,
         "momentum": 0.9,
         "network": "convnet2:width=8",

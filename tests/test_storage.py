@@ -11,12 +11,12 @@ from attar.artefact.artefact import Artefact
 from attar.budget import Budget
 from attar.data import Splits, from_tensors
 from attar.errors import ArtefactError, BadRequest
-from attar.storage import STORAGES, Storage, sizes_of, storage_of, storage_text
+from attar.storage import STORAGES, Content, Storage, sizes_of, storage_of, storage_text
 from attar.synthetic import Allowance, Kept, LowRank, fill, planned_ledger
 from attar.tensors import read_header, read_tensors, save_tensors
 from storages import Squeezed, Whole
 
-STORAGE_TEXTS = ("float32", "float16", "whole", "whole:step=0.25", "squeezed")
+STORAGE_TEXTS = ("float32", "float16", "float8", "whole", "whole:step=0.25", "squeezed")
 
 
 def data(count: int = 12, classes: int = 3, size: int = 8) -> Splits:
@@ -69,6 +69,22 @@ def test_a_file_gives_back_what_was_kept(text: str, tmp_path: Path) -> None:
     assert one.nbytes == sum(entry.bytes for entry in one.ledger.entries)
     again.save(second)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_float8_clips_and_is_finite(tmp_path: Path) -> None:
+    storage = storage_of("float8")
+    values = torch.tensor([[0.0, 1.0, -1.0625, 1e6, -1e6, 0.0019]])
+    coded = storage.encode({"values": values}, Content((1,), (6,)))
+    again = storage.decode(coded, {"values": (1, 6)}, Content((1,), (6,)))["values"]
+    # four significant bits; the smallest step is 2 to the −9
+    assert again.tolist() == [[0.0, 1.0, -1.0, 448.0, -448.0, 2.0**-9]]
+    with pytest.raises(BadRequest, match="NaN or Inf, which it cannot keep"):
+        storage.encode({"values": values / 0}, Content((1,), (6,)))
+    path = tmp_path / "a.safetensors"
+    one = made("float8", path)
+    nan = torch.full(one.images.shape, 0x7F, dtype=torch.uint8)
+    with pytest.raises(ArtefactError, match=r"float8 values are damaged: images.values holds NaN"):
+        attar.load(damaged(path, "images.values", nan))
 
 
 def test_an_artefact_in_a_coded_storage_is_what_it_decodes_to() -> None:

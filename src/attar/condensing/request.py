@@ -45,7 +45,7 @@ _CHOICES = {
 
 
 # storages that are known without torch
-_PLAIN_STORAGES = ("float32", "float16", "bfloat16", "int8", "int4", "int3", "int2")
+_PLAIN_STORAGES = ("float32", "float16", "bfloat16", "float8", "int8", "int4", "int3", "int2")
 
 
 def check_storage(given: str | None) -> None:
@@ -89,8 +89,8 @@ class Request:
     """How the images are shared out: equally, or in proportion to the training images of each
     class, one at least, in the same memory."""
     storage: str = "float32"
-    """How stored values are kept: float32, float16, bfloat16, or as integers of few bits times
-    scales, coded: int8, int4, int3, int2, int4:rate=3 (see docs/storage.md); images also as
+    """How stored values are kept: float32, float16, bfloat16, float8, or as integers of few bits
+    times scales, coded: int8, int4, int3, int2, int4:rate=3 (see docs/storage.md); images also as
     pictures of a codec: avif, webp, jpeg or png, such as avif:quality=35 (docs/choosing.md)."""
     rank: Whole = None
     """Rank of the factors: every channel of what the method stores is a product of two."""

@@ -6,7 +6,7 @@ from attar.errors import BadRequest, unknown
 from attar.options import changed_settings, named_settings, with_settings
 from attar.registry import Registry
 from attar.storage.coded_pictures import PICTURES, Avif, Jpeg, Png, WebP
-from attar.storage.floats import STORAGE_TYPES, BFloat16, Float16, Float32
+from attar.storage.floats import STORAGE_TYPES, BFloat16, Float8, Float16, Float32
 from attar.storage.integers import Int2, Int3, Int4, Int8
 from attar.storage.storage import PART, Content, Kept, Storage, sizes_of
 
@@ -29,7 +29,7 @@ __all__ = [
 STORAGES: Registry[type[Storage]] = Registry(
     "storage",
     lambda thing: isinstance(thing, type) and issubclass(thing, Storage),
-    (Float32, Float16, BFloat16, Int8, Int4, Int3, Int2, *PICTURES),
+    (Float32, Float16, BFloat16, Float8, Int8, Int4, Int3, Int2, *PICTURES),
 )
 
 

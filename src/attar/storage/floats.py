@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attar.errors import BadRequest
 from attar.storage.storage import Content, Kept, Storage
 
 STORAGE_TYPES = {
@@ -17,6 +18,9 @@ STORAGE_TYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
+
+# the largest value of float8
+_LARGEST = 448.0
 
 
 class Floating(Storage):
@@ -73,3 +77,48 @@ class BFloat16(Floating):
     """Eight significant bits in the range of float32: 2 bytes each."""
 
     name: ClassVar[str] = "bfloat16"
+
+
+@dataclass(frozen=True)
+class Float8(Storage):
+    """Four significant bits: 1 byte each. Values beyond 448 are clipped to it.
+
+    The type is e4m3fn, which has no infinities; files hold its bytes.
+    """
+
+    name: ClassVar[str] = "float8"
+    fixed: ClassVar[bool] = True
+
+    def planned(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return a byte for each value."""
+        del name
+        return math.prod(shape)
+
+    def kept(self, name: str, shape: tuple[int, ...]) -> dict[str, Kept]:
+        """Return the bytes of the values."""
+        return {name: Kept(torch.uint8, shape)}
+
+    def encode(self, tensors: Mapping[str, Tensor], content: Content) -> dict[str, Tensor]:
+        """Return the bytes of the values, clipped."""
+        del content
+        for name, tensor in tensors.items():
+            if not bool(tensor.isfinite().all()):
+                raise BadRequest(f"--storage float8: {name} holds NaN or Inf, which it cannot keep")
+        return {
+            name: tensor.clamp(-_LARGEST, _LARGEST).to(torch.float8_e4m3fn).view(torch.uint8)
+            for name, tensor in tensors.items()
+        }
+
+    def decode(
+        self,
+        coded: Mapping[str, Tensor],
+        shapes: Mapping[str, tuple[int, ...]],
+        content: Content,
+    ) -> dict[str, Tensor]:
+        """Return the values in float32."""
+        del content
+        found = {name: coded[name].view(torch.float8_e4m3fn).float() for name in shapes}
+        for name, tensor in found.items():
+            if not bool(tensor.isfinite().all()):
+                raise ValueError(f"{name} holds NaN")
+        return found
