@@ -267,7 +267,7 @@ def test_learning_opens_no_source(
     for name in ("load_source", "as_splits"):
         monkeypatch.setattr(data, name, refuse)
         monkeypatch.setattr("attar.condensing.condense.as_splits", refuse)
-    settings = () if method == "dm" else LEARNING["set"]
+    settings = () if method == "dm" else LEARNING["settings"]
     options = learning(method=method, settings=settings)
     made = attar.slim(condensed(), 2, **options, output=tmp_path / "small.safetensors")
     assert isinstance(made, Artefact)
