@@ -1,9 +1,11 @@
 """Old names work for one version, warn of the new one, and are refused beside it."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import attar
 from attar.artefact.header import Header
@@ -13,6 +15,7 @@ from attar.experts.request import ExpertsRequest
 from attar.pictures.job import Options
 from attar.renaming import GONE_IN
 from attar.slimming.request import SlimRequest
+from attar.tensors import save_tensors
 from catalogue import tiny_data
 
 SMALL = {"method": "random", "ipc": 1, "network": "convnet1:width=8"}
@@ -140,3 +143,27 @@ def test_files_keep_the_names_that_they_had() -> None:
     asked = attar.Request(settings={"pool": 2}, torch_compile="off", max_bytes=9).command("x")
     for option in ("--bytes 9", "--compile off", "--set pool=2"):
         assert option in asked
+
+
+def test_a_file_written_under_the_old_names_loads(tmp_path: Path) -> None:
+    # the header as version 0.1.0 wrote it, before any of these names
+    header = {
+        "format": "attar.artefact",
+        "version": 2,
+        "class_names": ["a", "b"],
+        "shape": [1, 2, 2],
+        "images_per_class": 1,
+        "parametrization": {"name": "pixels"},
+        "storage": "float32",
+        "mean": [0.5],
+        "std": [0.25],
+        "zca": "none",
+        "budget": {"ipc": None, "bytes": 32, "images_per_class": None, "count": "all", "limit": 32},
+        "method": "random",
+        "settings": {"card": "dsa-1000"},
+    }
+    path = tmp_path / "old.safetensors"
+    save_tensors(path, {"images.values": torch.zeros(2, 1, 2, 2)}, header)
+    found = attar.load(path)
+    assert found.header.settings["card"] == "dsa-1000" and found.totals.limit == 32
+    assert header.items() <= found.header.model_dump(mode="json").items()
