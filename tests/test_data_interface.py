@@ -66,7 +66,7 @@ def digest(path: Path) -> str:
 
 
 def options(method: str) -> dict[str, object]:
-    own: dict[str, object] = {"method": method, "ipc": 1, "seed": 1, "compile": "off"}
+    own: dict[str, object] = {"method": method, "ipc": 1, "seed": 1, "torch_compile": "off"}
     own |= {"precision": "float32", "device": "cpu", "network": "convnet2:width=8"}
     if method in ("random", "herding"):
         return own
@@ -271,7 +271,7 @@ from pathlib import Path
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def condense(source, out):
     attar.condense(source, method="dm", ipc=1, iterations=3, network="convnet3:width=16",
-                   in_memory="off", compile="off", device="cpu", output=out)
+                   in_memory="off", torch_compile="off", device="cpu", output=out)
 # what a run takes on any data
 condense("npy:" + sys.argv[1], sys.argv[1] + ".safetensors")
 base = peak()

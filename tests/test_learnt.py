@@ -69,7 +69,7 @@ def made(*, scalar: bool = False, **options: Any) -> attar.Artefact:
         "validation": 0,
         "torch_compile": "off",
     }
-    if "bytes" in options:
+    if "max_bytes" in options:
         del usual["ipc"]
     return attar.condense(DATA, method=recipe_of(scalar=scalar), **usual | options)
 

@@ -308,7 +308,7 @@ def test_momentum_and_a_step_size_for_each_step_are_those_of_the_student(unroll:
 
 def test_a_step_size_for_each_step_is_learnt_kept_and_counted(tmp_path: Path) -> None:
     data, out = tiny_data(), tmp_path / "set.safetensors"
-    common: dict[str, Any] = {"network": "convnet1:width=4", "compile": "off"}
+    common: dict[str, Any] = {"network": "convnet1:width=4", "torch_compile": "off"}
     attar.train_experts(data, output=tmp_path / "e", count=1, epochs=2, batch=16, **common)
 
     def made(**own: Any) -> attar.Artefact:
@@ -446,7 +446,7 @@ def test_mtt_is_that_of_its_authors(method: str, dataset: str, ipc: int) -> None
         steps, epochs, start, batch, augmentation, teacher, unroll
     )
     assert (found.parametrization, found.init, found.iterations) == (Pixels(), "real", 5000)
-    assert (found.header, found.network) == ("mtt", network) and CARDS["mtt"].learnt_lr
+    assert (found.card, found.network) == ("mtt", network) and CARDS["mtt"].learnt_lr
     rates = {role: (one.kind, one.lr, one.momentum) for role, one in found.optimisers.items()}
     assert rates == {"images": ("sgd", lr, 0.5), LEARNT_LR: ("sgd", lr_lr, 0.5)}
     assert METHODS[method].zca(dataset, ipc) == zca
