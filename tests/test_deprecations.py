@@ -1,6 +1,9 @@
 """Old names work for one version, warn of the new one, and are refused beside it."""
 
+import copy
 import dataclasses
+import pickle
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from attar.budget import Budget
 from attar.evaluation.request import EvaluationRequest
 from attar.experts.request import ExpertsRequest
 from attar.pictures.job import Options
-from attar.renaming import GONE_IN
+from attar.renaming import GONE_IN, fields
 from attar.slimming.request import SlimRequest
 from attar.tensors import save_tensors
 from catalogue import tiny_data
@@ -167,3 +170,26 @@ def test_a_file_written_under_the_old_names_loads(tmp_path: Path) -> None:
     found = attar.load(path)
     assert found.header.settings["card"] == "dsa-1000" and found.totals.limit == 32
     assert header.items() <= found.header.model_dump(mode="json").items()
+
+
+def test_an_old_name_is_no_type_of_the_fields_beside_it() -> None:
+    @fields(float="number", bytes="text", int="elsewhere")
+    @dataclasses.dataclass
+    class Kind:
+        number: float = 0.0
+        text: bytes = b""
+
+    # as where a module imports annotations from __future__: read among the class's attributes
+    Kind.__annotations__ = {"number": "float", "text": "bytes"}
+    assert typing.get_type_hints(Kind) == {"number": float, "text": bytes}
+    with pytest.warns(DeprecationWarning, match="Kind.float is called number now"):
+        assert Kind(number=2.0).float == 2.0  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="'Kind' object has no attribute 'int'"):
+        Kind().int  # type: ignore[attr-defined]  # noqa: B018
+    assert copy.deepcopy(pickle.loads(pickle.dumps(attar.Request()))) == attar.Request()
+
+
+@pytest.mark.parametrize("kind", [attar.Request, SlimRequest, ExpertsRequest, EvaluationRequest])
+def test_the_types_of_fields_are_types(kind: Any) -> None:
+    for name, hint in typing.get_type_hints(kind).items():
+        assert not isinstance(hint, property), name

@@ -54,21 +54,33 @@ def keywords(**names: str) -> Callable[[_F], _F]:
 
 
 def fields(**names: str) -> Callable[[_T], _T]:
-    """Return a decorator that lets a dataclass take and tell fields by their old names, too."""
+    """Return a decorator that lets a dataclass take and tell fields by their old names, too.
+
+    Args:
+        **names: for each old name the new one; of these, the names that are fields count.
+    """
 
     def decorated(kind: _T) -> _T:
         plain = kind.__init__
         every = {item.name for item in dataclasses.fields(kind) if item.init}
+        own = {old: new for old, new in names.items() if new in every}
 
         @functools.wraps(plain)
         def init(self: Any, *values: Any, **given: Any) -> None:
             # dataclasses.replace gives every field: an old name beside them is the change
             asked = given.keys() - every if every <= given.keys() else given.keys()
-            plain(self, *values, **_renewed(given, names, asked))
+            plain(self, *values, **_renewed(given, own, asked))
+
+        # not as properties: annotations of the class are read among its attributes, and one that
+        # is called `float` would be taken for the type of every field declared so
+        def get(self: Any, name: str) -> Any:
+            if name not in own:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            told(f"{type(self).__name__}.{name}", own[name], 2)
+            return getattr(self, own[name])
 
         kind.__init__ = init
-        for old, new in names.items():
-            setattr(kind, old, attribute(old, new))
+        kind.__getattr__ = get
         return kind
 
     return decorated
