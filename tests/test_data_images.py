@@ -172,7 +172,7 @@ def test_refuses_the_first_bad_image_by_number() -> None:
 
 
 def test_refuses_preprocessing_of_other_channels() -> None:
-    with pytest.raises(BadRequest, match=r"3 channel\(s\), but the preprocessing is for 1"):
+    with pytest.raises(BadRequest, match=r"pictures of 3×2×3, but the preprocessing is for 1"):
         make(channels=3, preprocessing=Preprocessing.none(1))
 
 

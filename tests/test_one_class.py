@@ -19,7 +19,7 @@ def data(classes: int = 1, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.arange(24) % classes
 
 
-FEW = {"iterations": 2, "network": "convnet2:width=8", "device": "cpu"}
+FEW = {"iterations": 2, "torch_compile": "off", "network": "convnet2:width=8", "device": "cpu"}
 
 
 @pytest.mark.parametrize("method", ["dm", "lodm", "kfs", "random"])
