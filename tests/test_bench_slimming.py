@@ -132,8 +132,8 @@ def test_the_options_of_a_slimming_are_those_that_mean_something_for_its_way() -
     own = {one.row: one for one in slimmed(makings)}
     assert own.keys() == {f"{name} {way}" for name in ("dm", "matched", "ours") for way in WAYS}
     dm = own["dm LBS"].slim_request(output=Path("x.safetensors"))
-    assert (dm.method, dm.lr, dm.set, dm.iterations) == ("dm", 0.5, ("batch_real=4",), 3)
-    assert (dm.network, dm.compile, dm.share) == ("convnet1:width=6", "off", None)
+    assert (dm.method, dm.lr, dm.settings, dm.iterations) == ("dm", 0.5, ("batch_real=4",), 3)
+    assert (dm.network, dm.torch_compile, dm.share) == ("convnet1:width=6", "off", None)
     assert dm.storage == "float16" and dm.sizes() == (1,) and dm.output == Path("x.safetensors")
     random = own["dm LFS"].slim_request()
     assert random.random and not random.learning_free and random.storage == "float16"
