@@ -61,7 +61,7 @@ def said(
         (("--card", "dsa"), ("card 'dsa'", "did you mean 'dsa-1000'", "dc-1000, dc-300")),
         (
             ("--set", "batch_rael=4"),
-            ("(--set)", "'batch_rael'", "did you mean 'batch_real'", "augment, batch_real"),
+            ("(--set)", "'batch_rael'", "did you mean 'batch_real'", "augment, batch, batch_real"),
         ),
         (("--set", "batch_real=many"), ("--set batch_real=many", "a whole number")),
         (("--set", "batch_real=0"), ("batch_real 0", "at least one")),

@@ -405,7 +405,7 @@ def test_the_whole_training_set_has_a_row_of_its_own(tmp_path: Path) -> None:
     assert progress.total == 3
     _, whole = rows_of(tmp_path)
     assert whole["method"] == "whole" and not whole["budget"] and whole["networks"] == "1"
-    assert int(whole["bytes"]) == 20 * 64
+    assert int(whole["bytes"]) == 4 * 20 * 64
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "| method | ipc 1 | all images |" in text
     # the epochs of the whole set follow the size of the set beside it

@@ -27,7 +27,7 @@ def test_a_suite_runs_at_its_smallest(path: Path, tmp_path: Path) -> None:
     # everything that a set keeps is counted, what was learnt beside it included
     sets = [attar.load(one) for one in (tmp_path / "out" / "sets").rglob("seed-0.safetensors")]
     kept = {(one.totals.paper, one.nbytes) for one in sets}
-    sized = [row for row in rows if row["bytes"]]
+    sized = [row for row in rows if row["paper_bytes"]]
     assert {(int(row["paper_bytes"]), int(row["bytes"])) for row in sized} <= kept
     assert any(one.learned for one in sets) or not methods & {"mtt", "lomtt", "tesla"}
     for row in rows:

@@ -56,7 +56,9 @@ def refused(path: Path, said: str) -> None:
 # what stored values make
 
 
-@pytest.mark.parametrize("name", sorted(FORMS.keys() - {"pixels", "tiled"}))
+@pytest.mark.parametrize(
+    "name", sorted(FORMS.keys() - {"pixels", "tiled", "resized", "bounded", "frequency"})
+)
 def test_finite_values_that_make_infinite_images_are_refused(path: Path, name: str) -> None:
     def enlarge(header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         for one in tensors:
@@ -64,6 +66,14 @@ def test_finite_values_that_make_infinite_images_are_refused(path: Path, name: s
                 tensors[one] = tensors[one] * 1e37
 
     forge(path, enlarge, FORMS[name], labels=False)
+    refused(path, "the images made of its stored values are NaN or Inf")
+
+
+def test_a_sum_of_waves_without_bound_is_refused(path: Path) -> None:
+    def enlarge(header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        tensors["images.stored.values"].fill_(3e38)
+
+    forge(path, enlarge, FORMS["frequency"], labels=False)
     refused(path, "the images made of its stored values are NaN or Inf")
 
 
@@ -194,7 +204,7 @@ def test_a_budget_that_is_kept_loads(path: Path) -> None:
 @pytest.mark.parametrize("name", FORMS)
 def test_a_claim_to_be_nested_that_is_false_is_refused(path: Path, name: str) -> None:
     forge(path, lambda header, tensors: header.update(nested=True), FORMS[name], labels=False)
-    if name in ("pixels", "low_rank"):
+    if FORMS[name].by_row:
         assert load(path).header.nested
         return
     refused(path, "its header says nested, which sets stored as .* cannot be")

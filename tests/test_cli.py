@@ -126,7 +126,7 @@ def test_help_names_no_empty_default(command: str, capsys: pytest.CaptureFixture
 
 def test_show_prints_the_card(artefact: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = said(capsys, "show", str(artefact))
-    assert "low_rank, rank" in out and "name low_rank" not in out
+    assert "low rank (rank" in out and "name low_rank" not in out
     assert status == 0
     for part in ("lodm", "2560 (paper), 2560 (all); 0 B of 2560 B unused", "attar condense"):
         assert part in out
@@ -243,7 +243,7 @@ def test_evaluate_compares_with_baselines(
     assert condensed["name"].startswith("lodm") and condensed["images_per_class"] == 2
     assert random["images_per_class"] == 1
     assert random["paper_bytes"] == condensed["paper_bytes"] == 2560
-    assert whole["bytes"] == 1438 * 64
+    assert whole["bytes"] == 4 * 1438 * 64
     for row in (condensed, random, whole):
         (result,) = row["results"]
         assert len(result["accuracies"]) == 2 and 0 <= result["mean"] <= 100

@@ -78,7 +78,7 @@ def test_val_is_the_test_part_where_there_is_no_other(tmp_path: Path) -> None:
         ("path,label", ["some/0.png,a", "some,b"], "line 3: there is no file"),
         ("path,label", ["some/0.png,"], "line 2: the column label is empty"),
         ("path,label", ["some/0.png,a,b"], r"line 2: 3 values for the 2 columns \(path, label\)"),
-        ("path,label", ["some/0.png,a"], "only the class a"),
+        ("path,label", ["some/0.png,a"], "class 'a' has one image"),
         ("path,label,split", ["some/0.png,a,tset"], "line 2: unknown split 'tset'; write train"),
         ("path,label,split", ["some/0.png,a,"], "unknown split ''"),
         ("path,label,split", ["some/0.png,a,test"], "no rows of the training part"),

@@ -266,7 +266,7 @@ def test_a_full_disk_is_refused_beforehand(
 ) -> None:
     usage = namedtuple("usage", ("total", "used", "free"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 100_000))
-    with pytest.raises(BadRequest, match=r"50 experts of 2 epochs need .*has 100 kB left"):
+    with pytest.raises(BadRequest, match=r"50 experts of 2 epochs take .*has 100 kB left"):
         train_experts(DATA, output=tmp_path / "e", **{**SETTINGS, "count": 50})
     assert not (tmp_path / "e").exists()
     # what is there needs no more room

@@ -224,7 +224,7 @@ def test_ranks_that_are_no_whole_number_are_refused(rank: object) -> None:
 
 @pytest.mark.parametrize("item", [(), (10,)])
 def test_rows_without_height_and_width_have_no_factors(item: tuple[int, ...]) -> None:
-    with pytest.raises(BadRequest, match="need rows with a height and a width, not"):
+    with pytest.raises(BadRequest, match="need rows with a height and a width, and"):
         LowRank(3, item, 1)
 
 
