@@ -235,7 +235,7 @@ def test_too_small_a_budget_names_what_one_image_takes() -> None:
         images(Budget(max_bytes=2559), 10, (1, 8, 8), Pixels())
     assert str(caught.value) == (
         "a budget of 2559 bytes (paper count) holds no image per class; one takes 2560 bytes. "
-        "Raise --ipc or --bytes, or lower --rank."
+        "Raise --ipc or --bytes, or store each in less (--rank, --storage)."
     )
     assert images(Budget(max_bytes=2560), 10, (1, 8, 8), Pixels()) == 1
 

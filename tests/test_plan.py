@@ -234,7 +234,7 @@ def test_zero_iterations_are_a_wish_too() -> None:
         (
             {"max_bytes": 300},
             "a budget of 300 bytes (all count) holds no image per class; one takes 384 bytes. "
-            "Raise --ipc or --bytes, or lower --rank.",
+            "Raise --ipc or --bytes, or store each in less (--rank, --storage).",
         ),
     ],
 )

@@ -195,7 +195,8 @@ class Budget:
         if taken(least) > limit:
             raise BadRequest(
                 f"a budget of {limit} bytes ({self.count} count) holds no image per class; one "
-                f"takes {taken(least)} bytes. Raise --ipc or --bytes, or lower --rank."
+                f"takes {taken(least)} bytes. Raise --ipc or --bytes, or store each in less "
+                "(--rank, --storage)."
             )
         high = 2 * least
         while taken(high) <= limit:
