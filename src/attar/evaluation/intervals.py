@@ -31,24 +31,7 @@ def quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
         degrees: of freedom, one or more.
         confidence: above 0 and below 1.
     """
-    low, high = 0.0, math.pi / 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if within(middle, degrees) < confidence else (low, middle)
-    return math.sqrt(degrees) * math.tan(low)
+    # importing it takes longer than all of `attar --help`
+    from scipy.special import stdtrit
 
-
-def within(angle: float, degrees: int) -> float:
-    """Return the share of Student's distribution within ±√degrees · tan(angle).
-
-    Source: Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
-    """
-    odd = degrees % 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0 if degrees == 1 else term
-    for power in range(2 + odd, degrees - 1, 2):
-        term *= (power - 1) / power * math.cos(angle) ** 2
-        total += term
-    if odd:
-        return 2 / math.pi * (angle + math.sin(angle) * total)
-    return math.sin(angle) * total
+    return float(stdtrit(degrees, (1 + confidence) / 2))
