@@ -17,7 +17,9 @@ from attar.methods.task import Task
 from attar.optimisers import Optimiser
 from attar.options import with_settings
 
-POOL, REFRESH = 50, 20
+# a pool pays once it is full: in two minutes on one core 50 networks with 256 images of each class
+# are not drawn once, these several times
+POOL, REFRESH, REAL = 16, 10, 64
 AVERAGE = 0.95
 ITERATIONS = 2_000
 # images of a class that a step reads: more cost more than they tell
@@ -26,7 +28,7 @@ BATCH = 16
 
 def _amortised(recipe: Recipe) -> Recipe:
     """Return a method with a pool, started from real images and averaged, at constant rates."""
-    settings = {"pool": POOL, "refresh": REFRESH, "batch": BATCH}
+    settings = {"pool": POOL, "refresh": REFRESH, "batch": BATCH, "batch_real": REAL}
     objective = with_settings(recipe.objective, settings)
     optimisers = {
         role: None if one is None else dataclasses.replace(one, schedule="constant")
