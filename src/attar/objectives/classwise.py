@@ -22,7 +22,7 @@ from attar.augmentation.variants import augment_as_idc, read_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
-from attar.objectives.comparing import check_derivatives, derivatives_of
+from attar.objectives.comparing import check_derivatives, derivatives_of, trainer_of
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
@@ -30,7 +30,6 @@ from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Midway
-from attar.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ class ClasswiseMatching(Objective):
 
     def _with_network(self, problem: Problem, key: Key) -> State:
         module = problem.network.draw(key.fold("network"), problem.compute.device)
-        tensors = self._trainer(problem).training.tensors(module)
+        tensors = trainer_of(problem).training.tensors(module)
         state: State = {"network": nested(tensors), "sgd": {}, "turn": 0, "sweep": 0}
         if not self.pretrain:
             return state
@@ -177,9 +176,9 @@ class ClasswiseMatching(Objective):
         # what the optimiser keeps is asked for after every epoch; the last one is the end
         after: list[Midway] = []
         strategy = card.augment if _operations(self.augment_train) else "none"
-        names = self._trainer(problem).parameter_names
+        names = trainer_of(problem).parameter_names
         kept = {names[int(i)]: one for i, one in state["sgd"].items()}
-        self._trainer(problem).fit_together(
+        trainer_of(problem).fit_together(
             problem.data,
             problem.data.target(torch.arange(len(problem.data))).to(problem.compute.device),
             card,
@@ -238,12 +237,7 @@ class ClasswiseMatching(Objective):
 
     def _tensors(self, problem: Problem, state: State) -> Tensors:
         """Return the tensors of the network as compiled functions take them."""
-        return self._trainer(problem).training.arranged(dotted(state["network"]))
-
-    def _trainer(self, problem: Problem) -> Trainer:
-        if "trainer" not in problem.cache:
-            problem.cache["trainer"] = Trainer(problem.network, problem.compute)
-        return problem.cache["trainer"]
+        return trainer_of(problem).training.arranged(dotted(state["network"]))
 
 
 def _operations(names: str) -> tuple[str, ...]:

@@ -14,6 +14,14 @@ from attar.objectives.base import Problem
 from attar.objectives.derivatives import LossGradients
 from attar.objectives.distances import DISTANCES
 from attar.rng import Key
+from attar.training.trainer import Trainer
+
+
+def trainer_of(problem: Problem) -> Trainer:
+    """Return what trains the networks of a problem, made once per run."""
+    if "trainer" not in problem.cache:
+        problem.cache["trainer"] = Trainer(problem.network, problem.compute)
+    return problem.cache["trainer"]
 
 
 def derivatives_of(problem: Problem, distance: str) -> LossGradients:

@@ -20,7 +20,7 @@ from attar.compute import Functional
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
-from attar.objectives.comparing import check_derivatives, derivatives_of
+from attar.objectives.comparing import check_derivatives, derivatives_of, trainer_of
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
@@ -28,7 +28,6 @@ from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Midway
-from attar.training.trainer import Trainer
 
 # real images of every class whose statistics batch normalization uses while matching
 CALIBRATION_IMAGES = 16
@@ -147,7 +146,7 @@ class GradientMatching(SubsetObjective):
             return self._with_network(state["drawn"] + 1, problem, key)
         with torch.no_grad():
             images, labels = synthetic(torch.arange(len(synthetic), device=problem.compute.device))
-        (tensors,) = self._trainer(problem).fit_together(
+        (tensors,) = trainer_of(problem).fit_together(
             images,
             labels,
             self._card,
@@ -212,12 +211,7 @@ class GradientMatching(SubsetObjective):
         return self._training(problem).arranged(network_tensors(state))
 
     def _training(self, problem: Problem) -> Functional:
-        return self._trainer(problem).training
-
-    def _trainer(self, problem: Problem) -> Trainer:
-        if "trainer" not in problem.cache:
-            problem.cache["trainer"] = Trainer(problem.network, problem.compute)
-        return problem.cache["trainer"]
+        return trainer_of(problem).training
 
     def _derivatives(self, problem: Problem) -> LossGradients:
         return derivatives_of(problem, self.distance)

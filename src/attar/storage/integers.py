@@ -37,17 +37,25 @@ _HALVINGS = 16
 _LARGEST_FACTOR = 2.0**10
 
 
+@dataclass(frozen=True)
 class Integers(Storage):
     """Every value is q·s: q a whole number of few bits, s the float16 scale of its group.
 
     The scales are those of least squared error; values beyond the largest q are clipped.
+
+    Args:
+        group: values that share a scale: ``row`` of a tensor, ``matrix`` (a channel of a row, or
+            of its factor) or the whole ``tensor``.
+        coder: ``zlib``, or ``pack`` for as many bits of every value.
+        rate: bits a value that a plan counts on and a file keeps, by coarser steps where it must;
+            0 for all of them.
     """
 
     bits: ClassVar[int]
-    # repeated by each subclass, since a dataclass has its own fields
-    group: str
-    coder: str
-    rate: float
+
+    group: str = "row"
+    coder: str = "zlib"
+    rate: float = 0.0
 
     def __post_init__(self) -> None:
         if self.group not in ("row", "matrix", "tensor"):
@@ -169,55 +177,31 @@ def _size(coded: Mapping[str, Tensor]) -> int:
 
 @dataclass(frozen=True)
 class Int8(Integers):
-    """Whole numbers from −127 to 127 times a scale.
-
-    Args:
-        group: values that share a scale: ``row`` of a tensor, ``matrix`` (a channel of a row, or
-            of its factor) or the whole ``tensor``.
-        coder: ``zlib``, or ``pack`` for as many bits of every value.
-        rate: bits a value that a plan counts on and a file keeps, by coarser steps where it must;
-            0 for all of them.
-    """
+    """Whole numbers from −127 to 127 times a scale."""
 
     name: ClassVar[str] = "int8"
     bits: ClassVar[int] = 8
 
-    group: str = "row"
-    coder: str = "zlib"
-    rate: float = 0.0
-
 
 @dataclass(frozen=True)
 class Int4(Integers):
-    """Whole numbers from −7 to 7 times a scale; settings as of `Int8`."""
+    """Whole numbers from −7 to 7 times a scale."""
 
     name: ClassVar[str] = "int4"
     bits: ClassVar[int] = 4
 
-    group: str = "row"
-    coder: str = "zlib"
-    rate: float = 0.0
-
 
 @dataclass(frozen=True)
 class Int3(Integers):
-    """Whole numbers from −3 to 3 times a scale; settings as of `Int8`."""
+    """Whole numbers from −3 to 3 times a scale."""
 
     name: ClassVar[str] = "int3"
     bits: ClassVar[int] = 3
 
-    group: str = "row"
-    coder: str = "zlib"
-    rate: float = 0.0
-
 
 @dataclass(frozen=True)
 class Int2(Integers):
-    """−1, 0 or 1 times a scale; settings as of `Int8`."""
+    """−1, 0 or 1 times a scale."""
 
     name: ClassVar[str] = "int2"
     bits: ClassVar[int] = 2
-
-    group: str = "row"
-    coder: str = "zlib"
-    rate: float = 0.0
