@@ -8,6 +8,7 @@ from attar.condensing.request import Request
 from attar.data import LabelledImages, Preprocessing
 from attar.errors import BadRequest
 from attar.methods import Recipe
+from attar.storage import Float32, storage_of
 from attar.synthetic import Parametrization, within
 
 
@@ -43,7 +44,7 @@ def bounded(recipe: Recipe, request: Request, train: LabelledImages) -> Recipe:
 def moves_back(form: Parametrization, request: Request) -> bool:
     """Whether what is stored can be kept within bounds: others are clipped when they are read."""
     # what is rounded when it is stored may be rounded outwards
-    return form.keeps_bounds and request.storage == "float32"
+    return form.keeps_bounds and storage_of(request.storage).of("images.") == Float32()
 
 
 def black_and_white(preprocessing: Preprocessing) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -31,7 +31,7 @@ from attar.methods import Recipe, Task
 from attar.networks import Network, make_for
 from attar.objectives import Objective, Problem
 from attar.rng import Key
-from attar.storage import storage_of
+from attar.storage import Apart, storage_of
 from attar.synthetic import Allowance, Layout, fill
 
 
@@ -73,6 +73,7 @@ def make_plan(
     for _ in range(2 if limit is None else 0):
         recipe = published(fill(recipe, Allowance(budget), train).ledger.paper // full)
     refuse_single(recipe, train.class_names)
+    _refuse_labels(request, recipe)
     network = make_for(recipe.network, train.shape, train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
     extras = preprocessing_tensors(train.preprocessing)
@@ -147,6 +148,15 @@ def _coded_start(
     )
     key = Key(request.seed).fold("start")
     return CodedStart(recipe.start, place(train, compute), network, compute, key, form, storage)
+
+
+def _refuse_labels(request: Request, recipe: Recipe) -> None:
+    """Refuse a storage for labels where none are learnt."""
+    if isinstance(storage_of(request.storage), Apart) and not recipe.learned_labels:
+        raise BadRequest(
+            f"--storage {request.storage}: the method {request.chosen.name!r} learns no labels, so "
+            "none are stored; leave labels out, or choose one that does, such as frepo"
+        )
 
 
 def _refuse_unequal(request: Request, recipe: Recipe) -> None:

@@ -91,7 +91,8 @@ class Request:
     storage: str = "float32"
     """How stored values are kept: float32, float16, bfloat16, float8, or as integers of few bits
     times scales, coded: int8, int4, int3, int2, int4:rate=3 (see docs/storage.md); images also as
-    pictures of a codec: avif, webp, jpeg or png, such as avif:quality=35 (docs/choosing.md)."""
+    pictures of a codec: avif, webp, jpeg or png, such as avif:quality=35 (docs/choosing.md); learnt
+    labels by themselves: avif:quality=35,labels=int4."""
     rank: Whole = None
     """Rank of the factors: every channel of what the method stores is a product of two."""
     init: Annotated[

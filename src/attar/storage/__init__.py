@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from attar.errors import BadRequest, unknown
 from attar.options import changed_settings, named_settings, with_settings
 from attar.registry import Registry
+from attar.storage.apart import Apart
 from attar.storage.coded_pictures import PICTURES, Avif, Jpeg, Png, WebP
 from attar.storage.floats import STORAGE_TYPES, BFloat16, Float8, Float16, Float32
 from attar.storage.integers import Int2, Int3, Int4, Int8
@@ -14,8 +17,10 @@ __all__ = [
     "PART",
     "STORAGES",
     "STORAGE_TYPES",
+    "Apart",
     "Avif",
     "Content",
+    "Float32",
     "Jpeg",
     "Kept",
     "Png",
@@ -25,6 +30,9 @@ __all__ = [
     "storage_of",
     "storage_text",
 ]
+
+# what stands between the storage of the images and that of the labels
+_LABELS = re.compile(r"[:,]\s*labels=")
 
 STORAGES: Registry[type[Storage]] = Registry(
     "storage",
@@ -37,13 +45,16 @@ def storage_of(given: str | Storage) -> Storage:
     """Return the storage that a text names.
 
     Args:
-        given: a name, with settings behind a colon, such as ``float16``; or a storage.
+        given: a name, with settings behind a colon, such as ``float16``; or a storage. What follows
+            ``labels=``, the last of the settings, is the storage of learnt labels, with its own.
 
     Raises:
         BadRequest: an unknown name or setting, or a value that it refuses.
     """
     if isinstance(given, Storage):
         return given
+    if found := _LABELS.search(given):
+        return _apart(given, given[: found.start()], given[found.end() :].strip())
     name, _, rest = given.partition(":")
     name = name.strip()
     if name not in STORAGES:
@@ -57,7 +68,21 @@ def storage_of(given: str | Storage) -> Storage:
     return with_settings(first, named_settings(rest, "--storage", given), "--storage")
 
 
+def _apart(given: str, images: str, labels: str) -> Apart:
+    """Return the storage of a text that names one for the images and one for the labels."""
+    name = labels.partition(":")[0]
+    if "," in name:
+        raise BadRequest(
+            f"--storage {given}: what follows labels= is of the labels; put it last, such as "
+            f"{images}:{name.partition(',')[2]},labels={name.partition(',')[0]}"
+        )
+    return Apart(storage_of(images), storage_of(labels))
+
+
 def storage_text(storage: Storage) -> str:
     """Return the text of a storage, with the settings that are not the defaults of its class."""
+    if isinstance(storage, Apart):
+        images = storage_text(storage.images)
+        return f"{images}{',' if ':' in images else ':'}labels={storage_text(storage.labels)}"
     own = changed_settings(storage)
     return storage.name + (":" + ",".join(own) if own else "")

@@ -65,6 +65,11 @@ class Storage(ABC):
     # whether `planned` is what `encode` makes, whatever the values; then nothing is coded
     fixed: ClassVar[bool] = False
 
+    def of(self, name: str) -> Storage:
+        """Return the storage that keeps the tensor of this name: itself, but where parts differ."""
+        del name
+        return self
+
     def check(self, content: Content, form: str) -> None:
         """Refuse sets that cannot be kept so.
 

@@ -25,7 +25,7 @@ def stored_entry(
     beside = form.uncounted
     paper = name.startswith("images.") and name not in beside
     why = "images or their factors" if paper else beside.get(name, "learned labels")
-    return Entry(name, shape, storage.name, size, paper, why)
+    return Entry(name, shape, storage.of(name).name, size, paper, why)
 
 
 def extra_entries(extras: Mapping[str, Tensor] | None) -> list[Entry]:
