@@ -16,6 +16,8 @@ from attar.renaming import fields
 Count = Literal["paper", "all"]
 
 FLOAT32_BYTES = 4
+# options that store images in less, where a form has none of its own
+LESS = "--rank, --storage"
 _UNITS = {
     "b": 1,
     "kb": 1000,
@@ -151,6 +153,7 @@ class Budget:
         classes: int,
         shape: tuple[int, ...],
         cost: Callable[[int], Ledger],
+        less: str = LESS,
     ) -> int:
         """Return the most images per class whose ledger stays within the allowance.
 
@@ -158,6 +161,7 @@ class Budget:
             classes: number of classes.
             shape: of one image (C, H, W).
             cost: the ledger of a set with that many images per class; must not fall.
+            less: options that store each in less, for the message.
 
         Raises:
             BadRequest: not even one image per class fits; names the smallest that does.
@@ -166,9 +170,15 @@ class Budget:
         if limit is None:
             return self.synthetic_per_class or 1
 
-        return self._most(1, limit, cost)
+        return self._most(1, limit, cost, less)
 
-    def rows(self, classes: int, shape: tuple[int, ...], cost: Callable[[int], Ledger]) -> int:
+    def rows(
+        self,
+        classes: int,
+        shape: tuple[int, ...],
+        cost: Callable[[int], Ledger],
+        less: str = LESS,
+    ) -> int:
         """Return the most images of all classes together whose ledger stays within the allowance.
 
         A plain count of images per class is taken as that many times the classes.
@@ -177,6 +187,7 @@ class Budget:
             classes: number of classes.
             shape: of one image (C, H, W).
             cost: the ledger of a set of that many images; must not fall.
+            less: options that store each in less, for the message.
 
         Raises:
             BadRequest: not even one image per class fits; names the smallest that does.
@@ -184,9 +195,9 @@ class Budget:
         limit = self.limit(classes, shape)
         if limit is None:
             return (self.synthetic_per_class or 1) * classes
-        return self._most(classes, limit, cost)
+        return self._most(classes, limit, cost, less)
 
-    def _most(self, least: int, limit: int, cost: Callable[[int], Ledger]) -> int:
+    def _most(self, least: int, limit: int, cost: Callable[[int], Ledger], less: str) -> int:
         """Return the largest number from ``least`` on whose ledger stays within ``limit``."""
 
         def taken(number: int) -> int:
@@ -196,7 +207,7 @@ class Budget:
             raise BadRequest(
                 f"a budget of {limit} bytes ({self.count} count) holds no image per class; one "
                 f"takes {taken(least)} bytes. Raise --ipc or --bytes, or store each in less "
-                "(--rank, --storage)."
+                f"({less})."
             )
         high = 2 * least
         while taken(high) <= limit:

@@ -12,6 +12,7 @@ from attar.synthetic.costs import check_storage, content_of, planned_ledger
 from attar.synthetic.filling import Allowance, Filled, Kept, fill, images_within
 from attar.synthetic.forms import (
     PARAMETRIZATIONS,
+    Addressed,
     Bounded,
     Decoded,
     Frequency,
@@ -37,6 +38,7 @@ __all__ = [
     "PARAMETRIZATIONS",
     "PLAIN",
     "STORAGE_TYPES",
+    "Addressed",
     "Allowance",
     "Beginning",
     "Bounded",

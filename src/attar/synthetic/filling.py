@@ -106,6 +106,7 @@ def fill(recipe: Stored, allowance: Allowance, task: Sized) -> Filled:
             images than the real ones that they are shared out in proportion to.
     """
     classes, shape, budget = task.classes, task.shape, allowance.budget
+    less = recipe.parametrization.less
 
     def cost(layout: Layout) -> Ledger:
         return planned_ledger(
@@ -136,9 +137,10 @@ def fill(recipe: Stored, allowance: Allowance, task: Sized) -> Filled:
                 "or give --images-per-class"
             )
     elif allowance.sizes is None:
-        layout = Layout(classes, budget.images(classes, shape, each), shape)
+        layout = Layout(classes, budget.images(classes, shape, each, less), shape)
     else:
-        layout = _shared(budget.rows(classes, shape, together), allowance.sizes, shape)
+        rows = budget.rows(classes, shape, together, less)
+        layout = _shared(rows, allowance.sizes, shape)
     return Filled(recipe.parametrization, layout, cost(layout))
 
 

@@ -15,6 +15,7 @@ from attar.objectives import (
     WeightedSum,
 )
 from attar.synthetic import (
+    Addressed,
     Bounded,
     Decoded,
     Frequency,
@@ -34,6 +35,7 @@ FORMS: dict[str, Parametrization] = {
     "decoded": Decoded(decoders=2, channels=2, upsamplings=1, hidden=3),
     "resized": Resized(4),
     "frequency": Frequency(0.25, "image"),
+    "addressed": Addressed(bases=3),
     "bounded": Bounded((-1.5,), (1.5,), LowRank(2)),
 }
 OBJECTIVES: dict[str, Objective] = {

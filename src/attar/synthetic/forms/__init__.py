@@ -8,6 +8,7 @@ from typing import Any
 
 from attar.errors import unknown
 from attar.registry import Registry
+from attar.synthetic.forms.addressed import Addressed
 from attar.synthetic.forms.bounded import Bounded
 from attar.synthetic.forms.decoded import Decoded
 from attar.synthetic.forms.form import Parametrization
@@ -21,7 +22,7 @@ from attar.synthetic.forms.tiled import Tiled
 PARAMETRIZATIONS: Registry[type[Parametrization]] = Registry(
     "form",
     lambda thing: isinstance(thing, type) and issubclass(thing, Parametrization),
-    (Pixels, LowRank, Tiled, OrderedSVD, Decoded, Resized, Frequency, Bounded),
+    (Pixels, LowRank, Tiled, OrderedSVD, Decoded, Resized, Frequency, Addressed, Bounded),
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 
+from attar.budget import LESS
 from attar.data.modality import rows_of
 from attar.errors import BadRequest
 from attar.optimisers import Optimiser
@@ -60,6 +61,8 @@ class Parametrization(ABC):
     uncounted: ClassVar[Mapping[str, str]] = {}
     # why its values must be kept as floating-point numbers; empty where they may be coded
     uncoded: ClassVar[str] = ""
+    # options that store images in less, for the message that a budget holds none
+    less: ClassVar[str] = LESS
 
     @property
     def inner(self) -> Parametrization | None:
@@ -254,6 +257,11 @@ class Wrapping(Parametrization):
     def uncoded(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As of the base."""
         return self.base.uncoded
+
+    @property
+    def less(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those of the base."""
+        return self.base.less
 
     def beside(self, layout: Layout) -> int:
         """Return what the base keeps beside its images."""

@@ -144,11 +144,17 @@ class Enlarged(Store):
         return self.stored.roles()
 
 
-def enlarging(before: int, after: int) -> Tensor:
-    """Return the matrix that enlarges one side bicubically, after×before in float64."""
+def enlarging(before: int, after: int, mode: str = "bicubic") -> Tensor:
+    """Return the matrix that enlarges one side, after×before in float64.
+
+    Args:
+        before: the side of the smaller picture.
+        after: of the larger one.
+        mode: ``bicubic`` or ``bilinear``, as PyTorch has it.
+    """
     unit = torch.eye(before, dtype=torch.float64).view(before, 1, before, 1)
     return (
-        functional.interpolate(unit, size=(after, 1), mode="bicubic", align_corners=False)
+        functional.interpolate(unit, size=(after, 1), mode=mode, align_corners=False)
         .view(before, after)
         .T.contiguous()
     )
