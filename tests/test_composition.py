@@ -126,7 +126,8 @@ def test_the_own_objective_of_a_method_keeps_its_settings() -> None:
     [
         (
             {"form": "wavelets"},
-            "unknown value of --form 'wavelets'. There is: bounded, decoded, frequency, low_rank",
+            "unknown value of --form 'wavelets'. There is: bounded, decoded, frequency, "
+            "hallucinated, low_rank",
         ),
         ({"form": "tiled:faktor=2"}, "did you mean 'factor'"),
         (

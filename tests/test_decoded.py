@@ -165,7 +165,7 @@ def test_noise_has_unit_variance_and_comes_from_the_key_alone() -> None:
 
 
 def test_fit_comes_near_what_can_be_represented(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 100)
+    monkeypatch.setattr("attar.synthetic.forms.variants._UPDATES", 100)
     store = store_of(Decoded(2, 3, 1, 4), 2, 4, (1, 8, 8))
     rows = everything(store).detach()
     target = Decoded(2, 3, 1, 4).build(Layout(2, 4, (1, 8, 8)))
@@ -175,7 +175,7 @@ def test_fit_comes_near_what_can_be_represented(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_fit_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 5)
+    monkeypatch.setattr("attar.synthetic.forms.variants._UPDATES", 5)
     rows = everything(store_of(SMALL)).detach()
     one, other = (SMALL.build(Layout(2, 5, (1, 6, 8))) for _ in range(2))
     one.fit(rows)
@@ -186,8 +186,8 @@ def test_fit_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fit_in_parts_reaches_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attar.synthetic.forms.decoded._BATCH", 2)
-    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 120)
+    monkeypatch.setattr("attar.synthetic.forms.variants._BATCH", 2)
+    monkeypatch.setattr("attar.synthetic.forms.variants._UPDATES", 120)
     target = Decoded(2, 3, 1, 4).build(Layout(2, 5, (1, 8, 8)))
     assert sorted(torch.cat(target._batches()).tolist()) == list(range(10))
     rows = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 1, 8, 8) / 10
@@ -318,7 +318,7 @@ def test_kfs_has_the_settings_of_the_paper() -> None:
 def test_kfs_condenses_and_is_read_again(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attar.synthetic.forms.decoded._UPDATES", 10)
+    monkeypatch.setattr("attar.synthetic.forms.variants._UPDATES", 10)
     common = {"method": "kfs", "ipc": 2, "iterations": 3, "network": "convnet2:width=8"}
     made = attar.condense(
         tiny_data(), **common, validation=0, output=tmp_path / "set.safetensors", **options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -155,7 +155,14 @@ class Plan:
         if selector is None:
             synthetic.images.start_from_noise(key)
         elif not blank:
-            synthetic.images.fit(self._real_start(selector, key, watch))
+            bases = self.recipe.parametrization.real_bases(self.layout)
+            sizes = self.layout.sizes() if bases is None else bases
+            real = self._real_start(selector, sizes, key, watch)
+            if bases is None:
+                synthetic.images.fit(real)
+            else:
+                synthetic.images.start_from_noise(key)
+                synthetic.images.keep(real)
         if synthetic.labels is not None:
             synthetic.labels.fit(self.recipe.first_labels(self.layout))
 
@@ -239,9 +246,10 @@ class Plan:
             for one in self.recipe.optimisers.values()
         )
 
-    def _real_start(self, selector: Selector, key: Key, watch: Watch | None) -> Tensor:
+    def _real_start(
+        self, selector: Selector, sizes: Sequence[int], key: Key, watch: Watch | None
+    ) -> Tensor:
         """Return network inputs of distinct real images, class by class."""
-        sizes = self.layout.sizes()
         if self.coded_start is not None:
             return self.coded_start.rows(sizes)
         return real_rows(selector, self.train, sizes, self.network, self.compute, key, watch)

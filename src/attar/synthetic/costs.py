@@ -78,7 +78,7 @@ def planned_ledger(
 
     entries = [line("images.*", parametrization.values(layout))]
     if beside := parametrization.beside(layout):
-        why = "; ".join(parametrization.uncounted.values()) or "beside the images"
+        why = "; ".join(dict.fromkeys(parametrization.uncounted.values())) or "beside the images"
         own = line("images.beside", beside)
         entries.append(dataclasses.replace(own, paper=False, why=why))
     if learned_labels:

@@ -19,6 +19,7 @@ from attar.synthetic import (
     Bounded,
     Decoded,
     Frequency,
+    Hallucinated,
     LowRank,
     OrderedSVD,
     Parametrization,
@@ -36,6 +37,7 @@ FORMS: dict[str, Parametrization] = {
     "resized": Resized(4),
     "frequency": Frequency(0.25, "image"),
     "addressed": Addressed(bases=3),
+    "hallucinated": Hallucinated(hallucinators=2, kernel=3),
     "bounded": Bounded((-1.5,), (1.5,), LowRank(2)),
 }
 OBJECTIVES: dict[str, Objective] = {

@@ -13,6 +13,7 @@ from attar.synthetic.forms.bounded import Bounded
 from attar.synthetic.forms.decoded import Decoded
 from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.forms.frequency import Frequency
+from attar.synthetic.forms.hallucinated import Hallucinated
 from attar.synthetic.forms.low_rank import LowRank
 from attar.synthetic.forms.ordered import OrderedSVD
 from attar.synthetic.forms.pixels import Pixels
@@ -22,7 +23,18 @@ from attar.synthetic.forms.tiled import Tiled
 PARAMETRIZATIONS: Registry[type[Parametrization]] = Registry(
     "form",
     lambda thing: isinstance(thing, type) and issubclass(thing, Parametrization),
-    (Pixels, LowRank, Tiled, OrderedSVD, Decoded, Resized, Frequency, Addressed, Bounded),
+    (
+        Pixels,
+        LowRank,
+        Tiled,
+        OrderedSVD,
+        Decoded,
+        Hallucinated,
+        Resized,
+        Frequency,
+        Addressed,
+        Bounded,
+    ),
 )
 
 

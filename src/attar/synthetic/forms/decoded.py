@@ -1,6 +1,6 @@
 """Latent codes that several small decoders turn into images, every code through every decoder.
 
-Shape letters: N rows, B rows asked for, D decoders, M codes, c channels of a code, h hidden
+Shape letters: B codes asked for, D decoders, M codes, c channels of a code, h hidden
 channels, C channels, H height, W width, u upsamplings.
 """
 
@@ -21,6 +21,7 @@ from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.shapes import Shape
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
+from attar.synthetic.forms.variants import Variants
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
 from attar.synthetic.table import Table, by_class
@@ -29,9 +30,7 @@ SLOPE = 0.2
 _SIDE = 3
 # start from noise: so many codes tell how far an image spreads
 _SAMPLE = 64
-# fit: updates, codes per update, and the learning rates of codes and decoders at the beginning
-_UPDATES = 300
-_BATCH = 256
+# fit: the learning rates at the beginning
 _RATES = {"images": 0.1, "decoders": 0.01}
 
 
@@ -125,7 +124,7 @@ class Decoded(Parametrization):
         return code
 
 
-class DecodedImages(Store):
+class DecodedImages(Variants):
     """Row i of a class is its code i div D through decoder i mod D.
 
     A decoder is a chain of 3×3 convolutions with biases, zeros beyond the border, and a leaky
@@ -146,47 +145,32 @@ class DecodedImages(Store):
     def __init__(
         self, layout: Layout, decoders: int, upsamplings: int, hidden: int, codes: Store
     ) -> None:
-        super().__init__(layout.rows, layout.shape)
-        self.per_class = layout.per_class
-        self.decoders = decoders
+        super().__init__(layout, decoders)
         self.upsamplings = upsamplings
         self.codes = codes
         shapes = kernels(codes.item[0], hidden, layout.shape[0], upsamplings)
         self.kernels = nn.ParameterList(torch.zeros(decoders, *shape) for shape in shapes)
         self.biases = nn.ParameterList(torch.zeros(decoders, shape[0]) for shape in shapes)
 
-    def forward(self, index: Tensor) -> Tensor:
-        """Return the images at ``index``, each code and each image made once."""
-        rows, again = torch.unique(index, return_inverse=True)
-        owner, place = rows // self.per_class, rows % self.per_class
-        each = -(-self.per_class // self.decoders)
-        code = owner * each + place // self.decoders
-        needed, where = torch.unique(code, return_inverse=True)
-        codes = self.codes(needed)
-        images = [codes.new_zeros(0, *self.item)]
-        order = [rows[:0]]
-        for decoder in range(self.decoders):
-            mine = (place % self.decoders == decoder).nonzero().flatten()
-            if len(mine):
-                images.append(self.decode(codes[where[mine]], decoder))
-                order.append(mine)
-        back = torch.cat(order).argsort()
-        return torch.cat(images)[back[again]].contiguous()
+    @property
+    def stored(self) -> Store:
+        """What holds the codes."""
+        return self.codes
 
-    def decode(self, codes: Tensor, decoder: int) -> Tensor:
+    def decode(self, bases: Tensor, variant: int) -> Tensor:
         """Return the images that one decoder makes of codes.
 
         Args:
-            codes: B×c×height×width.
-            decoder: which, from 0.
+            bases: B×c×height×width.
+            variant: which decoder, from 0.
 
         Returns:
             B×C×H×W.
         """
         # on a CPU, thin convolutions take half the time when channels lie together
-        images = codes.contiguous(memory_format=torch.channels_last)
+        images = bases.contiguous(memory_format=torch.channels_last)
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
-            kernel, bias = kernel[decoder].float(), bias[decoder].float()
+            kernel, bias = kernel[variant].float(), bias[variant].float()
             if layer:
                 images = functional.leaky_relu(images, SLOPE)
             if layer and self.upsamplings:
@@ -221,42 +205,14 @@ class DecodedImages(Store):
             kernel.copy_(scale * noise)
             bias.zero_()
         codes = self.codes(torch.arange(min(_SAMPLE, self.codes.count)))
-        for decoder in range(self.decoders):
+        for decoder in range(self.each):
             spread = self.decode(codes, decoder).std()
             self.kernels[-1][decoder] /= spread.clamp(min=1e-6)
 
-    @torch.enable_grad()
     def fit(self, rows: Tensor) -> None:
-        """Come near ``rows`` by gradient descent on codes and decoders, from one fixed start.
-
-        300 updates by Adam of the mean squared difference, at learning rates that fall linearly
-        from 0.1 (codes) and 0.01 (decoders), each on the rows of at most 256 codes in turn. The
-        D images of one code share what it holds, so unlike images come out blurred: what is
-        reached is near the rows, not nearest to them.
-        """
+        """Come near ``rows`` by `descend` from one fixed start."""
         self.start_from_noise(Key(0).fold("fit"))
-        roles = self.roles()
-        groups = [{"params": roles[role], "lr": rate} for role, rate in _RATES.items()]
-        optimiser = torch.optim.Adam(groups)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, _UPDATES)
-        batches = self._batches()
-        for update in range(_UPDATES):
-            index = batches[update % len(batches)]
-            loss = (self(index) - rows[index]).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-        optimiser.zero_grad()
-
-    def _batches(self) -> list[Tensor]:
-        """Return the rows in parts that need at most 256 codes each, all classes mixed."""
-        rows = torch.arange(self.count)
-        each = -(-self.per_class // self.decoders)
-        owner, code = rows // self.per_class, rows % self.per_class // self.decoders
-        parts = -(-self.codes.count // _BATCH)
-        turn = (owner * each + code) % parts
-        return [rows[turn == part] for part in range(parts)]
+        self.descend(rows, _RATES)
 
     def roles(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the learnt tensors: the codes as images, and the decoders."""

@@ -167,6 +167,23 @@ class Parametrization(ABC):
         """Return of what each row is made; by default each is stored by itself."""
         return by_order(layout, 1)
 
+    def variants(self, layout: Layout) -> int:
+        """Return how many images are made of every base, which stand for one another; 1 for one.
+
+        They lie one after the other, so that a training may take one of them for all. Where bases
+        have unequal numbers of them, it is 1.
+        """
+        del layout
+        return 1
+
+    def real_bases(self, layout: Layout) -> tuple[int, ...] | None:
+        """Return of how many real images each class starts, where `Store.keep` takes them as bases.
+
+        None where every image of the set starts as one, and `Store.fit` takes them.
+        """
+        del layout
+        return None
+
     def own_optimisers(self) -> Mapping[str, Optimiser]:
         """Return how it is updated, by role, where it stores more than images or their factors."""
         return {}
@@ -278,6 +295,14 @@ class Wrapping(Parametrization):
     def table(self, layout: Layout) -> Table:
         """Return that of the base."""
         return self.base.table(layout)
+
+    def variants(self, layout: Layout) -> int:
+        """Return those of the base."""
+        return self.base.variants(layout)
+
+    def real_bases(self, layout: Layout) -> tuple[int, ...] | None:
+        """Return those of the base."""
+        return self.base.real_bases(layout)
 
     def own_optimisers(self) -> Mapping[str, Optimiser]:
         """Return those of the base."""
