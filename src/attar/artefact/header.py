@@ -24,6 +24,8 @@ READ_FROM = "part_of"
 SELECTED_BY, BALANCED = "selected_by", "balanced accuracy"
 # where it tells of the parts of the data; see `attar.condensing.selecting.Selection.facts`
 PARTS = "parts"
+# where it tells in sentences what coding changed, such as a quality that was lowered to fit
+NOTES = "coding"
 
 
 class Header(BaseModel):
@@ -102,6 +104,12 @@ class Header(BaseModel):
         """What is told of the parts of the data; nothing in files of before that."""
         told = self.provenance.get(PARTS)
         return told if isinstance(told, dict) else {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What coding changed, in sentences; mostly nothing."""
+        told = self.provenance.get(NOTES)
+        return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
 
     @property
     def layout(self) -> Layout:

@@ -27,6 +27,7 @@ from attar.artefact.artefact import (
 from attar.artefact.header import LENGTH, Header
 from attar.artefact.loading import from_tensors
 from attar.errors import ArtefactError, BadRequest
+from attar.storage import storage_of
 from attar.stored import advising, is_of, open_stored
 from attar.tensors import all_finite, save_tensors
 
@@ -208,9 +209,11 @@ def of_one_run(one: Header, other: Header) -> bool:
 
 def _identity(header: Header) -> Any:
     settings = {name: v for name, v in header.settings.items() if name not in LENGTH}
+    # the quality of pictures is lowered for an iterate that takes more; settings say what was asked
+    storage = storage_of(header.storage).name
     layout = header.layout.classes, header.layout.sizes(), list(header.layout.shape)
     # as it would be read again, so that a header in memory equals its own file
-    return json.loads(json.dumps([header.method, header.seed, header.storage, layout, settings]))
+    return json.loads(json.dumps([header.method, header.seed, storage, layout, settings]))
 
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor], bool]:

@@ -211,10 +211,10 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
         threads: how their number came about, where it was chosen for the command.
     """
     layout, compute = plan.layout, plan.compute
-    rest = ""
+    rest = "; planned by what real images take" if plan.estimated else ""
     if plan.limit is not None:
         used = plan.ledger.all if plan.request.budget().count == "all" else plan.ledger.paper
-        rest = f", {plan.limit - used} B of {plan.limit} B unused"
+        rest = f", {plan.limit - used} B of {plan.limit} B unused{rest}"
     held = ""
     if plan.held_out is not None:
         how = "validation images" if plan.parts.get("validation") else "held out to"

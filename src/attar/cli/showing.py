@@ -144,6 +144,7 @@ def print_header(artefact: Artefact, path: Path) -> None:
         ("images", f"{header.count} per class of {shape}{part}"),
         *([] if lost is None else [("pixels", f"{lost}; pictures clip them")]),
         ("stored", f"{header.stored_as}, {header.storage}, {totals.values} values"),
+        *_under("coding", header.notes),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
         *((name, _values(one)) for name, one in artefact.learned.items()),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),

@@ -8,7 +8,7 @@ from attar.condensing.request import Request
 from attar.data import LabelledImages, Preprocessing
 from attar.errors import BadRequest
 from attar.methods import Recipe
-from attar.storage import Float32, storage_of
+from attar.storage import Float32, codes_pictures, storage_of
 from attar.synthetic import Parametrization, within
 
 
@@ -45,6 +45,12 @@ def moves_back(form: Parametrization, request: Request) -> bool:
     """Whether what is stored can be kept within bounds: others are clipped when they are read."""
     # what is rounded when it is stored may be rounded outwards
     return form.keeps_bounds and storage_of(request.storage).of("images.") == Float32()
+
+
+def keeps_within(form: Parametrization, request: Request) -> bool:
+    """Whether the run moves what is stored back: pictures of a codec, too, which would clip it."""
+    pictures = bool(form.pictures) and codes_pictures(storage_of(request.storage))
+    return moves_back(form, request) or pictures
 
 
 def black_and_white(preprocessing: Preprocessing) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,9 +10,11 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact, preprocessing_fields
-from attar.artefact.header import PARTS, Header
+from attar.artefact.header import NOTES, PARTS, Header
+from attar.condensing.coding import coding_of
 from attar.condensing.plan import Plan
 from attar.objectives import Nested
+from attar.storage import storage_text
 from attar.synthetic import Synthetic
 
 
@@ -40,7 +42,14 @@ def artefact_of(
         validation: its accuracy on held-out images, where it was measured.
         values: more to tell in the provenance.
         learned: what the objective had learnt by then beside the set.
+
+    Raises:
+        TooLarge: it fits the allowance in no quality.
     """
+    synthetic = Synthetic(plan.layout, plan.recipe.parametrization, plan.recipe.learned_labels)
+    synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
+    synthetic.settle()
+    coding = coding_of(plan, synthetic, learned)
     header = Header.model_validate(
         {
             "class_names": list(plan.train.class_names),
@@ -51,7 +60,7 @@ def artefact_of(
             "learned_labels": plan.recipe.learned_labels,
             "learned": {name: list(one.shape) for name, one in learned.items()},
             "nested": isinstance(plan.recipe.objective, Nested),
-            "storage": plan.request.storage,
+            "storage": storage_text(coding.storage),
             **preprocessing_fields(plan.train.preprocessing),
             "budget": {**plan.request.budget().as_dict(), "limit": plan.limit},
             "method": plan.request.chosen.name,
@@ -70,13 +79,11 @@ def artefact_of(
                 "torch": torch.__version__,
                 **_threads(plan),
                 "command": plan.command,
+                **({NOTES: list(coding.notes)} if coding.notes else {}),
                 **values,
                 **plan.provenance,
             },
         }
     )
-    synthetic = Synthetic(plan.layout, plan.recipe.parametrization, header.learned_labels)
-    synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
-    synthetic.settle()
     # rounded as it will be stored, so that what is returned equals what is loaded again
     return Artefact.rounded(header, synthetic, plan.train.preprocessing, learned)

@@ -13,7 +13,7 @@ from torch import Tensor
 from attar.artefact.fingerprint import fingerprint
 from attar.budget import Ledger
 from attar.compute import Compute
-from attar.condensing.bounding import black_and_white, moves_back
+from attar.condensing.bounding import black_and_white, keeps_within
 from attar.condensing.engine import Bounds, Run
 from attar.condensing.overrides import settings_of
 from attar.condensing.real_start import CodedStart, real_rows
@@ -58,8 +58,8 @@ class Plan:
         experts: networks trained on the real data, where the objective follows any.
         parts: what is told of the parts of the data; see
             `attar.condensing.selecting.Selection.facts`.
-        coded_start: the real images that the set is, where their number follows from what they
-            take when coded.
+        coded_start: the real images that the set is or starts from, where their number follows
+            from what they take when coded.
     """
 
     request: Request
@@ -133,10 +133,11 @@ class Plan:
     def bounds(self) -> Bounds | None:
         """Within which the run keeps what is stored; None where nothing is asked, or the form does.
 
-        Only values that are stored as they are stay where they were put.
+        Only values that are stored as they are stay where they were put, and pictures, which have
+        none outside.
         """
         form = self.recipe.parametrization
-        if not (self.request.bounded and moves_back(form, self.request)):
+        if not (self.request.bounded and keeps_within(form, self.request)):
             return None
         return black_and_white(self.train.preprocessing)
 
@@ -165,6 +166,11 @@ class Plan:
                 synthetic.images.keep(real)
         if synthetic.labels is not None:
             synthetic.labels.fit(self.recipe.first_labels(self.layout))
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the ledger tells what real images take, in place of those that are trained."""
+        return self.coded_start is not None and self.recipe.iterations > 0
 
     @property
     def steps(self) -> int | None:

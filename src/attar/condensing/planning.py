@@ -21,6 +21,7 @@ from attar.condensing.request import Request
 from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
 from attar.condensing.suiting import refuse_single, suited
+from attar.coresets import RandomImages
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
 from attar.data.preprocessing import deviation_of
@@ -132,13 +133,20 @@ def make_plan(
 def _coded_start(
     request: Request, recipe: Recipe, train: LabelledImages, network: Network
 ) -> CodedStart | None:
-    """Return the real images that a set is, where only they tell how many of them fit."""
+    """Return the real images that a set is or is planned by, where only values tell their bytes."""
     storage, form = storage_of(request.storage), recipe.parametrization
-    if storage.fixed or recipe.start is None or recipe.iterations:
+    if storage.fixed:
         return None
     shapes = form.shapes(Layout(train.classes, 1, train.shape))
     if all(storage.planned(name, shape) is not None for name, shape in shapes.items()):
         return None
+    free = request.budget().limit(train.classes, train.shape) is None
+    if recipe.init == "noise" and not free:
+        raise BadRequest(
+            f"--init noise: how many images fit as --storage {storage.name} is planned by real "
+            "ones, and noise takes far more; give --init real, or --images-per-class in place of "
+            "a budget"
+        )
     compute = computing.choose(
         request.device,
         request.precision,
@@ -147,7 +155,8 @@ def _coded_start(
         chunk=request.chunk,
     )
     key = Key(request.seed).fold("start")
-    return CodedStart(recipe.start, place(train, compute), network, compute, key, form, storage)
+    selector, images = recipe.start or RandomImages(), place(train, compute)
+    return CodedStart(selector, images, network, compute, key, form, storage, again=free)
 
 
 def _refuse_labels(request: Request, recipe: Recipe) -> None:

@@ -18,10 +18,7 @@ from attar.data.reading import Watch
 from attar.networks import Network
 from attar.rng import Key
 from attar.storage import Storage, sizes_of
-from attar.synthetic import Layout, Parametrization, Synthetic
-
-# more bytes than any allowance has
-_NEVER = 2**62
+from attar.synthetic import NEVER, Layout, Parametrization, Synthetic
 
 
 def real_rows(
@@ -51,7 +48,9 @@ def _taken(data: LabelledImages, found: Sequence[Tensor], sizes: Sequence[int]) 
 
 @dataclass(frozen=True)
 class CodedStart:
-    """Real images in order of choice, of which as many are kept as fit once they are coded.
+    """Real images in order of choice, of which as many are taken as fit once they are coded.
+
+    They are the set, or what a trained one starts from and is planned by.
 
     Args:
         selector: chooses them, all of every class in one order.
@@ -61,6 +60,7 @@ class CodedStart:
         key: of everything random.
         form: in which they are stored.
         storage: in which they are coded.
+        again: whether a class with fewer images than rows gives them again; else they do not fit.
     """
 
     selector: Selector
@@ -70,6 +70,7 @@ class CodedStart:
     key: Key
     form: Parametrization
     storage: Storage
+    again: bool = False
 
     @cached_property
     def order(self) -> list[Tensor]:
@@ -85,8 +86,8 @@ class CodedStart:
     def bytes_of(self, layout: Layout) -> int:
         """Return what the images of a layout take; too much where there are not so many."""
         sizes = layout.sizes()
-        if any(n > len(own) for own, n in zip(self.order, sizes, strict=True)):
-            return _NEVER
+        if not self.again and any(n > len(own) for own, n in zip(self.order, sizes, strict=True)):
+            return NEVER
         synthetic = Synthetic(layout, self.form)
         synthetic.images.fit(self.rows(sizes))
         coded = encoded(synthetic, self.storage, self.data.preprocessing)

@@ -6,6 +6,7 @@ import contextlib
 import math
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 
 from attar import stopping
@@ -14,6 +15,7 @@ from attar.artefact.header import BALANCED, SELECTED_BY
 from attar.artefact.snapshots import Snapshots
 from attar.condensing import checkpoint, engine
 from attar.condensing.checkpoint import Progress
+from attar.condensing.coding import TooLarge
 from attar.condensing.engine import Run
 from attar.condensing.estimating import Estimator
 from attar.condensing.log import Log
@@ -80,6 +82,8 @@ class Session:
                 raise Interrupted(f"interrupted at step {self.run.step}{where}.")
             return self._finish()
         except RunFailed as error:
+            if isinstance(error, TooLarge):
+                self._checkpoint()
             kept = self.paths.checkpoint if self.paths else None
             if self._stop.is_set() or kept is None or not kept.exists():
                 raise
@@ -96,6 +100,9 @@ class Session:
                 self.callback.planned(self.plan, self.run.step)
                 self.callback.started(self.plan, self._estimate(), self.run.step)
                 self._clock = time.perf_counter()
+                if self.plan.estimated and self.run.step == 0 and self._validations():
+                    # the coded real images, which a trained set has to beat
+                    self._validate()
                 self._validate_when_due()
                 engine.loop(self.run, self._until, self._after)
         except _Left:
@@ -162,10 +169,14 @@ class Session:
             return
         if self._share() * wanted < self.progress.validations_done + 1 - 1e-9:
             return
+        self._validate()
+        self.progress.validations_done = math.floor(self._share() * wanted + 1e-9)
+
+    def _validate(self) -> None:
+        """Measure the iterate on held-out images, and keep it where it is the best so far."""
         self.run.check()
         with self._in_phase("validating"):
             accuracy = self._validation_accuracy()
-        self.progress.validations_done = math.floor(self._share() * wanted + 1e-9)
         self.progress.last_accuracy = accuracy
         if accuracy > self.progress.best_accuracy:
             self.progress.best_accuracy = accuracy
@@ -267,6 +278,8 @@ class Session:
                 checkpoint.save(self.paths.end, self.run, progress, self.plan.identity)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
+        for note in artefact.header.notes:
+            warnings.warn(note, stacklevel=2)
         self.callback.finished(artefact)
         return artefact
 

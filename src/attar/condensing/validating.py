@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attar.compute import Compute
+from attar.condensing.coding import as_kept
 from attar.condensing.engine import Run
 from attar.condensing.plan import Plan
 from attar.synthetic import Synthetic
@@ -120,7 +121,8 @@ class Validator:
     def hits(self, run: Run, epochs: int | None = None) -> Hits:
         """Train one network on the current set and test it on the held-out images."""
         assert self._plan.held_out is not None
-        tensors = self._trained(run, epochs or self.epochs(run), *training_pair(run.iterate))
+        images, labels = training_pair(as_kept(self._plan, run))
+        tensors = self._trained(run, epochs or self.epochs(run), images, labels)
         return self._trainer.hits(tensors, self._plan.held_out)
 
     def cost(self, run: Run) -> Cost:

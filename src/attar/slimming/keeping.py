@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from attar.artefact.artefact import Artefact
+from attar.artefact.coding import encoded
 from attar.artefact.header import READ_FROM, Header
 from attar.artefact.loading import load
 from attar.condensing.paths import Paths
@@ -16,7 +17,8 @@ from attar.rng import Key
 from attar.slimming.components import drawn, ordered
 from attar.slimming.request import SlimRequest
 from attar.slimming.sizes import components_for
-from attar.synthetic import PLAIN, Synthetic, first_components, images_within
+from attar.storage import sizes_of, storage_of
+from attar.synthetic import NEVER, PLAIN, Layout, Synthetic, first_components, images_within
 
 
 @torch.no_grad()
@@ -60,8 +62,17 @@ def _drawn(artefact: Artefact, run: Request) -> Synthetic:
     if form.smaller() is not None:
         # its components were ordered for the images that they had
         form = PLAIN
-    count = images_within(run.ipc or 1, artefact.header.layout, form, run.storage)
-    return drawn(artefact, count, form, Key(run.seed).fold("random"))
+    key = Key(run.seed).fold("random")
+    storage, whole = storage_of(run.storage), artefact.header.layout
+
+    def coded(layout: Layout) -> int:
+        if layout.per_class > whole.per_class:
+            return NEVER
+        part = drawn(artefact, layout.per_class, form, key, learned_labels=False)
+        return sum(sizes_of(encoded(part, storage, artefact.preprocessing)).values())
+
+    count = images_within(run.ipc or 1, whole, form, storage, coded)
+    return drawn(artefact, count, form, key)
 
 
 def _carded(

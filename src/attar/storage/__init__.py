@@ -8,7 +8,7 @@ from attar.errors import BadRequest, unknown
 from attar.options import changed_settings, named_settings, with_settings
 from attar.registry import Registry
 from attar.storage.apart import Apart
-from attar.storage.coded_pictures import PICTURES, Avif, Jpeg, Png, WebP
+from attar.storage.coded_pictures import PICTURES, Avif, CodedPictures, Jpeg, Png, WebP
 from attar.storage.floats import STORAGE_TYPES, BFloat16, Float8, Float16, Float32
 from attar.storage.integers import Int2, Int3, Int4, Int8
 from attar.storage.storage import PART, Content, Kept, Storage, sizes_of
@@ -26,6 +26,7 @@ __all__ = [
     "Png",
     "Storage",
     "WebP",
+    "codes_pictures",
     "sizes_of",
     "storage_of",
     "storage_text",
@@ -77,6 +78,11 @@ def _apart(given: str, images: str, labels: str) -> Apart:
             f"{images}:{name.partition(',')[2]},labels={name.partition(',')[0]}"
         )
     return Apart(storage_of(images), storage_of(labels))
+
+
+def codes_pictures(storage: Storage) -> bool:
+    """Whether images are kept as pictures of a codec, which clip what is not black to white."""
+    return isinstance(storage.of("images."), CodedPictures)
 
 
 def storage_text(storage: Storage) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -54,6 +54,10 @@ class Apart(Storage):
     def of(self, name: str) -> Storage:
         """Return that of the labels, or that of the images."""
         return self.labels if name.startswith(_LABELS) else self.images
+
+    def coarser(self) -> Sequence[Storage]:
+        """Return those of the images, with the same labels."""
+        return [Apart(one, self.labels) for one in self.images.coarser()]
 
     def check(self, content: Content, form: str) -> None:
         """Refuse images that cannot be kept so."""

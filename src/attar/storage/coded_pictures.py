@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,12 @@ class CodedPictures(Storage):
                 f"{told}: images whitened by --zca {whitening.kind} cannot be turned back into "
                 f"what the form {form!r} stores; leave --zca out"
             )
+
+    def coarser(self) -> Sequence[Storage]:
+        """Return those of every lower quality."""
+        qualities = CODECS[self.name].qualities
+        lower = range(self.quality - 1, qualities[0] - 1, -1) if qualities else ()
+        return [dataclasses.replace(self, quality=one) for one in lower]  # pyright: ignore[reportArgumentType]
 
     def planned(self, name: str, shape: tuple[int, ...]) -> int | None:
         """Return the bytes of what is no image."""

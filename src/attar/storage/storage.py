@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -69,6 +69,13 @@ class Storage(ABC):
         """Return the storage that keeps the tensor of this name: itself, but where parts differ."""
         del name
         return self
+
+    def coarser(self) -> Sequence[Storage]:
+        """Return the storages that differ by keeping less, the finest first.
+
+        Asked of one whose bytes only the values tell, where trained ones take more than planned.
+        """
+        return ()
 
     def check(self, content: Content, form: str) -> None:
         """Refuse sets that cannot be kept so.

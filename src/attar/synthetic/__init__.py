@@ -9,7 +9,7 @@ from attar.synthetic.components import (
     first_components,
 )
 from attar.synthetic.costs import check_storage, content_of, planned_ledger
-from attar.synthetic.filling import Allowance, Filled, Kept, fill, images_within
+from attar.synthetic.filling import NEVER, Allowance, Filled, Kept, fill, images_within
 from attar.synthetic.forms import (
     PARAMETRIZATIONS,
     Addressed,
@@ -36,6 +36,7 @@ from attar.synthetic.table import Table
 
 __all__ = [
     "DENSE",
+    "NEVER",
     "PARAMETRIZATIONS",
     "PLAIN",
     "STORAGE_TYPES",

@@ -16,6 +16,9 @@ from attar.synthetic.costs import planned_ledger
 from attar.synthetic.forms.form import Parametrization
 from attar.synthetic.layout import Layout
 
+# what images take that are not there: more than any allowance has
+NEVER = 2**62
+
 
 class Stored(Protocol):
     """What is to be stored: a recipe, or `Kept`."""
@@ -144,7 +147,13 @@ def fill(recipe: Stored, allowance: Allowance, task: Sized) -> Filled:
     return Filled(recipe.parametrization, layout, cost(layout))
 
 
-def images_within(ipc: int, layout: Sized, form: Parametrization, storage: str | Storage) -> int:
+def images_within(
+    ipc: int,
+    layout: Sized,
+    form: Parametrization,
+    storage: str | Storage,
+    measured: Callable[[Layout], int] | None = None,
+) -> int:
     """Return how many images per class the memory of ``ipc`` full float32 images per class holds.
 
     Args:
@@ -152,11 +161,13 @@ def images_within(ipc: int, layout: Sized, form: Parametrization, storage: str |
         layout: classes and shape of the images.
         form: in which they are stored.
         storage: how values are kept.
+        measured: as of an `Allowance`.
 
     Raises:
         BadRequest: not even one image fits.
     """
-    return fill(Kept(form), Allowance(Budget(ipc=ipc), storage), layout).layout.per_class
+    allowance = Allowance(Budget(ipc=ipc), storage, measured=measured)
+    return fill(Kept(form), allowance, layout).layout.per_class
 
 
 def _fixed(rows: int, allowance: Allowance, classes: int, shape: Shape) -> Layout:

@@ -139,6 +139,10 @@ class Enlarged(Store):
         smaller = (shrinking(*one.shape[::-1]) for one in (self.tall, self.wide))
         self.stored.fit(next(smaller).to(rows) @ rows @ next(smaller).to(rows).T)
 
+    def confine(self, low: Tensor, high: Tensor) -> None:
+        """Keep the stored pictures within bounds; what is enlarged may go a little beyond."""
+        self.stored.confine(low, high)
+
     def roles(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the learnt tensors of the stored pictures by role."""
         return self.stored.roles()
