@@ -84,7 +84,7 @@ class Header(BaseModel):
     @field_validator("storage")
     @classmethod
     def _is_known(cls, storage: str) -> str:
-        return storage_text(storage_of(storage))
+        return storage_text(storage_of(storage).settled())
 
     @field_validator("budget")
     @classmethod

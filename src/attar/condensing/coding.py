@@ -78,7 +78,7 @@ def coding_of(plan: Plan, synthetic: Synthetic, learned: Mapping[str, Tensor]) -
 @torch.no_grad()
 def as_kept(plan: Plan, run: Run) -> Synthetic:
     """Return the iterate of a run as its file would give it back, where coding it loses much."""
-    if not plan.estimated:
+    if not (plan.estimated or plan.rounds):
         return run.iterate
     found = copy.deepcopy(run.iterate).cpu()
     storage = coding_of(plan, found, run.learned_copies()).storage

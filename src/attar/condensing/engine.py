@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attar.condensing.rounding import Rounding
 from attar.condensing.updating import Updater
 from attar.errors import BadRequest, RunFailed
 from attar.objectives import Match, Objective, Penalty, Problem, State
 from attar.optimisers import Optimiser
 from attar.rng import Key
+from attar.storage import Storage
 from attar.synthetic import Synthetic, limits
 from attar.synthetic.stores.touched import Touched, touching
 from attar.tensors import all_finite, dotted, is_finite, nested
@@ -37,6 +39,8 @@ class Run:
         average: weight of the past in a running average of the set, from 0 to below 1; over the
             first steps it is lower. 0 for none.
         penalty: on what is stored, added to the loss.
+        storage: how the set will be kept; one that is trained for is then read as it will be, once
+            ``share`` is so far. None for none.
         bounds: least and largest values of each channel, within which what is stored is kept;
             None for none.
 
@@ -55,6 +59,7 @@ class Run:
         average: float = 0.0,
         penalty: Penalty | None = None,
         bounds: Bounds | None = None,
+        storage: Storage | None = None,
     ) -> None:
         problem = dataclasses.replace(problem, learned_labels=synthetic.labels is not None)
         if problem.layout.is_slice and not objective.takes_slices:
@@ -76,6 +81,9 @@ class Run:
         self.steps = steps
         self.average = average
         self.bounds = bounds
+        # how much of the run is done, from 0 to 1; who steps it says so
+        self.share = 0.0
+        self.rounding = Rounding(synthetic, storage)
         self._confine()
         self.averaged = copy.deepcopy(synthetic).requires_grad_(False) if average else None
         device = problem.compute.device
@@ -99,6 +107,10 @@ class Run:
                 values are.
             BadRequest: at the first step, a learnt tensor that no gradient reaches.
         """
+        with self.rounding.at(self.share):
+            return self._advance()
+
+    def _advance(self) -> float:
         key = self.key.fold("step", self.step)
         index = self.objective.select(self.problem, self.state, key)
         with touching(always=self.updater.rests) as touched:
@@ -130,6 +142,10 @@ class Run:
         Args:
             usual: of a step as most are; of the next one otherwise.
         """
+        with self.rounding.at(self.share):
+            self._probe(usual=usual)
+
+    def _probe(self, *, usual: bool) -> None:
         key = self.key.fold("step", self.step)
         state = self.objective.usual(self.state) if usual else self.state
         index = self.objective.select(self.problem, state, key)

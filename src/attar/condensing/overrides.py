@@ -43,6 +43,11 @@ def refuse_updates(request: Request) -> None:
             f"--bounded: method {method.name!r} keeps real images, which lie between black and "
             "white already; leave it out"
         )
+    if ":train=" in request.storage or ",train=" in request.storage:
+        raise BadRequest(
+            f"--storage {request.storage}: method {method.name!r} never updates images, so none "
+            "are trained for it; leave train out"
+        )
     if request.nested:
         raise BadRequest(
             f"--nested: method {method.name!r} chooses real images and never updates them; choose "

@@ -28,6 +28,7 @@ from attar.networks.starting import opened
 from attar.objectives import Nested, Objective, Problem, WeightedSum
 from attar.objectives.base import Trajectories
 from attar.rng import Key
+from attar.storage import grid_of, storage_of
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import feed
 from attar.training.by_class import unequal
@@ -127,6 +128,7 @@ class Plan:
             recipe.average,
             recipe.penalty,
             self.bounds,
+            storage_of(self.request.storage),
         )
 
     @property
@@ -246,8 +248,14 @@ class Plan:
             "minutes": self.request.minutes,
         }
 
+    @property
+    def rounds(self) -> bool:
+        """Whether a last part of the run learns values as they will be kept."""
+        storage = storage_of(self.request.storage)
+        return any(grid_of(storage.of(name)) is not None for name in ("images.", "labels."))
+
     def _is_scheduled(self) -> bool:
-        return any(
+        return self.rounds or any(
             one is not None and one.schedule != "constant"
             for one in self.recipe.optimisers.values()
         )

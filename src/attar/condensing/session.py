@@ -104,6 +104,7 @@ class Session:
                     # the coded real images, which a trained set has to beat
                     self._validate()
                 self._validate_when_due()
+                self.run.share = self._share()
                 engine.loop(self.run, self._until, self._after)
         except _Left:
             return True
@@ -146,6 +147,7 @@ class Session:
     def _after(self, run: Run, loss: float) -> None:
         now = time.perf_counter()
         self.pace.passed(run.step, now - self._clock)
+        run.share = self._share()
         self.log.step(run.step, loss, self.pace.seconds())
         self.callback.stepped(run.step, loss, self._share(), self.pace.seconds())
         # first, since a validation may be left, and the run then goes on behind this step

@@ -10,7 +10,7 @@ from attar.registry import Registry
 from attar.storage.apart import Apart
 from attar.storage.coded_pictures import PICTURES, Avif, CodedPictures, Jpeg, Png, WebP
 from attar.storage.floats import STORAGE_TYPES, BFloat16, Float8, Float16, Float32
-from attar.storage.integers import Int2, Int3, Int4, Int8
+from attar.storage.integers import Int2, Int3, Int4, Int8, Integers
 from attar.storage.storage import PART, Content, Kept, Storage, sizes_of
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Storage",
     "WebP",
     "codes_pictures",
+    "grid_of",
     "sizes_of",
     "storage_of",
     "storage_text",
@@ -78,6 +79,16 @@ def _apart(given: str, images: str, labels: str) -> Apart:
             f"{images}:{name.partition(',')[2]},labels={name.partition(',')[0]}"
         )
     return Apart(storage_of(images), storage_of(labels))
+
+
+def grid_of(storage: Storage) -> tuple[int, str, float] | None:
+    """Return what a run trains values for: the largest whole number, groups, share of the run.
+
+    None where it is kept otherwise, or rounded at the end alone.
+    """
+    if isinstance(storage, Integers) and storage.train:
+        return storage.largest, storage.group, storage.train
+    return None
 
 
 def codes_pictures(storage: Storage) -> bool:

@@ -55,6 +55,10 @@ class Apart(Storage):
         """Return that of the labels, or that of the images."""
         return self.labels if name.startswith(_LABELS) else self.images
 
+    def settled(self) -> Storage:
+        """Return both without what only a run needs."""
+        return Apart(self.images.settled(), self.labels.settled())
+
     def coarser(self) -> Sequence[Storage]:
         """Return those of the images, with the same labels."""
         return [Apart(one, self.labels) for one in self.images.coarser()]

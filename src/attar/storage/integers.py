@@ -5,6 +5,7 @@ Shape letters: G groups of a tensor, V values of a group.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class Integers(Storage):
         coder: ``zlib``, or ``pack`` for as many bits of every value.
         rate: bits a value that a plan counts on and a file keeps, by coarser steps where it must;
             0 for all of them.
+        train: share of a run, its last part, in which values are read rounded while they are
+            learnt; 0 for rounding at its end alone. Not a part of what a file says.
     """
 
     bits: ClassVar[int]
@@ -56,12 +59,18 @@ class Integers(Storage):
     group: str = "row"
     coder: str = "zlib"
     rate: float = 0.0
+    train: float = 0.0
 
     def __post_init__(self) -> None:
         if self.group not in ("row", "matrix", "tensor"):
             raise unknown("group (--storage)", self.group, ("row", "matrix", "tensor"))
         if self.coder not in CODERS:
             raise unknown("coder (--storage)", self.coder, CODERS)
+        if not 0 <= self.train <= 1:
+            raise BadRequest(
+                f"--storage {self.name}:train={self.train:g}: the share of the updates, the last "
+                "ones, that see rounded values, from 0 to 1"
+            )
         if self.rate and not 0.25 <= self.rate <= self.bits:
             raise BadRequest(
                 f"--storage {self.name}:rate={self.rate:g}: bits a value, from 0.25 to {self.bits}"
@@ -76,6 +85,10 @@ class Integers(Storage):
     def largest(self) -> int:
         """The largest q; the smallest is as far below zero."""
         return 2 ** (self.bits - 1) - 1
+
+    def settled(self) -> Storage:
+        """Return it as a file names it."""
+        return dataclasses.replace(self, train=0.0)
 
     def planned(self, name: str, shape: tuple[int, ...]) -> int:
         """Return the bytes of packed integers and their scales, or those that ``rate`` allows."""

@@ -70,6 +70,10 @@ class Storage(ABC):
         del name
         return self
 
+    def settled(self) -> Storage:
+        """Return the storage without settings that only a run needs, as a file names it."""
+        return self
+
     def coarser(self) -> Sequence[Storage]:
         """Return the storages that differ by keeping less, the finest first.
 

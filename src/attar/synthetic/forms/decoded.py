@@ -24,6 +24,7 @@ from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
 from attar.synthetic.forms.variants import Variants
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
+from attar.synthetic.stores.rounding import rounded
 from attar.synthetic.table import Table, by_class
 
 SLOPE = 0.2
@@ -170,7 +171,7 @@ class DecodedImages(Variants):
         # on a CPU, thin convolutions take half the time when channels lie together
         images = bases.contiguous(memory_format=torch.channels_last)
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
-            kernel, bias = kernel[variant].float(), bias[variant].float()
+            kernel, bias = rounded(kernel)[variant].float(), rounded(bias)[variant].float()
             if layer:
                 images = functional.leaky_relu(images, SLOPE)
             if layer and self.upsamplings:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attar.synthetic.stores.rounding import rounded
+
 
 @dataclass(frozen=True)
 class Touched:
@@ -57,7 +59,7 @@ def touching(*, always: bool = False) -> Iterator[list[Touched]]:
 def rows_of(values: Tensor, index: Tensor) -> Tensor:
     """Return the rows of a stored tensor at ``index`` (B), differentiably.
 
-    Stores read their tensors through it.
+    Stores read their tensors through it, or through `rounded` where they need them whole.
 
     Args:
         values: N×*item.
@@ -65,11 +67,11 @@ def rows_of(values: Tensor, index: Tensor) -> Tensor:
     """
     told = _TOUCHED.get()
     if told is None or not values.requires_grad or not values.is_leaf:
-        return values[index]
+        return rounded(values, values[index])
     found, always = told
     rows, place = torch.unique(index, return_inverse=True)
     if 2 * len(rows) >= len(values) and not always:
-        return values[index]
+        return rounded(values, values[index])
     part = values.detach()[rows].requires_grad_()
     found.append(Touched(values, rows, part))
-    return part[place]
+    return rounded(values, part)[place]
