@@ -14,6 +14,8 @@ from torch import Tensor
 _SMALLEST_GROUP = 16
 # shares of the largest value at which a group may be clipped
 _CLIPS = tuple(step / 32 for step in range(32, 9, -1))
+# rounds of fitting scales to numbers and numbers to scales
+_REFITS = 3
 # values of a group that tell at once that it is on no grid
 _FIRST = 8
 _SMALLEST_SCALE = 2.0**-24
@@ -69,6 +71,18 @@ def scales_for(values: Tensor, largest: int) -> Tensor:
     best, error = _of_grids(values, most, largest)
     for clip in _CLIPS if bool((error > 0).any()) else ():
         scale = kept_scales(most * clip / largest)
+        off = quantised(values, scale, largest) * scale.unsqueeze(1) - values
+        own = off.double().square().sum(dim=1).float()
+        better = own < error
+        best, error = torch.where(better, scale, best), torch.where(better, own, error)
+    return _refitted(values, best, error, largest)
+
+
+def _refitted(values: Tensor, best: Tensor, error: Tensor, largest: int) -> Tensor:
+    """Return the scales of least squares for the numbers that values have now, where they gain."""
+    for _ in range(_REFITS if bool((error > 0).any()) else 0):
+        whole = quantised(values, best, largest)
+        scale = kept_scales((whole * values).sum(dim=1) / whole.square().sum(dim=1).clamp_min(1.0))
         off = quantised(values, scale, largest) * scale.unsqueeze(1) - values
         own = off.double().square().sum(dim=1).float()
         better = own < error
