@@ -3,9 +3,10 @@
     uv run python benchmarks/storage_bits.py digits --network convnet2:width=32 --iterations 300
     uv run python benchmarks/storage_bits.py npz:cifar10.npz --per-class 400
 
-LoDM condenses one set in float32; every storage without ``train`` keeps that one, rounded. A storage
-with ``train`` has a set of its own, condensed in the same way. All are evaluated by the same card and
-the same networks. Writes a file for each row, goes on where it stopped, and prints a table.
+LoDM condenses one set in float32; every storage without ``train`` keeps that one, rounded. A
+storage with ``train`` has a set of its own, condensed in the same way. All are evaluated by the
+same card and the same networks. Writes a file for each row, goes on where it stopped, and prints
+a table.
 """
 
 from __future__ import annotations

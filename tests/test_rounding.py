@@ -15,11 +15,27 @@ from attar.errors import BadRequest
 from attar.storage import storage_of, storage_text
 from attar.storage.integers import Integers
 from attar.storage.scales import in_groups, scales_for
-from attar.synthetic import Decoded, Layout, LowRank, Parametrization, Pixels, Synthetic
+from attar.synthetic import (
+    Addressed,
+    Decoded,
+    Frequency,
+    Hallucinated,
+    Layout,
+    LowRank,
+    Parametrization,
+    Pixels,
+    Resized,
+    Synthetic,
+    Tiled,
+)
 from attar.synthetic.stores.rounding import Grid, Rounded, rounded, rounding
 from attar.synthetic.stores.touched import rows_of, touching
 from test_coded_storage import colours
 
+FORMS = [
+    *(Pixels(), LowRank(2), Resized(8), Tiled(2), Frequency(0.5)),
+    *(Decoded(), LowRank(1, Decoded()), Addressed(), Hallucinated()),
+]
 GROUPS = ("row", "matrix", "tensor")
 
 
@@ -74,7 +90,7 @@ def test_few_rows_are_read_as_all_are(group: str, shape: tuple[int, ...]) -> Non
     assert torch.allclose(whole.double(), hand, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", [Pixels(), LowRank(2), Decoded(), LowRank(1, Decoded())])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("text", ["int4:train=1", "int3:train=1,group=matrix", "int2:train=1"])
 def test_a_run_reads_what_the_file_will_hold(form: Parametrization, text: str) -> None:
     layout, storage = Layout(2, 4, (3, 16, 16)), storage_of(text)

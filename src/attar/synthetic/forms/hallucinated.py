@@ -23,6 +23,7 @@ from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
 from attar.synthetic.forms.variants import Variants, uniform
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
+from attar.synthetic.stores.rounding import rounded
 from attar.synthetic.table import Table, by_class
 
 _FOR_ALL = "hallucinators, which all classes share"
@@ -180,7 +181,9 @@ class HallucinatedImages(Variants):
         Returns:
             B×C×H×W.
         """
-        encoder, bias, scale, shift, decoder, last = (one[variant].float() for one in self._own())
+        encoder, bias, scale, shift, decoder, last = (
+            rounded(one)[variant].float() for one in self._own()
+        )
         hidden = scale * functional.conv2d(bases, encoder, bias) + shift
         return functional.conv_transpose2d(hidden, decoder, last)
 
