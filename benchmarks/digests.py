@@ -37,6 +37,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "kernel": ("pool=2", "batch_real=32"),
     "subspace": ("length=1", "steps=2", "batch_real=16"),
     "trajectory": ("steps=3", "expert_epochs=1", "max_start=1"),
+    "unrolled": ("steps=4", "batch=3", "batch_real=8", "bases=4"),
 }
 OBJECTIVE_OF = {
     **dict.fromkeys(("dc", "dsa", "lodc", "lodsa"), "gradient"),
@@ -44,6 +45,7 @@ OBJECTIVE_OF = {
     **dict.fromkeys(("frepo", "lofrepo", "slimmable"), "kernel"),
     **dict.fromkeys(("mtt", "tesla", "lomtt"), "trajectory"),
     **dict.fromkeys(("idc", "idc-i"), "classwise"),
+    **dict.fromkeys(("remember-the-past", "lortp"), "unrolled"),
     "esp": "subspace",
 }
 COMMON: dict[str, Any] = {

@@ -57,8 +57,9 @@ OWN = ("fastdm", "fastlodm", "fastkfs")
 def test_methods() -> None:
     coresets = {"random", "herding", "forgetting", "kcenter"}
     kernels = {"frepo", "lofrepo", "slimmable"}
-    idc = {"idc", "idc-i"}
-    others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *DECODERS, *OWN}
+    idc, rtp = {"idc", "idc-i"}, {"remember-the-past", "lortp"}
+    others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
+    others |= {*DECODERS, *OWN}
     whitened = {**dict.fromkeys(kernels, "frepo"), **dict.fromkeys(("mtt", "tesla"), "mtt")}
     assert METHODS.keys() == {*others, *whitened, *coresets}
     for name, method in METHODS.items():

@@ -135,5 +135,5 @@ def test_momentum_is_that_of_pytorch() -> None:
     for step in range(COUNT):
         weights.grad = one.loss.gradient(weights.detach(), *one.steps.minibatch(step))
         optimiser.step()
-    _, last = one.trace(FIRST, None, range(COUNT))
+    _, (last, _) = one.trace((FIRST, None), range(COUNT))
     torch.testing.assert_close(last, weights.detach())

@@ -126,7 +126,7 @@ class Run:
         self._pull_back(images, labels, match)
         if self.step == 0:
             self._refuse_unreached(touched)
-        if penalty is not None:
+        if penalty is not None and penalty.requires_grad:
             penalty.backward()
         if not self.updater.update(touched, self.step, self.steps):
             raise self._diverged(loss)

@@ -103,6 +103,18 @@ METHODS: Registry[Method] = Registry(
         ),
         Method("idc", "IDC-I on images cut into tiles", "Kim et al. 2022", "multiformation.idc"),
         Method(
+            "remember-the-past",
+            "trainings on sums of bases that all classes share, and the way back through them",
+            "Deng & Russakovsky 2022",
+            "addressing.remember_the_past",
+        ),
+        Method(
+            "lortp",
+            "RememberThePast on low-rank factors of the bases",
+            "Yang et al. 2023",
+            "addressing.lortp",
+        ),
+        Method(
             "herding",
             "real images whose mean feature is their class's",
             "Welling 2009",

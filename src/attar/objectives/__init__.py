@@ -1,5 +1,6 @@
 """Objectives: each turns images and labels into a loss and gradients."""
 
+from attar.objectives.address_norm import AddressNorm
 from attar.objectives.base import (
     NOTHING,
     Match,
@@ -19,6 +20,7 @@ from attar.objectives.parameters import ParameterMatching
 from attar.objectives.significance import SignificancePenalty
 from attar.objectives.subspace import SubspaceProjection
 from attar.objectives.trajectory import TrajectoryMatching
+from attar.objectives.unrolled import UnrolledTraining
 from attar.objectives.weighted import WeightedSum
 from attar.registry import Registry
 
@@ -34,6 +36,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         ParameterMatching,
         SubspaceProjection,
         TrajectoryMatching,
+        UnrolledTraining,
         WeightedSum,
     ),
 )
@@ -41,6 +44,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
 __all__ = [
     "NOTHING",
     "OBJECTIVES",
+    "AddressNorm",
     "ClasswiseMatching",
     "DistributionMatching",
     "GradientMatching",
@@ -56,6 +60,7 @@ __all__ = [
     "SubsetObjective",
     "SubspaceProjection",
     "TrajectoryMatching",
+    "UnrolledTraining",
     "WeightedSum",
     "gradients",
 ]

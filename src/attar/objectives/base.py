@@ -272,7 +272,7 @@ class Penalty(ABC):
 
     @abstractmethod
     def __call__(self, synthetic: Synthetic) -> Tensor:
-        """Return the term, a scalar that reaches the stored tensors."""
+        """Return the term, a scalar that reaches the stored tensors where it is not a constant."""
 
     def check(self, synthetic: Synthetic) -> None:
         """Refuse, before any work, a set that has nothing to penalize."""

@@ -37,6 +37,7 @@ class Steps:
         rows: the rows of the set in each minibatch.
         strategy: names of augmentations, one of which every minibatch sees.
         key: of the augmentations; each step has one of its own.
+        alike: one draw of the augmentation for all images of all steps, in place of one for each.
     """
 
     images: Tensor
@@ -44,6 +45,7 @@ class Steps:
     rows: Sequence[Tensor]
     strategy: tuple[str, ...]
     key: Key
+    alike: bool = False
 
     def __len__(self) -> int:
         """Return N."""
@@ -51,7 +53,8 @@ class Steps:
 
     def seen(self, step: int, images: Tensor) -> Tensor:
         """Return rows of ``images`` (B×C×H×W) as a step sees them, always the same."""
-        return augment(images, self.strategy, self.key.fold(step), shared=False)
+        key = self.key if self.alike else self.key.fold(step)
+        return augment(images, self.strategy, key, shared=self.alike)
 
     def minibatch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return images and labels of a step, without a graph."""
@@ -67,7 +70,7 @@ class Slopes:
         loss: L.
         images: its gradient for the images of the set, S×C×H×W.
         labels: for the labels, S×K.
-        lr: for α, of its shape.
+        lr: for α, of its shape; zeros where it is not learnt.
     """
 
     loss: Tensor
@@ -86,20 +89,21 @@ class _Sum:
         self._labels = torch.zeros_like(steps.labels)
         self._lr = torch.zeros_like(student.lr)
 
-    def add(self, step: int, pulled: Pulled, rate: Tensor) -> None:
+    def add(self, step: int, pulled: Pulled, rate: Tensor | None) -> None:
         """Add what a step gives.
 
         Args:
             step: its number.
             pulled: the derivatives of g·w, without the step size where all share it.
-            rate: minus what is added to the slope for the step's α.
+            rate: minus what is added to the slope for the step's α; None where it is not learnt.
         """
         rows = self._steps.rows[step]
         leaf = self._steps.images[rows].requires_grad_()
         (image,) = torch.autograd.grad(self._steps.seen(step, leaf), leaf, pulled.images)
         self._images.index_add_(0, rows, image, alpha=-1)
         self._labels.index_add_(0, rows, pulled.labels, alpha=-1)
-        (self._lr[step] if self._lr.ndim else self._lr).sub_(rate)
+        if rate is not None:
+            (self._lr[step] if self._lr.ndim else self._lr).sub_(rate)
 
     def slopes(self, loss: Tensor) -> Slopes:
         """Return the sums."""
@@ -141,6 +145,10 @@ def loss_on(loss: FlatLoss, images: Tensor, labels: Tensor) -> End:
     return end
 
 
+# θ and v
+Moment = tuple[Tensor, Tensor | None]
+
+
 @dataclass(frozen=True)
 class Student:
     """A training of N steps that can be gone back.
@@ -151,6 +159,8 @@ class Student:
         first: θ_0, P values.
         lr: α, a scalar, or N values, one for each step.
         momentum: μ, from 0 to below 1.
+        learns_lr: whether a slope for α is wanted, which needs every v_i.
+        kept_on: where the parameters of the steps are kept; None for where they are made.
     """
 
     loss: FlatLoss
@@ -158,6 +168,8 @@ class Student:
     first: Tensor
     lr: Tensor
     momentum: float = 0.0
+    learns_lr: bool = True
+    kept_on: torch.device | None = None
 
     @property
     def shared(self) -> Tensor:
@@ -178,17 +190,31 @@ class Student:
             return gradient
         return self.momentum * velocity + gradient
 
-    def trace(
-        self, student: Tensor, velocity: Tensor | None, numbers: range
-    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Return θ_i and v_{i+1} of some steps in order, and θ after the last."""
-        done = []
+    def trace(self, now: Moment, numbers: range) -> tuple[list[Moment], Moment]:
+        """Return θ_i and v_{i+1} of some steps in order, where kept, and θ and v after the last.
+
+        Where α is not learnt, v_{i+1} is left out.
+        """
+        done: list[Moment] = []
+        student, velocity = now
         for step in numbers:
             gradient = self.loss.gradient(student, *self.steps.minibatch(step))
             velocity = self.moved(velocity, gradient)
-            done.append((student, velocity))
+            done.append(self.put((student, velocity if self.learns_lr else None)))
             student = student - self.rate(step) * velocity
-        return done, student
+        return done, (student, velocity)
+
+    def put(self, moment: Moment) -> Moment:
+        """Return θ and v where they are kept."""
+        weights, velocity = moment
+        place = self.kept_on or weights.device
+        return weights.to(place), None if velocity is None else velocity.to(place)
+
+    def got(self, moment: Moment) -> Moment:
+        """Return θ and v where the steps are made."""
+        weights, velocity = moment
+        place = self.first.device
+        return weights.to(place), None if velocity is None else velocity.to(place)
 
 
 def checkpointed(student: Student, end: End, held: int | None = None) -> Slopes:
@@ -206,23 +232,23 @@ def checkpointed(student: Student, end: End, held: int | None = None) -> Slopes:
     count = len(student.steps)
     size = min(held or count, count)
     parts = [range(begin, min(begin + size, count)) for begin in range(0, count, size)]
-    starts: list[tuple[Tensor, Tensor | None]] = [(student.first, None)]
-    done: list[tuple[Tensor, Tensor]] = []
-    last = student.first
+    starts: list[Moment] = []
+    done: list[Moment] = []
+    now: Moment = (student.first, None)
     for part in parts:
-        done, last = student.trace(*starts[-1], part)
-        starts.append((last, done[-1][1]))
-    value, slope = end(last)
+        starts.append(student.put(now))
+        done, now = student.trace(now, part)
+    value, slope = end(now[0])
     found, direction = _Sum(student), None
     for number, part in reversed(list(enumerate(parts))):
         if number < len(parts) - 1:
-            done, _ = student.trace(*starts[number], part)
+            done, _ = student.trace(student.got(starts[number]), part)
         for step in reversed(part):
-            weights, velocity = done.pop()
+            weights, velocity = student.got(done.pop())
             direction = student.moved(direction, student.own(step) * slope)
             minibatch = student.steps.minibatch(step)
             pulled = student.loss.pull(weights, *minibatch, direction, gradient=False)
-            found.add(step, pulled, velocity @ slope)
+            found.add(step, pulled, None if velocity is None else velocity @ slope)
             assert pulled.parameters is not None
             slope = slope - student.shared * pulled.parameters
     return found.slopes(value.detach())

@@ -24,6 +24,7 @@ from attar.synthetic.forms import (
     Tiled,
     from_description,
 )
+from attar.synthetic.forms.addressed import addresses_of
 from attar.synthetic.forms.bounded import limits, within
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, Wrapping
 from attar.synthetic.forms.low_rank import with_rank
@@ -62,6 +63,7 @@ __all__ = [
     "Table",
     "Tiled",
     "Wrapping",
+    "addresses_of",
     "as_components",
     "check_storage",
     "components_of",

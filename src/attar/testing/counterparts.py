@@ -12,6 +12,7 @@ from attar.objectives import (
     ParameterMatching,
     SubspaceProjection,
     TrajectoryMatching,
+    UnrolledTraining,
     WeightedSum,
 )
 from attar.synthetic import (
@@ -49,6 +50,7 @@ OBJECTIVES: dict[str, Objective] = {
     "parameters": ParameterMatching(pool=2, age=3),
     "subspace": SubspaceProjection(steps=2, batch_real=5),
     "trajectory": TrajectoryMatching(steps=3, batch=4),
+    "unrolled": UnrolledTraining(steps=3, batch=1, batch_real=5),
     "sum": WeightedSum(
         (DistributionMatching(batch_real=5), SubspaceProjection(steps=2, batch_real=5)), (1, 0.1)
     ),

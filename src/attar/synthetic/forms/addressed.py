@@ -171,3 +171,8 @@ class AddressedImages(Store):
         found = self.bases(torch.arange(self.bases.count, device=self.addresses.device))
         found = (high @ found.double().cpu() @ broad.T).flatten(1)
         self.addresses.copy_((inside @ torch.linalg.pinv(found)).float())
+
+
+def addresses_of(images: Store) -> Tensor | None:
+    """Return the addresses of images, N×M; None where they are stored otherwise."""
+    return images.addresses if isinstance(images, AddressedImages) else None
