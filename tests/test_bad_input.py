@@ -74,7 +74,10 @@ def said(
         (("--ipc", "ten"), ("--ipc", "'ten'")),
         (("--lr", "fast"), ("--lr", "'fast'")),
         (("--lr", "0"), ("--lr 0", "a positive number")),
-        (("--bytes", "10"), ("10 bytes", "one takes 1280 bytes", "Raise --ipc or --bytes")),
+        (
+            ("--bytes", "10", "--method", "lodm"),
+            ("10 bytes", "one takes 1280 bytes", "Raise --ipc or --bytes"),
+        ),
         (("--device", "gpu"), ("--device 'gpu'", "auto, cpu, cuda or cuda:N")),
         (("--chunk", "0"), ("--chunk 0", "at least one")),
         (("--itertions", "5"), ("--itertions", "Perhaps you meant", "--iterations")),

@@ -28,6 +28,7 @@ from attar.objectives import (
 from attar.objectives.base import State, gradients
 from attar.rng import Key
 from attar.synthetic import (
+    PARAMETRIZATIONS,
     Decoded,
     Frequency,
     LowRank,
@@ -126,8 +127,7 @@ def test_the_own_objective_of_a_method_keeps_its_settings() -> None:
     [
         (
             {"form": "wavelets"},
-            "unknown value of --form 'wavelets'. There is: bounded, decoded, frequency, "
-            "hallucinated, low_rank",
+            f"unknown value of --form 'wavelets'. There is: {', '.join(sorted(PARAMETRIZATIONS))}",
         ),
         ({"form": "tiled:faktor=2"}, "did you mean 'factor'"),
         (

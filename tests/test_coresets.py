@@ -15,6 +15,7 @@ from attar.condensing.request import INITS
 from attar.condensing.telling import Callback
 from attar.coresets import (
     SELECTORS,
+    Confident,
     Forgetting,
     Herding,
     KCenter,
@@ -249,11 +250,12 @@ def test_bad_settings_are_refused(settings: dict[str, Any], text: str) -> None:
 
 
 def test_names() -> None:
-    assert {name for name, method in METHODS.items() if method.coreset} == {"random", *STUDYING}
+    coresets = {name for name, method in METHODS.items() if method.coreset}
+    assert coresets == {"random", "confident", "taught", *STUDYING}
     assert set(INITS) == {"noise", *SELECTORS}
     assert all(SELECTORS[name].name == name for name in SELECTORS)
     # --set could not tell them apart
-    of_selectors = {item.name for item in dataclasses.fields(Herding)}
+    of_selectors = {item.name for item in dataclasses.fields(Confident)}
     for objective in OBJECTIVES.values():
         assert not of_selectors & {item.name for item in dataclasses.fields(objective)}  # pyright: ignore[reportArgumentType]
 

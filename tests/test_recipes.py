@@ -55,11 +55,11 @@ OWN = ("fastdm", "fastlodm", "fastkfs")
 
 
 def test_methods() -> None:
-    coresets = {"random", "herding", "forgetting", "kcenter"}
+    coresets = {"random", "herding", "forgetting", "kcenter", "confident", "taught"}
     kernels = {"frepo", "lofrepo", "slimmable"}
     idc, rtp = {"idc", "idc-i"}, {"remember-the-past", "lortp"}
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
-    others |= {*DECODERS, *OWN}
+    others |= {*DECODERS, *OWN, "best"}
     whitened = {**dict.fromkeys(kernels, "frepo"), **dict.fromkeys(("mtt", "tesla"), "mtt")}
     assert METHODS.keys() == {*others, *whitened, *coresets}
     for name, method in METHODS.items():

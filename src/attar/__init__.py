@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from attar.evaluation.comparison import evaluate
     from attar.evaluation.telling import EvaluationCallback
     from attar.experts.making import train_experts
+    from attar.face.explaining import explain
     from attar.face.files import describe, export
     from attar.face.listing import (
         list_cards,
@@ -92,6 +93,7 @@ _HOMES = {
     "bench": "attar.face.suites",
     "describe": "attar.face.files",
     "draw": "attar.pictures.drawing",
+    "explain": "attar.face.explaining",
     "export": "attar.face.files",
     "list_cards": "attar.face.listing",
     "list_methods": "attar.face.listing",
@@ -128,6 +130,7 @@ __all__ = [
     "describe",
     "draw",
     "evaluate",
+    "explain",
     "export",
     "from_dataset",
     "from_tensors",

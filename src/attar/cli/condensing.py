@@ -12,7 +12,7 @@ import tyro
 from attar import threads
 from attar.cli import reporting
 from attar.cli.clock import CLOCK
-from attar.cli.console import PLAIN, err, print_json
+from attar.cli.console import PLAIN, err, out, print_json
 from attar.cli.reading import Reading, Source, reading_options
 from attar.cli.showing import artefact_facts, print_header
 from attar.condensing.request import Request
@@ -34,6 +34,8 @@ class Condense:
     request: Annotated[Request, tyro.conf.arg(name="")]
     report: File = None
     """Also write an HTML report of the run here (without evaluation)."""
+    explain: bool = False
+    """Say what would be made, how and why, and stop: nothing is written."""
     json: bool = False
     """Print one JSON object about the artefact."""
 
@@ -58,8 +60,30 @@ def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choi
     return threads.use(request.threads, next((one for one in found if one is not None), None))
 
 
+def explain(options: Condense) -> None:
+    """Run `attar condense --explain`."""
+    err.print(f"attar condense: reading {options.source}", **PLAIN)
+    from attar.cli.progress import describe_plan
+    from attar.condensing.condense import drafted
+    from attar.condensing.telling import Callback
+    from attar.face.explaining import explained
+
+    reading = reading_options(options.reading)
+    plan = drafted(options.request, options.source, Callback(), **reading)
+    if options.json:
+        print_json(explained(plan))
+        return
+    if plan.choice is None:
+        out.print(f"method {plan.request.chosen.name} was named: nothing is chosen", **PLAIN)
+    for line in (*describe_plan(plan), f"to make it: {plan.command}"):
+        out.print(line, **PLAIN)
+
+
 def condense(options: Condense) -> None:
     """Run `attar condense`."""
+    if options.explain:
+        explain(options)
+        return
     if options.request.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o set.safetensors")
     if options.report is not None:

@@ -233,6 +233,7 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
     return [
         f"{plan.request.method} on {_data_of(plan)}: {counted(len(plan.train), 'image')} of "
         f"{counted(layout.classes, 'class')}{held}",
+        *_choice_of(plan),
         *_parts_of(plan),
         f"budget: {_count(layout)}, {plan.ledger.values} values, "
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
@@ -243,6 +244,14 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
         f"{_settings(plan)}",
         *again,
     ]
+
+
+def _choice_of(plan: Plan) -> list[str]:
+    """Return what the method decided by itself, where it does, and why."""
+    choice = plan.choice
+    if choice is None:
+        return []
+    return [f"{choice.by} chose {choice.words}: {choice.why}"]
 
 
 def _parts_of(plan: Plan) -> list[str]:

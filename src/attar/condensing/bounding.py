@@ -44,12 +44,12 @@ def bounded(recipe: Recipe, request: Request, train: LabelledImages) -> Recipe:
 def moves_back(form: Parametrization, request: Request) -> bool:
     """Whether what is stored can be kept within bounds: others are clipped when they are read."""
     # what is rounded when it is stored may be rounded outwards
-    return form.keeps_bounds and storage_of(request.storage).of("images.") == Float32()
+    return form.keeps_bounds and storage_of(request.stored_as).of("images.") == Float32()
 
 
 def keeps_within(form: Parametrization, request: Request) -> bool:
     """Whether the run moves what is stored back: pictures of a codec, too, which would clip it."""
-    pictures = bool(form.pictures) and codes_pictures(storage_of(request.storage))
+    pictures = bool(form.pictures) and codes_pictures(storage_of(request.stored_as))
     return moves_back(form, request) or pictures
 
 

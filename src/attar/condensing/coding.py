@@ -52,7 +52,7 @@ def coding_of(plan: Plan, synthetic: Synthetic, learned: Mapping[str, Tensor]) -
     Raises:
         TooLarge: even the coarsest storage takes more.
     """
-    asked = storage_of(plan.request.storage)
+    asked = storage_of(plan.request.stored_as)
     if not plan.estimated:
         return Coding(asked)
     found = _finest(plan, asked, synthetic, learned)

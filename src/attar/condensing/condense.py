@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,7 +22,7 @@ from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.condensing.session import Session
 from attar.condensing.telling import Callback
-from attar.data import as_splits
+from attar.data import Splits, as_splits
 from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.locking import sole_writer
@@ -97,11 +97,38 @@ def _carry_out(
     # an unknown one is refused before anything is written
     _ = request.chosen
     with writing(request):
-        # what the method fixes depends on the data set's own name, which reading tells
-        zca = request.zca or (lambda name: request.chosen.zca(name, request.ipc or 1))
         # the test part is not needed, and the plan holds the training images: keep no other
-        splits = as_splits(data, zca=zca, watch=callback.reading, **reading)
-        return complete(make_plan(request, splits, reading), callback, began)
+        splits = _read(request, data, callback, reading)
+        return complete(
+            make_plan(request, splits, reading, watch=callback.reading), callback, began
+        )
+
+
+def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> Plan:
+    """Return what a request would do with the data, for a look at it.
+
+    Nothing is chosen among the real images, and nothing is written: how many images coded to fit
+    are in it is guessed by random ones.
+
+    Args:
+        request: the options.
+        data: as `condense` takes it.
+        callback: told how far the reading is.
+        **reading: how the data are read.
+
+    Raises:
+        BadRequest: the request cannot be carried out.
+    """
+    _ = request.chosen
+    with threads.using(request.threads):
+        splits = _read(request, data, callback, reading)
+        return make_plan(request, splits, reading, experts_later=True, draft=True)
+
+
+def _read(request: Request, data: Any, callback: Callback, reading: Mapping[str, Any]) -> Splits:
+    # what the method fixes depends on the data set's own name, which reading tells
+    zca = request.zca or (lambda name: request.chosen.zca(name, request.ipc or 1))
+    return as_splits(data, zca=zca, watch=callback.reading, **reading)
 
 
 @contextlib.contextmanager

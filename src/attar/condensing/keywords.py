@@ -21,7 +21,7 @@ class CondenseOptions(ReadingOptions, total=False):
     synthetic_per_class: int | None
     count: Count | None
     per_class_budget: Literal["equal", "proportional"]
-    storage: str
+    storage: str | None
     rank: int | None
     init: str | Path | None
     iterations: int | None

@@ -80,6 +80,7 @@ def artefact_of(
                 **_threads(plan),
                 "command": plan.command,
                 **({NOTES: list(coding.notes)} if coding.notes else {}),
+                **({} if plan.choice is None else {"chosen": plan.choice.as_dict()}),
                 **values,
                 **plan.provenance,
             },

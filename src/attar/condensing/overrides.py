@@ -43,9 +43,9 @@ def refuse_updates(request: Request) -> None:
             f"--bounded: method {method.name!r} keeps real images, which lie between black and "
             "white already; leave it out"
         )
-    if ":train=" in request.storage or ",train=" in request.storage:
+    if ":train=" in request.stored_as or ",train=" in request.stored_as:
         raise BadRequest(
-            f"--storage {request.storage}: method {method.name!r} never updates images, so none "
+            f"--storage {request.stored_as}: method {method.name!r} never updates images, so none "
             "are trained for it; leave train out"
         )
     if request.nested:

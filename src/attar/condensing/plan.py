@@ -8,21 +8,19 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor
-
 from attar.artefact.fingerprint import fingerprint
 from attar.budget import Ledger
 from attar.compute import Compute
 from attar.condensing.bounding import black_and_white, keeps_within
 from attar.condensing.engine import Bounds, Run
 from attar.condensing.overrides import settings_of
-from attar.condensing.real_start import CodedStart, real_rows
+from attar.condensing.real_start import CodedStart, Rows, real_rows
 from attar.condensing.request import Request
 from attar.coresets import Selector
 from attar.data import SOURCES, LabelledImages, as_texts, bearing
 from attar.data.reading import Watch
 from attar.experts.store import ExpertStore
-from attar.methods import Recipe
+from attar.methods import Choice, Recipe
 from attar.networks import Network
 from attar.networks.starting import opened
 from attar.objectives import Nested, Objective, Problem, WeightedSum
@@ -61,6 +59,7 @@ class Plan:
             `attar.condensing.selecting.Selection.facts`.
         coded_start: the real images that the set is or starts from, where their number follows
             from what they take when coded.
+        choice: what the method decided by itself, where it does; the request has it in place.
     """
 
     request: Request
@@ -80,6 +79,7 @@ class Plan:
     experts: ExpertStore | None = None
     parts: Mapping[str, Any] = field(default_factory=dict)
     coded_start: CodedStart | None = None
+    choice: Choice | None = None
 
     @property
     def command(self) -> str:
@@ -128,7 +128,7 @@ class Plan:
             recipe.average,
             recipe.penalty,
             self.bounds,
-            storage_of(self.request.storage),
+            storage_of(self.request.stored_as),
         )
 
     @property
@@ -154,20 +154,23 @@ class Plan:
 
     def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
         """Fill the set as the recipe says."""
-        selector = self.recipe.start
+        selector, labels = self.recipe.start, None
         if selector is None:
             synthetic.images.start_from_noise(key)
         elif not blank:
             bases = self.recipe.parametrization.real_bases(self.layout)
             sizes = self.layout.sizes() if bases is None else bases
-            real = self._real_start(selector, sizes, key, watch)
+            images, labels = self._real_start(selector, sizes, key, watch)
             if bases is None:
-                synthetic.images.fit(real)
+                synthetic.images.fit(images)
             else:
                 synthetic.images.start_from_noise(key)
-                synthetic.images.keep(real)
+                synthetic.images.keep(images)
+                # they are of the bases, and not of the rows
+                labels = None
         if synthetic.labels is not None:
-            synthetic.labels.fit(self.recipe.first_labels(self.layout))
+            own = self.recipe.first_labels(self.layout) if labels is None else labels
+            synthetic.labels.fit(own)
 
     @property
     def estimated(self) -> bool:
@@ -209,7 +212,7 @@ class Plan:
             "network": self.network.name,
             "images_per_class": self.layout.per_class,
             "held_out": 0 if self.held_out is None else len(self.held_out),
-            "storage": self.request.storage,
+            "storage": self.request.stored_as,
             "validations": self.request.validations,
             "card": recipe.card,
             "data": fingerprint(self.train),
@@ -251,7 +254,7 @@ class Plan:
     @property
     def rounds(self) -> bool:
         """Whether a last part of the run learns values as they will be kept."""
-        storage = storage_of(self.request.storage)
+        storage = storage_of(self.request.stored_as)
         return any(grid_of(storage.of(name)) is not None for name in ("images.", "labels."))
 
     def _is_scheduled(self) -> bool:
@@ -262,8 +265,8 @@ class Plan:
 
     def _real_start(
         self, selector: Selector, sizes: Sequence[int], key: Key, watch: Watch | None
-    ) -> Tensor:
-        """Return network inputs of distinct real images, class by class."""
+    ) -> Rows:
+        """Return distinct real images, class by class, and labels that the selector gives."""
         if self.coded_start is not None:
             return self.coded_start.rows(sizes)
         return real_rows(selector, self.train, sizes, self.network, self.compute, key, watch)

@@ -14,6 +14,7 @@ from attar import compute as computing
 from attar.artefact.artefact import learnt_tensors, preprocessing_tensors
 from attar.budget import FLOAT32_BYTES
 from attar.condensing.bounding import bounded
+from attar.condensing.deciding import decided
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.real_start import CodedStart
@@ -25,6 +26,7 @@ from attar.coresets import RandomImages
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
 from attar.data.preprocessing import deviation_of
+from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.experts.images import check_images
 from attar.experts.store import ExpertStore, open_experts
@@ -42,6 +44,8 @@ def make_plan(
     reading: Mapping[str, Any] | None = None,
     *,
     experts_later: bool = False,
+    draft: bool = False,
+    watch: Watch | None = None,
 ) -> Plan:
     """Settle every setting of a request for these data.
 
@@ -51,10 +55,15 @@ def make_plan(
         reading: how they were read.
         experts_later: do not look for the expert trajectories that the method follows; for a plan
             that is looked at and not carried out.
+        draft: guess how many coded images fit by random ones, without choosing them; for a plan
+            that is looked at and not carried out.
+        watch: told how far the choosing of real images is, where their number follows from what
+            they take when coded.
 
     Raises:
         BadRequest: anything about the request that cannot be carried out.
     """
+    request, choice = decided(request, splits)
     method = request.chosen
     refuse_updates(request)
     train = splits.train
@@ -86,12 +95,12 @@ def make_plan(
     whole = extras | _learnt(recipe.objective, train, network, first)
     selection = select(request, splits)
     kept = selection.condensed
-    coded = _coded_start(request, recipe, kept, network)
+    coded = _coded_start(request, recipe, kept, network, draft, watch)
     measured = None if coded is None else coded.bytes_of
-    filled = fill(recipe, Allowance(budget, request.storage, sizes, whole, measured), train)
+    filled = fill(recipe, Allowance(budget, request.stored_as, sizes, whole, measured), train)
     exact = extras | _learnt(recipe.objective, train, network, filled.layout)
     if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
-        filled = fill(recipe, Allowance(budget, request.storage, sizes, exact, measured), train)
+        filled = fill(recipe, Allowance(budget, request.stored_as, sizes, exact, measured), train)
     layout = filled.layout
     if request.nested and layout.per_class < 2:
         raise BadRequest(
@@ -127,14 +136,20 @@ def make_plan(
         experts=experts,
         parts=selection.facts(request, splits),
         coded_start=coded,
+        choice=choice,
     )
 
 
 def _coded_start(
-    request: Request, recipe: Recipe, train: LabelledImages, network: Network
+    request: Request,
+    recipe: Recipe,
+    train: LabelledImages,
+    network: Network,
+    draft: bool,
+    watch: Watch | None,
 ) -> CodedStart | None:
     """Return the real images that a set is or is planned by, where only values tell their bytes."""
-    storage, form = storage_of(request.storage), recipe.parametrization
+    storage, form = storage_of(request.stored_as), recipe.parametrization
     if storage.fixed:
         return None
     shapes = form.shapes(Layout(train.classes, 1, train.shape))
@@ -156,15 +171,19 @@ def _coded_start(
     )
     key = Key(request.seed).fold("start")
     selector, images = recipe.start or RandomImages(), place(train, compute)
-    return CodedStart(selector, images, network, compute, key, form, storage, again=free)
+    if draft:
+        selector = RandomImages()
+    return CodedStart(
+        selector, images, network, compute, key, form, storage, again=free, watch=watch
+    )
 
 
 def _refuse_labels(request: Request, recipe: Recipe) -> None:
     """Refuse a storage for labels where none are learnt."""
-    if isinstance(storage_of(request.storage), Apart) and not recipe.learned_labels:
+    if isinstance(storage_of(request.stored_as), Apart) and not recipe.learned_labels:
         raise BadRequest(
-            f"--storage {request.storage}: the method {request.chosen.name!r} learns no labels, so "
-            "none are stored; leave labels out, or choose one that does, such as frepo"
+            f"--storage {request.stored_as}: the method {request.chosen.name!r} learns no labels, "
+            "so none are stored; leave labels out, or choose one that does, such as frepo"
         )
 
 

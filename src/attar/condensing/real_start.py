@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +11,16 @@ from torch import Tensor
 
 from attar.artefact.coding import encoded
 from attar.compute import Compute
-from attar.coresets import Selector
+from attar.coresets import Chosen, Selector
 from attar.data import LabelledImages
 from attar.data.reading import Watch
 from attar.networks import Network
 from attar.rng import Key
 from attar.storage import Storage, sizes_of
 from attar.synthetic import NEVER, Layout, Parametrization, Synthetic
+
+# network inputs, class by class, and N×K label values where the selector gives any
+Rows = tuple[Tensor, Tensor | None]
 
 
 def real_rows(
@@ -29,21 +31,22 @@ def real_rows(
     compute: Compute,
     key: Key,
     watch: Watch | None = None,
-) -> Tensor:
-    """Return network inputs of distinct real images, class by class.
+) -> Rows:
+    """Return distinct real images, class by class.
 
     A class with fewer images than rows gives them again from the first.
     """
-    found = selector.choose(data, sizes, network, compute, key, watch)
-    return _taken(data, found, sizes)
+    return _taken(data, selector.chosen(data, sizes, network, compute, key, watch), sizes)
 
 
-def _taken(data: LabelledImages, found: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
-    chosen = [
-        index.repeat(math.ceil(rows / len(index)))[:rows]
-        for index, rows in zip(found, sizes, strict=True)
-    ]
-    return data.take(torch.cat(chosen)).cpu()
+def _taken(data: LabelledImages, chosen: Chosen, sizes: Sequence[int]) -> Rows:
+    images = data.take(torch.cat(_filling(chosen.rows, sizes))).cpu()
+    return images, None if chosen.labels is None else torch.cat(_filling(chosen.labels, sizes))
+
+
+def _filling(parts: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
+    """Return the first of each part, as many as wanted, and those again where they are too few."""
+    return [own[torch.arange(wanted) % len(own)] for own, wanted in zip(parts, sizes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class CodedStart:
         form: in which they are stored.
         storage: in which they are coded.
         again: whether a class with fewer images than rows gives them again; else they do not fit.
+        watch: told how far the choosing is.
     """
 
     selector: Selector
@@ -71,24 +75,29 @@ class CodedStart:
     form: Parametrization
     storage: Storage
     again: bool = False
+    watch: Watch | None = None
 
     @cached_property
-    def order(self) -> list[Tensor]:
+    def order(self) -> Chosen:
         """Every image of every class, best first."""
         sizes = [len(own) for own in self.data.indices_of_class]
-        return self.selector.choose(self.data, sizes, self.network, self.compute, self.key)
+        return self.selector.chosen(
+            self.data, sizes, self.network, self.compute, self.key, self.watch
+        )
 
-    def rows(self, sizes: Sequence[int]) -> Tensor:
-        """Return the network inputs of the first images of every class."""
-        return _taken(self.data, [own[:n] for own, n in zip(self.order, sizes, strict=True)], sizes)
+    def rows(self, sizes: Sequence[int]) -> Rows:
+        """Return the first images of every class."""
+        return _taken(self.data, self.order, sizes)
 
-    @torch.no_grad()
     def bytes_of(self, layout: Layout) -> int:
         """Return what the images of a layout take; too much where there are not so many."""
         sizes = layout.sizes()
-        if not self.again and any(n > len(own) for own, n in zip(self.order, sizes, strict=True)):
+        few = zip(self.order.rows, sizes, strict=True)
+        if not self.again and any(n > len(own) for own, n in few):
             return NEVER
-        synthetic = Synthetic(layout, self.form)
-        synthetic.images.fit(self.rows(sizes))
-        coded = encoded(synthetic, self.storage, self.data.preprocessing)
+        images, _ = self.rows(sizes)
+        with torch.no_grad():
+            synthetic = Synthetic(layout, self.form)
+            synthetic.images.fit(images)
+            coded = encoded(synthetic, self.storage, self.data.preprocessing)
         return sum(sizes_of(coded).values())

@@ -29,7 +29,7 @@ from attar.text import command_line
 from attar.wording import KEYWORDS, option_of
 
 # real images drawn at random, noise, or the selectors in attar.coresets
-INITS = ("real", "noise", "herding", "forgetting", "kcenter")
+INITS = ("real", "noise", "herding", "forgetting", "kcenter", "confident")
 # the options that Python gives as values, too
 _NAMED = ("method", "objective", "form", "network")
 # refused here and not by the parser, so that a near name is told
@@ -44,6 +44,8 @@ _CHOICES = {
 }
 
 
+# where neither the user nor the method says how values are kept
+PLAIN_STORAGE = "float32"
 # storages that are known without torch
 _PLAIN_STORAGES = ("float32", "float16", "bfloat16", "float8", "int8", "int4", "int3", "int2")
 
@@ -65,8 +67,9 @@ def check_storage(given: str | None) -> None:
 class Request:
     """The options of one condensation. What is left out is the method's own setting."""
 
-    method: Annotated[Any, option("NAME", kind=str)] = "lodm"
-    """Name of the method; 'attar methods' lists them."""
+    method: Annotated[Any, option("NAME", kind=str)] = None
+    """Name of the method; 'attar methods' lists them. Left out: best, which decides by what is
+    asked for (--explain says what), where --bytes says what the set may take; else lodm."""
     objective: Annotated[Any, option("NAME or SUM", kind=str)] = None
     """Match this in place of the method's own objective: a name with settings, or a sum of several,
     such as distribution:batch_real=64+0.1*subspace."""
@@ -88,15 +91,16 @@ class Request:
     ] = "equal"
     """How the images are shared out: equally, or in proportion to the training images of each
     class, one at least, in the same memory."""
-    storage: str = "float32"
-    """How stored values are kept: float32, float16, bfloat16, float8, or as integers of few bits
-    times scales, coded: int8, int4, int3, int2, int4:rate=3 (see docs/storage.md); images also as
-    pictures of a codec: avif, webp, jpeg or png, such as avif:quality=35 (docs/choosing.md); learnt
-    labels by themselves: avif:quality=35,labels=int4."""
+    storage: Name = None
+    """How stored values are kept: float32 (left out, unless the method chooses), float16, bfloat16,
+    float8, or as integers of few bits times scales, coded: int8, int4, int3, int2, int4:rate=3 (see
+    docs/storage.md); images also as pictures of a codec: avif, webp, jpeg or png, such as
+    avif:quality=35 (docs/choosing.md); learnt labels by themselves: avif:quality=35,labels=int4."""
     rank: Whole = None
     """Rank of the factors: every channel of what the method stores is a product of two."""
     init: Annotated[
-        Path | str | None, option("{real,noise,herding,forgetting,kcenter} or FILE", kind=str)
+        Path | str | None,
+        option("{real,noise,herding,forgetting,kcenter,confident} or FILE", kind=str),
     ] = None
     """Start from random real images, from noise, from real images chosen in this way, or from the
     images of an artefact (FILE.safetensors)."""
@@ -201,6 +205,11 @@ class Request:
         self.given_settings()
 
     @property
+    def stored_as(self) -> str:
+        """How values are kept: what was said, or float32."""
+        return self.storage or PLAIN_STORAGE
+
+    @property
     def init_file(self) -> Path | None:
         """The artefact whose images the set starts from, where one is named."""
         named = self.init is not None and str(self.init).endswith(".safetensors")
@@ -234,7 +243,7 @@ class Request:
 
     def _check_parts(self) -> None:
         """Refuse a method, an objective or a form that is neither a name nor such a value."""
-        if not isinstance(self.method, str):
+        if not isinstance(self.method, str | None):
             method_of(self.method)
         for name in ("objective", "form"):
             value = getattr(self, name)
@@ -276,7 +285,12 @@ class Request:
         Raises:
             BadRequest: there is none of this name.
         """
-        return method_of(self.method)
+        return method_of(self.method or self._usual_method)
+
+    @property
+    def _usual_method(self) -> str:
+        """What is used where no method is named: the papers' where memory is counted as theirs."""
+        return "lodm" if self.max_bytes is None else "best"
 
     def given_settings(self) -> dict[str, Any]:
         """Return the settings of the method's parts as given, by name: texts, or values."""
@@ -341,8 +355,15 @@ class Request:
         return {
             name: value
             for name, value in values.items()
-            if name not in skipped and value != defaults[name].default
+            if name not in skipped
+            and value != defaults[name].default
+            # what is so by default need not be said
+            and (name, value) not in (("storage", PLAIN_STORAGE), ("method", self._usual_method))
         }
+
+    def gives(self, name: str) -> bool:
+        """Whether an option was given."""
+        return getattr(self, name) != type(self).__dataclass_fields__[name].default
 
     def command(self, source: str, **reading: object) -> str:
         """Return the command line that asks for the same result.

@@ -4,6 +4,8 @@ from attar.coresets.forgetting import forgetting_counts, most_forgotten
 from attar.coresets.geometry import herding, kcenter
 from attar.coresets.selectors import (
     SELECTORS,
+    Chosen,
+    Confident,
     Forgetting,
     Herding,
     KCenter,
@@ -15,6 +17,8 @@ from attar.coresets.study import Study, train
 
 __all__ = [
     "SELECTORS",
+    "Chosen",
+    "Confident",
     "Forgetting",
     "Herding",
     "KCenter",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from attar.augmentation.variants import read_strategy
 from attar.compute import Compute
 from attar.coresets.forgetting import most_forgotten
 from attar.coresets.geometry import herding, kcenter
@@ -16,9 +19,23 @@ from attar.coresets.study import Study, train
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
-from attar.networks import Network
+from attar.networks import Network, make_for
 from attar.registry import Registry
 from attar.rng import Key
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Real images chosen of each class, best first.
+
+    Args:
+        rows: of each class, distinct indices into the data, int64, on the CPU.
+        labels: of each class, a row of K label values for each of them, float32, on the CPU; None
+            where they are labelled by their class alone.
+    """
+
+    rows: list[Tensor]
+    labels: list[Tensor] | None = None
 
 
 class Selector(ABC):
@@ -52,6 +69,18 @@ class Selector(ABC):
             For each class, distinct indices into ``data`` (int64, on the CPU), best first:
             as many as wanted, or the whole class where it is smaller.
         """
+
+    def chosen(
+        self,
+        data: LabelledImages,
+        sizes: Sequence[int],
+        network: Network,
+        compute: Compute,
+        key: Key,
+        watch: Watch | None = None,
+    ) -> Chosen:
+        """Return the images of `choose`, and labels of their own where the selector gives any."""
+        return Chosen(self.choose(data, sizes, network, compute, key, watch))
 
     def passes(self, data: LabelledImages) -> float:
         """Return about how many images go forward, a backward pass counting as two.
@@ -148,13 +177,34 @@ class StudyingSelector(Selector):
         Raises:
             RunFailed: the training diverged, or features are NaN or Inf.
         """
+        return self.chosen(data, sizes, network, compute, key, watch).rows
+
+    def chosen(
+        self,
+        data: LabelledImages,
+        sizes: Sequence[int],
+        network: Network,
+        compute: Compute,
+        key: Key,
+        watch: Watch | None = None,
+    ) -> Chosen:
+        """Return the same, with what the selector says of them.
+
+        Raises:
+            RunFailed: the training diverged, or features are NaN or Inf.
+        """
         study = self.study(data, network, compute, key, watch)
-        chosen = []
+        rows = []
         for label, size in enumerate(sizes):
-            chosen.append(self.rank(study, label, size, key))
+            rows.append(self.rank(study, label, size, key))
             if watch is not None:
                 watch(f"classes chosen by {self.name}", label + 1, data.classes)
-        return chosen
+        return Chosen(rows, self.labels(study, rows))
+
+    def labels(self, study: Study, rows: Sequence[Tensor]) -> list[Tensor] | None:
+        """Return label values of the images chosen of each class; None for the class alone."""
+        del study, rows
+        return None
 
     def passes(self, data: LabelledImages) -> float:
         """Return the images of the training; the features at its end count as one epoch more."""
@@ -202,8 +252,73 @@ class Forgetting(StudyingSelector):
         return own[most_forgotten(study.correct[:, own], count, key.fold("ties", label))]
 
 
+@dataclass(frozen=True)
+class Confident(StudyingSelector):
+    """Images that a network trained on all of them is sure of, with what it says of them.
+
+    Of the surest images of a class some are drawn at random, so that they differ; their labels are
+    the probabilities that the network gives them.
+
+    Args:
+        surest: share of the images of a class that are drawn from, those that the network is
+            surest of; the others follow by how sure it is.
+        teacher: the network by name; empty for the one that is matched in.
+        augment_selection: of the images that it is trained on.
+    """
+
+    name: ClassVar[str] = "confident"
+
+    epochs: int = 8
+    lr_selection: float = 0.05
+    batch_selection: int = 128
+    surest: float = 0.5
+    teacher: str = ""
+    augment_selection: str = "flip_crop"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.surest <= 1:
+            raise BadRequest(f"--set surest={self.surest:g}: above 0, up to 1")
+        read_strategy(self.augment_selection)
+
+    def study(
+        self,
+        data: LabelledImages,
+        network: Network,
+        compute: Compute,
+        key: Key,
+        watch: Watch | None = None,
+    ) -> Study:
+        """Return the teacher; arguments as those of `choose`."""
+        return train(
+            data,
+            make_for(self.teacher, data.shape, data.classes) if self.teacher else network,
+            compute,
+            epochs=self.epochs,
+            lr=self.lr_selection,
+            batch=self.batch_selection,
+            key=key.fold("study"),
+            watch=watch,
+            augment=self.augment_selection if data.modality.augments else "none",
+            schedule="warm_cosine",
+        )
+
+    def rank(self, study: Study, label: int, count: int, key: Key) -> Tensor:
+        """Return images that the teacher is sure of, in an order drawn from ``key``."""
+        own = study.data.indices_of_class[label]
+        sure = study.probabilities(own)[:, label]
+        order = own[sure.argsort(descending=True, stable=True)]
+        most = math.ceil(self.surest * len(own))
+        drawn = torch.randperm(most, generator=key.fold("drawn", label).generator())
+        return torch.cat([order[:most][drawn], order[most:]])[:count]
+
+    def labels(self, study: Study, rows: Sequence[Tensor]) -> list[Tensor]:
+        """Return the probabilities that the teacher gives the images."""
+        return [study.probabilities(own) for own in rows]
+
+
 SELECTORS: Registry[type[Selector]] = Registry(
     "selector",
     lambda thing: isinstance(thing, type) and issubclass(thing, Selector),
-    (RandomImages, Herding, Forgetting, KCenter),
+    (RandomImages, Herding, Forgetting, KCenter, Confident),
 )

@@ -9,6 +9,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -56,19 +57,40 @@ class Study:
         for part in index.split(self.compute.chunk):
             images = self.data.take(part).to(self.compute.device)
             found.append(self._embedding.chunk(self.tensors, images))
-        features = torch.cat(found)
-        if not bool(torch.isfinite(features).all()):
+        return self._finite(torch.cat(found), "features")
+
+    def probabilities(self, index: Tensor) -> Tensor:
+        """Return what the network says of images: B×K probabilities, float32, on the CPU.
+
+        Raises:
+            RunFailed: a score is NaN or Inf.
+        """
+        found = []
+        for part in index.split(self.compute.chunk):
+            images = self.data.take(part).to(self.compute.device)
+            found.append(self._forward.chunk(self.tensors, images).float().cpu())
+        return self._finite(torch.cat(found), "scores").softmax(dim=1)
+
+    def _finite(self, values: Tensor, said: str) -> Tensor:
+        if not bool(torch.isfinite(values).all()):
             raise RunFailed(
-                f"{self.network.name}, trained to choose among the real images, has features that "
+                f"{self.network.name}, trained to choose among the real images, has {said} that "
                 "are NaN or Inf. Try --precision float32, another --network or a lower --set "
                 "lr_selection."
             )
-        return features
+        return values
 
     @cached_property
     def _embedding(self) -> Functional:
+        return self._function("embed")
+
+    @cached_property
+    def _forward(self) -> Functional:
+        return self._function("forward")
+
+    def _function(self, name: str) -> Functional:
         module = self.network.draw(Key(0), self.compute.device)
-        return Functional(module.eval(), "embed", self.compute)
+        return Functional(module.eval(), name, self.compute)
 
 
 def train(
@@ -81,10 +103,12 @@ def train(
     batch: int,
     key: Key,
     watch: Watch | None = None,
+    augment: str = "none",
+    schedule: Literal["constant", "warm_cosine"] = "constant",
 ) -> Study:
     """Train one network on real images and note what it gets right.
 
-    SGD with momentum 0.9 and weight decay 5·10⁻⁴ on the mean cross-entropy, without augmentation.
+    SGD with momentum 0.9 and weight decay 5·10⁻⁴ on the mean cross-entropy.
 
     Args:
         data: the images.
@@ -95,20 +119,22 @@ def train(
         batch: the most images per update; all batches have this size, or all but one image.
         key: of initialisation and order.
         watch: told the updates done and their number.
+        augment: of the images, as `attar.augmentation.variants` reads it.
+        schedule: of the learning rate; see `attar.training.schedules`.
 
     Raises:
         RunFailed: the loss became NaN or Inf.
     """
     card = EvaluationCard(
         "selection",
-        "plain SGD at a fixed learning rate, in batches of one size",
+        "SGD on real images, in batches of one size",
         epochs,
-        "none",
+        augment,
         lr=lr,
         momentum=MOMENTUM,
         weight_decay=WEIGHT_DECAY,
         batch=batch,
-        schedule="constant",
+        schedule=schedule,
         one_more=False,
         even=True,
     )
@@ -125,7 +151,7 @@ def train(
 
     labels = data.labels.to(compute.device)
     (tensors,) = Trainer(network, compute).fit_together(
-        data, labels, card, card.augment, [key], updated=note
+        data, labels, card, card.strategy(data.name), [key], updated=note
     )
     return Study(data, network, compute, tensors, correct)
 

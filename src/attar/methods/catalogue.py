@@ -135,6 +135,27 @@ METHODS: Registry[Method] = Registry(
             "coresets.kcenter",
             coreset=True,
         ),
+        Method(
+            "confident",
+            "real images that a trained network is sure of",
+            "Attar",
+            "confident.confident",
+            coreset=True,
+        ),
+        Method(
+            "taught",
+            "real images that a trained network is sure of, and its labels",
+            "Attar",
+            "confident.taught",
+            coreset=True,
+        ),
+        Method(
+            "best",
+            "what serves the bytes and the minutes best, by measured rules; --explain says what",
+            "Attar",
+            "best.recipe",
+            choose="best.best",
+        ),
     ),
     dashes=True,
 )

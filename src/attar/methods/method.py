@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attar.lazy import named
+from attar.methods.choice import Choice, Wanted
 from attar.methods.task import Task
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Method:
         whitened: likewise the function from a dataset by name and a memory in images per class to
             the whitening that the method fixes; empty for none.
         coreset: whether it chooses real images and never updates them.
+        choose: likewise the function from what is wanted to the method, the form and the other
+            options that serve it best; empty where the settings are its own.
 
     Example:
         >>> from attar.methods import METHODS, Task
@@ -39,6 +42,14 @@ class Method:
     make: str | Callable[[Task], Recipe]
     whitened: str | Callable[[str, int], str] = ""
     coreset: bool = False
+    choose: str | Callable[[Wanted], Choice] = ""
+
+    def chosen(self, wanted: Wanted) -> Choice | None:
+        """Return what it decides for a set; None where its settings are its own."""
+        if not self.choose:
+            return None
+        choose = self.choose
+        return (named("attar.methods", choose) if isinstance(choose, str) else choose)(wanted)
 
     def recipe(self, task: Task) -> Recipe:
         """Return its settings for a task."""

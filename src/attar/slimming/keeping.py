@@ -53,7 +53,7 @@ def keep(
 
 def _first(artefact: Artefact, run: Request, slim: SlimRequest) -> Synthetic:
     whole = ordered(artefact, slim.share)
-    count = components_for(whole, run.ipc or 1, run.storage)
+    count = components_for(whole, run.ipc or 1, run.stored_as)
     return first_components(whole, count, expand=slim.expand)
 
 
@@ -63,7 +63,7 @@ def _drawn(artefact: Artefact, run: Request) -> Synthetic:
         # its components were ordered for the images that they had
         form = PLAIN
     key = Key(run.seed).fold("random")
-    storage, whole = storage_of(run.storage), artefact.header.layout
+    storage, whole = storage_of(run.stored_as), artefact.header.layout
 
     def coded(layout: Layout) -> int:
         if layout.per_class > whole.per_class:
@@ -94,7 +94,7 @@ def _carded(
             "images_per_class": synthetic.layout.per_class,
             "parametrization": synthetic.parametrization.describe(),
             "learned_labels": synthetic.labels is not None,
-            "storage": run.storage,
+            "storage": run.stored_as,
             "budget": {
                 **budget.as_dict(),
                 "limit": budget.limit(len(header.class_names), header.shape),

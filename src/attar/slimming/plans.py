@@ -46,7 +46,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
             "class; slim at once with --learning-free, or train with --method dm"
         )
     whole = ordered(artefact, slim.share)
-    count = components_for(whole, request.ipc or 1, request.storage)
+    count = components_for(whole, request.ipc or 1, request.stored_as)
     if slim.init == "random":
         form = whole.parametrization.smaller()
         assert form is not None
@@ -75,7 +75,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         place(data, compute),
         None,
         start.layout,
-        planned_ledger(start.layout, form, request.storage, labels, extras),
+        planned_ledger(start.layout, form, request.stored_as, labels, extras),
         request.budget().limit(data.classes, data.shape),
         network,
         compute,

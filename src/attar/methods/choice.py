@@ -1,0 +1,78 @@
+"""What a method that decides for itself is told, and what it chooses; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from attar.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a set is wanted for.
+
+    Args:
+        dataset: its name; any other text for a user's own data.
+        shape: of an image: C, H, W; or of another row, such as D of a vector.
+        classes: K.
+        images: of the smallest class of the training data.
+        total: of all classes.
+        bytes: of the whole set; None where a plain number of images is asked for.
+        minutes: of the whole command; None where they are not limited.
+        updates: whether options of updates were given, such as a number of them.
+        codecs: the picture codecs that are there.
+    """
+
+    dataset: str
+    shape: Shape
+    classes: int
+    images: int
+    total: int
+    bytes: int | None
+    minutes: float | None
+    updates: bool = False
+    codecs: tuple[str, ...] = ()
+
+    @property
+    def bytes_per_class(self) -> float | None:
+        """Bytes of a class; None without a limit."""
+        return None if self.bytes is None else self.bytes / self.classes
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Args:
+        method: the name of one with settings of its own.
+        why: in one sentence or two, for people.
+        by: the name of the method that chose.
+        options: fields of `attar.Request`; those that the user gave go before them.
+        settings: of the method's parts, as ``--set`` takes them; the user's go before them.
+    """
+
+    method: str
+    why: str
+    by: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """The method and the options as the command line takes them."""
+        options = {name.replace("_", "-"): value for name, value in self.options.items()}
+        told = [f"--{name} {value}" for name, value in options.items()]
+        told += [f"--set {name}={value}" for name, value in self.settings.items()]
+        return " ".join([f"--method {self.method}", *told])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, as an artefact tells it."""
+        return {
+            "by": self.by,
+            "method": self.method,
+            "why": self.why,
+            **({"options": dict(self.options)} if self.options else {}),
+            **({"settings": dict(self.settings)} if self.settings else {}),
+        }

@@ -1,0 +1,187 @@
+"""The method that decides by itself, and the images that a trained network is sure of."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+import attar
+from attar.coding import codecs_there
+from attar.compute import Compute
+from attar.coresets import Confident
+from attar.data import from_tensors
+from attar.data.images import LabelledImages
+from attar.methods import METHODS, Wanted
+from attar.methods.best import best
+from attar.networks import make_for
+from attar.rng import Key
+from attar.training.trainer import Trainer
+
+COMPUTE = Compute(torch.device("cpu"), "float32", compile=False, chunk=64)
+NETWORK = "convnet2:width=8"
+QUICK: dict[str, Any] = {"torch_compile": "off", "precision": "float32", "device": "cpu"}
+CIFAR = Wanted(
+    "cifar10", (3, 32, 32), 10, 5_000, 50_000, 122_880, 10.0, codecs=("avif", "webp", "jpeg")
+)
+
+
+def two_kinds(each: int = 40, wrong: int = 8) -> LabelledImages:
+    """Bright and dark images; the last of each class carry the other's label."""
+    drawn = torch.rand(2 * each, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.3
+    labels = torch.arange(2).repeat_interleave(each)
+    looks = labels.clone()
+    for label in range(2):
+        looks[(label + 1) * each - wrong : (label + 1) * each] = 1 - label
+    drawn[looks == 1] += 0.6
+    return from_tensors(drawn, labels, name="kinds").train
+
+
+def confident(**settings: Any) -> Confident:
+    return Confident(
+        epochs=12, lr_selection=0.02, batch_selection=16, augment_selection="none", **settings
+    )
+
+
+def test_images_that_a_network_is_sure_of_are_not_mislabelled() -> None:
+    data = two_kinds()
+    chosen = confident(surest=0.5).choose(
+        data, [20, 20], make_for(NETWORK, data.shape, 2), COMPUTE, Key(0)
+    )
+    for label, own in enumerate(chosen):
+        assert len(own.unique()) == 20
+        assert bool((data.labels[own] == label).all())
+        assert not set(own.tolist()) & set(range(40 * label + 32, 40 * label + 40))
+
+
+def test_labels_are_the_teachers_probabilities() -> None:
+    data, selector = two_kinds(), confident()
+    network = make_for(NETWORK, data.shape, 2)
+    found = selector.chosen(data, [5, 7], network, COMPUTE, Key(3))
+    assert found.labels is not None
+    study = selector.study(data, network, COMPUTE, Key(3))
+    scores = Trainer(network, COMPUTE)
+    for rows, labels in zip(found.rows, found.labels, strict=True):
+        own = scores.scores(study.tensors, data.take(rows)).double()
+        wanted = own.exp() / own.exp().sum(dim=1, keepdim=True)
+        torch.testing.assert_close(labels.double(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_is_the_seeds_and_what_is_left_follows_by_sureness() -> None:
+    data = two_kinds()
+    network = make_for(NETWORK, data.shape, 2)
+    selector = confident(surest=0.25)
+    whole = selector.choose(data, [40, 40], network, COMPUTE, Key(1))
+    again = selector.choose(data, [3, 40], network, COMPUTE, Key(1))
+    assert again[0].tolist() == whole[0][:3].tolist()
+    sure = selector.study(data, network, COMPUTE, Key(1)).probabilities(whole[0])[:, 0]
+    assert bool((sure[10:].diff() <= 1e-6).all())
+    assert float(sure[:10].min()) >= float(sure[10:].max()) - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("surest", 0.0), ("surest", 1.5), ("augment_selection", "spin")]
+)
+def test_refusals_of_the_selector(name: str, value: object) -> None:
+    with pytest.raises(attar.BadRequest, match=str(value).rstrip("0").rstrip(".")):
+        Confident(**{name: value})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("method", ["taught", "herding", "confident"])
+def test_selectors_that_train_choose_images_to_be_coded(method: str) -> None:
+    made = attar.condense(
+        two_kinds(),
+        method=method,
+        storage="png:together=set" + (",labels=int4" if method == "taught" else ""),
+        max_bytes=3_000,
+        settings={"epochs": 2},
+        network=NETWORK,
+        **QUICK,
+    )
+    assert made.totals.all <= 3_000
+    assert made.header.learned_labels == (method == "taught")
+    assert len(made) > 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "words"),
+    [
+        ({}, "confident", ("resized:side=16", "avif:quality=35,together=class")),
+        ({"codecs": ("webp", "jpeg")}, "confident", ("webp",)),
+        ({"bytes": 5_000}, "confident", ("jpeg",)),
+        ({"shape": (1, 8, 8), "bytes": 2_560}, "confident", ("jpeg",)),
+        ({"codecs": ()}, "fastlodm", ("low-rank",)),
+        ({"updates": True}, "fastlodm", ("low-rank",)),
+        ({"bytes": None}, "fastlodm", ()),
+        ({"shape": (64,)}, "fastdm", ("no picture codec",)),
+        ({"shape": (5, 32, 32)}, "fastlodm", ()),
+        ({"classes": 1}, "fastlodm", ()),
+    ],
+)
+def test_rules(changes: dict[str, Any], method: str, words: tuple[str, ...]) -> None:
+    choice = best(dataclasses.replace(CIFAR, **changes))
+    assert choice.method == method
+    told = choice.words + choice.why
+    assert all(word in told for word in words)
+
+
+def test_a_teacher_has_a_share_of_the_minutes() -> None:
+    epochs = [
+        best(dataclasses.replace(CIFAR, minutes=minutes)).settings["epochs"]
+        for minutes in (0.5, 10, 60, None)
+    ]
+    assert epochs == sorted(epochs)
+    assert (epochs[0], epochs[-1]) == (2, 8)
+
+
+def test_best_is_what_bytes_without_a_method_ask_for_and_repeats() -> None:
+    asked: dict[str, Any] = {"max_bytes": 3_000, "network": NETWORK, "seed": 4, **QUICK}
+    made = attar.condense(two_kinds(), minutes=1, settings={"epochs": 2}, **asked)
+    chosen = made.header.provenance["chosen"]
+    assert made.header.method == chosen["method"] == "confident"
+    assert chosen["by"] == "best"
+    assert "epochs" not in chosen.get("settings", {})
+    again = attar.condense(
+        two_kinds(), method="confident", settings={"epochs": 2}, **chosen["options"], **asked
+    )
+    assert torch.equal(made.images, again.images)
+    assert made.header.settings == again.header.settings
+
+
+def test_what_is_given_is_kept() -> None:
+    made = attar.explain(two_kinds(), max_bytes=30_000, storage="float32", form="pixels", **QUICK)
+    assert made["chosen"]["method"] == "confident"
+    assert "options" not in made["chosen"]
+    assert (made["images_per_class"], made["bytes"]) == (14, 28_672)
+
+
+def test_memory_counted_as_the_papers_do_asks_for_a_papers_method() -> None:
+    told = attar.explain(two_kinds(), ipc=1, iterations=1, **QUICK)
+    assert (told["method"], told["chosen"]) == ("lodm", None)
+    named = attar.explain(two_kinds(), ipc=1, method="best", iterations=1, **QUICK)
+    assert named["method"] == "fastlodm"
+
+
+def test_explain_chooses_no_images_and_writes_nothing(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from attar.cli import main
+
+    def trained(*given: object, **named: object) -> None:
+        raise AssertionError("a network is trained")
+
+    monkeypatch.setattr(Trainer, "fit_together", trained)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["condense", "digits", "--bytes", "2560", "--minutes", "1", "--explain"])
+    said = capsys.readouterr().out
+    assert "best chose --method confident" in said
+    assert "attar condense digits" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_best_is_listed_last_so_that_parts_are_known_from_their_own_methods() -> None:
+    assert list(METHODS)[-1] == "best"
+    assert codecs_there()
