@@ -76,6 +76,22 @@ def write_haba(folder: Path, bases: Tensor, styles: nn.ModuleList) -> list[Path]
     return [folder / "images_best.pt", folder / "weights_best.pt"]
 
 
+class Compressor(nn.Module):
+    """RememberThePast's, as its paper describes it; its weights have the names of the code's."""
+
+    def __init__(self, count: int, size: int, bases: int = 0) -> None:
+        super().__init__()
+        if bases:
+            self.basis = nn.Embedding(bases, size)
+        self.imgs = nn.Embedding(count, bases or size)
+
+
+def write_rtp(path: Path, compressor: nn.Module) -> Path:
+    """Write as sgld_runner_standard.py of RememberThePast-DatasetDistillation does."""
+    torch.save({"compressor": compressor.state_dict()}, path)
+    return path
+
+
 def flax_array(array: np.ndarray) -> msgpack.ExtType:
     """Return an array as flax packs it: shape, name of the type, and bytes."""
     packed = msgpack.packb((array.shape, array.dtype.name, array.tobytes("C")), use_bin_type=True)

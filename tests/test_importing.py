@@ -15,6 +15,7 @@ from attar.importing.constants import CLASS_NAMES, FAMILIES
 from attar.training import card as find_card
 from attar.training.fitting import fitted
 from peer_files import (
+    Compressor,
     centred,
     class_by_class,
     hallucinators,
@@ -23,6 +24,7 @@ from peer_files import (
     write_flax,
     write_haba,
     write_mtt,
+    write_rtp,
 )
 from pictures import write_folder
 from references.tiling import decoded
@@ -338,3 +340,67 @@ def test_constants_are_those_of_the_authors() -> None:
     counts = {name: len(names) for name, names in CLASS_NAMES.items()}
     assert counts.pop("cifar100") == 100 and set(counts.values()) == {10}
     assert list(CLASS_NAMES["cifar100"]) == sorted(CLASS_NAMES["cifar100"])
+
+
+@pytest.mark.parametrize(("channels", "factor"), [(1, 2), (3, 2), (3, 1)])
+def test_rtp_is_kept_as_bases_and_addresses(channels: int, factor: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    peer = Compressor(12, channels * 16, bases=5)
+    path = write_rtp(tmp_path / "imgs_embedding_basis_minibatch_MINE_compressor.pt", peer)
+    out = tmp_path / "set.safetensors"
+    made = attar.import_artefact(path, classes=FOUR, factor=factor, zca="none", output=out, **KNOWN)
+    with torch.no_grad():
+        bases, addresses = peer.basis.weight, peer.imgs.weight
+        images = (addresses @ bases).view(12, channels, 4, 4)
+        if factor > 1:
+            images = torch.nn.functional.interpolate(
+                images, scale_factor=float(factor), mode="bilinear", align_corners=False
+            )
+    for one in (made, attar.load(out)):
+        torch.testing.assert_close(one.images, images, rtol=1e-5, atol=1e-6)
+        assert torch.equal(one.labels, class_by_class(4, 3))
+        stored = one.synthetic.state_dict()
+        assert torch.equal(stored["images.bases.values"].flatten(1), bases)
+        assert torch.equal(stored["images.addresses"], addresses)
+    assert made.ledger.all == 4 * (bases.numel() + addresses.numel())
+    header = made.header
+    assert header.parametrization == {"name": "addressed", "bases": 5, "factor": factor}
+    assert header.method == "remember-the-past (imported)" and header.settings["card"] == "rtp"
+    assert header.provenance["imported"]["format"] == "rtp"
+    few = attar.import_artefact(path, classes=FOUR, factor=factor, zca="none", per_class=2, **KNOWN)
+    rows = [0, 1, 3, 4, 6, 7, 9, 10]
+    assert torch.equal(few.synthetic.state_dict()["images.addresses"], addresses[rows])
+    torch.testing.assert_close(few.images, images[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_rtp_without_bases_is_pixels(tmp_path: Path) -> None:
+    peer = Compressor(8, 3 * 64)
+    path = write_rtp(tmp_path / "set.pt", peer)
+    made = attar.import_artefact(path, classes=FOUR, factor=1, zca="none", **KNOWN)
+    same(made, peer.imgs.weight.detach().view(8, 3, 8, 8), class_by_class(4, 2))
+    with pytest.raises(BadRequest, match=r"--factor 2: .* has no bases"):
+        attar.import_artefact(path, classes=FOUR, factor=2, zca="none", **KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"basis.weight": torch.ones(3, 16), "imgs.weight": torch.ones(4, 2)}, "3 bases, but"),
+        ({"basis.weight": torch.ones(2, 5), "imgs.weight": torch.ones(4, 2)}, "no square picture"),
+        ({"basis.weight": torch.ones(2), "imgs.weight": torch.ones(4, 2)}, "a matrix of values"),
+        ({"basis.weight": torch.ones(2, 16), "imgs.weight": torch.ones(4, 2).long()}, "int64"),
+        (
+            {"basis.weight": torch.full((2, 16), torch.nan), "imgs.weight": torch.ones(4, 2)},
+            "NaN or Inf",
+        ),
+        ({"imgs.weight": torch.ones(3, 16)}, "3 images are not equally many of 4 classes"),
+    ],
+)
+def test_rtp_that_makes_no_sense_is_refused(
+    state: dict[str, Tensor], said: str, tmp_path: Path
+) -> None:
+    torch.save({"compressor": state}, tmp_path / "set.pt")
+    with pytest.raises(BadRequest, match=said):
+        attar.import_artefact(tmp_path / "set.pt", classes=FOUR, factor=1, zca="none", **KNOWN)
+    with pytest.raises(BadRequest, match=r"give --factor 2|a matrix of values|int64|NaN"):
+        attar.import_artefact(tmp_path / "set.pt", classes=FOUR, zca="none", **KNOWN)

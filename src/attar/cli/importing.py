@@ -29,8 +29,8 @@ class Import:
     """All files of one set, such as images_best.pt and labels_best.pt, or one folder of pictures.
     Nothing in them is executed."""
     format: str = "auto"
-    """dc (DC, DSA, DM, CAFE, LoDC), mtt (MTT, TESLA, DATM), idc, haba, frepo (FRePo, RCIG, KIP,
-    RFAD), folder (one folder of pictures per class), or auto."""
+    """dc (DC, DSA, DM, CAFE, LoDC), mtt (MTT, TESLA, DATM), idc, haba, rtp (RememberThePast), frepo
+    (FRePo, RCIG, KIP, RFAD), folder (one folder of pictures per class), or auto."""
     data: Annotated[str | None, option("SOURCE")] = None
     """The real images that it was made from: their classes, and what whitening is fitted on."""
     data_name: Name = None
@@ -42,7 +42,8 @@ class Import:
     zca: Annotated[str | None, option("{none,mtt,frepo,rtp,kip}")] = None
     """The whitening that the images are under; needs --data, unless none."""
     factor: Whole = None
-    """Tiles along each side of a stored image (IDC: 2, or 3 for ImageNet; IDC-I: 1)."""
+    """Tiles along each side of a stored image (IDC: 2, or 3 for ImageNet; IDC-I: 1), or how many
+    times bases are enlarged (RememberThePast: 2)."""
     index: int = -1
     """Which set of a file that holds several, from 0; the last by default."""
     per_class: Whole = None

@@ -1,8 +1,8 @@
 """What the authors' codes fix by the name of a data set: classes, and constants of its pixels.
 
 Sources: the data loaders of VICO-UoE/DatasetCondensation (utils.py), mtt-distillation and
-DatasetFactorization (utils.py), Efficient-Dataset-Condensation (data.py), FRePo and RCIG
-(dataloader.py).
+DatasetFactorization (utils.py), Efficient-Dataset-Condensation (data.py), RememberThePast
+(utils/data_utils.py), FRePo and RCIG (dataloader.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _DC: dict[str, Pair] = {
 }
 # trajectory matching and IDC take CIFAR-10's constants for CIFAR-100
 _TRAJECTORY = {**_DC, "cifar100": _DC["cifar10"]}
+# RememberThePast rounds CIFAR-100's in another way
+_RTP = {**_DC, "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))}
 _FREPO: dict[str, Pair] = {
     "mnist": _DC["mnist"],
     "fashion_mnist": _DC["fashion_mnist"],
@@ -34,6 +36,7 @@ FAMILIES: dict[str, dict[str, Pair]] = {
     "mtt": _TRAJECTORY,
     "idc": _TRAJECTORY,
     "haba": _TRAJECTORY,
+    "rtp": _RTP,
     "frepo": _FREPO,
     "kip": {},
 }

@@ -10,6 +10,7 @@ from attar.importing.contents import Content
 from attar.importing.exports import is_export, read_export
 from attar.importing.found import Asked, Found
 from attar.importing.hallucinators import is_haba, read_haba
+from attar.importing.memories import is_rtp, read_rtp
 from attar.importing.picture_folders import is_folder, read_folder
 from attar.importing.prototypes import is_prototypes, read_prototypes
 from attar.importing.torch_sets import is_dc, is_idc, is_mtt, read_dc, read_idc, read_mtt
@@ -39,6 +40,7 @@ FORMATS = {
         Format("dc", is_dc, read_dc, "dsa-1000"),
         Format("idc", is_idc, read_idc, "idc"),
         Format("haba", is_haba, read_haba, "haba"),
+        Format("rtp", is_rtp, read_rtp, "rtp"),
         Format("mtt", is_mtt, read_mtt, "mtt"),
         Format("frepo", is_prototypes, read_prototypes, "frepo"),
         Format("folder", is_folder, read_folder, "dsa-1000"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from attar.errors import BadRequest
+from attar.synthetic import Parametrization
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Asked:
     """What a reader may need to know beside the files.
 
     Args:
-        factor: tiles along each side of a stored image; None where nothing was said.
+        factor: tiles along each side of a stored image, or how many times a basis is enlarged; None
+            where nothing was said.
         index: which of several sets in a file; negative from the end.
         resize: height and width that images in folders are brought to.
 
@@ -50,6 +53,8 @@ class Found:
         classes: the class of each row, where labels are values that need not tell it.
         constants: mean and deviation of the pixels, where the files tell them.
         learned_lr: learning rate that was learnt with the set.
+        form: in which it is stored, where that is neither pictures nor tiles.
+        kept: in that form, from which rows to take to the tensors of its store by name.
         notes: what a reader of the artefact should know.
     """
 
@@ -65,6 +70,8 @@ class Found:
     classes: Tensor | None = None
     constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     learned_lr: float | None = None
+    form: Parametrization | None = None
+    kept: Callable[[Tensor], Mapping[str, Tensor]] | None = None
     notes: tuple[str, ...] = ()
 
     def noting(self, *notes: str) -> Found:

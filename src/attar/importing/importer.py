@@ -53,8 +53,8 @@ def import_artefact(
 
     Args:
         files: of one set: images and labels, or what the format has.
-        format: ``dc``, ``mtt``, ``idc``, ``haba``, ``frepo``, ``export``, ``folder``, or ``auto``
-            for what the files look like.
+        format: ``dc``, ``mtt``, ``idc``, ``haba``, ``rtp``, ``frepo``, ``export``, ``folder``, or
+            ``auto`` for what the files look like.
         data: the real data that it was made from, as `attar.condense` takes them.
         data_name: the data set that it is of: its classes, and the constants that the format's
             authors took for it.
@@ -62,7 +62,8 @@ def import_artefact(
             the order of their labels (a number N for 0…N−1).
         zca: the whitening that the images are under, or ``none``; needed where files do not
             tell. It is fitted again on the training part of ``data`` and kept.
-        factor: tiles along each side of a stored image (IDC).
+        factor: tiles along each side of a stored image (IDC), or how many times a basis is enlarged
+            (RememberThePast).
         index: which set of a file that holds several; by default the last.
         per_class: take the first so many images of every class.
         mean: constants with which pixels were standardised, one per channel or one for all, in
@@ -167,7 +168,10 @@ def stored(found: Found, order: Tensor, preprocessing: Preprocessing, classes: i
     layout = Layout(classes, len(images) // classes * tiles, shape)
     soft = found.labels is not None and found.labels.ndim == 2
     synthetic = Synthetic(layout, parametrization(found, preprocessing), soft)
-    synthetic.images.keep(images)
+    if found.kept is None:
+        synthetic.images.keep(images)
+    else:
+        synthetic.images.load_state_dict(dict(found.kept(order)))
     if synthetic.labels is not None and found.labels is not None:
         synthetic.labels.fit(found.labels[order].repeat_interleave(tiles, dim=0))
     return synthetic.requires_grad_(False)
@@ -175,6 +179,8 @@ def stored(found: Found, order: Tensor, preprocessing: Preprocessing, classes: i
 
 def parametrization(found: Found, preprocessing: Preprocessing) -> Parametrization:
     """Return the form in which the set was stored."""
+    if found.form is not None:
+        return found.form
     if found.factor == 1:
         return PLAIN
     divided = all(size % found.factor == 0 for size in found.images.shape[2:])
