@@ -182,6 +182,17 @@ def test_explain_chooses_no_images_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_few_bytes_are_refused_before_a_network_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def trained(*given: object, **named: object) -> None:
+        raise AssertionError("a network is trained")
+
+    monkeypatch.setattr(Trainer, "fit_together", trained)
+    with pytest.raises(attar.BadRequest, match="20 bytes holds no coded image of each class"):
+        attar.condense(two_kinds(), max_bytes=20, **QUICK)
+
+
 def test_best_is_listed_last_so_that_parts_are_known_from_their_own_methods() -> None:
     assert list(METHODS)[-1] == "best"
     assert codecs_there()

@@ -35,7 +35,10 @@ from attar.networks import Network, make_for
 from attar.objectives import Objective, Problem
 from attar.rng import Key
 from attar.storage import Apart, storage_of
-from attar.synthetic import Allowance, Layout, fill
+from attar.synthetic import Allowance, Layout, fill, planned_ledger
+
+# one image of a class takes up to so many times what another does
+_FAR = 1.5
 
 
 def make_plan(
@@ -97,6 +100,8 @@ def make_plan(
     kept = selection.condensed
     coded = _coded_start(request, recipe, kept, network, draft, watch)
     measured = None if coded is None else coded.bytes_of
+    if coded is not None:
+        _refuse_too_little(request, recipe, coded, limit, whole)
     filled = fill(recipe, Allowance(budget, request.stored_as, sizes, whole, measured), train)
     exact = extras | _learnt(recipe.objective, train, network, filled.layout)
     if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
@@ -176,6 +181,32 @@ def _coded_start(
     return CodedStart(
         selector, images, network, compute, key, form, storage, again=free, watch=watch
     )
+
+
+def _refuse_too_little(
+    request: Request,
+    recipe: Recipe,
+    coded: CodedStart,
+    limit: int | None,
+    extras: Mapping[str, Tensor],
+) -> None:
+    """Refuse a budget far below one coded image of each class, before any is chosen.
+
+    Images drawn at random tell about what those that a network would choose take.
+    """
+    if limit is None or not coded.selector.passes(coded.data):
+        return
+    drawn = dataclasses.replace(coded, selector=RandomImages())
+    layout = Layout(coded.data.classes, 1, coded.data.shape)
+    ledger = planned_ledger(
+        layout, coded.form, coded.storage, recipe.learned_labels, extras, drawn.bytes_of
+    )
+    taken = ledger.of(request.budget().count)
+    if taken > _FAR * limit:
+        raise BadRequest(
+            f"a budget of {limit} bytes holds no coded image of each class; one takes about "
+            f"{taken} bytes of all. Raise --ipc or --bytes, or lower the quality in --storage"
+        )
 
 
 def _refuse_labels(request: Request, recipe: Recipe) -> None:
