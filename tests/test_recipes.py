@@ -60,7 +60,10 @@ def test_methods() -> None:
     idc, rtp = {"idc", "idc-i"}, {"remember-the-past", "lortp"}
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
     others |= {*DECODERS, *OWN, "best"}
-    whitened = {**dict.fromkeys(kernels, "frepo"), **dict.fromkeys(("mtt", "tesla"), "mtt")}
+    whitened = {
+        **dict.fromkeys(kernels, "frepo"),
+        **dict.fromkeys(("mtt", "tesla", "haba", "lohaba"), "mtt"),
+    }
     assert METHODS.keys() == {*others, *whitened, *coresets}
     for name, method in METHODS.items():
         assert method.name == name

@@ -61,7 +61,11 @@ class Run:
         bounds: Bounds | None = None,
         storage: Storage | None = None,
     ) -> None:
-        problem = dataclasses.replace(problem, learned_labels=synthetic.labels is not None)
+        problem = dataclasses.replace(
+            problem,
+            learned_labels=synthetic.labels is not None,
+            variants=synthetic.parametrization.variants(problem.layout),
+        )
         if problem.layout.is_slice and not objective.takes_slices:
             raise BadRequest(
                 f"the objective {objective.name!r} learns from all classes together, so some of "
@@ -131,6 +135,7 @@ class Run:
         if not self.updater.update(touched, self.step, self.steps):
             raise self._diverged(loss)
         self._confine()
+        self._raise_learned()
         self._update_average()
         self.state = self._advanced(match, key, self.state)
         self.step += 1
@@ -171,6 +176,11 @@ class Run:
         if self.bounds is not None:
             like = next(self.synthetic.images.parameters())
             self.synthetic.images.confine(*limits(*self.bounds, like))
+
+    @torch.no_grad()
+    def _raise_learned(self) -> None:
+        for name, least in self.objective.least().items():
+            self.learned[name].clamp_(min=least)
 
     @torch.no_grad()
     def _update_average(self) -> None:

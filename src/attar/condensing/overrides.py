@@ -106,7 +106,7 @@ def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:
 
     What these learn beside images and labels is updated as in the method that they are known
     from; so is everything that is stored in a form with learnt tensors of its own, such as
-    decoders, whose rates go together.
+    decoders, whose rates go together, where the method stores its own set in another.
     """
     changes: dict[str, Any] = {}
     optimisers = dict(recipe.optimisers)
@@ -121,13 +121,17 @@ def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:
         form = request.form
         if isinstance(form, str):
             form = form_of(form, task)
-        for role, optimiser in form.own_optimisers().items():
-            optimisers[role] = optimiser
+        if _innermost(form).name != _innermost(recipe.parametrization).name:
+            optimisers |= form.own_optimisers()
     if request.rank is not None:
         form = with_rank(form, request.rank)
     if form != recipe.parametrization:
         changes["parametrization"] = form
     return dataclasses.replace(recipe, **changes, optimisers=optimisers) if changes else recipe
+
+
+def _innermost(form: Parametrization) -> Parametrization:
+    return form if form.inner is None else _innermost(form.inner)
 
 
 def _changed(optimiser: Optimiser, request: Request) -> Optimiser:

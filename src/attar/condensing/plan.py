@@ -150,7 +150,10 @@ class Plan:
         `attar.networks.starting`). Iterates are still judged by the network as it is.
         """
         network = opened(self.network) if self.recipe.objective.matches_gradients else self.network
-        return Problem(self.train, network, self.layout, self.compute, experts=experts)
+        variants = self.recipe.parametrization.variants(self.layout)
+        return Problem(
+            self.train, network, self.layout, self.compute, experts=experts, variants=variants
+        )
 
     def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
         """Fill the set as the recipe says."""

@@ -116,7 +116,9 @@ class Validator:
 
     @property
     def _whole_card(self) -> EvaluationCard:
-        return find_card(self._plan.recipe.card).suited(self._plan.train.modality)
+        plan = self._plan
+        card = find_card(plan.recipe.card).suited(plan.train.modality)
+        return card.drawing(plan.recipe.parametrization.variants(plan.layout))
 
     def hits(self, run: Run, epochs: int | None = None) -> Hits:
         """Train one network on the current set and test it on the held-out images."""

@@ -166,7 +166,7 @@ def condensed(artefact: Artefact, card: EvaluationCard) -> TrainingSet:
         "condensed",
         artefact.images,
         artefact.labels,
-        card,
+        card.drawing(artefact.synthetic.parametrization.variants(artefact.header.layout)),
         totals.images_per_class,
         totals.paper,
         totals.all,

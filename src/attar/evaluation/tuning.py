@@ -195,7 +195,7 @@ class Tuning:
             artefact.images,
             artefact.labels,
             own,
-            card,
+            card.drawing(artefact.synthetic.parametrization.variants(artefact.header.layout)),
             dataset=self.dataset,
             networks=self.networks,
             repeats=1,

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attar.methods import distribution, gradient, kernel, trajectory
+from attar.methods import distribution, gradient, haba, kernel, trajectory
 from attar.methods.recipe import Recipe
 from attar.methods.task import Task
 from attar.shapes import sides
@@ -54,6 +54,8 @@ TABLE: Mapping[str, Mapping[str, Mapping[int, Recorded]]] = {
         "cifar10": {50: Recorded(4, lr=1000.0)},
         "tiny_imagenet": {1: Recorded(4), 10: Recorded(4, card="lodm-tiny-5000")},
     },
+    # ranks of HaBa's bases are not recorded
+    "haba": {"tiny_imagenet": {1: Recorded(4)}},
     "mtt": {"tiny_imagenet": {1: Recorded(4)}},
 }
 
@@ -114,6 +116,11 @@ def lomtt(task: Task) -> Recipe:
     """Return LoMTT, with the one setting that is recorded."""
     recipe = trajectory.LOW_RANK.recipe(task, "checkpointed")
     return _from_noise(recipe, task, recorded("mtt", task))
+
+
+def lohaba(task: Task) -> Recipe:
+    """Return HaBa on bases that are factors."""
+    return _from_noise(haba.haba(task), task, recorded("haba", task))
 
 
 def lofrepo(task: Task) -> Recipe:

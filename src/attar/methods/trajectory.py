@@ -50,18 +50,22 @@ class Setting:
     zca: bool = False
     depth: int | None = None
 
+    def objective(self, task: Task, unroll: str) -> TrajectoryMatching:
+        """Return what is matched."""
+        return TrajectoryMatching(
+            self.steps,
+            self.expert_epochs,
+            self.max_start,
+            self.batch,
+            DSA.replace("_flip", "") if task.dataset in NOT_MIRRORED else DSA,
+            self.lr_teacher,
+            unroll,
+        )
+
     def recipe(self, task: Task, unroll: str) -> Recipe:
         """Return the recipe of pixels started from real images."""
         return Recipe(
-            objective=TrajectoryMatching(
-                self.steps,
-                self.expert_epochs,
-                self.max_start,
-                self.batch,
-                DSA.replace("_flip", "") if task.dataset in NOT_MIRRORED else DSA,
-                self.lr_teacher,
-                unroll,
-            ),
+            objective=self.objective(task, unroll),
             parametrization=Pixels(),
             optimisers={
                 "images": Optimiser(self.lr, MOMENTUM),

@@ -12,6 +12,7 @@ from attar.objectives.base import (
     gradients,
 )
 from attar.objectives.classwise import ClasswiseMatching
+from attar.objectives.contrast import Contrast
 from attar.objectives.distribution import DistributionMatching
 from attar.objectives.gradient import GradientMatching
 from attar.objectives.kernel import KernelRegression
@@ -29,6 +30,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
     lambda thing: isinstance(thing, type) and issubclass(thing, Objective),
     (
         ClasswiseMatching,
+        Contrast,
         DistributionMatching,
         GradientMatching,
         KernelRegression,
@@ -46,6 +48,7 @@ __all__ = [
     "OBJECTIVES",
     "AddressNorm",
     "ClasswiseMatching",
+    "Contrast",
     "DistributionMatching",
     "GradientMatching",
     "KernelRegression",

@@ -64,6 +64,8 @@ class Problem:
         compute: device, precision, compilation, chunk size.
         learned_labels: whether the labels of the synthetic set are learnt; a run sets it.
         experts: networks trained on the real data; None where there are none.
+        variants: images made of every base of the synthetic set, which lie together; 1 for one, or
+            where bases have unequal numbers of them; a run sets it.
         cache: for functions compiled once per run; never checkpointed.
     """
 
@@ -73,6 +75,7 @@ class Problem:
     compute: Compute
     learned_labels: bool = False
     experts: Trajectories | None = None
+    variants: int = 1
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -97,6 +100,24 @@ def experts_of(problem: Problem, method: str = "the objective") -> Trajectories:
             "none; make some with 'attar experts' and give --experts"
         )
     return problem.experts
+
+
+def check_variants(problem: Problem, name: str) -> None:
+    """Refuse a set that has one image of each base.
+
+    Args:
+        problem: says how many there are.
+        name: of the objective.
+
+    Raises:
+        BadRequest: it has.
+    """
+    if problem.variants < 2:
+        raise BadRequest(
+            f"the objective {name!r} needs several images of every base, as many of each, and "
+            "there is one of each; choose --form hallucinated with two hallucinators or more, and "
+            "images per class that they divide"
+        )
 
 
 @dataclass(frozen=True)
@@ -147,6 +168,10 @@ class Objective(ABC):
     def learned(self, problem: Problem) -> Mapping[str, Tensor]:
         """Return the starting values of learnt tensors beside the set, such as a step size."""
         del problem
+        return {}
+
+    def least(self) -> Mapping[str, float]:
+        """Return the least values of these, to which they are moved back after an update."""
         return {}
 
     def select(self, problem: Problem, state: State, key: Key) -> Tensor:

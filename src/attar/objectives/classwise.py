@@ -177,18 +177,16 @@ class ClasswiseMatching(Objective):
         after: list[Midway] = []
         strategy = card.augment if _operations(self.augment_train) else "none"
         names = trainer_of(problem).parameter_names
-        kept = {names[int(i)]: one for i, one in state["sgd"].items()}
         trainer_of(problem).fit_together(
             problem.data,
             problem.data.target(torch.arange(len(problem.data))).to(problem.compute.device),
             card,
             strategy,
             [key],
-            begun=Midway(0, dotted(state["network"]), kept),
+            begun=Midway.of(state, names),
             after=after.append,
         )
-        sgd = {str(names.index(name)): dict(one) for name, one in after[-1].optimiser.items()}
-        return {**state, "network": nested(after[-1].tensors), "sgd": sgd}
+        return {**state, **after[-1].tree(names)}
 
     @property
     def _card(self) -> EvaluationCard:

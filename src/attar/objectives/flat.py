@@ -74,7 +74,7 @@ class FlatLoss:
     """
 
     def __init__(self, module: nn.Module, loss: str, compute: Compute, mixes: bool) -> None:
-        _drop_running_statistics(module.train())
+        drop_running_statistics(module.train())
         self._mixes = mixes
         self._network = Functional(module, "forward", compute)
         self._loss = LOSSES[loss]
@@ -227,7 +227,7 @@ def refuse_without_second_derivatives(problem: Problem, loss: str, method: str) 
         ) from error
 
 
-def _drop_running_statistics(module: nn.Module) -> None:
+def drop_running_statistics(module: nn.Module) -> None:
     """Let batch normalization use the batch alone, in place.
 
     Running statistics are no part of a trajectory, and are not used in training mode.

@@ -25,6 +25,7 @@ from attar.objectives.base import (
     Problem,
     State,
     Trajectories,
+    check_variants,
     experts_of,
 )
 from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
@@ -70,6 +71,11 @@ class TrajectoryMatching(Objective):
         held: steps whose parameters ``checkpointed`` holds at a time; every ``held``-th of the
             others is kept, and those between are found again. Memory is least for √N; 0 holds
             all. The gradient is the same.
+        one_variant: where several images are made of every base, each inner step takes one variant,
+            drawn for all, of the bases in its minibatch, which ``batch`` and the permutation then
+            count.
+        lr_least: what the learnt step size is moved back to after an update that takes it lower; 0
+            for nothing, where a run fails once it is not above 0.
 
     Raises:
         BadRequest: a setting out of range.
@@ -78,7 +84,9 @@ class TrajectoryMatching(Objective):
     name: ClassVar[str] = "trajectory"
     takes_unequal: ClassVar[bool] = True
     follows_experts: ClassVar[bool] = True
-    later: ClassVar[frozenset[str]] = frozenset({"momentum_student", "lr_per_step", "held"})
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"momentum_student", "lr_per_step", "held", "one_variant", "lr_least"}
+    )
 
     steps: int = 50
     expert_epochs: int = 2
@@ -90,6 +98,8 @@ class TrajectoryMatching(Objective):
     momentum_student: float = 0.0
     lr_per_step: bool = False
     held: int = 0
+    one_variant: bool = False
+    lr_least: float = 0.0
 
     def __post_init__(self) -> None:
         least_of = {"steps": 1, "expert_epochs": 1, "max_start": 1, "batch": 0, "held": 0}
@@ -107,10 +117,14 @@ class TrajectoryMatching(Objective):
                 f"held {self.held}: unroll {self.unroll!r} holds no steps apart; leave it out, or "
                 "take unroll 'checkpointed'"
             )
+        if not (math.isfinite(self.lr_least) and self.lr_least >= 0):
+            raise BadRequest(f"lr_least {self.lr_least:g}: 0 or more")
         parse_strategy(self.augment)
 
     def check(self, problem: Problem) -> None:
         """Refuse missing or short trajectories, and networks without second derivatives."""
+        if self.one_variant:
+            check_variants(problem, self.name)
         experts = experts_of(problem, "trajectory matching")
         last = self.max_start - 1 + self.expert_epochs
         if last > experts.epochs:
@@ -130,6 +144,10 @@ class TrajectoryMatching(Objective):
         del problem
         shape = (self.steps,) if self.lr_per_step else ()
         return {LEARNT_LR: torch.full(shape, float(self.lr_teacher))}
+
+    def least(self) -> dict[str, float]:
+        """Return what the learnt step size must not fall below, if anything is said."""
+        return {LEARNT_LR: self.lr_least} if self.lr_least else {}
 
     def match(
         self,
@@ -151,7 +169,7 @@ class TrajectoryMatching(Objective):
         steps = Steps(
             images,
             labels,
-            [rows.to(images.device) for rows in self.minibatches(len(images), key)],
+            [rows.to(images.device) for rows in self._rows(problem, key)],
             parse_strategy(self.augment),
             key.fold("augment"),
         )
@@ -200,6 +218,16 @@ class TrajectoryMatching(Objective):
             found += torch.randperm(count, generator=generator).split(size)
             drawn += 1
         return found[: self.steps]
+
+    def _rows(self, problem: Problem, key: Key) -> list[Tensor]:
+        """Return the rows of each inner step; of bases, as the variant of the step."""
+        count, variants = len(problem.layout), problem.variants
+        if not self.one_variant:
+            return self.minibatches(count, key)
+        generator = key.fold("variants").generator()
+        drawn = torch.randint(variants, (self.steps,), generator=generator)
+        bases = self.minibatches(count // variants, key)
+        return [rows * variants + variant for rows, variant in zip(bases, drawn, strict=True)]
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return about how many images go forward: each minibatch's, there and back twice."""

@@ -100,6 +100,10 @@ class WeightedSum(Objective):
         """Return what the terms learn beside the set."""
         return {name: value for term in self.terms for name, value in term.learned(problem).items()}
 
+    def least(self) -> Mapping[str, float]:
+        """Return the least values of these."""
+        return {name: value for term in self.terms for name, value in term.least().items()}
+
     def select(self, problem: Problem, state: State, key: Key) -> Tensor:
         """Return the rows that any term needs, in order."""
         return torch.unique(torch.cat(self._selected(problem, state, key)))

@@ -70,10 +70,11 @@ CARDS: Registry[EvaluationCard] = Registry(
         ),
         EvaluationCard(
             "haba",
-            "HaBa: as MTT, 1000 epochs with DSA augmentation, at the learnt learning rate",
+            "HaBa: as MTT, each base by a hallucinator that is drawn for every pass",
             1000,
             DSA,
             learnt_lr=True,
+            variants=0,
         ),
         EvaluationCard(
             "rtp",

@@ -70,6 +70,8 @@ class EvaluationCard:
             and run on over the end of an epoch.
         even: divide an epoch into batches of one size, or all but one image, of ``batch`` at
             most, so that none is too small for batch normalization.
+        variants: images of every base, which lie together: a pass takes one of each, drawn anew. 0
+            for as many as a set makes, which `drawing` fills in; 1 for every image in every pass.
         learnt_lr: train at the learning rate that was learnt with the set, where it has one.
         networks: pairs of a smallest side in pixels and the name of a network, in rising order;
             empty where a set is evaluated on the network it was made with.
@@ -95,6 +97,7 @@ class EvaluationCard:
     networks: tuple[tuple[int, str], ...] = ()
     exceptions: tuple[Exceptional, ...] = ()
     even: bool = False
+    variants: int = 1
 
     def __post_init__(self) -> None:
         if self.epochs < 1 and not self.updates:
@@ -120,6 +123,7 @@ class EvaluationCard:
 
     def steps(self, count: int) -> int:
         """Return the updates that a set of ``count`` images gets."""
+        count = self.seen(count)
         if self.updates:
             fitting = [many for least, many in self.updates if least <= count]
             return fitting[-1] if fitting else self.updates[0][1]
@@ -129,7 +133,18 @@ class EvaluationCard:
         """Return how often a set of ``count`` images is gone through."""
         if self.updates:
             return self.steps(count) * min(self.batch, count) / count
-        return self.epochs + self.one_more
+        return (self.epochs + self.one_more) / max(1, self.variants)
+
+    def seen(self, count: int) -> int:
+        """Return the images that a pass over a set of ``count`` takes."""
+        return max(1, count // max(1, self.variants))
+
+    def drawing(self, variants: int) -> EvaluationCard:
+        """Return the card for a set that makes so many images of every base.
+
+        Cards that do not draw them stay as they are.
+        """
+        return self if self.variants else dataclasses.replace(self, variants=variants)
 
     def epochs_of(self, count: int) -> float:
         """Return the epochs of a set of ``count`` images as they are counted and said.
@@ -211,9 +226,10 @@ class EvaluationCard:
         return dataclasses.replace(self, **changes) if changes else self
 
     def describe(self) -> dict[str, Any]:
-        """Return the card as a plain dictionary, without ``even`` where it is not."""
+        """Return the card as a plain dictionary, without what came later and says nothing."""
         told = dataclasses.asdict(self)
-        return {name: value for name, value in told.items() if name != "even" or value}
+        quiet = {"even": not self.even, "variants": self.variants < 2}
+        return {name: value for name, value in told.items() if not quiet.get(name)}
 
 
 def renamed(name: str, said: str) -> str:

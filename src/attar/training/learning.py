@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from attar.tensors import dotted, nested
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.schedules import Step
 
@@ -26,6 +28,21 @@ class Midway:
     epochs: int
     tensors: Mapping[str, Tensor]
     optimiser: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    def tree(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return tensors and what the optimiser keeps, for the state of an objective.
+
+        Args:
+            names: of the parameters, in their order.
+        """
+        kept = {str(names.index(name)): dict(one) for name, one in self.optimiser.items()}
+        return {"network": nested(self.tensors), "sgd": kept}
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any], names: Sequence[str]) -> Midway:
+        """Return what `tree` was made of, as the beginning of a training."""
+        kept = {names[int(number)]: one for number, one in tree["sgd"].items()}
+        return cls(0, dotted(tree["network"]), kept)
 
 
 class Learning:

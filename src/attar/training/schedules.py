@@ -96,6 +96,7 @@ SCHEDULES = {
 def steps(card: EvaluationCard, count: int) -> Iterator[Step]:
     """Yield the updates of a training on ``count`` images under a card, in their order."""
     schedule, total = SCHEDULES[card.schedule], card.steps(count)
+    count = card.seen(count)
     size = min(card.batch, count)
     before = None
     for update in range(total):

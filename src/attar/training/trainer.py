@@ -237,7 +237,9 @@ class _Order:
     """The order in which one network sees the images, drawn anew for every epoch."""
 
     def __init__(self, count: int, card: EvaluationCard, key: Key) -> None:
-        self._count = count
+        self._count = card.seen(count)
+        # of few images, as a training in brief has, there may be no base with all
+        self._variants = min(max(1, card.variants), count)
         self._runs_on = bool(card.updates)
         self._key = key
         self._drawn: dict[int, Tensor] = {}
@@ -246,8 +248,12 @@ class _Order:
         """Return the indices of a step's batch."""
         rows = self._epoch(step.epoch)[step.start : step.start + step.size]
         if self._runs_on and len(rows) < step.size:
-            return torch.cat([rows, self._epoch(step.epoch + 1)[: step.size - len(rows)]])
-        return rows
+            rows = torch.cat([rows, self._epoch(step.epoch + 1)[: step.size - len(rows)]])
+        if self._variants == 1:
+            return rows
+        generator = self._key.fold("variants", step.epoch, step.start).generator()
+        drawn = torch.randint(self._variants, (len(rows),), generator=generator)
+        return rows * self._variants + drawn
 
     def _epoch(self, epoch: int) -> Tensor:
         if epoch not in self._drawn:
