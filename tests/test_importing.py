@@ -12,6 +12,7 @@ from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages, Splits, load_source
 from attar.errors import BadRequest
 from attar.importing.constants import CLASS_NAMES, FAMILIES
+from attar.synthetic import Hallucinated
 from attar.training import card as find_card
 from attar.training.fitting import fitted
 from peer_files import (
@@ -248,7 +249,15 @@ def test_haba(inside: int, tmp_path: Path) -> None:
         wanted = torch.stack([style(bases) for style in styles], dim=1).flatten(0, 1)
     torch.testing.assert_close(made.images, wanted)
     assert torch.equal(made.labels, class_by_class(10, 4))
+    # as it is stored: bases and hallucinators, at the bytes of both
+    form = Hallucinated(2, 0 if inside == 3 else 1, 3)
+    assert made.synthetic.parametrization == form
     stored = sum(parameter.numel() for parameter in styles.parameters())
+    assert made.ledger.paper == 4 * bases.numel()
+    assert made.nbytes == made.ledger.paper + 4 * stored
+    first = attar.import_artefact(files, data_name="cifar10", zca="none", per_class=2)
+    torch.testing.assert_close(first.images, wanted.view(10, 4, 3, 8, 8)[:, :2].flatten(0, 1))
+    assert first.ledger.paper == 2 * bases.numel()
     (note,) = [n for n in made.header.provenance["imported"]["notes"] if "bases" in n]
     assert f"{bases.numel() * 4} bytes of bases and {stored * 4} bytes of hall" in note
     assert made.header.method == "haba (imported)"

@@ -19,8 +19,20 @@ from attar.capacity import check_unpacked
 from attar.errors import BadRequest
 from attar.importing.contents import Content
 from attar.importing.found import Asked, Found, checked_images
+from attar.synthetic import Hallucinated, Layout
 
-_PARTS = ("enc.weight", "enc.bias", "scale", "shift", "dec.weight", "dec.bias")
+# as the authors' code calls the weights, and as the store does
+_NAMES = {
+    "enc.weight": "encoders",
+    "enc.bias": "encoder_biases",
+    "scale": "scales",
+    "shift": "shifts",
+    "dec.weight": "decoders",
+    "dec.bias": "decoder_biases",
+}
+# those that have an axis of one before those that they need
+_SINGLE = ("scale", "shift")
+_PARTS = tuple(_NAMES)
 
 
 def is_haba(contents: Sequence[Content]) -> bool:
@@ -39,9 +51,10 @@ def is_weights(value: object) -> bool:
 
 
 def read_haba(contents: Sequence[Content], asked: Asked) -> Found:
-    """Read ``images_*.pt`` and ``styles_*.pt`` (or ``weights_best.pt``), decoded to images.
+    """Read ``images_*.pt`` and ``styles_*.pt`` (or ``weights_best.pt``) as they are stored.
 
-    Bases lie class after class; every hallucinator makes one image of every base.
+    Bases lie class after class; every hallucinator makes one image of every base. Hallucinators of
+    another kind than the authors' are decoded to images.
     """
     where = " and ".join(content.path.name for content in contents)
     bases = [one.value for one in contents if isinstance(one.value, Tensor)]
@@ -56,6 +69,8 @@ def read_haba(contents: Sequence[Content], asked: Asked) -> Found:
     images = hallucinated(stored, weights[0], where)
     styles = len(images) // len(stored)
     size = sum(one.numel() for one in weights[0].values() if isinstance(one, Tensor))
+    form = _form(weights[0], styles, (images.shape[1], *stored.shape[1:]))
+    what = "" if form is not None else " made into images,"
     return Found(
         images,
         None,
@@ -64,11 +79,52 @@ def read_haba(contents: Sequence[Content], asked: Asked) -> Found:
         whitening="mtt",
         whitened=None,
         factor=asked.factor or 1,
+        form=form,
+        kept=None if form is None else lambda order: _kept(stored, weights[0], styles, order),
         notes=(
-            f"{len(stored)} bases made into {len(images)} images by {styles} hallucinators; HaBa "
-            f"stores {4 * stored.numel()} bytes of bases and {4 * size} bytes of hallucinators",
+            f"{len(stored)} bases,{what} of which {styles} hallucinators make {len(images)} "
+            f"images; HaBa stores {4 * stored.numel()} bytes of bases and {4 * size} bytes of "
+            "hallucinators",
         ),
     )
+
+
+def _form(
+    weights: Mapping[str, Tensor], styles: int, shape: tuple[int, ...]
+) -> Hallucinated | None:
+    """Return the form of these hallucinators; None where they are of another kind.
+
+    Args:
+        weights: as `hallucinated` takes them, fitting the bases.
+        styles: S.
+        shape: channels of an image, then those of a base, H and W.
+    """
+    made, channels, *size = shape
+    form = Hallucinated(
+        styles, 0 if channels == made else channels, weights["0.enc.weight"].shape[2]
+    )
+    try:
+        wanted = form.shapes(Layout(1, styles, (made, *size)))
+    except BadRequest:
+        return None
+    alike = all(
+        tuple(weights[f"{style}.{part}"].shape[part in _SINGLE :]) == wanted[f"images.{name}"][1:]
+        for style in range(styles)
+        for part, name in _NAMES.items()
+    )
+    return form if alike else None
+
+
+def _kept(
+    bases: Tensor, weights: Mapping[str, Tensor], styles: int, order: Tensor
+) -> dict[str, Tensor]:
+    """Return the tensors of a store for some of the images, which keep their bases' order."""
+    chosen = torch.unique_consecutive(order // styles)
+    found = {"bases.values": bases[chosen]}
+    for part, name in _NAMES.items():
+        own = [weights[f"{style}.{part}"].float() for style in range(styles)]
+        found[name] = torch.stack([one[0] if part in _SINGLE else one for one in own])
+    return found
 
 
 def _weights_of(weights: Mapping[str, Tensor], style: int, said: str) -> list[Tensor]:
