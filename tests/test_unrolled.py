@@ -208,6 +208,11 @@ def test_published_settings() -> None:
     assert (recipe.init, recipe.card, recipe.iterations) == ("noise", "rtp", 500_000)
     assert isinstance(recipe.penalty, AddressNorm)
     assert recipe.penalty.norm_weight == pytest.approx(150 * 1e-4 * math.sqrt(32 / 115))
+    networks = {
+        side: METHODS["remember-the-past"].recipe(Task("mine", 1, (3, side, side), 10)).network
+        for side in (28, 32, 64, 84)
+    }
+    assert list(networks.values()) == ["convnet3"] * 2 + ["convnet4"] * 2
     factored = METHODS["lortp"].recipe(Task("cifar10", 1, (3, 32, 32), 10))
     assert factored.parametrization == LowRank(4, Addressed(16, 2))
     assert factored.objective == recipe.objective
