@@ -298,9 +298,10 @@ def test_a_set_is_made_read_measured_and_exported(
     assert loaded.ledger.paper <= 2 * 3 * 64 * 4 < loaded.ledger.all
     if "max_bytes" in options:
         assert loaded.ledger.all <= 4000
-    with pytest.raises(BadRequest, match=r"hallucinated|low_rank"):
-        attar.slim(path, 1)
-    attar.export(path, npz=tmp_path / "set.npz")
+    if "max_bytes" not in options:
+        smaller = attar.slim(path, 1, learning_free=True)
+        assert smaller.ledger.paper <= 3 * 64 * 4
+    attar.export(path, npz=tmp_path / "set.npz", floats=True)
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(experts: Path, tmp_path: Path) -> None:
