@@ -80,3 +80,59 @@ def test_an_unknown_baseline_names_it_among_those_there_are() -> None:
         attar.evaluate(
             attar.condense(data(), method="random", ipc=1, network=NETWORK), baselines="code"
         )
+
+
+def test_the_method_makes_the_set_of_the_baseline(tmp_path: Path) -> None:
+    path, train = tmp_path / "a.safetensors", data()
+    splits = Splits(train, None, source="bars")
+    asked: dict[str, Any] = {"method": "coded", "network": NETWORK, "max_bytes": 1500}
+    made = attar.condense(splits, output=path, **asked)
+    assert made.nbytes <= 1500 and made.header.method == "coded"
+    assert made.header.storage != "float32" and "chosen among" in made.header.notes[0]
+    assert torch.equal(attar.load(path).images, made.images)
+    again = attar.condense(splits, output=path, resume=True, **asked)
+    assert torch.equal(again.images, made.images)
+    # the command that makes it again names what was chosen, and needs no choice
+    told = {"form": "pixels", "storage": made.header.storage}
+    if made.header.parametrization["name"] != "pixels":
+        told["form"] = f"resized:side={made.header.parametrization['side']}"
+    assert all(one in str(made.header.provenance["command"]) for one in told.values())
+    assert torch.equal(attar.condense(splits, **asked, **told).images, made.images)
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        ({"synthetic_per_class": 2}, "give --ipc or --bytes in place of --images-per-class"),
+        ({"ipc": 1, "storage": "jpeg"}, "leave both out, or give both"),
+        ({"max_bytes": 40}, "--method coded: 40 bytes hold no coded image"),
+        ({"ipc": 1, "lr": 1.0}, "never updates them"),
+    ],
+)
+def test_what_the_method_cannot_do_is_refused(options: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(BadRequest, match=refusal):
+        attar.condense(data(), method="coded", network=NETWORK, **options)
+
+
+@pytest.mark.parametrize(
+    ("own", "coded", "told"),
+    [
+        ((60.0, 0.5, 3), (54.5, 0.4, 3), "at the same bytes: condensing beats them by 5.5 points."),
+        ((50.0, 0.5, 3), (54.5, 0.4, 3), "4.5 points more: here the codec is the better choice."),
+        ((54.0, 0.7, 3), (54.5, 0.4, 3), "gains nothing sure over them"),
+        ((54.0, 0.7, 3), None, ""),
+    ],
+)
+def test_the_headline_says_which_is_better(own: Any, coded: Any, told: str, tmp_path: Path) -> None:
+    from attar.report.comparison import NO_BREAK, Row
+    from attar.report.single import write_report
+
+    made = attar.condense(data(), method="random", ipc=1, network=NETWORK, validation=0)
+    rows = [Row("condensed", "1", 1024, 1024, {"convnet3": own}, kind="condensed")]
+    if coded is not None:
+        row = Row("coded real images", "5", 1000, 1000, {"convnet3": coded}, kind="coreset")
+        rows.append(row)
+    write_report(tmp_path / "a.html", made, rows=rows, log=[])
+    text = (tmp_path / "a.html").read_text().replace(NO_BREAK, " ")
+    lead = text.partition("<table")[0]
+    assert told in lead if told else "picture codec" not in lead

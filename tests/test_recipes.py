@@ -55,7 +55,7 @@ OWN = ("fastdm", "fastlodm", "fastkfs")
 
 
 def test_methods() -> None:
-    coresets = {"random", "herding", "forgetting", "kcenter", "confident", "taught"}
+    coresets = {"random", "coded", "herding", "forgetting", "kcenter", "confident", "taught"}
     kernels = {"frepo", "lofrepo", "slimmable"}
     idc, rtp = {"idc", "idc-i"}, {"remember-the-past", "lortp"}
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}

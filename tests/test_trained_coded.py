@@ -130,12 +130,15 @@ def test_a_coded_set_is_slimmed(tmp_path: Path) -> None:
                storage="jpeg:quality=95", synthetic_per_class=40, each=50)  # fmt: skip
     assert one.nbytes > 3 * 3 * 16 * 16 * 4
     small = attar.slim(one, 1, random=True)
+    assert isinstance(small, attar.Artefact)
     assert 1 < small.header.images_per_class < 40
     assert small.header.storage == "jpeg:quality=95" and small.nbytes <= 3 * 3072
-    assert attar.slim(one, 1, random=True, storage="float32").header.images_per_class == 1
+    plain = attar.slim(one, 1, random=True, storage="float32")
+    assert isinstance(plain, attar.Artefact) and plain.header.images_per_class == 1
     with pytest.raises(BadRequest, match="--storage jpeg: sets in the form 'ordered_svd'"):
         attar.slim(one, 1, learning_free=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         learnt = attar.slim(one, 1, method="dm", iterations=1, network="convnet2:width=8")
+    assert isinstance(learnt, attar.Artefact)
     assert learnt.nbytes <= 3 * 3072 and learnt.header.images_per_class > 1

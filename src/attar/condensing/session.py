@@ -280,7 +280,7 @@ class Session:
                 checkpoint.save(self.paths.end, self.run, progress, self.plan.identity)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
-        for note in artefact.header.notes:
+        for note in artefact.header.notes if self.plan.estimated else ():
             warnings.warn(note, stacklevel=2)
         self.callback.finished(artefact)
         return artefact

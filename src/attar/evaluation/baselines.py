@@ -14,7 +14,6 @@ from attar.condensing.condense import condense
 from attar.data import LabelledImages, Splits
 from attar.data.dividing import joined
 from attar.errors import BadRequest, unknown
-from attar.evaluation.coded import CODED
 from attar.evaluation.rows import TrainingSet
 from attar.methods import METHODS
 from attar.networks import OWN
@@ -41,7 +40,7 @@ def wanted_baselines(given: bool | str | Sequence[str]) -> tuple[str, ...]:
     parts = given.split(",") if isinstance(given, str) else [str(one) for one in given]
     names = [part.strip() for part in parts if part.strip()]
     coresets = [name for name, method in METHODS.items() if method.coreset]
-    allowed = tuple(dict.fromkeys((RANDOM, *coresets, CODED, WHOLE)))
+    allowed = tuple(dict.fromkeys((RANDOM, *coresets, WHOLE)))
     for name in names:
         if name not in allowed:
             raise unknown("baseline (--baselines)", name, allowed)

@@ -8,6 +8,9 @@ from attar.registry import Registry
 _KERNEL = "kernel.whitening"
 _TRAJECTORY = "trajectory.whitening"
 
+# whose form and storage are chosen where its data are known
+CODED = "coded"
+
 METHODS: Registry[Method] = Registry(
     "method",
     lambda thing: isinstance(thing, Method),
@@ -38,6 +41,13 @@ METHODS: Registry[Method] = Registry(
         Method(
             "random",
             "real images drawn at random, not updated",
+            "baseline",
+            "distribution.random",
+            coreset=True,
+        ),
+        Method(
+            CODED,
+            "real images drawn at random, in the picture codec that suits the bytes",
             "baseline",
             "distribution.random",
             coreset=True,

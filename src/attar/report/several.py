@@ -7,8 +7,10 @@ from pathlib import Path
 
 from attar.budget import format_bytes
 from attar.errors import BadRequest
+from attar.evaluation.coded import NAME
 from attar.report.album import album
 from attar.report.caveats import caveats
+from attar.report.codec import beside_codec
 from attar.report.comparison import NO_BREAK, percent
 from attar.report.differences import differences
 from attar.report.document import command_block, write_page
@@ -126,6 +128,7 @@ def _lead(entries: Sequence[Entry]) -> Markup:
         for one in others
         if one.kind == kind and protocol in one.accuracies
     ]
+    coded = next((one.accuracies.get(protocol) for one in others if one.row.name == NAME), None)
     compared = f", against {' and '.join(against)}" if against else ""
     return join(
         text,
@@ -134,6 +137,7 @@ def _lead(entries: Sequence[Entry]) -> Markup:
         ": ",
         tag("strong", percent(accuracy)),
         f"{compared}.",
+        beside_codec(accuracy, coded),
     )
 
 

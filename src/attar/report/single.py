@@ -10,10 +10,11 @@ from typing import Any
 
 from attar.artefact.artefact import Artefact
 from attar.budget import FLOAT32_BYTES, format_bytes
-from attar.methods import METHODS
+from attar.methods import CODED, METHODS
 from attar.report.axes import Point
 from attar.report.charts import line_chart
 from attar.report.classes import accuracy_by_class
+from attar.report.codec import beside_codec, coded_row
 from attar.report.comparison import NO_BREAK, Row, best, comparison, percent
 from attar.report.course import series
 from attar.report.document import command_block, write_page
@@ -165,6 +166,8 @@ def _summary(artefact: Artefact, rows: Sequence[Row]) -> Markup:
 def _made_by(method: str) -> str:
     if method == "random":
         return "drawn at random"
+    if method == CODED:
+        return "drawn at random and kept in a picture codec"
     chosen = method in METHODS and METHODS[method].coreset
     return f"{'chosen' if chosen else 'condensed'} by {method}"
 
@@ -183,6 +186,7 @@ def _worth(own: Row, rows: Sequence[Row]) -> Markup:
         f": a {network} trained on it reaches ",
         tag("strong", percent(own.accuracies[network])),
         f" on the test images, against {' and '.join(against)}." if against else " on test images.",
+        beside_codec(own.accuracies[network], coded_row(rows, network)),
     )
 
 
