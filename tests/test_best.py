@@ -47,7 +47,7 @@ def confident(**settings: Any) -> Confident:
 
 def test_images_that_a_network_is_sure_of_are_not_mislabelled() -> None:
     data = two_kinds()
-    chosen = confident(surest=0.5).choose(
+    chosen = confident(sure=0.9).choose(
         data, [20, 20], make_for(NETWORK, data.shape, 2), COMPUTE, Key(0)
     )
     for label, own in enumerate(chosen):
@@ -72,17 +72,20 @@ def test_labels_are_the_teachers_probabilities() -> None:
 def test_the_order_is_the_seeds_and_what_is_left_follows_by_sureness() -> None:
     data = two_kinds()
     network = make_for(NETWORK, data.shape, 2)
-    selector = confident(surest=0.25)
+    selector = confident(sure=0.8)
     whole = selector.choose(data, [40, 40], network, COMPUTE, Key(1))
     again = selector.choose(data, [3, 40], network, COMPUTE, Key(1))
     assert again[0].tolist() == whole[0][:3].tolist()
     sure = selector.study(data, network, COMPUTE, Key(1)).probabilities(whole[0])[:, 0]
-    assert bool((sure[10:].diff() <= 1e-6).all())
-    assert float(sure[:10].min()) >= float(sure[10:].max()) - 1e-6
+    enough = int((sure >= 0.8).sum())
+    assert 2 <= enough < 40
+    assert float(sure[:enough].min()) >= 0.8
+    assert bool((sure[:enough].diff() > 0).any())
+    assert bool((sure[enough:].diff() <= 1e-6).all())
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("surest", 0.0), ("surest", 1.5), ("augment_selection", "spin")]
+    ("name", "value"), [("sure", -0.1), ("sure", 1.5), ("augment_selection", "spin")]
 )
 def test_refusals_of_the_selector(name: str, value: object) -> None:
     with pytest.raises(attar.BadRequest, match=str(value).rstrip("0").rstrip(".")):
@@ -108,7 +111,11 @@ def test_selectors_that_train_choose_images_to_be_coded(method: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "method", "words"),
     [
-        ({}, "confident", ("resized:side=16", "avif:quality=35,together=class")),
+        ({}, "confident", ("avif:quality=25,together=class", "full size")),
+        ({"bytes": 60_000}, "confident", ("avif:quality=25,together=class", "resized:side=24")),
+        ({"bytes": 20_000}, "confident", ("avif:quality=35,together=set", "resized:side=16")),
+        ({"bytes": 1_228_800}, "confident", ("avif:quality=35,together=class",)),
+        ({"images": 50}, "confident", ("avif:quality=60",)),
         ({"codecs": ("webp", "jpeg")}, "confident", ("webp",)),
         ({"bytes": 5_000}, "confident", ("jpeg",)),
         ({"shape": (1, 8, 8), "bytes": 2_560}, "confident", ("jpeg",)),

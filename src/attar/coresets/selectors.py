@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -256,12 +255,13 @@ class Forgetting(StudyingSelector):
 class Confident(StudyingSelector):
     """Images that a network trained on all of them is sure of, with what it says of them.
 
-    Of the surest images of a class some are drawn at random, so that they differ; their labels are
+    They are drawn at random of those that it is sure enough of, so that they differ: the surest
+    ones are much alike, and where all are easy it is as good as drawing from all. Their labels are
     the probabilities that the network gives them.
 
     Args:
-        surest: share of the images of a class that are drawn from, those that the network is
-            surest of; the others follow by how sure it is.
+        sure: the probability of its own class from which on an image is drawn; the others follow
+            by how sure the network is.
         teacher: the network by name; empty for the one that is matched in.
         augment_selection: of the images that it is trained on.
     """
@@ -271,14 +271,14 @@ class Confident(StudyingSelector):
     epochs: int = 8
     lr_selection: float = 0.05
     batch_selection: int = 128
-    surest: float = 0.5
+    sure: float = 0.9
     teacher: str = ""
     augment_selection: str = "flip_crop"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.surest <= 1:
-            raise BadRequest(f"--set surest={self.surest:g}: above 0, up to 1")
+        if not 0 <= self.sure <= 1:
+            raise BadRequest(f"--set sure={self.sure:g}: from 0 to 1")
         read_strategy(self.augment_selection)
 
     def study(
@@ -308,7 +308,7 @@ class Confident(StudyingSelector):
         own = study.data.indices_of_class[label]
         sure = study.probabilities(own)[:, label]
         order = own[sure.argsort(descending=True, stable=True)]
-        most = math.ceil(self.surest * len(own))
+        most = int((sure >= self.sure).sum())
         drawn = torch.randperm(most, generator=key.fold("drawn", label).generator())
         return torch.cat([order[:most][drawn], order[most:]])[:count]
 

@@ -19,10 +19,23 @@ from attar.shapes import is_picture
 if TYPE_CHECKING:
     from attar.methods.recipe import Recipe
 
-# from this side on half of it says enough, and twice as many images fit
-_HALVED_FROM = 16
-# bytes of a class from which its own picture is worth the frame that it takes, some 300
-_OWN_PICTURE = 3_000
+# pictures below this side are not made smaller
+_WHOLE_BELOW = 16
+# of each way to keep an image: the part of its side, AVIF's quality, the bytes that it takes for
+# 1,024 pixels of the whole image, 300 of CIFAR-10 in one picture, and the images of a class from
+# which on it is worth them; the finest comes first, and is taken where all images fit
+_WAYS = (
+    (1.0, 60, 200, 2_000),
+    (1.0, 35, 84, 700),
+    (1.0, 25, 59, 200),
+    (0.75, 25, 40, 100),
+    (0.5, 35, 30, 0),
+)
+# WebP and JPEG take more than AVIF does
+_MORE = 1.5
+# bytes of a class from which its own picture is worth the frame that it takes, some 300, and from
+# which on one of all classes is
+_OWN_PICTURE, _FRAME = 3_000, 750
 # pixels that a teacher of 64 channels learns from in a minute of one core, and the share of the
 # minutes that it may take
 _PER_MINUTE, _SHARE = 90e6, 0.4
@@ -33,19 +46,18 @@ def best(wanted: Wanted) -> Choice:
     """Return what serves a set best."""
     if wanted.updates or not _codable(wanted):
         return _trained(wanted)
-    side = min(wanted.shape[1:])
-    half = side >= _HALVED_FROM
-    storage = _storage(wanted)
-    options: dict[str, Any] = {"storage": storage}
-    if half:
-        options["form"] = f"resized:side={-(-side // 2)}"
+    codec = _codec(wanted)
+    part, quality = _way(wanted, codec)
+    options: dict[str, Any] = {"storage": f"{codec}:quality={quality},together={_together(wanted)}"}
+    if part < 1:
+        options["form"] = f"resized:side={math.ceil(part * min(wanted.shape[1:]))}"
     epochs = _epochs(wanted)
-    name = storage.partition(":")[0].upper()
+    size = "full size" if part == 1 else f"{part:g} of the side"
     return Choice(
         "confident",
-        f"real images of {'half the side' if half else 'full size'} as {name}, which keeps most "
-        "images in these bytes, and of them those that a network trained on all is sure of: they "
-        "were ahead of every condensed set at equal bytes and minutes",
+        f"real images of {size} as {codec.upper()}, which keeps about as many in these bytes as "
+        "is best, and of them those that a network trained on all is sure of: they were ahead of "
+        "every condensed set at equal bytes and minutes",
         options=options,
         settings={"epochs": epochs},
     )
@@ -65,16 +77,25 @@ def _codable(wanted: Wanted) -> bool:
 
 
 def _codec(wanted: Wanted) -> str:
-    return next((name for name in ("avif", "webp", "jpeg") if name in wanted.codecs), "")
-
-
-def _storage(wanted: Wanted) -> str:
     each = wanted.bytes_per_class or 0.0
-    if "jpeg" in wanted.codecs and each < _OWN_PICTURE / 4:
-        # AVIF's frame would be too much
-        return "jpeg:quality=35,together=set"
-    together = "class" if each >= _OWN_PICTURE else "set"
-    return f"{_codec(wanted)}:quality=35,together={together}"
+    # of few bytes AVIF's frame would take too many
+    order = ("jpeg", "webp", "avif") if each < _FRAME else ("avif", "webp", "jpeg")
+    return next((name for name in order if name in wanted.codecs), "")
+
+
+def _together(wanted: Wanted) -> str:
+    return "class" if (wanted.bytes_per_class or 0.0) >= _OWN_PICTURE else "set"
+
+
+def _way(wanted: Wanted, codec: str) -> tuple[float, int]:
+    """Return the part of the side that is kept, and the quality."""
+    pixels, side = math.prod(wanted.shape[1:]), min(wanted.shape[1:])
+    room = (wanted.bytes_per_class or 0.0) * 1024 / pixels
+    for part, quality, taken, enough in _WAYS:
+        fit = room / (taken if codec == "avif" else _MORE * taken)
+        if fit >= min(enough, wanted.images) and (part == 1 or side >= _WHOLE_BELOW):
+            return part, quality
+    return 1.0, _WAYS[2][1]
 
 
 def _epochs(wanted: Wanted) -> int:
