@@ -36,7 +36,7 @@ def explain(
 
     Example:
         >>> attar.explain("digits", max_bytes="2.5kB")["method"]
-        'confident'
+        'random'
     """
     request, reading = request_and_reading(Request, options, request)
     return explained(drafted(request, data, Callback(), **reading))
