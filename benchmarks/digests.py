@@ -44,7 +44,7 @@ OBJECTIVE_OF = {
     **dict.fromkeys(("dm", "lodm", "kfs", "fastdm", "fastlodm", "fastkfs"), "distribution"),
     **dict.fromkeys(("frepo", "lofrepo", "slimmable"), "kernel"),
     **dict.fromkeys(("mtt", "tesla", "lomtt", "haba", "lohaba"), "trajectory"),
-    **dict.fromkeys(("idc", "idc-i"), "classwise"),
+    **dict.fromkeys(("idc", "idc-i", "loidc-i", "loidc"), "classwise"),
     **dict.fromkeys(("remember-the-past", "lortp"), "unrolled"),
     "esp": "subspace",
 }

@@ -11,10 +11,12 @@ from torch import Tensor
 from attar.augmentation.variants import augment_as_idc
 from attar.errors import BadRequest
 from attar.methods import METHODS, Task
-from attar.objectives import ClasswiseMatching, Match, Problem
+from attar.methods.low_rank import IDC_RANKS as RANKS
+from attar.methods.low_rank import IDC_RATE
+from attar.objectives import ClasswiseMatching, Match, Nested, Problem
 from attar.optimisers import Optimiser
 from attar.rng import Key
-from attar.synthetic import Pixels, Synthetic, Tiled
+from attar.synthetic import Layout, LowRank, Pixels, Synthetic, Tiled, images_within
 from attar.tensors import dotted
 from catalogue import tiny_problem, tiny_run, unequal
 from references import gradient
@@ -44,16 +46,6 @@ def matched(
     return images, labels, objective.match(images, labels, problem, state, KEY)
 
 
-def over_convolutions(real: gradient.Weights, synthetic: gradient.Weights, kind: str) -> Tensor:
-    """Return the sum of squared or absolute differences over weights of convolutions."""
-    total = torch.zeros((), dtype=torch.float64)
-    for name, own in real.items():
-        if own.ndim == 4:
-            difference = own - synthetic[name]
-            total = total + (difference**2 if kind == "conv_mse" else difference.abs()).sum()
-    return total
-
-
 @pytest.mark.parametrize("kind", ["conv_mse", "conv_l1"])
 @pytest.mark.parametrize("turn", [0, 2])
 def test_a_step_is_the_distance_of_one_class_over_convolutions(kind: str, turn: int) -> None:
@@ -69,7 +61,8 @@ def test_a_step_is_the_distance_of_one_class_over_convolutions(kind: str, turn: 
     real = gradient.slopes(weights, problem.data.take(index).double(), truth)
     leaves = [one.double().requires_grad_() for one in (images, labels)]
     synthetic = gradient.slopes(weights, *leaves)
-    wanted = over_convolutions({n: one.detach() for n, one in real.items()}, synthetic, kind)
+    real = {name: one.detach() for name, one in real.items()}
+    wanted = gradient.over_convolutions(real, synthetic, kind)
     slopes = torch.autograd.grad(wanted, leaves)
 
     assert float(wanted.detach()) > 1e-6
@@ -77,6 +70,36 @@ def test_a_step_is_the_distance_of_one_class_over_convolutions(kind: str, turn: 
     for ours, theirs in zip((found.images, found.labels), slopes, strict=True):
         assert ours is not None and float(theirs.norm()) > 0
         assert float((ours.double() - theirs).norm() / theirs.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("turn", [0, 2])
+def test_a_nested_step_is_that_of_the_class_and_of_its_first_images(turn: int) -> None:
+    problem, objective = tiny_problem(per_class=4, network=NETWORK), Nested(PLAIN)
+    state = objective.init(problem, Key(3))
+    state |= {"base": {**state["base"], "turn": turn}, "chosen": 3}
+    state["finished"][0] = True
+    rows = objective.select(problem, state, KEY)
+    assert rows.tolist() == list(range(4 * turn, 4 * turn + 4))
+    images = torch.randn(4, *problem.layout.shape, generator=torch.Generator().manual_seed(1))
+    labels = torch.eye(3)[torch.full((4,), turn)]
+    found = objective.match(images, labels, problem, state, KEY)
+
+    weights = weights_in(state["base"])
+    index = problem.data.draw(turn, 6, KEY.fold("real"))
+    truth = torch.eye(3, dtype=torch.float64)[torch.full((len(index),), turn)]
+    real = gradient.slopes(weights, problem.data.take(index).double(), truth)
+    real = {name: one.detach() for name, one in real.items()}
+    leaf, total = images.double().requires_grad_(), torch.zeros((), dtype=torch.float64)
+    for size in (4, 3):
+        own = gradient.slopes(weights, leaf[:size], labels[:size].double())
+        total = total + gradient.over_convolutions(real, own, "conv_mse")
+    (slope,) = torch.autograd.grad(total, leaf)
+
+    torch.testing.assert_close(found.loss.double(), total.detach(), rtol=1e-4, atol=0)
+    assert found.images is not None and float(slope[1:].norm()) > 0
+    # the first image is held, since the subset of one had its turn
+    assert not found.images[0].any()
+    assert float((found.images[1:] - slope[1:]).norm() / slope[1:].norm()) < 1e-3
 
 
 def test_classes_take_turns_and_the_network_trains_on_real_images_between_sweeps() -> None:
@@ -233,3 +256,24 @@ def test_published_settings() -> None:
     assert digits == ClasswiseMatching(
         augment="color_crop", distance="conv_l1", samples=500, mixed=0.0
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "rank", "count"), [("idc-i", RANKS["idc-i"], 8), ("idc", RANKS["idc"], 32)]
+)
+def test_low_rank_idc_is_idc_on_factors_at_a_higher_rate(
+    method: str, rank: int, count: int
+) -> None:
+    task = Task("cifar10", 1, (3, 32, 32), 10, 0.25)
+    plain, found = METHODS[method].recipe(task), METHODS[f"lo{method}"].recipe(task)
+    rate = plain.optimisers["images"]
+    assert rate is not None
+    assert found == dataclasses.replace(
+        plain,
+        parametrization=LowRank(rank, plain.parametrization),
+        optimisers={"images": dataclasses.replace(rate, lr=IDC_RATE * rate.lr)},
+    )
+    # started as IDC is, by factors of real images, at no more than its memory
+    assert found.init == "real"
+    layout = Layout(10, 1, (3, 32, 32))
+    assert images_within(1, layout, found.parametrization, "float32") == count

@@ -19,6 +19,7 @@ from attar.condensing.request import Request
 from attar.data.splits import Splits
 from attar.methods import METHODS, Task
 from attar.objectives import (
+    ClasswiseMatching,
     DistributionMatching,
     GradientMatching,
     KernelRegression,
@@ -37,7 +38,8 @@ from references import convnet, nested_reference
 KEY = Key(4).fold("step", 7)
 DM = DistributionMatching(batch_real=5, augment="crop_flip")
 DSA = GradientMatching(batch_real=5, augment="crop_flip", outer=3)
-BASES: dict[str, SubsetObjective] = {"distribution": DM, "gradient": DSA}
+IDC = ClasswiseMatching(batch_real=5, augment="crop_flip", inner=2, samples=6, batch_train=4)
+BASES: dict[str, SubsetObjective] = {"distribution": DM, "gradient": DSA, "classwise": IDC}
 N = 4
 
 
@@ -60,9 +62,10 @@ def state_with(objective: Nested, problem: Problem, chosen: int, finished: set[i
 def of_base(base: SubsetObjective, problem: Problem, size: int, images: Tensor) -> Match:
     """Match the first ``size`` images of every class alone, in a problem of their own."""
     small = tiny_problem(problem.data, size)
-    per_class = images.unflatten(0, (problem.layout.classes, -1))[:, :size].flatten(0, 1)
+    per_class = images.unflatten(0, (-1, N))[:, :size].flatten(0, 1)
     state = base.init(small, Key(0).fold("init"))
-    return base.match(per_class, one_hot(small.layout), small, state, KEY)
+    rows = base.select(small, state, KEY)
+    return base.match(per_class, one_hot(small.layout)[rows], small, state, KEY)
 
 
 # the gradients
@@ -89,22 +92,24 @@ def test_gradients_are_those_of_both_matches_without_the_held_images(
     problem = tiny_problem(per_class=N)
     objective = Nested(BASES[base])
     state = state_with(objective, problem, chosen, finished)
-    images = noise(problem)
-    found = objective.match(images, one_hot(problem.layout), problem, state, KEY)
+    rows = objective.select(problem, state, KEY)
+    images = noise(problem)[rows]
+    classes = len(rows) // N
+    found = objective.match(images, one_hot(problem.layout)[rows], problem, state, KEY)
     assert held(state) == frozen
 
     whole = of_base(BASES[base], problem, N, images)
-    loss, expected = whole.loss.double(), torch.zeros(3, N, *problem.layout.shape).double()
+    loss, expected = whole.loss.double(), torch.zeros(classes, N, *problem.layout.shape).double()
     for part, size in ((whole, N), (of_base(BASES[base], problem, chosen or 1, images), chosen)):
         if size:
             assert part.images is not None
-            own = part.images.double().view(3, size, *problem.layout.shape)
-            for label in range(3):
+            own = part.images.double().view(classes, size, *problem.layout.shape)
+            for label in range(classes):
                 for row in range(frozen, size):
                     expected[label, row] += own[label, row]
             loss = loss + part.loss.double() * (part is not whole)
     assert found.images is not None and found.labels is None
-    gradient = found.images.view(3, N, *problem.layout.shape)
+    gradient = found.images.view(classes, N, *problem.layout.shape)
     torch.testing.assert_close(gradient.double(), expected, rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(found.loss.double(), loss, rtol=1e-6, atol=0)
     # those held get nothing at all, the others something
@@ -265,7 +270,7 @@ def test_the_base_goes_on_as_it_does_alone(base: str) -> None:
         tiny_run(objective, problem) for objective in (Nested(BASES[base]), BASES[base])
     )
     # until a subset is chosen nothing differs
-    for _ in range(2):
+    for _ in range(2 * BASES[base].turns(problem.layout)):
         assert nested.advance() == alone.advance()
     one, other = flatten(nested.state["base"]), flatten(alone.state)
     assert one[1] == other[1] and one[0].keys() == other[0].keys()
@@ -279,7 +284,7 @@ def test_a_run_goes_on_bit_for_bit_from_its_state(base: str, at: int) -> None:
     problem = tiny_problem(per_class=N)
     objective = Nested(BASES[base], every=2, networks=1, batch_check=5)
     whole = tiny_run(objective, problem)
-    for _ in range(at):
+    for _ in range(at * BASES[base].turns(problem.layout)):
         whole.advance()
     tensors, rest = flatten(whole.state_dict())
     resumed = tiny_run(objective, tiny_problem(per_class=N))
@@ -291,6 +296,26 @@ def test_a_run_goes_on_bit_for_bit_from_its_state(base: str, at: int) -> None:
     assert whole.state["chosen"] > 0
 
 
+def test_where_classes_take_turns_checks_come_between_sweeps() -> None:
+    problem = tiny_problem(per_class=N)
+    run = tiny_run(Nested(IDC, every=4, networks=1, batch_check=4), problem)
+    seen = []
+    for update in range(1, 13):
+        before = run.state["distances"]
+        run.advance()
+        if run.state["distances"] is not before:
+            seen.append(update)
+    # the second sweep of three, and every four updates rounded up to two sweeps
+    assert seen == [6, 12]
+
+
+def test_a_class_of_more_images_than_a_step_reads_is_refused() -> None:
+    few = dataclasses.replace(IDC, batch_condensed=2)
+    with pytest.raises(BadRequest, match=r"--nested: a step has to .* --set batch_condensed=4"):
+        tiny_run(Nested(few), tiny_problem(per_class=N))
+    tiny_run(Nested(few), tiny_problem(per_class=2)).advance()
+
+
 def test_rows_and_passes() -> None:
     layout = Layout(3, 5, (1, 8, 8))
     assert layout.first(2).tolist() == [0, 1, 5, 6, 10, 11]
@@ -299,6 +324,8 @@ def test_rows_and_passes() -> None:
     alone = DM.passes(layout, data)
     objective = Nested(DM, every=10, networks=2, batch_check=4)
     assert objective.passes(layout, data) == alone + 3 * 15 / 2 + 2 * (data.drawn(4) + 15) / 10
+    of_one = Nested(IDC, every=10, networks=2, batch_check=4).passes(layout, data)
+    assert of_one == IDC.passes(layout, data) + 3 * 5 / 2 + 2 * (data.drawn(4) + 15) / 10
 
 
 # what is refused
@@ -313,7 +340,7 @@ def test_rows_and_passes() -> None:
         (
             {"base": KernelRegression()},
             "--nested: the objective 'kernel' does not match parts of a set; distribution and "
-            "gradient matching do, such as --method dm or --method dsa",
+            "gradient matching do, such as --method dm, dsa or idc-i",
         ),
         ({"base": Nested(DM)}, "--nested: the objective 'nested' does not match parts"),
     ],
@@ -403,12 +430,20 @@ def test_a_recipe_that_cannot_be_nested_is_refused(changes: dict[str, Any], text
 # the option
 
 
-@pytest.mark.parametrize("method", ["dm", "lodm", "dc"])
-def test_an_artefact_says_that_it_is_nested(method: str, out: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "objective"),
+    [
+        ("dm", "distribution"),
+        ("lodm", "distribution"),
+        ("dc", "gradient"),
+        ("idc-i", "classwise"),
+    ],
+)
+def test_an_artefact_says_that_it_is_nested(method: str, objective: str, out: Path) -> None:
     artefact = made(method=method, output=out)
     assert artefact.header.nested and attar.load(out).header.nested
     settings = artefact.header.settings["objective"]
-    assert settings["name"] == ("distribution" if method.endswith("dm") else "gradient")
+    assert settings["name"] == objective
     assert settings["batch_real"] == 5
     assert settings["nested"] == {"every": 2, "networks": 2, "batch_check": 5}
     assert "nested=True" in artefact.header.provenance["command"]

@@ -57,7 +57,7 @@ OWN = ("fastdm", "fastlodm", "fastkfs")
 def test_methods() -> None:
     coresets = {"random", "coded", "herding", "forgetting", "kcenter", "confident", "taught"}
     kernels = {"frepo", "lofrepo", "slimmable"}
-    idc, rtp = {"idc", "idc-i"}, {"remember-the-past", "lortp"}
+    idc, rtp = {"idc", "idc-i", "loidc", "loidc-i"}, {"remember-the-past", "lortp"}
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
     others |= {*DECODERS, *OWN, "best"}
     whitened = {

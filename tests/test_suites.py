@@ -57,6 +57,13 @@ def test_a_suite_of_a_table_has_both_sizes(path: Path) -> None:
         ("plugin-2", {"dc", "lodc", "dsa", "lodsa", "dm", "lodm"}),
         ("plugin-3", {"dsa", "dm", "lodm"}),
         ("plugin-4", {"mtt", "lomtt"}),
+        (
+            "plugin-5",
+            {
+                *("mtt", "idc-i", "idc", "haba", "remember-the-past"),
+                *("lomtt", "loidc-i", "loidc", "lohaba", "lortp"),
+            },
+        ),
         ("esp-1", {"random", "herding", "dc", "dsa", "dm", "mtt", "kfs", "esp", "whole"}),
         ("esp-2", {"dsa", "dm", "kfs", "esp", "whole"}),
         # which row is trajectory matching cannot be told

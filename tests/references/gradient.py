@@ -139,6 +139,16 @@ def distance(real: Weights, synthetic: Weights, kind: str = "layerwise") -> Tens
     return ((a - b) ** 2).sum() if kind == "mse" else angle(a, b)
 
 
+def over_convolutions(real: Weights, synthetic: Weights, kind: str) -> Tensor:
+    """Return the sum of squared or absolute differences over weights of convolutions."""
+    total = torch.zeros((), dtype=torch.float64)
+    for name, own in real.items():
+        if own.ndim == 4:
+            difference = own - synthetic[name]
+            total = total + (difference**2 if kind == "conv_mse" else difference.abs()).sum()
+    return total
+
+
 def loss_and_gradients(
     weights: Weights,
     real: Sequence[Tensor],

@@ -127,6 +127,18 @@ METHODS: Registry[Method] = Registry(
         ),
         Method("idc", "IDC-I on images cut into tiles", "Kim et al. 2022", "multiformation.idc"),
         Method(
+            "loidc-i",
+            "IDC-I on low-rank factors of every channel",
+            "Yang et al. 2023",
+            "low_rank.loidc_i",
+        ),
+        Method(
+            "loidc",
+            "IDC on low-rank factors of its images of tiles",
+            "Yang et al. 2023",
+            "low_rank.loidc",
+        ),
+        Method(
             "remember-the-past",
             "trainings on sums of bases that all classes share, and the way back through them",
             "Deng & Russakovsky 2022",

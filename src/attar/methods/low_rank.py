@@ -6,7 +6,8 @@ the method's own settings hold where nothing is recorded, and a budget between t
 Any other method is stored so by ``--rank``.
 
 Source: the low-rank plugin for dataset condensation and its authors' recorded settings. They did
-not use FRePo, whose factors start from those of real images; the others start from noise.
+not use FRePo, whose factors start from those of real images, and recorded nothing of IDC, whose
+factors do, too, since IDC starts from real images; the others start from noise.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attar.methods import distribution, gradient, haba, kernel, trajectory
+from attar.methods import distribution, gradient, haba, kernel, multiformation, trajectory
 from attar.methods.recipe import Recipe
 from attar.methods.task import Task
 from attar.shapes import sides
@@ -58,6 +59,10 @@ TABLE: Mapping[str, Mapping[str, Mapping[int, Recorded]]] = {
     "haba": {"tiny_imagenet": {1: Recorded(4)}},
     "mtt": {"tiny_imagenet": {1: Recorded(4)}},
 }
+
+
+# ranks of IDC's factors, and by what its rate is multiplied, are not recorded; see docs/condensing
+IDC_RANKS, IDC_RATE = {"idc-i": 2, "idc": 2}, 8.0
 
 
 def recorded(method: str, task: Task) -> Recorded:
@@ -126,3 +131,22 @@ def lohaba(task: Task) -> Recipe:
 def lofrepo(task: Task) -> Recipe:
     """Return FRePo on factors, started from those of real images."""
     return _stored_low_rank(kernel.frepo(task), task, Recorded().rank)
+
+
+def _of_idc(recipe: Recipe, task: Task, rank: int) -> Recipe:
+    """Return IDC on factors of the images that it starts from, at a higher rate."""
+    images = recipe.optimisers["images"]
+    assert images is not None
+    faster = dataclasses.replace(images, lr=IDC_RATE * images.lr)
+    recipe = dataclasses.replace(recipe, optimisers={**recipe.optimisers, "images": faster})
+    return _stored_low_rank(recipe, task, rank)
+
+
+def loidc_i(task: Task) -> Recipe:
+    """Return IDC-I on factors, started from those of real images."""
+    return _of_idc(multiformation.idc_i(task), task, IDC_RANKS["idc-i"])
+
+
+def loidc(task: Task) -> Recipe:
+    """Return IDC on factors of every stored image of tiles, started from those of real tiles."""
+    return _of_idc(multiformation.idc(task), task, IDC_RANKS["idc"])

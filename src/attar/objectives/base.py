@@ -255,6 +255,16 @@ class SubsetObjective(Objective):
         del layout
         return False
 
+    def reading_all(self, layout: Layout) -> str:
+        """Return the setting with which it reads all of them."""
+        del layout
+        return "batch=0"
+
+    def turns(self, layout: Layout) -> int:
+        """Return in how many steps every class is matched once: 1, unless classes take turns."""
+        del layout
+        return 1
+
     @abstractmethod
     def match_each(
         self,
@@ -268,8 +278,9 @@ class SubsetObjective(Objective):
     ) -> list[Match]:
         """Compare the first m images of every class, for each m of ``sizes``, with real data.
 
-        Each outcome is what `match` gives for these images alone under the same key; its
-        gradients have the shape of ``images`` and ``labels``, and are zero in other rows.
+        Images and labels are those of `select`, of one class where classes take turns. Each outcome
+        is what `match` gives for the first of these alone under the same key; its gradients have
+        the shape of ``images`` and ``labels``, and are zero in other rows.
         """
 
     def match(

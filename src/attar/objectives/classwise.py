@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,8 +21,13 @@ from torch.nn import functional
 from attar.augmentation.variants import augment_as_idc, read_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
-from attar.objectives.base import NOTHING, Match, Objective, Problem, State
-from attar.objectives.comparing import check_derivatives, derivatives_of, trainer_of
+from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
+from attar.objectives.comparing import (
+    check_derivatives,
+    derivatives_of,
+    pulled_first,
+    trainer_of,
+)
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
@@ -33,7 +38,7 @@ from attar.training.learning import Midway
 
 
 @dataclass(frozen=True)
-class ClasswiseMatching(Objective):
+class ClasswiseMatching(SubsetObjective):
     """The distance between real and synthetic loss gradients of one class, class after class.
 
     One step of the engine compares the images of one class. When all classes have had their turn,
@@ -115,26 +120,44 @@ class ClasswiseMatching(Objective):
         order = torch.randperm(len(rows), generator=key.fold("condensed").generator())
         return rows[order[: self.batch_condensed].sort().values]
 
-    def match(
+    def draws_rows(self, layout: Layout) -> bool:
+        """Whether a class has more images than a step reads."""
+        return layout.per_class > self.batch_condensed
+
+    def reading_all(self, layout: Layout) -> str:
+        """Return the setting with which a step reads all images of a class."""
+        return f"batch_condensed={layout.per_class}"
+
+    def turns(self, layout: Layout) -> int:
+        """Return in how many steps every class had its turn."""
+        return len(layout.present())
+
+    def match_each(
         self,
+        sizes: Sequence[int],
         images: Tensor,
         labels: Tensor,
         problem: Problem,
         state: State,
         key: Key,
         learned: Mapping[str, Tensor] = NOTHING,
-    ) -> Match:
-        """Return the distance of one class's gradients, and its gradients."""
+    ) -> list[Match]:
+        """Return distances of one class's gradients, and their gradients."""
         del learned
         derivatives, tensors = derivatives_of(problem, self.distance), self._tensors(problem, state)
         target = self._real_gradient(problem, state, derivatives, tensors, key)
         leaf = images.detach().requires_grad_()
         seen = self._augmented(leaf, key)
         filled = None if problem.layout.is_equal else self._most(problem)
-        value, slope, label = derivatives.match(tensors, seen.detach(), labels, target, filled)
-        if seen is not leaf:
-            (slope,) = torch.autograd.grad(seen, leaf, slope)
-        return Match(value, slope, label)
+        found: list[Match] = []
+        for size in sizes:
+            value, slope, label = derivatives.match(
+                tensors, seen[:size].detach(), labels[:size], target, filled
+            )
+            image, learnt = torch.zeros_like(images), torch.zeros_like(labels)
+            image[:size], learnt[:size] = pulled_first(slope, seen, leaf), label
+            found.append(Match(value, image, learnt))
+        return found
 
     def advance(
         self,

@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 
 import torch
+from torch import Tensor
 
 from attar.compute import Functional
 from attar.errors import BadRequest
@@ -85,3 +86,12 @@ def _warn_of_silence(problem: Problem, distance: str) -> None:
             "at zero (zero_init_residual=False, scales of 1), or take another network",
             stacklevel=2,
         )
+
+
+def pulled_first(slope: Tensor, seen: Tensor, leaf: Tensor) -> Tensor:
+    """Return the gradient for the first images of a class, from that for what was made of them."""
+    size = len(slope)
+    if seen is leaf:
+        return slope
+    (found,) = torch.autograd.grad(seen[:size], leaf, slope, retain_graph=True)
+    return found[:size]

@@ -20,7 +20,12 @@ from attar.compute import Functional
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
-from attar.objectives.comparing import check_derivatives, derivatives_of, trainer_of
+from attar.objectives.comparing import (
+    check_derivatives,
+    derivatives_of,
+    pulled_first,
+    trainer_of,
+)
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
@@ -120,7 +125,7 @@ class GradientMatching(SubsetObjective):
                 loss, slope, label[part] = derivatives.match(
                     tensors, seen[:size].detach(), labels[part], target, filled
                 )
-                image[part] = _pulled(slope, seen, leaf)
+                image[part] = pulled_first(slope, seen, leaf)
                 total += loss
         return [Match(*each) for each in found]
 
@@ -215,15 +220,6 @@ class GradientMatching(SubsetObjective):
 
     def _derivatives(self, problem: Problem) -> LossGradients:
         return derivatives_of(problem, self.distance)
-
-
-def _pulled(slope: Tensor, seen: Tensor, leaf: Tensor) -> Tensor:
-    """Return the gradient for the first images of a class, from that for what was made of them."""
-    size = len(slope)
-    if seen is leaf:
-        return slope
-    (found,) = torch.autograd.grad(seen[:size], leaf, slope, retain_graph=True)
-    return found[:size]
 
 
 def network_tensors(state: dict[str, Any]) -> Tensors:

@@ -24,6 +24,7 @@ Shape letters: K classes, n images per class, m images per class of a subset, D 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -39,7 +40,7 @@ from attar.objectives.class_means import ClassMeans, training_embedding
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
-# the first check comes after this update: not the first, whose time a run is estimated by
+# the first check comes after this update or sweep: not the first, whose time a run is estimated by
 _FIRST_CHECK = 2
 
 
@@ -48,8 +49,10 @@ class Nested(Objective):
     """An objective on the whole set and on its most learnable subset.
 
     Args:
-        base: what both are matched by: distribution or gradient matching.
-        every: updates from one check to the next. The authors check 20 times in a run.
+        base: what both are matched by: distribution or gradient matching, of all classes at a step
+            or of one.
+        every: updates from one check to the next. The authors check 20 times in a run. Where
+            classes take turns it is rounded up, so that each has its turn with every subset.
         networks: networks drawn for a check; distances are their mean.
         batch_check: real images per class and network; a smaller class gives all it has.
 
@@ -68,7 +71,7 @@ class Nested(Objective):
         if not isinstance(self.base, SubsetObjective):
             raise BadRequest(
                 f"--nested: the objective {self.base.name!r} does not match parts of a set; "
-                "distribution and gradient matching do, such as --method dm or --method dsa"
+                "distribution and gradient matching do, such as --method dm, dsa or idc-i"
             )
         for name in ("every", "networks", "batch_check"):
             if getattr(self, name) < 1:
@@ -94,7 +97,7 @@ class Nested(Objective):
         if self.base.draws_rows(problem.layout):
             raise BadRequest(
                 "--nested: a step has to read every image of a class, since the first ones are "
-                "matched by themselves; give --set batch=0"
+                f"matched by themselves; give --set {self.base.reading_all(problem.layout)}"
             )
         self.base.check(problem)
 
@@ -114,6 +117,10 @@ class Nested(Objective):
         """Return what the base learns beside the set."""
         return self.base.learned(problem)
 
+    def select(self, problem: Problem, state: State, key: Key) -> Tensor:
+        """Return the rows that the base needs."""
+        return self.base.select(problem, state["base"], key)
+
     def match(
         self,
         images: Tensor,
@@ -132,7 +139,8 @@ class Nested(Objective):
         found = self.base.match_each(sizes, images, labels, problem, state["base"], key, learned)
         pulled = [each.images for each in found if each.images is not None]
         gradient = torch.stack(pulled).sum(dim=0)
-        gradient[problem.layout.first(held(state)).to(images.device)] = 0
+        still = torch.isin(self.select(problem, state, key), problem.layout.first(held(state)))
+        gradient[still.to(images.device)] = 0
         beside = {
             name: torch.stack([each.learned[name] for each in found]).sum(dim=0)
             for name in found[0].learned
@@ -154,11 +162,16 @@ class Nested(Objective):
         updates = state["updates"] + 1
         base = self.base.advance(synthetic, problem, state["base"], key, learned, kept)
         later = {**state, "updates": updates, "base": base}
-        if updates % self.every and updates != _FIRST_CHECK:
+        if not self._is_due(updates, self.base.turns(problem.layout)):
             return later
         with torch.no_grad():
             images, _ = synthetic(torch.arange(len(synthetic), device=problem.compute.device))
         return later | chosen_next(state, self.distances(images, problem, key.fold("nested")))
+
+    def _is_due(self, updates: int, turns: int) -> bool:
+        """Return whether a check comes after so many updates, of which ``turns`` are a sweep."""
+        sweeps, rest = divmod(updates, turns)
+        return not rest and (sweeps == _FIRST_CHECK or not sweeps % math.ceil(self.every / turns))
 
     def usual(self, state: State) -> State:
         """Return the state with that of the base as it mostly is."""
@@ -171,7 +184,7 @@ class Nested(Objective):
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward by the base, for a subset of half the size, in checks."""
         checked = data.drawn(self.batch_check) + layout.rows
-        subset = super().passes(layout, data) / 2
+        subset = super().passes(layout, data) / 2 / self.base.turns(layout)
         return self.base.passes(layout, data) + subset + self.networks * checked / self.every
 
     @torch.no_grad()
