@@ -94,6 +94,11 @@ def candidates(side: int, epochs: int) -> dict[str, dict[str, Any]]:
             "storage": f"{codec}:quality=25",
             "settings": studied,
         },
+        "confident, coded, full": {
+            "method": "confident",
+            "storage": f"{codec}:quality=25",
+            "settings": studied,
+        },
         "taught, coded, 3/4": {
             "method": "taught",
             "form": most,
