@@ -12,7 +12,7 @@ from attar.augmentation.variants import augment_as_idc
 from attar.errors import BadRequest
 from attar.methods import METHODS, Task
 from attar.methods.low_rank import IDC_RANKS as RANKS
-from attar.methods.low_rank import IDC_RATE
+from attar.methods.low_rank import IDC_RATES as RATES
 from attar.objectives import ClasswiseMatching, Match, Nested, Problem
 from attar.optimisers import Optimiser
 from attar.rng import Key
@@ -271,7 +271,7 @@ def test_low_rank_idc_is_idc_on_factors_at_a_higher_rate(
     assert found == dataclasses.replace(
         plain,
         parametrization=LowRank(rank, plain.parametrization),
-        optimisers={"images": dataclasses.replace(rate, lr=IDC_RATE * rate.lr)},
+        optimisers={"images": dataclasses.replace(rate, lr=RATES[method] * rate.lr)},
     )
     # started as IDC is, by factors of real images, at no more than its memory
     assert found.init == "real"

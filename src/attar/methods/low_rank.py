@@ -62,7 +62,7 @@ TABLE: Mapping[str, Mapping[str, Mapping[int, Recorded]]] = {
 
 
 # ranks of IDC's factors, and by what its rate is multiplied, are not recorded; see docs/condensing
-IDC_RANKS, IDC_RATE = {"idc-i": 2, "idc": 2}, 8.0
+IDC_RANKS, IDC_RATES = {"idc-i": 2, "idc": 2}, {"idc-i": 64.0, "idc": 8.0}
 
 
 def recorded(method: str, task: Task) -> Recorded:
@@ -133,20 +133,20 @@ def lofrepo(task: Task) -> Recipe:
     return _stored_low_rank(kernel.frepo(task), task, Recorded().rank)
 
 
-def _of_idc(recipe: Recipe, task: Task, rank: int) -> Recipe:
+def _of_idc(recipe: Recipe, task: Task, method: str) -> Recipe:
     """Return IDC on factors of the images that it starts from, at a higher rate."""
     images = recipe.optimisers["images"]
     assert images is not None
-    faster = dataclasses.replace(images, lr=IDC_RATE * images.lr)
+    faster = dataclasses.replace(images, lr=IDC_RATES[method] * images.lr)
     recipe = dataclasses.replace(recipe, optimisers={**recipe.optimisers, "images": faster})
-    return _stored_low_rank(recipe, task, rank)
+    return _stored_low_rank(recipe, task, IDC_RANKS[method])
 
 
 def loidc_i(task: Task) -> Recipe:
     """Return IDC-I on factors, started from those of real images."""
-    return _of_idc(multiformation.idc_i(task), task, IDC_RANKS["idc-i"])
+    return _of_idc(multiformation.idc_i(task), task, "idc-i")
 
 
 def loidc(task: Task) -> Recipe:
     """Return IDC on factors of every stored image of tiles, started from those of real tiles."""
-    return _of_idc(multiformation.idc(task), task, IDC_RANKS["idc"])
+    return _of_idc(multiformation.idc(task), task, "idc")
