@@ -29,7 +29,7 @@ def said(
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("--method", "lodmm"), ("method 'lodmm'", "did you mean 'lodm'", "There is: dc, dm")),
+        (("--method", "lodmm"), ("method 'lodmm'", "did you mean 'lodm'", "There is: best")),
         (("--rank", "-1"), ("--rank -1", "images of 8×8 have ranks 1 to 8")),
         (("--rank", "0"), ("--rank 0", "ranks 1 to 8")),
         (("--rank", "9"), ("--rank 9", "ranks 1 to 8")),

@@ -27,7 +27,7 @@ from attar.experts.store import path_of
 from attar.stored import open_stored
 from attar.synthetic import OrderedSVD, Pixels
 from attar.tensors import read_header, read_tensors, save_tensors
-from catalogue import NETWORK, OBJECTIVES, tiny_data, tiny_run
+from catalogue import NETWORK, OBJECTIVES, PARAMETRIZATIONS, tiny_data, tiny_run
 from forging import forged, make_version_1, parts_of
 from test_partial import make
 
@@ -274,7 +274,8 @@ IDENTITY = {"method": "lodm", "seed": 0}
 
 
 def fresh(objective: str = "gradient") -> Run:
-    return tiny_run(OBJECTIVES[objective], steps=4)
+    form = PARAMETRIZATIONS["hallucinated"] if objective == "contrast" else None
+    return tiny_run(OBJECTIVES[objective], parametrization=form, steps=4)
 
 
 @pytest.fixture(scope="module")

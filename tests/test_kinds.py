@@ -22,7 +22,6 @@ A_METHOD = "a name such as 'lodm', an attar.Method, or an attar.Recipe is needed
     [
         ({"method": 3}, f"method=3: {A_METHOD}"),
         ({"method": ["dm"]}, f"method=['dm']: {A_METHOD}"),
-        ({"method": None}, f"method=None: {A_METHOD}"),
         ({"objective": 3}, "objective=3: a name, or an attar objective, is needed"),
         ({"form": 3}, "form=3: a name, or an attar form, is needed"),
         ({"settings": 3}, "--set 3: several of them (a text each) or a mapping is needed"),

@@ -88,7 +88,7 @@ def test_every_form_is_listed_under_its_name() -> None:
         ({"name": "low-rank"}, "unknown form 'low-rank' (did you mean 'low_rank'?)"),
         (
             {"name": "zzz"},
-            "unknown form 'zzz'. There is: bounded, decoded, frequency, hallucinated, ",
+            f"unknown form 'zzz'. There is: {', '.join(sorted(PARAMETRIZATIONS))}.",
         ),
         (
             {"name": "low_rank", "ranks": 2},

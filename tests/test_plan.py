@@ -184,7 +184,7 @@ def test_zero_iterations_are_a_wish_too() -> None:
     [
         (
             {"method": "lodn"},
-            "unknown method 'lodn' (did you mean 'lodm' or 'lodc' or 'lodsa'?). "
+            "unknown method 'lodn' (did you mean 'lodm' or 'lodc' or 'loidc'?). "
             f"There is: {', '.join(sorted(METHODS))}.",
         ),
         ({"method": "dm", "rank": 9}, "--rank 9: images of 8×8 have ranks 1 to 8"),

@@ -35,7 +35,7 @@ def explain(
         BadRequest: the request cannot be carried out.
 
     Example:
-        >>> attar.explain("digits", max_bytes="2.5kB")["method"]
+        >>> explain("digits", max_bytes="2.5kB")["method"]
         'random'
     """
     request, reading = request_and_reading(Request, options, request)

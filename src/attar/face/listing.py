@@ -13,8 +13,8 @@ def list_methods(pattern: str = "*") -> list[str]:
         pattern: such as ``lo*``; as in file names.
 
     Example:
-        >>> list_methods("lo*")
-        ['lodc', 'lodsa', 'lodm', 'lofrepo', 'lomtt']
+        >>> list_methods("fast*")
+        ['fastdm', 'fastlodm', 'fastkfs']
     """
     from attar.methods import METHODS
 
