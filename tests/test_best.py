@@ -157,10 +157,18 @@ def test_best_is_what_bytes_without_a_method_ask_for_and_repeats() -> None:
 
 
 def test_what_is_given_is_kept() -> None:
-    made = attar.explain(two_kinds(), max_bytes=30_000, storage="float32", form="pixels", **QUICK)
+    given = {"storage": "png:together=set", "form": "pixels"}
+    made = attar.explain(two_kinds(), max_bytes=3_000, **given, **QUICK)
     assert made["chosen"]["method"] == "random"
     assert "options" not in made["chosen"]
-    assert (made["images_per_class"], made["bytes"]) == (14, 28_672)
+    assert "--storage" not in made["command"]
+    assert "storage='png:together=set'" in made["command"]
+
+
+@pytest.mark.parametrize("given", [{"storage": "int4"}, {"zca": "mtt"}, {"average": 0.9}])
+def test_what_coded_images_have_not_asks_for_a_trained_set(given: dict[str, Any]) -> None:
+    made = attar.explain("digits", max_bytes=20_000, **given, **QUICK)
+    assert made["chosen"]["method"] == "fastlodm"
 
 
 def test_memory_counted_as_the_papers_do_asks_for_a_papers_method() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from attar.coding import codecs_there
+from attar.coding import CODECS, codecs_there
 from attar.condensing.request import Request
 from attar.data import Splits
 from attar.methods import METHODS, Choice, Wanted
@@ -44,6 +44,13 @@ def decided(request: Request, splits: Splits) -> tuple[Request, Choice | None]:
     return made, dataclasses.replace(choice, by=method.name, options=told, settings=own)
 
 
+def _asks_for_training(request: Request) -> bool:
+    """Whether something was asked for that coded real images have not: updates, other storage."""
+    coded = request.storage is None or request.storage.partition(":")[0] in CODECS
+    whitened = request.zca not in (None, "none")
+    return whitened or not coded or any(request.gives(name) for name in _OF_UPDATES)
+
+
 def wanted(request: Request, splits: Splits) -> Wanted:
     """Return what a method may decide by."""
     train = splits.train
@@ -55,6 +62,6 @@ def wanted(request: Request, splits: Splits) -> Wanted:
         len(train),
         request.budget().limit(train.classes, train.shape),
         request.minutes,
-        any(request.gives(name) for name in _OF_UPDATES),
+        _asks_for_training(request),
         tuple(codecs_there()),
     )

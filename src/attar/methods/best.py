@@ -45,6 +45,11 @@ _EPOCHS = (2, 8)
 # are alike, and such as are drawn at random serve better
 _TAUGHT_FROM = 1_000
 
+_AHEAD = (
+    "such images were ahead of every condensed set that was tried in these bytes within minutes "
+    "(docs/choosing.md)"
+)
+
 
 def best(wanted: Wanted) -> Choice:
     """Return what serves a set best."""
@@ -62,14 +67,12 @@ def best(wanted: Wanted) -> Choice:
         why = "of grey ones" if wanted.shape[0] == 1 else "where there are so few to learn from"
         return Choice(
             "random",
-            f"{kept}, drawn at random, since {why} a trained network chooses none better; they "
-            "were ahead of every condensed set at equal bytes and minutes",
+            f"{kept}, drawn at random, since {why} a trained network chooses none better; {_AHEAD}",
             options=options,
         )
     return Choice(
         "confident",
-        f"{kept}, of those that a network trained on all of them is sure of; they were ahead of "
-        "every condensed set at equal bytes and minutes",
+        f"{kept}, of those that a network trained on all of them is sure of; {_AHEAD}",
         options=options,
         settings={"epochs": epochs},
     )

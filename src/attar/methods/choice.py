@@ -21,7 +21,8 @@ class Wanted:
         total: of all classes.
         bytes: of the whole set; None where a plain number of images is asked for.
         minutes: of the whole command; None where they are not limited.
-        updates: whether options of updates were given, such as a number of them.
+        updates: whether something was asked for that needs a trained set: options of updates,
+            such as a number of them, a storage that is no picture codec, or whitening.
         codecs: the picture codecs that are there.
     """
 
