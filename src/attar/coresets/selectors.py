@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -126,6 +126,8 @@ class StudyingSelector(Selector):
     """
 
     tells_apart: ClassVar[bool] = True
+    # of the learning rate
+    schedule: ClassVar[Literal["constant", "warm_cosine"]] = "constant"
 
     epochs: int = 10
     lr_selection: float = 0.01
@@ -153,14 +155,26 @@ class StudyingSelector(Selector):
         """Return the network trained on all images; arguments as those of `choose`."""
         return train(
             data,
-            network,
+            self.learner(data, network),
             compute,
             epochs=self.epochs,
             lr=self.lr_selection,
             batch=self.batch_selection,
             key=key.fold("study"),
             watch=watch,
+            augment=self.seen(data),
+            schedule=self.schedule,
         )
+
+    def learner(self, data: LabelledImages, network: Network) -> Network:
+        """Return the network that is trained: the one that is matched in."""
+        del data
+        return network
+
+    def seen(self, data: LabelledImages) -> str:
+        """Return how the images that it is trained on are augmented: not at all."""
+        del data
+        return "none"
 
     def choose(
         self,
@@ -267,6 +281,7 @@ class Confident(StudyingSelector):
     """
 
     name: ClassVar[str] = "confident"
+    schedule: ClassVar[Literal["constant", "warm_cosine"]] = "warm_cosine"
 
     epochs: int = 8
     lr_selection: float = 0.05
@@ -281,27 +296,13 @@ class Confident(StudyingSelector):
             raise BadRequest(f"--set sure={self.sure:g}: from 0 to 1")
         read_strategy(self.augment_selection)
 
-    def study(
-        self,
-        data: LabelledImages,
-        network: Network,
-        compute: Compute,
-        key: Key,
-        watch: Watch | None = None,
-    ) -> Study:
-        """Return the teacher; arguments as those of `choose`."""
-        return train(
-            data,
-            make_for(self.teacher, data.shape, data.classes) if self.teacher else network,
-            compute,
-            epochs=self.epochs,
-            lr=self.lr_selection,
-            batch=self.batch_selection,
-            key=key.fold("study"),
-            watch=watch,
-            augment=self.augment_selection if data.modality.augments else "none",
-            schedule="warm_cosine",
-        )
+    def learner(self, data: LabelledImages, network: Network) -> Network:
+        """Return the teacher."""
+        return make_for(self.teacher, data.shape, data.classes) if self.teacher else network
+
+    def seen(self, data: LabelledImages) -> str:
+        """Return the teacher's augmentation."""
+        return self.augment_selection if data.modality.augments else "none"
 
     def rank(self, study: Study, label: int, count: int, key: Key) -> Tensor:
         """Return images that the teacher is sure of, in an order drawn from ``key``."""

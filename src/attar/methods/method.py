@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attar.lazy import named
 from attar.methods.choice import Choice, Wanted
@@ -48,17 +48,19 @@ class Method:
         """Return what it decides for a set; None where its settings are its own."""
         if not self.choose:
             return None
-        choose = self.choose
-        return (named("attar.methods", choose) if isinstance(choose, str) else choose)(wanted)
+        return _function(self.choose)(wanted)
 
     def recipe(self, task: Task) -> Recipe:
         """Return its settings for a task."""
-        make = named("attar.methods", self.make) if isinstance(self.make, str) else self.make
-        return make(task)
+        return _function(self.make)(task)
 
     def zca(self, dataset: str, ipc: int) -> str:
         """Return the whitening that it fixes."""
         if not self.whitened:
             return "none"
-        found = self.whitened
-        return (named("attar.methods", found) if isinstance(found, str) else found)(dataset, ipc)
+        return _function(self.whitened)(dataset, ipc)
+
+
+def _function(given: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function, or that which lies where a text says."""
+    return named("attar.methods", given) if isinstance(given, str) else given
