@@ -14,7 +14,7 @@ from attar.compute import Compute
 from attar.coresets import Confident
 from attar.data import from_tensors
 from attar.data.images import LabelledImages
-from attar.methods import METHODS, Wanted
+from attar.methods import METHODS, Choice, Method, Wanted
 from attar.methods.best import best
 from attar.networks import make_for
 from attar.rng import Key
@@ -212,3 +212,46 @@ def test_too_few_bytes_are_refused_before_a_network_is_trained(
 def test_best_is_listed_last_so_that_parts_are_known_from_their_own_methods() -> None:
     assert list(METHODS)[-1] == "best"
     assert codecs_there()
+
+
+def test_coded_decides_through_the_same_hook_and_explain_tells_it() -> None:
+    asked: dict[str, Any] = {"method": "coded", "max_bytes": 3_000, "network": NETWORK, **QUICK}
+    told = attar.explain(two_kinds(), **asked)
+    chosen = told["chosen"]
+    assert (chosen["by"], chosen["method"], told["method"]) == ("coded", "coded", "coded")
+    assert "chosen among" in chosen["why"]
+    assert all(f"{value}" in told["command"] for value in chosen["options"].values())
+    made = attar.condense(two_kinds(), **asked)
+    assert made.header.provenance["chosen"] == chosen
+    assert attar.explain(two_kinds(), **asked, **chosen["options"])["chosen"] is None
+
+
+def test_choosing_a_codec_says_how_far_it_is() -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    class Watching(attar.Callback):
+        def reading(self, what: str, done: int, total: int) -> None:
+            seen.append((what, done, total))
+
+    attar.condense(
+        two_kinds(),
+        method="coded",
+        max_bytes=3_000,
+        network=NETWORK,
+        callback=Watching(),
+        **QUICK,
+    )
+    tried = [(done, total) for what, done, total in seen if what == "trying picture codecs"]
+    assert tried and [done for done, _ in tried] == list(range(tried[-1][1] + 1))
+
+
+def test_the_first_choice_that_the_budget_holds_is_taken() -> None:
+    def choose(given: Wanted) -> list[Choice]:
+        return [
+            Choice("random", "it is large", options={"storage": "float32"}),
+            Choice("random", "it is small", options={"storage": "png:together=set"}),
+        ]
+
+    own = Method("own", "two choices", "", METHODS["random"].recipe, choose=choose)
+    made = attar.explain(two_kinds(), method=own, max_bytes=1_000, **QUICK)
+    assert made["chosen"]["why"] == "it is small"

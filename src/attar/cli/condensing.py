@@ -63,18 +63,20 @@ def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choi
 def explain(options: Condense) -> None:
     """Run `attar condense --explain`."""
     err.print(f"attar condense: reading {options.source}", **PLAIN)
-    from attar.cli.progress import describe_plan
+    from attar.cli.progress import ProgressBar, describe_plan
     from attar.condensing.condense import drafted
-    from attar.condensing.telling import Callback
     from attar.face.explaining import explained
 
-    reading = reading_options(options.reading)
-    plan = drafted(options.request, options.source, Callback(), **reading)
+    bar = ProgressBar(err)
+    try:
+        plan = drafted(options.request, options.source, bar, **reading_options(options.reading))
+    finally:
+        bar.stop()
     if options.json:
         print_json(explained(plan))
         return
     if plan.choice is None:
-        out.print(f"method {plan.request.chosen.name} was named: nothing is chosen", **PLAIN)
+        out.print(f"method {plan.request.chosen.name} decides nothing by itself", **PLAIN)
     for line in (*describe_plan(plan), f"to make it: {plan.command}"):
         out.print(line, **PLAIN)
 

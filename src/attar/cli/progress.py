@@ -248,10 +248,7 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
 
 def _choice_of(plan: Plan) -> list[str]:
     """Return what the method decided by itself, where it does, and why."""
-    choice = plan.choice
-    if choice is None:
-        return []
-    return [f"{choice.by} chose {choice.words}: {choice.why}"]
+    return [] if plan.choice is None else [plan.choice.told]
 
 
 def _parts_of(plan: Plan) -> list[str]:

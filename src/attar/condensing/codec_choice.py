@@ -17,6 +17,7 @@ from torch.nn import functional
 from attar.artefact.coding import rounded
 from attar.coding import codecs_there
 from attar.data import LabelledImages
+from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.networks import Network
 from attar.rng import Key
@@ -82,7 +83,14 @@ class Choice:
         )
 
 
-def ways(train: LabelledImages, size: int, network: Network, key: Key, what: str) -> Choice:
+def ways(
+    train: LabelledImages,
+    size: int,
+    network: Network,
+    key: Key,
+    what: str,
+    watch: Watch | None = None,
+) -> Choice:
     """Return the ways to keep real images in a picture codec, the best first.
 
     Args:
@@ -91,6 +99,7 @@ def ways(train: LabelledImages, size: int, network: Network, key: Key, what: str
         network: whose features the proxy uses, drawn at random.
         key: of everything random.
         what: what messages call the request.
+        watch: told how many ways were tried.
 
     Raises:
         BadRequest: rows that no picture codec keeps.
@@ -103,10 +112,15 @@ def ways(train: LabelledImages, size: int, network: Network, key: Key, what: str
     parts = min(len(own) for own in train.indices_of_class) > 1
     kept, held = train.split(HELD_OUT, key.fold("held out")) if parts else (train, train)
     proxy = _Proxy.of(network, held, key.fold("network"))
-    found = [
-        dataclasses.replace(trial, accuracy=proxy.accuracy(*_images(trial, kept, size, key)))
-        for trial in _trials(kept, size, key)
-    ]
+    trials = _trials(kept, size, key)
+    found: list[Trial] = []
+    for trial in trials:
+        if watch is not None:
+            watch("trying picture codecs", len(found), len(trials))
+        accuracy = proxy.accuracy(*_images(trial, kept, size, key))
+        found.append(dataclasses.replace(trial, accuracy=accuracy))
+    if watch is not None and trials:
+        watch("trying picture codecs", len(trials), len(trials))
     return Choice(tuple(sorted(found, key=lambda one: -one.accuracy)), len(held))
 
 

@@ -113,7 +113,7 @@ def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> 
     Args:
         request: the options.
         data: as `condense` takes it.
-        callback: told how far the reading is.
+        callback: told how far the reading is, and the choosing.
         **reading: how the data are read.
 
     Raises:
@@ -122,7 +122,9 @@ def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> 
     _ = request.chosen
     with threads.using(request.threads):
         splits = _read(request, data, callback, reading)
-        return make_plan(request, splits, reading, experts_later=True, draft=True)
+        return make_plan(
+            request, splits, reading, experts_later=True, draft=True, watch=callback.reading
+        )
 
 
 def _read(request: Request, data: Any, callback: Callback, reading: Mapping[str, Any]) -> Splits:

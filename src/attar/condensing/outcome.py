@@ -50,6 +50,7 @@ def artefact_of(
     synthetic.load_state_dict({name: tensor.detach().cpu() for name, tensor in tensors.items()})
     synthetic.settle()
     coding = coding_of(plan, synthetic, learned)
+    notes = [*([] if plan.choice is None else [plan.choice.told]), *coding.notes]
     header = Header.model_validate(
         {
             "class_names": list(plan.train.class_names),
@@ -79,7 +80,7 @@ def artefact_of(
                 "torch": torch.__version__,
                 **_threads(plan),
                 "command": plan.command,
-                **({NOTES: list(coding.notes)} if coding.notes else {}),
+                **({NOTES: notes} if notes else {}),
                 **({} if plan.choice is None else {"chosen": plan.choice.as_dict()}),
                 **values,
                 **plan.provenance,

@@ -12,11 +12,8 @@ from torch import Tensor
 
 from attar import compute as computing
 from attar.artefact.artefact import learnt_tensors, preprocessing_tensors
-from attar.artefact.header import NOTES
 from attar.budget import FLOAT32_BYTES
 from attar.condensing.bounding import bounded
-from attar.condensing.codec_choice import ways
-from attar.condensing.composition import form_text
 from attar.condensing.deciding import decided
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
@@ -33,11 +30,11 @@ from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.experts.images import check_images
 from attar.experts.store import ExpertStore, open_experts
-from attar.methods import CODED, Recipe, Task
+from attar.methods import Choice, Recipe, Task
 from attar.networks import Network, make_for
 from attar.objectives import Objective, Problem
 from attar.rng import Key
-from attar.storage import Apart, storage_of, storage_text
+from attar.storage import Apart, storage_of
 from attar.synthetic import Allowance, Layout, fill, planned_ledger
 
 # one image of a class takes up to so many times what another does
@@ -69,11 +66,33 @@ def make_plan(
     Raises:
         BadRequest: anything about the request that cannot be carried out.
     """
-    request, choice = decided(request, splits)
+    refused: list[BadRequest] = []
+    for made, choice in decided(request, splits, watch):
+        try:
+            return _plan(made, choice, splits, reading or {}, experts_later, draft, watch)
+        except BadRequest as error:
+            # what is next best may fit
+            refused.append(error)
+    if len(refused) == 1:
+        raise refused[0]
+    raise BadRequest(
+        f"--method {request.chosen.name}: none of its {len(refused)} choices can be made; of the "
+        f"first one: {refused[0].text}"
+    )
+
+
+def _plan(
+    request: Request,
+    choice: Choice | None,
+    splits: Splits,
+    reading: Mapping[str, Any],
+    experts_later: bool,
+    draft: bool,
+    watch: Watch | None,
+) -> Plan:
+    """Return the plan of a request whose every part is named."""
     method = request.chosen
     refuse_updates(request)
-    if method.name == CODED and not _given_codec(request):
-        return _coded_plan(request, splits, reading, draft, watch)
     train = splits.train
     budget = request.budget()
     limit = budget.limit(train.classes, train.shape)
@@ -141,57 +160,12 @@ def make_plan(
         limit,
         network,
         compute,
-        dict(reading or {}),
+        dict(reading),
         start=start,
         experts=experts,
         parts=selection.facts(request, splits),
         coded_start=coded,
         choice=choice,
-    )
-
-
-def _given_codec(request: Request) -> bool:
-    """Whether form and storage are said, as in the command that repeats an earlier choice."""
-    given = request.form is not None, request.storage is not None
-    if any(given) and not all(given):
-        raise BadRequest(
-            f"--method {CODED} chooses --form and --storage together; leave both out, or give both"
-        )
-    return all(given)
-
-
-def _coded_plan(
-    request: Request,
-    splits: Splits,
-    reading: Mapping[str, Any] | None,
-    draft: bool,
-    watch: Watch | None,
-) -> Plan:
-    """Return the plan of the best way to keep real images in a picture codec that fits."""
-    train, what = splits.train, f"--method {CODED}"
-    size = request.budget().limit(train.classes, train.shape)
-    if size is None:
-        raise BadRequest(
-            f"{what} finds how many images fit; give --ipc or --bytes in place of "
-            "--images-per-class"
-        )
-    task = Task(train.name, 1, train.shape, train.classes)
-    name = settle(request.chosen.recipe(task), request, task).network
-    network = make_for(name, train.shape, train.classes)
-    choice = ways(train, size, network, Key(request.seed).fold(CODED), what)
-    refused = ""
-    for trial in choice.trials:
-        chosen = {"form": form_text(trial.form), "storage": storage_text(trial.storage)}
-        try:
-            own = dataclasses.replace(request, **chosen)
-            plan = make_plan(own, splits, reading, draft=draft, watch=watch)
-        except BadRequest as error:
-            refused = refused or error.text
-            continue
-        return dataclasses.replace(plan, provenance={NOTES: [choice.told(trial)]})
-    raise BadRequest(
-        f"{what}: {size} bytes hold no coded image of each class "
-        f"({refused or 'not one way fits'}); give more bytes"
     )
 
 

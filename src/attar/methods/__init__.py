@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING
 from attar.errors import BadRequest, unknown
 from attar.lazy import importer
 from attar.methods.catalogue import CODED, METHODS
-from attar.methods.choice import Choice, Wanted
+from attar.methods.choice import Choice, Coding, Wanted
 from attar.methods.method import Method
 from attar.methods.task import Task
 
 if TYPE_CHECKING:
     from attar.methods.recipe import Recipe
 
-__all__ = ["CODED", "METHODS", "Choice", "Method", "Recipe", "Task", "Wanted", "method_of", "usual"]
+__all__ = [
+    "CODED",
+    "METHODS",
+    "Choice",
+    "Coding",
+    "Method",
+    "Recipe",
+    "Task",
+    "Wanted",
+    "method_of",
+    "usual",
+]
 
 # what cards call a recipe that was given as a value
 OWN = "own"

@@ -8,7 +8,6 @@ from attar.registry import Registry
 _KERNEL = "kernel.whitening"
 _TRAJECTORY = "trajectory.whitening"
 
-# whose form and storage are chosen where its data are known
 CODED = "coded"
 
 METHODS: Registry[Method] = Registry(
@@ -51,6 +50,7 @@ METHODS: Registry[Method] = Registry(
             "baseline",
             "distribution.random",
             coreset=True,
+            choose="coded.coded",
         ),
         Method(
             "kfs", "DM on latent codes and shared decoders", "Lee et al. 2022", "factorized.kfs"

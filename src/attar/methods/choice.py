@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from attar.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A way to keep real images in a picture codec, as options.
+
+    Args:
+        form: such as ``resized:side=16``.
+        storage: such as ``avif:quality=35``.
+        why: how it was found.
+    """
+
+    form: str
+    storage: str
+    why: str
+
+
+def _none() -> Sequence[Coding]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -24,6 +43,9 @@ class Wanted:
         updates: whether something was asked for that needs a trained set: options of updates,
             such as a number of them, a storage that is no picture codec, or whitening.
         codecs: the picture codecs that are there.
+        given: fields of `attar.Request` that the user gave.
+        codings: looks at the data, which takes seconds, and returns the ways to keep real images in
+            a picture codec that these bytes hold, the best on held-out training images first.
     """
 
     dataset: str
@@ -35,6 +57,8 @@ class Wanted:
     minutes: float | None
     updates: bool = False
     codecs: tuple[str, ...] = ()
+    given: frozenset[str] = frozenset()
+    codings: Callable[[], Sequence[Coding]] = _none
 
     @property
     def bytes_per_class(self) -> float | None:
@@ -67,6 +91,11 @@ class Choice:
         told = [f"--{name} {value}" for name, value in options.items()]
         told += [f"--set {name}={value}" for name, value in self.settings.items()]
         return " ".join([f"--method {self.method}", *told])
+
+    @property
+    def told(self) -> str:
+        """Who chose what, and why."""
+        return f"{self.by} chose {self.words}: {self.why}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, as an artefact tells it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ class Method:
             the whitening that the method fixes; empty for none.
         coreset: whether it chooses real images and never updates them.
         choose: likewise the function from what is wanted to the method, the form and the other
-            options that serve it best; empty where the settings are its own.
+            options that serve it best, or to several such choices, the best first, of which the
+            first that the budget holds is taken; empty where the settings are its own.
 
     Example:
         >>> from attar.methods import METHODS, Task
@@ -42,13 +43,14 @@ class Method:
     make: str | Callable[[Task], Recipe]
     whitened: str | Callable[[str, int], str] = ""
     coreset: bool = False
-    choose: str | Callable[[Wanted], Choice] = ""
+    choose: str | Callable[[Wanted], Choice | Sequence[Choice]] = ""
 
-    def chosen(self, wanted: Wanted) -> Choice | None:
-        """Return what it decides for a set; None where its settings are its own."""
+    def chosen(self, wanted: Wanted) -> Sequence[Choice]:
+        """Return what it decides for a set, best first; nothing where its settings are its own."""
         if not self.choose:
-            return None
-        return _function(self.choose)(wanted)
+            return ()
+        found = _function(self.choose)(wanted)
+        return (found,) if isinstance(found, Choice) else found
 
     def recipe(self, task: Task) -> Recipe:
         """Return its settings for a task."""
