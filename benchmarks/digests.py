@@ -31,6 +31,7 @@ BUDGETS = (1, 3)
 SEEDS = (0, 1)
 # what makes a few updates of each method cheap: those of its settings that it has
 SHORT: dict[str, tuple[str, ...]] = {
+    "alignment": ("outer=2", "inner=2", "batch_real=16", "batch_check=16"),
     "classwise": ("batch_real=16", "inner=2", "samples=64"),
     "gradient": ("outer=2", "inner=2", "batch_real=16"),
     "distribution": ("batch_real=16",),
@@ -40,6 +41,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "unrolled": ("steps=4", "batch=3", "batch_real=8", "bases=4"),
 }
 OBJECTIVE_OF = {
+    **dict.fromkeys(("cafe", "cafe-dsa"), "alignment"),
     **dict.fromkeys(("dc", "dsa", "lodc", "lodsa"), "gradient"),
     **dict.fromkeys(("dm", "lodm", "kfs", "fastdm", "fastlodm", "fastkfs"), "distribution"),
     **dict.fromkeys(("frepo", "lofrepo", "slimmable"), "kernel"),

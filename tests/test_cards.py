@@ -45,6 +45,7 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
     ("name", "values"),
     [
         ("dc-300", (300, 256, "sgd", 0.01, 5e-4, "drop", "cross_entropy", "none")),
+        ("cafe-600", (600, 256, "sgd", 0.01, 5e-4, "drop", "cross_entropy", "none")),
         ("dc-1000", (1000, 256, "sgd", 0.01, 5e-4, "drop", "cross_entropy", "none")),
         ("plain-1000", (1000, 256, "sgd", 0.01, 5e-4, "drop", "cross_entropy", "none")),
         ("dsa-1000", (1000, 256, "sgd", 0.01, 5e-4, "drop", "cross_entropy", "none")),

@@ -44,6 +44,7 @@ def test_a_set_of_one_class_is_a_set(method: str, tmp_path: Path) -> None:
         ({"method": "dm", "objective": "distribution+0.1*kernel"}, "the objective 'sum'"),
         ({"method": "mtt", "zca": "none"}, "the objective 'trajectory'"),
         ({"method": "esp", "zca": "none"}, "the objective 'subspace'"),
+        ({"method": "cafe"}, "the objective 'alignment'"),
         ({"method": "remember-the-past"}, "the objective 'unrolled'"),
         ({"method": "herding"}, "--init herding learns by telling classes apart, and there is one"),
         ({"method": "dm", "init": "forgetting"}, "--init forgetting"),

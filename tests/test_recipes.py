@@ -59,6 +59,7 @@ def test_methods() -> None:
     kernels = {"frepo", "lofrepo", "slimmable"}
     idc, rtp = {"idc", "idc-i", "loidc", "loidc-i"}, {"remember-the-past", "lortp"}
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
+    others |= {"cafe", "cafe-dsa"}
     others |= {*DECODERS, *OWN, "best"}
     whitened = {
         **dict.fromkeys(kernels, "frepo"),

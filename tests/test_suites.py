@@ -64,7 +64,13 @@ def test_a_suite_of_a_table_has_both_sizes(path: Path) -> None:
                 *("lomtt", "loidc-i", "loidc", "lohaba", "lortp"),
             },
         ),
-        ("esp-1", {"random", "herding", "dc", "dsa", "dm", "mtt", "kfs", "esp", "whole"}),
+        (
+            "esp-1",
+            {
+                *("random", "herding", "dc", "dsa", "dm", "cafe-dsa", "mtt", "idc"),
+                *("kfs", "esp", "whole"),
+            },
+        ),
         ("esp-2", {"dsa", "dm", "kfs", "esp", "whole"}),
         # which row is trajectory matching cannot be told
         ("esp-3", {"dsa", "esp", "whole"}),

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from attar.errors import BadRequest
 
 PRECISIONS = ("float32", "bfloat16")
+# what a module makes of images
+Method = Callable[[nn.Module, Tensor], Tensor]
 # Images per call. On a CPU the activations of a chunk should stay near the caches; a GPU wants
 # to be filled.
 CHUNK = {"cpu": 32, "cuda": 2048}
@@ -190,11 +192,12 @@ class Functional:
 
     Args:
         module: any drawn network; gives the structure, and keeps its training or evaluation mode.
-        method: ``embed`` for features, ``forward`` for scores.
+        method: ``embed`` for features, ``forward`` for scores; or a function of the module and
+            images.
         compute: device, precision, compilation.
     """
 
-    def __init__(self, module: nn.Module, method: str, compute: Compute) -> None:
+    def __init__(self, module: nn.Module, method: str | Method, compute: Compute) -> None:
         self._structure = _Method(module, method)
         self._compute = compute
         self._function = compiled(self.plain, compute)
@@ -235,13 +238,15 @@ class Functional:
 
 
 class _Method(nn.Module):
-    def __init__(self, module: nn.Module, method: str) -> None:
+    def __init__(self, module: nn.Module, method: str | Method) -> None:
         super().__init__()
         self.module = module
         self.method = method
 
     def forward(self, images: Tensor) -> Tensor:
-        return getattr(self.module, self.method)(images)
+        if isinstance(self.method, str):
+            return getattr(self.module, self.method)(images)
+        return self.method(self.module, images)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -14,11 +14,14 @@ from attar.errors import BadRequest, unknown
 from attar.lamb import Lamb
 from attar.sgd import SGD
 
+# shares of the run after which `late_halving` halves the rate, as CAFE's authors do
+HALVED = (0.6, 0.8, 0.9)
 # share of the run that is done → factor of the learning rate
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda share: 1.0,
     "linear": lambda share: 1.0 - share,
     "cosine": lambda share: (1.0 + math.cos(math.pi * share)) / 2,
+    "late_halving": lambda share: 0.5 ** sum(share >= one for one in HALVED),
 }
 
 
@@ -34,8 +37,9 @@ class Optimiser:
         momentum: of SGD; 0 for Adam and LAMB, whose first moment uses 0.9.
         kind: ``sgd``, ``adam`` or ``lamb``.
         clip: the greatest norm of the role's gradient; None for no limit.
-        schedule: ``constant``; or ``linear`` or ``cosine``, from ``lr`` at the first step down
-            to ``floor`` times that after the last.
+        schedule: ``constant``; ``linear`` or ``cosine``, from ``lr`` at the first step down
+            to ``floor`` times that after the last; or ``late_halving``, by half after 0.6, 0.8 and
+            0.9 of the steps.
         floor: share of ``lr`` that is left after the last step of a schedule, from 0 to 1.
         coast: whether rows that a step does not read go on by their momentum, as they do where all
             are one tensor; of SGD.

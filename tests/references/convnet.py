@@ -16,8 +16,22 @@ def embed(
     activation: str = "relu",
     pooling: str = "average",
 ) -> Tensor:
-    """Return the flattened map after the last block; four layers are numbered per block."""
-    maps = images
+    """Return the flattened map after the last block."""
+    return maps_of(weights, images, norm, activation, pooling)[-1]
+
+
+def maps_of(
+    weights: Mapping[str, Tensor],
+    images: Tensor,
+    norm: str = "instance",
+    activation: str = "relu",
+    pooling: str = "average",
+) -> list[Tensor]:
+    """Return what the activation of every block gives, and the map after the last block, flat.
+
+    Four layers are numbered per block.
+    """
+    maps, found = images, []
     depth = sum(f"blocks.{4 * block}.weight" in weights for block in range(20))
     for block in range(depth):
         padding = 3 if block == 0 and images.shape[1] == 1 else 1
@@ -34,8 +48,10 @@ def embed(
             if norm != "layer":
                 scale, shift = scale[:, None, None], shift[:, None, None]
             maps = maps * scale + shift
-        maps = pool(activate(maps, activation), pooling)
-    return maps.reshape(len(maps), -1)
+        maps = activate(maps, activation)
+        found.append(maps.reshape(len(maps), -1))
+        maps = pool(maps, pooling)
+    return [*found, maps.reshape(len(maps), -1)]
 
 
 def scores(weights: Mapping[str, Tensor], images: Tensor, **options: str) -> Tensor:

@@ -31,7 +31,7 @@ class CondenseOptions(ReadingOptions, total=False):
     lr: float | None
     momentum: float | None
     optimiser: Literal["sgd", "adam", "lamb"] | None
-    schedule: Literal["constant", "linear", "cosine"] | None
+    schedule: Literal["constant", "linear", "cosine", "late_halving"] | None
     average: float | None
     network: Any
     card: str | None

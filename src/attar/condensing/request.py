@@ -36,7 +36,7 @@ _NAMED = ("method", "objective", "form", "network")
 _CHOICES = {
     "init": INITS,
     "optimiser": ("sgd", "adam", "lamb"),
-    "schedule": ("constant", "linear", "cosine"),
+    "schedule": ("constant", "linear", "cosine", "late_halving"),
     "zca": ("none", "mtt", "frepo", "rtp", "kip"),
     "precision": ("auto", "float32", "bfloat16"),
     "torch_compile": ("auto", "on", "off"),
@@ -124,7 +124,8 @@ class Request:
     ] = None
     """Optimiser of the images or factors."""
     schedule: Annotated[
-        Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
+        Literal["constant", "linear", "cosine", "late_halving"] | None,
+        option("{constant,linear,cosine,late_halving}", kind=str),
     ] = None
     """How their learning rate falls over --iterations."""
     average: Number = None

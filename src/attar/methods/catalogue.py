@@ -32,6 +32,15 @@ METHODS: Registry[Method] = Registry(
             "distribution.dm",
         ),
         Method(
+            "cafe",
+            "class means of maps of every layer, and telling real images by them",
+            "Wang et al. 2022",
+            "alignment.cafe",
+        ),
+        Method(
+            "cafe-dsa", "CAFE with siamese augmentation", "Wang et al. 2022", "alignment.cafe_dsa"
+        ),
+        Method(
             "lodm",
             "DM on low-rank factors of every channel",
             "Yang et al. 2023",

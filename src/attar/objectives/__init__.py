@@ -1,6 +1,7 @@
 """Objectives: each turns images and labels into a loss and gradients."""
 
 from attar.objectives.address_norm import AddressNorm
+from attar.objectives.alignment import FeatureAlignment
 from attar.objectives.base import (
     NOTHING,
     Match,
@@ -32,6 +33,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         ClasswiseMatching,
         Contrast,
         DistributionMatching,
+        FeatureAlignment,
         GradientMatching,
         KernelRegression,
         Nested,
@@ -50,6 +52,7 @@ __all__ = [
     "ClasswiseMatching",
     "Contrast",
     "DistributionMatching",
+    "FeatureAlignment",
     "GradientMatching",
     "KernelRegression",
     "Match",

@@ -1,4 +1,4 @@
-"""What objectives that compare gradients share: what is compiled, and which networks serve."""
+"""What objectives with a network in training share: what is compiled, and which networks serve."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from attar.objectives.base import Problem
 from attar.objectives.derivatives import LossGradients
 from attar.objectives.distances import DISTANCES
 from attar.rng import Key
+from attar.training.evaluation_card import EvaluationCard
 from attar.training.trainer import Trainer
 
 
@@ -23,6 +24,22 @@ def trainer_of(problem: Problem) -> Trainer:
     if "trainer" not in problem.cache:
         problem.cache["trainer"] = Trainer(problem.network, problem.compute)
     return problem.cache["trainer"]
+
+
+def inner_card(epochs: int, augment: str, lr: float, batch: int) -> EvaluationCard:
+    """Return how DC and what follows it train a network on the set between two updates of it."""
+    return EvaluationCard(
+        "inner",
+        "plain SGD at a fixed learning rate",
+        epochs,
+        augment,
+        lr=lr,
+        momentum=0.0,
+        weight_decay=0.0,
+        batch=batch,
+        schedule="constant",
+        one_more=False,
+    )
 
 
 def derivatives_of(problem: Problem, distance: str) -> LossGradients:

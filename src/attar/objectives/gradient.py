@@ -23,6 +23,7 @@ from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjectiv
 from attar.objectives.comparing import (
     check_derivatives,
     derivatives_of,
+    inner_card,
     pulled_first,
     trainer_of,
 )
@@ -31,7 +32,6 @@ from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
-from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Midway
 
 # real images of every class whose statistics batch normalization uses while matching
@@ -154,7 +154,7 @@ class GradientMatching(SubsetObjective):
         (tensors,) = trainer_of(problem).fit_together(
             images,
             labels,
-            self._card,
+            inner_card(self.inner, self.augment, self.lr_network, self.batch_train),
             self.augment,
             [key],
             begun=Midway(0, network_tensors(state)),
@@ -181,22 +181,6 @@ class GradientMatching(SubsetObjective):
 
     def _augmented(self, images: Tensor, key: Key) -> Tensor:
         return augment(images, parse_strategy(self.augment), key, shared=True)
-
-    @property
-    def _card(self) -> EvaluationCard:
-        """How the network is trained between two updates of the set."""
-        return EvaluationCard(
-            "inner",
-            "plain SGD at a fixed learning rate",
-            self.inner,
-            self.augment,
-            lr=self.lr_network,
-            momentum=0.0,
-            weight_decay=0.0,
-            batch=self.batch_train,
-            schedule="constant",
-            one_more=False,
-        )
 
     @torch.no_grad()
     def _calibrate(self, tensors: Tensors, problem: Problem, key: Key) -> None:

@@ -22,7 +22,7 @@ class SlimOptions(TypedDict, total=False):
     minutes: float | None
     lr: float | None
     optimiser: Literal["sgd", "adam", "lamb"] | None
-    schedule: Literal["constant", "linear", "cosine"] | None
+    schedule: Literal["constant", "linear", "cosine", "late_halving"] | None
     average: float | None
     network: Any
     card: str | None

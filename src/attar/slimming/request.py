@@ -89,7 +89,8 @@ class SlimRequest:
     ] = None
     """Their optimiser."""
     schedule: Annotated[
-        Literal["constant", "linear", "cosine"] | None, option("{constant,linear,cosine}", kind=str)
+        Literal["constant", "linear", "cosine", "late_halving"] | None,
+        option("{constant,linear,cosine,late_halving}", kind=str),
     ] = None
     """How their learning rate falls over --iterations."""
     average: Number = None

@@ -6,6 +6,7 @@ from attar.objectives import (
     ClasswiseMatching,
     Contrast,
     DistributionMatching,
+    FeatureAlignment,
     GradientMatching,
     KernelRegression,
     Nested,
@@ -44,6 +45,9 @@ FORMS: dict[str, Parametrization] = {
 }
 OBJECTIVES: dict[str, Objective] = {
     "distribution": DistributionMatching(batch_real=5),
+    "alignment": FeatureAlignment(
+        batch_real=5, augment="crop_flip", outer=2, inner=2, batch_check=4
+    ),
     "gradient": GradientMatching(batch_real=5, augment="crop_flip", outer=2, inner=2),
     "classwise": ClasswiseMatching(batch_real=5, inner=2, samples=6, batch_train=4),
     "contrast": Contrast(augment="crop_flip"),

@@ -1,7 +1,7 @@
 """The evaluation cards there are; adding one is one entry in `CARDS`.
 
-Sources: the evaluation code of DC and DSA, MTT, IDC, HaBa, Remember the Past and FRePo, and the
-settings that the low-rank plugin's authors recorded.
+Sources: the evaluation code of DC and DSA, CAFE, MTT, IDC, HaBa, Remember the Past and FRePo, and
+the settings that the low-rank plugin's authors recorded.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ CARDS: Registry[EvaluationCard] = Registry(
         EvaluationCard(
             "dc-300", "DC: 300 epochs, augmented on digits and for batch norm only", 300, "dc"
         ),
+        EvaluationCard("cafe-600", "CAFE: as dc-300, for 600 epochs", 600, "dc"),
         EvaluationCard("dc-1000", "DC on digits; LoDC as its paper says: 1000 epochs", 1000, "dc"),
         EvaluationCard("plain-1000", "LoDSA on MNIST at 50: no augmentation", 1000, "none"),
         EvaluationCard("dsa-1000", "DSA, DM, LoDM: 1000 epochs with DSA augmentation", 1000, DSA),
