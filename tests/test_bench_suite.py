@@ -154,6 +154,24 @@ def test_a_size_wins_over_the_length_of_a_single_method() -> None:
     assert [m.options.get("iterations") for m in expand(paper.suite)[0][::3]] == [9, None]
 
 
+def test_a_size_may_give_single_rows_their_updates() -> None:
+    suite = Suite.model_validate(
+        {
+            "name": "a",
+            "datasets": ["digits"],
+            "methods": [{"method": "dm", "minutes": 9}, {"method": "lodm", "iterations": 3}, "dc"],
+            "budgets": [1],
+            "sizes": {"laptop": {"iterations": {"dm": 2, "dc": 5}}},
+        }
+    )
+    laptop = at_size(suite, "laptop")
+    options = [one.options for one in expand(laptop.suite)[0]]
+    assert [one.get("iterations") for one in options] == [2, 3, 5]
+    assert all("minutes" not in one for one in options)
+    assert not laptop.full
+    assert "updates in place of the method's own: dm 2, dc 5" in laptop.shrinks
+
+
 def test_the_smallest_size_tries_every_method_and_every_network(tmp_path: Path) -> None:
     makings, measurings = expand(smallest(read_suite(write(tmp_path, FULL))).suite)
     assert [(one.method, one.source, one.budget) for one in makings] == [
@@ -214,6 +232,8 @@ def changed(text: str, old: str, new: str) -> str:
         ("[random, LoDM 4]", "[random, lodm]", ("sizes.laptop.methods", "LoDM 4")),
         ("    minutes: 0.5", "    minutes: 0", ("sizes.laptop.minutes", "greater than 0")),
         ("epochs: 4", "iterations: 4", ("sizes.laptop", "iterations or minutes, not both")),
+        ("minutes: 0.5", "iterations: {dmm: 4}", ("sizes.laptop.iterations", "did you mean 'dm'")),
+        ("minutes: 0.5", "iterations: {dm: -4}", ("sizes.laptop.iterations", "-4")),
         ("title: A table", "title: A: table", ("line 3", "no YAML")),
         ("title: A table", "name: b", ("line 3", "'name' is given twice")),
         ("name: table", "name: a/b", ("name", "a/b")),

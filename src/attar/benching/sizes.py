@@ -126,11 +126,13 @@ def _changed(suite: Suite, change: Size) -> Suite:
         for name, entry in suite.datasets.items()
         if change.datasets is None or name in change.datasets
     }
-    length = change.model_dump(include=set(LENGTHS), exclude_none=True)
+    length, of_rows = _lengths(change)
     slimming = suite.slimming and suite.slimming.changed(change.slimming, length)
     shorter = length or (change.slimming and change.slimming.length)
     methods = [
-        _without_lengths(entry, own=bool(length), slim=bool(shorter))
+        _with_length(
+            _without_lengths(entry, own=bool(length), slim=bool(shorter)), of_rows.get(entry.name)
+        )
         for entry in suite.methods
         if change.methods is None or entry.name in change.methods
     ]
@@ -151,6 +153,20 @@ def _changed(suite: Suite, change: Size) -> Suite:
             card=suite.evaluation.card, epochs=change.epochs, updates=change.updates
         )
     return suite.model_copy(update=new)
+
+
+def _lengths(change: Size) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the length that a size gives all rows, and the updates of single ones."""
+    length = change.model_dump(include=set(LENGTHS), exclude_none=True)
+    if isinstance(change.iterations, dict):
+        return {}, change.iterations
+    return length, {}
+
+
+def _with_length(entry: MethodEntry, iterations: int | None) -> MethodEntry:
+    if iterations is None:
+        return entry
+    return entry.without(LENGTHS).model_copy(update={"iterations": iterations})
 
 
 def _without_lengths(entry: MethodEntry, *, own: bool, slim: bool) -> MethodEntry:
@@ -196,7 +212,7 @@ def _told(suite: Suite, change: Size) -> list[str]:
         ("per_class", f"at most {change.per_class} training images of a class"),
         ("resize", f"images brought to {change.resize}×{change.resize} pixels"),
         ("width", f"networks of width {change.width}, where they have one"),
-        ("iterations", f"updates of every set: {change.iterations} in place of the method's own"),
+        ("iterations", _updates(change.iterations)),
         ("minutes", f"updates of every set: {change.minutes or 0:g} min"),
         ("epochs", f"epochs of evaluation networks: {change.epochs}"),
         ("updates", f"updates of evaluation networks: {change.updates}"),
@@ -209,6 +225,13 @@ def _told(suite: Suite, change: Size) -> list[str]:
     if change.slimming is not None and suite.slimming is not None:
         lines += change.slimming.told(suite.slimming)
     return [*lines, *([change.shrinks] if change.shrinks else [])]
+
+
+def _updates(iterations: int | dict[str, int] | None) -> str:
+    if not isinstance(iterations, dict):
+        return f"updates of every set: {iterations} in place of the method's own"
+    rows = ", ".join(f"{name} {count}" for name, count in iterations.items())
+    return f"updates in place of the method's own: {rows}" if rows else ""
 
 
 def _labels(budgets: Sequence[BudgetEntry] | None) -> list[str] | None:

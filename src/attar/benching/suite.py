@@ -39,7 +39,7 @@ class Size(Strict):
     per_class: Whole | None = None
     resize: Whole | None = None
     width: Whole | None = None
-    iterations: Updates | None = None
+    iterations: Updates | dict[str, Updates] | None = None
     minutes: Minutes | None = None
     slimming: Ways = None
     experts: ExpertOptions = None
@@ -102,6 +102,9 @@ class Suite(Strict):
         for size, one in self.sizes.items():
             self._among(one.datasets, self.datasets, "dataset", "sizes", size, "datasets")
             self._among(one.methods, self.method_names, "method", "sizes", size, "methods")
+            if isinstance(one.iterations, dict):
+                place = ("sizes", size, "iterations")
+                self._among(list(one.iterations), self.method_names, "method", *place)
         self._check_skip()
         self._check_slimming()
         return self
