@@ -4,11 +4,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from attar.benching import read_suite
 from attar.benching.cells import Making, Measuring, expand, slug, widened
 from attar.benching.checking import check_against_data, check_names, with_sources
+from attar.benching.pricing import Prices
 from attar.benching.sizes import at_size, smallest
 from attar.benching.suite import Suite
 from attar.errors import BadRequest
@@ -431,6 +433,26 @@ def test_a_size_may_say_alone_how_experts_are_trained() -> None:
 def test_experts_that_cannot_be_followed_are_refused(experts: Any, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         check_against_data(*expand(Suite.model_validate({**FOLLOWING, "experts": experts})), None)
+
+
+def test_experts_are_whitened_by_the_name_of_the_training_images(tmp_path: Path) -> None:
+    """An array file calls its test part otherwise, and that is no name of a known dataset."""
+    numbers = np.random.default_rng(0)
+    parts = {
+        f"{kind}_{part}": numbers.integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
+        if kind == "x"
+        else np.arange(20) % 2
+        for kind in "xy"
+        for part in ("train", "test")
+    }
+    np.savez(tmp_path / "cifar10.npz", **parts)
+    source = f"npz:{tmp_path / 'cifar10.npz'}"
+    suite = Suite.model_validate(
+        {**FOLLOWING, "datasets": {"cifar10": source}, "methods": ["random"]}
+    )
+    prices = Prices()
+    check_against_data(*expand(suite), None, prices=prices)
+    assert prices.names == {"cifar10": "cifar10"}
 
 
 def test_experts_are_not_slimmed_with() -> None:

@@ -51,17 +51,20 @@ class Prices:
 
     _plans: dict[tuple[str, str, str], Plan] = field(default_factory=dict)
     _tests: dict[str, LabelledImages] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
     _reading: dict[str, float] = field(default_factory=dict)
 
     def read(self, dataset: str, splits: Splits, seconds: float) -> None:
         """Note data and what reading them takes, which every piece of work does again."""
         self._tests[dataset] = splits.train if splits.test is None else splits.test
+        # the test part may have another name, such as "cifar10 test"
+        self._names[dataset] = splits.train.name
         self._reading[dataset] = seconds
 
     @property
     def names(self) -> dict[str, str]:
         """What the data of every dataset call themselves."""
-        return {dataset: data.name for dataset, data in self._tests.items()}
+        return dict(self._names)
 
     def planned(self, making: Making, plan: Plan) -> None:
         """Note the plan of a set."""
