@@ -116,7 +116,8 @@ def test_a_failed_run_ends_with_status_1(
 
 
 @pytest.mark.parametrize(
-    "command", ["condense", "slim", "evaluate", "merge", "import", "report", "bench", "pictures"]
+    "command",
+    ["condense", "slim", "relabel", "evaluate", "merge", "import", "report", "bench", "pictures"],
 )
 def test_help_names_no_empty_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -190,6 +191,7 @@ def test_an_export_whose_replacement_was_killed_is_brought_back(
         ("report", "nothing.safetensors", "-o", "{}.html"),
         ("import", "nothing.pt", "-o", "{}.safetensors"),
         ("merge", "nothing.safetensors", "nothing.safetensors", "-o", "{}.safetensors"),
+        ("relabel", "nothing.safetensors", "-o", "{}.safetensors"),
     ],
     ids=lambda words: words[0],
 )

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         list_tables,
     )
     from attar.face.pages import write_report
+    from attar.face.relabelling import relabel
     from attar.face.suites import bench
     from attar.importing.importer import import_artefact
     from attar.methods import Method, Task
@@ -76,6 +77,7 @@ _HOMES = {
     "Recipe": "attar.methods.recipe",
     "Task": "attar.methods",
     "register": "attar.registry",
+    "relabel": "attar.face.relabelling",
     "Callback": "attar.condensing.telling",
     "Request": "attar.condensing.request",
     "RunFailed": "attar.errors",
@@ -144,6 +146,7 @@ __all__ = [
     "load_source",
     "merge",
     "register",
+    "relabel",
     "slim",
     "train_experts",
     "write_report",

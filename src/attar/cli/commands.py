@@ -17,6 +17,7 @@ from attar.cli.listing import Cards, Methods, Networks, Sources
 from attar.cli.merging import Merge
 from attar.cli.pictures import Pictures
 from attar.cli.published import Published
+from attar.cli.relabelling import Relabel
 from attar.cli.reporting import Report
 from attar.cli.showing import Show
 from attar.cli.slimming import Slim
@@ -26,6 +27,7 @@ Command = (
     Demo
     | Condense
     | Slim
+    | Relabel
     | Experts
     | Evaluate
     | Show

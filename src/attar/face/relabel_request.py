@@ -1,0 +1,103 @@
+"""What a user can ask of `attar relabel`; free of torch, so that help appears at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from attar.budget import parse_bytes
+from attar.errors import BadRequest
+from attar.files import check_writable
+from attar.kinds import settle_kinds
+from attar.options import BEARING, Compiling, Whole, option
+from attar.renaming import fields
+from attar.text import command_line
+from attar.wording import KEYWORDS
+
+# what a repetition of the command does not need
+_OF_FILES = ("output", "overwrite", "threads")
+
+
+@fields(**KEYWORDS)
+@dataclass(frozen=True)
+class RelabelRequest:
+    """The options of one relabelling.
+
+    Raises:
+        BadRequest: an option out of range, or an output that cannot be written.
+    """
+
+    labels: Annotated[str, option("STORAGE", kind=str)] = "float16"
+    """How labels are kept: float32, float16, int8, int4, …"""
+    max_bytes: Annotated[str | int | None, option("SIZE", name="bytes")] = None
+    """The most that the whole set may take with its labels, such as 120kB."""
+    network: Annotated[Any, option("NAME", kind=str)] = None
+    """Network of the teachers; left out: the papers' ConvNet for this size, half as wide."""
+    teachers: int = 1
+    """How many networks are trained; labels are the mean of what they say."""
+    epochs: Whole = None
+    """Of their training; 8 where left out."""
+    seed: int = 0
+    """Everything random follows from it."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
+    ] = "auto"
+    """Precision of the networks."""
+    torch_compile: Compiling = "auto"
+    """Compile the networks; auto: where it pays."""
+    threads: Whole = None
+    """CPU threads. Left out, on the command line: one for every core that is free, or as
+    OMP_NUM_THREADS says; from Python: as the process has set."""
+    output: Annotated[Path | None, option("OUT.safetensors", "-o")] = None
+    """The artefact to write, when all is done."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+    def __post_init__(self) -> None:
+        settle_kinds(self)
+        if self.teachers < 1:
+            raise BadRequest(f"--teachers {self.teachers}: at least one network is needed")
+        if self.epochs is not None and self.epochs < 1:
+            raise BadRequest(f"--epochs {self.epochs}: at least one pass is needed")
+        if self.most is not None and self.most < 1:
+            raise BadRequest(f"--bytes {self.max_bytes}: at least one byte is needed")
+
+    @property
+    def most(self) -> int | None:
+        """The most bytes that the whole set may take; None for no limit."""
+        given = self.max_bytes
+        return parse_bytes(given) if isinstance(given, str) else given
+
+    def check_output(self, source: Path | None) -> None:
+        """Refuse an output that cannot be written, is there already, or is what is read."""
+        path = self.output
+        if path is None:
+            return
+        if path.suffix != ".safetensors":
+            raise BadRequest(f"-o {path}: the name must end in .safetensors")
+        check_writable(path)
+        if not path.exists():
+            return
+        if source is not None and source.exists() and path.samefile(source):
+            raise BadRequest(f"-o {path}: that is the artefact to be relabelled; choose another")
+        if not self.overwrite:
+            raise BadRequest(
+                f"-o {path}: an artefact is already there; --overwrite replaces it, or choose "
+                "another name"
+            )
+
+    def command(self, source: str, data: str, reading: Mapping[str, Any]) -> str:
+        """Return the command line that relabels ``source`` in the same way."""
+        options: dict[str, object] = {"data": data}
+        for name, item in type(self).__dataclass_fields__.items():
+            value = getattr(self, name)
+            if name not in _OF_FILES and value != item.default:
+                options[name] = value
+        plain = (str, int, float)
+        options |= {n: reading[n] for n in BEARING if isinstance(reading.get(n), plain)}
+        output = "OUT.safetensors" if self.output is None else self.output.name
+        return command_line(["attar", "relabel", source], options, output)

@@ -1,0 +1,228 @@
+"""`attar.relabel`: soft labels for a set that is there, its images left as they are stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import attar
+from attar import threads
+from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load
+from attar.budget import Budget, format_bytes
+from attar.compute import choose
+from attar.coresets import Confident
+from attar.data import LabelledImages
+from attar.data.reading import Watch
+from attar.errors import BadRequest
+from attar.evaluation.real import read_splits, with_preprocessing
+from attar.face.relabel_request import RelabelRequest
+from attar.methods import METHODS, Task
+from attar.networks import Network, make_for
+from attar.options import request_and_reading
+from attar.renaming import keywords
+from attar.rng import Key
+from attar.storage import Apart, Storage, sizes_of, storage_of, storage_text
+from attar.synthetic import Synthetic, content_of
+from attar.training import card as find_card
+
+LABELS = "labels."
+
+
+@keywords(bytes="max_bytes", compile="torch_compile")
+def relabel(
+    artefact: Artefact | str | Path,
+    data: Any = None,
+    *,
+    watch: Watch | None = None,
+    **options: Any,
+) -> Artefact:
+    """Give a set the labels that networks trained on the real images give its images.
+
+    The images keep the bytes that they are stored in, whatever the form and the storage. Labels
+    that the set has are replaced. They are the mean of the networks' probabilities, K values for
+    each image (in a set of ordered components, for each component), minus 1/K where the set's card
+    compares label values by squared error. Nothing is written before all is done.
+
+    Args:
+        artefact: or the path of one, of two classes or more; left as it is.
+        data: the real images, as `attar.evaluate` takes them; by default the source that the set
+            was made from. Their training part alone is learnt from.
+        watch: told what is done, with how many of them, and of how many.
+        **options: the fields of `attar.face.relabel_request.RelabelRequest`, such as
+            ``labels="int8"``, ``max_bytes``, ``teachers`` or ``output``, and those of reading the
+            data (see `attar.load_source`).
+
+    Raises:
+        BadRequest: one class alone, data of another shape or other classes, labels that do not fit
+            into ``max_bytes``, or a setting out of range.
+        ArtefactError: the file is no artefact.
+        RunFailed: a network diverged, or the file could not be written.
+
+    Example:
+        >>> attar.relabel("set.safetensors", labels="int8").nbytes  # doctest: +SKIP
+        3220
+    """
+    asked, reading = request_and_reading(RelabelRequest, options)
+    asked.check_output(None if isinstance(artefact, Artefact) else Path(artefact))
+    own = artefact if isinstance(artefact, Artefact) else load(artefact)
+    storage = _storage(own, asked.labels)
+    _refuse(own, storage, asked.most)
+    teacher, network = _teacher(own, asked)
+    splits = read_splits(own, data, watch=watch, **reading)
+    train = with_preprocessing(splits.train, own)
+    with threads.using(asked.threads):
+        found = _probabilities(own, train, teacher, network, asked, watch)
+    name = "SET.safetensors" if isinstance(artefact, Artefact) else Path(artefact).name
+    told = {
+        "by": "networks",
+        "networks": asked.teachers,
+        "network": network.name,
+        "epochs": teacher.epochs,
+        "seed": asked.seed,
+        "source": splits.source,
+        "before": own.header.provenance.get("command"),
+    }
+    command = asked.command(name, splits.source, reading)
+    made = _relabelled(own, found, storage, asked.most, {"relabelled": told, "command": command})
+    if asked.output is not None:
+        made.save(asked.output)
+    return made
+
+
+def _storage(artefact: Artefact, labels: str) -> Storage:
+    """Return the storage of the set once it has labels kept as ``labels``."""
+    now = artefact.storage
+    images = now.images if isinstance(now, Apart) else now
+    both = Apart(images, storage_of(labels).settled())
+    return images if storage_text(images) == storage_text(both.labels) else both
+
+
+def _shapes(artefact: Artefact) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of the labels, by name."""
+    header, form = artefact.header, artefact.synthetic.parametrization
+    shapes = form.shapes(header.layout, learned_labels=True)
+    return {name: shape for name, shape in shapes.items() if name.startswith(LABELS)}
+
+
+def _refuse(artefact: Artefact, storage: Storage, most: int | None) -> None:
+    """Refuse a set that cannot be given such labels, before anything is read."""
+    header = artefact.header
+    if len(header.class_names) == 1:
+        raise BadRequest(
+            f"relabel: there is one class, {header.class_names[0]!r}, and labels say which of "
+            "several an image is of; give a set of two classes or more"
+        )
+    if most is None:
+        return
+    sizes = {name: storage.planned(name, shape) for name, shape in _shapes(artefact).items()}
+    added = sum(size or 0 for size in sizes.values())
+    images = artefact.nbytes - label_bytes(artefact)
+    if images + added > most:
+        raise BadRequest(
+            f"--bytes {most}: without labels the set takes {format_bytes(images)}, and labels as "
+            f"{storage.of(LABELS).name} {format_bytes(added)}; give {images + added}, or labels in "
+            "less, such as --labels int4"
+        )
+
+
+def _teacher(artefact: Artefact, asked: RelabelRequest) -> tuple[Confident, Network]:
+    """Return how the method `taught` trains its teacher, and what is trained."""
+    shape, classes = artefact.header.shape, len(artefact.header.class_names)
+    recipe = METHODS["taught"].recipe(Task("data", 1, shape, classes))
+    assert isinstance(recipe.selector, Confident)
+    named = recipe.selector.teacher or recipe.network
+    network = make_for(named if asked.network is None else asked.network, shape, classes)
+    epochs = recipe.selector.epochs if asked.epochs is None else asked.epochs
+    return dataclasses.replace(recipe.selector, teacher="", epochs=epochs), network
+
+
+def _probabilities(
+    artefact: Artefact,
+    train: LabelledImages,
+    teacher: Confident,
+    network: Network,
+    asked: RelabelRequest,
+    watch: Watch | None,
+) -> Tensor:
+    """Return the mean of what networks trained on real images say of those of the set, N×K."""
+    pixels = 3.0 * asked.teachers * teacher.epochs * len(train) * math.prod(train.shape)
+    compute = choose(asked.device, asked.precision, asked.torch_compile, pixels=pixels)
+    made = LabelledImages(
+        artefact.images,
+        artefact.synthetic.class_of_row,
+        train.class_names,
+        artefact.preprocessing,
+        train.name,
+        prepared=True,
+    )
+    total = torch.zeros(len(made), train.classes)
+    for number in range(asked.teachers):
+        key = Key(asked.seed).fold("relabel", number)
+        study = teacher.study(train, network, compute, key, watch)
+        own = dataclasses.replace(study, data=made)
+        total += own.probabilities(torch.arange(len(made)))
+    return total / asked.teachers
+
+
+@torch.no_grad()
+def _relabelled(
+    artefact: Artefact,
+    probabilities: Tensor,
+    storage: Storage,
+    most: int | None,
+    provenance: dict[str, Any],
+) -> Artefact:
+    """Return the set with labels beside images whose stored bytes are the same."""
+    header, old = artefact.header, artefact.synthetic
+    made = Synthetic(header.layout, old.parametrization, learned_labels=True)
+    values = {name: one for name, one in old.state_dict().items() if not name.startswith(LABELS)}
+    made.load_state_dict(values, strict=False)
+    assert made.labels is not None
+    card = header.settings.get("card")
+    squared = card is not None and find_card(card).loss == "squared"
+    made.labels.fit(probabilities - 1 / probabilities.shape[1] if squared else probabilities)
+    own = {name: one for name, one in made.state_dict().items() if name not in values}
+    content = content_of(header.layout, old.parametrization, artefact.preprocessing)
+    keeping = storage.of(LABELS)
+    coded = keeping.encode(own, content)
+    shapes = {name: tuple(one.shape) for name, one in own.items()}
+    made.load_state_dict(values | keeping.decode(coded, shapes, content))
+    made.requires_grad_(False)
+    kept = {name: one for name, one in artefact.coded.items() if not name.startswith(LABELS)}
+    added = sum(sizes_of(coded).values())
+    changed = header.model_copy(
+        update={
+            "learned_labels": True,
+            "storage": storage_text(storage),
+            "budget": _budget(artefact, added, most),
+            "validation": None,
+            "provenance": {**header.provenance, "attar": attar.__version__, **provenance},
+        }
+    )
+    found = Artefact(
+        changed, made, artefact.preprocessing, learned=artefact.learned, coded=kept | coded
+    )
+    found.checked = artefact.checked
+    return found
+
+
+def _budget(artefact: Artefact, added: int, most: int | None) -> dict[str, Any]:
+    """Return the allowance of the set with its labels; none where it takes more than it had."""
+    if most is not None:
+        return {**Budget(max_bytes=most, count="all").as_dict(), "limit": most}
+    before = artefact.header.budget
+    totals = artefact.totals
+    unused, had = totals.unused, label_bytes(artefact)
+    over = totals.count == "all" and unused is not None and unused + had < added
+    return {} if over else before
+
+
+def label_bytes(artefact: Artefact) -> int:
+    """Return what the labels of a set take."""
+    return sum(one.bytes for one in artefact.ledger.entries if one.name.startswith(LABELS))
