@@ -35,6 +35,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "classwise": ("batch_real=16", "inner=2", "samples=64"),
     "gradient": ("outer=2", "inner=2", "batch_real=16"),
     "distribution": ("batch_real=16",),
+    "distillation": ("steps=2", "epochs=2", "batch_real=16"),
     "kernel": ("pool=2", "batch_real=32"),
     "subspace": ("length=1", "steps=2", "batch_real=16"),
     "trajectory": ("steps=3", "expert_epochs=1", "max_start=1"),
@@ -48,6 +49,7 @@ OBJECTIVE_OF = {
     **dict.fromkeys(("mtt", "tesla", "lomtt", "haba", "lohaba"), "trajectory"),
     **dict.fromkeys(("idc", "idc-i", "loidc-i", "loidc"), "classwise"),
     **dict.fromkeys(("remember-the-past", "lortp"), "unrolled"),
+    "dd": "distillation",
     "esp": "subspace",
 }
 COMMON: dict[str, Any] = {

@@ -54,15 +54,17 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
         ("idc", (1000, 64, "sgd", 0.01, 5e-4, "steps", "cross_entropy", "cutmix")),
         ("haba", (1000, 256, "sgd", 0.01, 5e-4, "drop", "cross_entropy", "none")),
         ("rtp", (300, 640, "sgd", 0.01, 0.0, "constant", "cross_entropy", "none")),
+        ("dd", (3, 256, "sgd", 0.02, 0.0, "constant", "cross_entropy", "none")),
         ("frepo", (0, 500, "adam", 3e-4, 0.0, "warm_cosine", "squared", "none")),
     ],
 )
 def test_cards_have_the_constants_of_their_authors(name: str, values: tuple[object, ...]) -> None:
     one = CARDS[name]
     assert tuple(getattr(one, field) for field in FIXED) == values
-    assert one.name == name and (one.momentum == 0.9 or one.optimiser == "adam")
+    assert one.name == name and (one.momentum == 0.9 or name in ("dd", "frepo"))
     assert one.learnt_lr == (name in ("mtt", "haba"))
-    assert one.one_more == (name not in ("idc", "rtp", "frepo"))
+    assert one.one_more == (name not in ("idc", "rtp", "dd", "frepo"))
+    assert one.learnt_steps == (name == "dd")
     assert bool(one.networks) == (name == "frepo")
 
 
@@ -171,6 +173,7 @@ def test_what_a_card_fixes_is_one_line() -> None:
     assert fixed(card("idc")) == (
         "IDC: 1000 epochs, batch 64, SGD 0.01 ÷5 twice, idc augmentation, CutMix"
     )
+    assert fixed(card("dd")) == "DD: the learnt steps, each at its learnt size, no augmentation"
     assert fixed(card("frepo")) == (
         "FRePo: 1000 to 40000 updates, batch 500, Adam 0.0003 warmed up, then cosine, no weight "
         "decay, frepo augmentation, squared error, own network"

@@ -25,18 +25,19 @@ def available_memory() -> int:
     return max(0, min(_of_machine(), _of_process(), _of_group()))
 
 
-def check_memory(needed: int, what: str, remedy: str) -> None:
+def check_memory(needed: int, what: str, remedy: str, there: int | None = None) -> None:
     """Refuse what takes more memory than there is, before anything is taken.
 
     Args:
         needed: bytes, at least.
         what: takes them, as the message calls it, such as ``--resize 9000: 60000 images``.
         remedy: what to do, such as ``give a smaller --resize``.
+        there: bytes that can be had; None for those of this process.
 
     Raises:
         BadRequest: there is not that much.
     """
-    there = available_memory()
+    there = available_memory() if there is None else there
     if needed > there:
         raise BadRequest(
             f"{what} would take {format_bytes(needed)} of memory, but {format_bytes(there)} can be "

@@ -22,6 +22,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda share: 1.0 - share,
     "cosine": lambda share: (1.0 + math.cos(math.pi * share)) / 2,
     "late_halving": lambda share: 0.5 ** sum(share >= one for one in HALVED),
+    # a share of three tenths, say, is not quite 0.3
+    "halving": lambda share: 0.5 ** int(10 * share + 1e-9),
 }
 
 
@@ -34,15 +36,16 @@ class Optimiser:
 
     Args:
         lr: learning rate.
-        momentum: of SGD; 0 for Adam and LAMB, whose first moment uses 0.9.
+        momentum: of SGD; 0 for Adam and LAMB, whose first moment has ``beta``.
         kind: ``sgd``, ``adam`` or ``lamb``.
         clip: the greatest norm of the role's gradient; None for no limit.
         schedule: ``constant``; ``linear`` or ``cosine``, from ``lr`` at the first step down
-            to ``floor`` times that after the last; or ``late_halving``, by half after 0.6, 0.8 and
-            0.9 of the steps.
+            to ``floor`` times that after the last; ``late_halving``, by half after 0.6, 0.8 and
+            0.9 of the steps; or ``halving``, by half after every tenth of them.
         floor: share of ``lr`` that is left after the last step of a schedule, from 0 to 1.
         coast: whether rows that a step does not read go on by their momentum, as they do where all
             are one tensor; of SGD.
+        beta: how much of Adam's first moment is left at every step, from 0 to below 1.
     """
 
     lr: float
@@ -52,6 +55,7 @@ class Optimiser:
     schedule: str = "constant"
     floor: float = 0.0
     coast: bool = True
+    beta: float = 0.9
 
     def __post_init__(self) -> None:
         if self.kind not in OPTIMISERS:
@@ -67,6 +71,8 @@ class Optimiser:
             )
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", self.schedule, SCHEDULES)
+        if not 0 <= self.beta < 1 or (self.beta != 0.9 and self.kind != "adam"):
+            raise BadRequest(f"beta {self.beta:g}: from 0 to below 1, and of Adam alone")
         if not 0 <= self.floor <= 1:
             raise BadRequest(f"floor {self.floor}: a share of the learning rate, from 0 to 1")
         if not self.coast and (self.kind != "sgd" or self.clip is not None):
@@ -80,14 +86,14 @@ class Optimiser:
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimiser of these parameters."""
         if self.kind == "adam":
-            return torch.optim.Adam(parameters, lr=self.lr)
+            return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta, 0.999))
         if self.kind == "lamb":
             return Lamb(parameters, lr=self.lr)
         return SGD(parameters, lr=self.lr, momentum=self.momentum, coast=self.coast)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings as a plain dictionary, without what came later and is as it was."""
-        later = {"floor": 0.0, "coast": True}
+        later = {"floor": 0.0, "coast": True, "beta": 0.9}
         return {
             n: value for n, value in asdict(self).items() if n not in later or value != later[n]
         }

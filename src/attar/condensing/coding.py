@@ -81,7 +81,7 @@ def as_kept(plan: Plan, run: Run) -> Synthetic:
     if not (plan.estimated or plan.rounds):
         return run.iterate
     found = copy.deepcopy(run.iterate).cpu()
-    storage = coding_of(plan, found, run.learned_copies()).storage
+    storage = coding_of(plan, found, run.learned_kept()).storage
     rounded(found, storage, plan.train.preprocessing)
     return found.to(plan.compute.device)
 

@@ -194,7 +194,8 @@ class Run:
 
     def learned_values(self) -> dict[str, float]:
         """Return the learnt numbers beside the set, such as a learning rate, by name."""
-        return {name: value.item() for name, value in self.learned.items() if value.numel() == 1}
+        kept = self.learned_kept()
+        return {name: value.item() for name, value in kept.items() if value.numel() == 1}
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that the next step depends on, as a tree of tensors and values."""
@@ -242,6 +243,10 @@ class Run:
     def learned_copies(self) -> dict[str, Tensor]:
         """Return what is learnt beside the set, which stays as it is when that is updated."""
         return {name: value.detach().clone() for name, value in self.learned.items()}
+
+    def learned_kept(self) -> dict[str, Tensor]:
+        """Return what is learnt beside the set as an artefact keeps it."""
+        return dict(self.objective.kept(self.learned_copies()))
 
     @staticmethod
     def _ends(images: Tensor, labels: Tensor, match: Match) -> list[tuple[Tensor, Tensor]]:

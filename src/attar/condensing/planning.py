@@ -36,6 +36,8 @@ from attar.objectives import Objective, Problem
 from attar.rng import Key
 from attar.storage import Apart, storage_of
 from attar.synthetic import Allowance, Layout, fill, planned_ledger
+from attar.training import CARDS
+from attar.training.fitting import LEARNT_LR, with_learnt
 
 # one image of a class takes up to so many times what another does
 _FAR = 1.5
@@ -114,12 +116,12 @@ def _plan(
     network = make_for(recipe.network, train.shape, train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
     extras = preprocessing_tensors(train.preprocessing)
+    first = Layout(train.classes, 1, train.shape)
+    whole = extras | _learnt(recipe, train, network, first)
     sizes = None
     if request.per_class_budget != "equal":
         _refuse_unequal(request, recipe)
         sizes = [len(own) for own in train.indices_of_class]
-    first = Layout(train.classes, 1, train.shape)
-    whole = extras | _learnt(recipe.objective, train, network, first)
     selection = select(request, splits)
     kept = selection.condensed
     coded = _coded_start(request, recipe, kept, network, draft, watch)
@@ -127,7 +129,7 @@ def _plan(
     if coded is not None:
         _refuse_too_little(request, recipe, coded, limit, whole)
     filled = fill(recipe, Allowance(budget, request.stored_as, sizes, whole, measured), train)
-    exact = extras | _learnt(recipe.objective, train, network, filled.layout)
+    exact = extras | _learnt(recipe, train, network, filled.layout)
     if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
         filled = fill(recipe, Allowance(budget, request.stored_as, sizes, exact, measured), train)
     layout = filled.layout
@@ -257,11 +259,18 @@ def _refuse_unequal(request: Request, recipe: Recipe) -> None:
 
 
 def _learnt(
-    objective: Objective, train: LabelledImages, network: Network, layout: Layout
+    recipe: Recipe, train: LabelledImages, network: Network, layout: Layout
 ) -> dict[str, Tensor]:
-    """Return what the objective learns beside the set, which an artefact keeps, too."""
+    """Return what the objective learns beside the set, which an artefact keeps, too.
+
+    Raises:
+        BadRequest: the card needs step sizes, and none are learnt.
+    """
     plain = computing.Compute(torch.device("cpu"), "float32", compile=False, chunk=1)
-    return learnt_tensors(objective.learned(Problem(train, network, layout, plain)))
+    problem = Problem(train, network, layout, plain)
+    found = recipe.objective.kept(recipe.objective.learned(problem))
+    with_learnt(CARDS[recipe.card], found.get(LEARNT_LR))
+    return learnt_tensors(found)
 
 
 def _experts(

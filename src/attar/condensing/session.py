@@ -186,7 +186,7 @@ class Session:
             self.progress.best = {
                 name: tensor.clone() for name, tensor in self.run.iterate.state_dict().items()
             }
-            self.progress.best_learned = self.run.learned_copies()
+            self.progress.best_learned = self.run.learned_kept()
         self.log.validation(self.run.step, accuracy)
         self.callback.validated(self.run.step, accuracy)
 
@@ -293,7 +293,7 @@ class Session:
             tensors, step = progress.best, progress.best_step
         else:
             self.run.check()
-            measured, learned = progress.last_accuracy, self.run.learned_copies()
+            measured, learned = progress.last_accuracy, self.run.learned_kept()
             tensors, step = self.run.iterate.state_dict(), self.run.step
         iterate = "selected" if best else "last"
         balanced = measured is not None and progress.balanced

@@ -20,7 +20,7 @@ from attar.training import Trainer
 from attar.training import card as find_card
 from attar.training.by_class import Hits
 from attar.training.evaluation_card import EvaluationCard
-from attar.training.fitting import LEARNT_LR
+from attar.training.fitting import LEARNT_LR, with_learnt
 
 # epochs below which an accuracy says nothing
 _LEAST_EPOCHS = 10
@@ -157,10 +157,7 @@ class Validator:
 
     def _card(self, run: Run, epochs: int) -> EvaluationCard:
         full = self._whole_card
-        brief, learned = full.with_epochs(epochs), run.learned_values()
-        if full.learnt_lr and LEARNT_LR in learned:
-            return brief.with_lr(learned[LEARNT_LR])
-        return brief
+        return with_learnt(full.with_epochs(epochs), run.learned_kept().get(LEARNT_LR))
 
     def _steps(self, run: Run, count: int) -> int:
         return self._card(run, 1).steps(count)

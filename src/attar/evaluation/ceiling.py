@@ -32,7 +32,7 @@ from attar.files import write_text
 from attar.networks import OWN, Network
 from attar.networks.families import TIMM
 from attar.training.by_class import fits
-from attar.training.cards import EvaluationCard
+from attar.training.cards import CARDS, EvaluationCard
 
 FORMAT = "attar.ceiling"
 # 2 knows what is right class by class
@@ -40,6 +40,8 @@ FORMAT_VERSION = 2
 NAME = "whole training set"
 # the whole training set sees at least this many epochs, so that it is a fair ceiling
 LEAST_EPOCHS = 20
+# the card of a training that no set brings with it
+USUAL = "dsa-1000"
 
 
 def whole_set(
@@ -49,7 +51,8 @@ def whole_set(
 
     The card's epochs are meant for small sets. A network gets about as many updates as on a small
     one, but 20 epochs at least, and never more epochs than the card has. Under a card with one
-    number of updates for every set it gets those.
+    number of updates for every set it gets those. Where the card's steps were learnt with the small
+    set, the whole one is trained under ``dsa-1000``.
 
     Args:
         train: all the real images.
@@ -57,6 +60,9 @@ def whole_set(
         small: how many images a small set has.
         epochs: another number of epochs.
     """
+    if card.learnt_steps:
+        # a few steps that were learnt with a small set say nothing of all images
+        card = CARDS[USUAL]
     # as all other real images are counted, whatever type these are held in
     stored = len(train) * math.prod(train.shape) * FLOAT32_BYTES
     if epochs is None and card.fixed_updates is not None:

@@ -24,8 +24,9 @@ from attar.kinds import check_arguments
 from attar.networks import Own, make_for
 from attar.options import request_and_reading
 from attar.renaming import keywords
-from attar.rng import Key
 from attar.training import card as find_card
+from attar.training.beginning import evaluation_key
+from attar.training.evaluation_card import EvaluationCard
 from attar.training.fitting import fitted
 
 __all__ = ["Row", "evaluate"]
@@ -99,6 +100,7 @@ def evaluate(
     chosen = find_card(
         card or artefact.header.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
     )
+    _refuse_other_length(chosen, asked)
     named = asked_networks(artefact, networks or chosen.network_for(artefact.header.shape[1:]))
     classes = len(artefact.header.class_names)
     # refused before the data are read, which may take long
@@ -122,7 +124,7 @@ def evaluate(
         tuning = Tuning(dataset, built, compute, asked.seed, asked.vectorized, told.said)
         found = tuning.tuned(chosen, artefact, train, real.validation)
         chosen, note = found.card, found.note
-    key = Key(asked.seed).fold("evaluate")
+    key = evaluation_key(asked.seed)
     measurer = Measurer(test, built, repeats, dataset, compute, key, asked.vectorized, told.trained)
     what = Asked(
         wanted,
@@ -135,6 +137,21 @@ def evaluate(
     )
     run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
     return run.rows()
+
+
+def _refuse_other_length(card: EvaluationCard, asked: EvaluationRequest) -> None:
+    """Refuse another training where a card has the steps that were learnt with the set.
+
+    Raises:
+        BadRequest: one is asked for.
+    """
+    given = {"--epochs": asked.epochs, "--updates": asked.updates, "--tune": asked.tune or None}
+    for option, value in given.items():
+        if card.learnt_steps and value is not None:
+            raise BadRequest(
+                f"{option}: --card {card.name} trains by exactly the steps that were learnt with "
+                "the set; leave it out, or take another card, such as --card dsa-1000"
+            )
 
 
 def _refuse_without_training_images(wanted: Sequence[str], tune: bool) -> None:

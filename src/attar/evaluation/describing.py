@@ -35,8 +35,11 @@ def facts(card: EvaluationCard, dataset: str) -> list[tuple[str, str]]:
     if card.optimiser == "sgd":
         how = f"SGD, {optimiser}, momentum {card.momentum:g}"
     counts = f"{card.epochs:,}" if card.epochs else _counted(card.updates)
+    length = f"{counts}, batches of {card.batch}"
+    if card.learnt_steps:
+        length, how = "as learnt with the set", "gradient descent, each step at a learnt size"
     return [
-        ("Epochs", f"{counts}, batches of {card.batch}"),
+        ("Epochs", length),
         ("Optimiser", how),
         ("Weight decay", f"{card.weight_decay:g}"),
         ("Loss", _LOSSES[card.loss]),
@@ -49,6 +52,8 @@ def facts(card: EvaluationCard, dataset: str) -> list[tuple[str, str]]:
 def fixed(card: EvaluationCard) -> str:
     """Whose card it is and what it fixes, in one line."""
     whose = card.summary.partition(":")[0]
+    if card.learnt_steps:
+        return f"{whose}: the learnt steps, each at its learnt size, no augmentation"
     length = f"{card.epochs} epochs"
     if card.updates:
         counts = [many for _, many in card.updates]

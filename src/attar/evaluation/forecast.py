@@ -95,6 +95,7 @@ def timed(network: Network, card: EvaluationCard, measurer: Measurer) -> Cost:
     With few steps of few images, with more steps, and with more images, up to a batch. What is
     to be compiled is timed without, and made so much less by what compilation gains.
     """
+    card = card.unlearnt()
     # uncompiled, since compiling takes longer than what is to be timed
     trainer = Trainer(network, dataclasses.replace(measurer.compute, compile=False))
     strategy = card.strategy(measurer.dataset, network.name)

@@ -19,6 +19,7 @@ from attar.evaluation.intervals import half_width
 from attar.evaluation.ranking import Spread
 from attar.networks import Network, Own, make_for
 from attar.rng import Key
+from attar.training.beginning import evaluation_key, repeat_key
 from attar.training.by_class import Hits, largest_share
 from attar.training.cards import EvaluationCard
 from attar.training.trainer import Images, Trainer
@@ -173,7 +174,7 @@ def evaluate_images(
             "evaluate on the data it was made from, or give --resize"
         )
     built = [make_for(given, test.shape, test.classes) for given in networks]
-    key = key or Key(0).fold("evaluate")
+    key = key or evaluation_key()
     if vectorized is not None and vectorized < 1:
         raise BadRequest(f"--vectorized {vectorized}: at least one network per step")
     chosen = compute or computing.choose(
@@ -186,7 +187,7 @@ def evaluate_images(
         trainer = Trainer(network, chosen, (vectorized or together) if network.vectorizes else 1)
         strategy = card.strategy(dataset, network.name)
         found: list[Hits] = []
-        keys = [key.fold(network.name, first + repeat) for repeat in range(repeats)]
+        keys = [repeat_key(key, network.name, first + i) for i in range(repeats)]
         for start in range(0, repeats, trainer.vectorized):
             group = keys[start : start + trainer.vectorized]
             if progress is not None:

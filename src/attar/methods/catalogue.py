@@ -160,6 +160,12 @@ METHODS: Registry[Method] = Registry(
             "addressing.lortp",
         ),
         Method(
+            "dd",
+            "images and step sizes that train a network in a few steps",
+            "Wang et al. 2018",
+            "distillation.dd",
+        ),
+        Method(
             "herding",
             "real images whose mean feature is their class's",
             "Welling 2009",

@@ -14,6 +14,7 @@ from attar.objectives.base import (
 )
 from attar.objectives.classwise import ClasswiseMatching
 from attar.objectives.contrast import Contrast
+from attar.objectives.distillation import DatasetDistillation
 from attar.objectives.distribution import DistributionMatching
 from attar.objectives.gradient import GradientMatching
 from attar.objectives.kernel import KernelRegression
@@ -32,6 +33,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
     (
         ClasswiseMatching,
         Contrast,
+        DatasetDistillation,
         DistributionMatching,
         FeatureAlignment,
         GradientMatching,
@@ -51,6 +53,7 @@ __all__ = [
     "AddressNorm",
     "ClasswiseMatching",
     "Contrast",
+    "DatasetDistillation",
     "DistributionMatching",
     "FeatureAlignment",
     "GradientMatching",

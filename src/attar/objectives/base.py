@@ -170,6 +170,13 @@ class Objective(ABC):
         del problem
         return {}
 
+    def kept(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return these tensors as an artefact keeps them, of the same names and shapes.
+
+        They are learnt as they are by default; a step size may be learnt by its logarithm.
+        """
+        return learned
+
     def least(self) -> Mapping[str, float]:
         """Return the least values of these, to which they are moved back after an update."""
         return {}

@@ -87,6 +87,7 @@ class FlatLoss:
             f"module.{name}": tensor.detach() for name, tensor in module.named_buffers()
         }
         self._gradient = compiled(self._gradient_of_part, compute)
+        self._both = compiled(self._both_of_part, compute)
         self._pulled = compiled(self._pull_part, compute)
 
     @property
@@ -119,6 +120,12 @@ class FlatLoss:
         for part in self._parts(images, labels):
             total += self._gradient(flat, self._buffers, *part)
         return total
+
+    def both(self, flat: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss and its gradient, of one pass; see `gradient`."""
+        found = [self._both(flat, self._buffers, *part) for part in self._parts(images, labels)]
+        gradients, values = zip(*found, strict=True)
+        return torch.stack(values).sum(), torch.stack(gradients).sum(dim=0)
 
     def pull(
         self,
@@ -169,6 +176,11 @@ class FlatLoss:
         self, flat: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, shares: Tensor
     ) -> Tensor:
         return torch.func.grad(self._mean)(flat, buffers, images, labels, shares)
+
+    def _both_of_part(
+        self, flat: Tensor, buffers: Tensors, images: Tensor, labels: Tensor, shares: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return torch.func.grad_and_value(self._mean)(flat, buffers, images, labels, shares)
 
     def _pull_part(
         self,

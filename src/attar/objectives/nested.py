@@ -117,6 +117,10 @@ class Nested(Objective):
         """Return what the base learns beside the set."""
         return self.base.learned(problem)
 
+    def kept(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return these as the base keeps them."""
+        return self.base.kept(learned)
+
     def select(self, problem: Problem, state: State, key: Key) -> Tensor:
         """Return the rows that the base needs."""
         return self.base.select(problem, state["base"], key)

@@ -18,17 +18,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from attar.augmentation.dsa import augment, parse_strategy
-from attar.capacity import check_memory
 from attar.data.images import LabelledImages
-from attar.errors import BadRequest, unknown
+from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
 from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
+from attar.objectives.keeping import Keeping
 from attar.objectives.unrolling import Steps, Student, checkpointed, loss_on
 from attar.rng import Key
 from attar.synthetic import Layout
 
 LOSS = "cross_entropy"
-PLACES = ("device", "cpu")
 # images that go forward, a backward pass counting as two, for every image of a minibatch: the
 # step and its derivatives; and to find a step again
 _PASSES, _AGAIN = 12.0, 3.0
@@ -54,9 +53,9 @@ class UnrolledTraining(Objective):
         momentum_network: of the steps, from 0 to below 1.
         augment: siamese operations joined by ``_``, or ``none``; one is drawn for an update, with
             one set of parameters for all images of all steps and for the real ones.
-        held: steps whose parameters are held at a time; every ``held``-th of the others is kept,
-            and those between are found again. Memory is least for √N; 0 holds all. The gradient
-            is the same.
+        held: steps whose parameters are held at a time; of the others as many, evenly spread, and
+            those between are found again. Memory is least for √N, and hardly grows with N for a
+            fixed number; 0 holds all. The gradient is the same.
         weights_on: where they are kept, ``device`` or ``cpu``: 4·N·P bytes where all are held.
 
     Raises:
@@ -78,7 +77,7 @@ class UnrolledTraining(Objective):
 
     def __post_init__(self) -> None:
         parse_strategy(self.augment)
-        least_of = {"steps": 1, "batch": 0, "batch_real": 1, "classes_drawn": 0, "held": 0}
+        least_of = {"steps": 1, "batch": 0, "batch_real": 1, "classes_drawn": 0}
         for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise BadRequest(f"{name} {getattr(self, name)}: {least} or more is needed")
@@ -86,25 +85,21 @@ class UnrolledTraining(Objective):
             raise BadRequest(f"lr_network {self.lr_network:g}: a positive number is needed")
         if not 0 <= self.momentum_network < 1:
             raise BadRequest(f"momentum_network {self.momentum_network:g}: from 0 to below 1")
-        if self.weights_on not in PLACES:
-            raise unknown("weights_on", self.weights_on, PLACES)
+        self._keeping.check()
 
     def check(self, problem: Problem) -> None:
         """Refuse a network without second derivatives, and weights that memory does not hold."""
         refuse_without_second_derivatives(problem, LOSS, "going back through training")
-        if self.weights_on == "cpu" or problem.compute.device.type == "cpu":
-            size = flat_loss(problem, LOSS).size
-            check_memory(
-                self.kept_bytes(size),
-                f"steps {self.steps}: the {size} parameters of every step",
-                f"hold fewer at a time (--set held={math.ceil(math.sqrt(self.steps))})",
-            )
+        size = flat_loss(problem, LOSS).size
+        self._keeping.refuse_too_many(problem, self.steps, size, f"steps {self.steps}")
 
     def kept_bytes(self, size: int) -> int:
         """Return the bytes of what is kept on the way of networks with ``size`` parameters."""
-        held = min(self.held or self.steps, self.steps)
-        starts = math.ceil(self.steps / held) if held < self.steps else 0
-        return 4 * size * (held + 2 * starts)
+        return self._keeping.bytes(self.steps, size)
+
+    @property
+    def _keeping(self) -> Keeping:
+        return Keeping(self.held, self.weights_on, first=2)
 
     def select(self, problem: Problem, state: State, key: Key) -> Tensor:
         """Return the rows of the classes that take part, class after class."""
@@ -138,7 +133,7 @@ class UnrolledTraining(Objective):
             torch.tensor(self.lr_network, device=device),
             self.momentum_network,
             learns_lr=False,
-            kept_on=torch.device("cpu") if self.weights_on == "cpu" else None,
+            kept_on=self._keeping.on,
         )
         real, truth = self._real(taking, problem, key)
         end = loss_on(loss, augment(real, strategy, steps.key, shared=True), truth)

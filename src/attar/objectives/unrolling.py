@@ -140,6 +140,8 @@ def loss_on(loss: FlatLoss, images: Tensor, labels: Tensor) -> End:
     """
 
     def end(last: Tensor) -> tuple[Tensor, Tensor]:
+        if not last.requires_grad:
+            return loss.both(last, images, labels)
         return loss.value(last, images, labels), loss.gradient(last.detach(), images, labels)
 
     return end
@@ -204,6 +206,16 @@ class Student:
             student = student - self.rate(step) * velocity
         return done, (student, velocity)
 
+    def moved_through(self, now: Moment, numbers: range) -> Moment:
+        """Return θ and v after some steps in order, without those between."""
+        student, velocity = now
+        for step in numbers:
+            gradient = self.loss.gradient(student, *self.steps.minibatch(step))
+            velocity = self.moved(velocity, gradient)
+            student = student - self.rate(step) * velocity
+        # without momentum the next step needs no v
+        return student, velocity if self.momentum else None
+
     def put(self, moment: Moment) -> Moment:
         """Return θ and v where they are kept."""
         weights, velocity = moment
@@ -223,27 +235,33 @@ def checkpointed(student: Student, end: End, held: int | None = None) -> Slopes:
     Args:
         student: the training.
         end: what its end is judged by.
-        held: steps whose θ_i and v_i are held at a time. Of the others every ``held``-th is, and
-            those between are found again, so that memory is least for √N. None holds all, and
-            finds none again.
+        held: steps whose θ_i and v_i are held at a time. The training is cut into as many parts at
+            most, and each of these again until it has no more steps than that; where a part begins
+            is kept until it is gone back, and steps are found again from there. So memory grows as
+            ``held`` times the levels, the logarithm of N, and is least of two levels for √N. None
+            holds all, and finds none again.
 
     Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, for the idea.
     """
     count = len(student.steps)
     size = min(held or count, count)
-    parts = [range(begin, min(begin + size, count)) for begin in range(0, count, size)]
-    starts: list[Moment] = []
-    done: list[Moment] = []
-    now: Moment = (student.first, None)
-    for part in parts:
-        starts.append(student.put(now))
-        done, now = student.trace(now, part)
-    value, slope = end(now[0])
     found, direction = _Sum(student), None
-    for number, part in reversed(list(enumerate(parts))):
-        if number < len(parts) - 1:
-            done, _ = student.trace(student.got(starts[number]), part)
-        for step in reversed(part):
+    value = slope = None
+    waiting: list[tuple[Moment, range]] = [((student.first, None), range(count))]
+    while waiting:
+        start, numbers = waiting.pop()
+        now = student.got(start)
+        *before, last = cut(numbers, size)
+        for part in before:
+            waiting.append((student.put(now), part))
+            now = student.moved_through(now, part)
+        if before and len(last) > size:
+            waiting.append((student.put(now), last))
+            continue
+        done, now = student.trace(now, last)
+        if slope is None:
+            value, slope = end(now[0])
+        for step in reversed(last):
             weights, velocity = student.got(done.pop())
             direction = student.moved(direction, student.own(step) * slope)
             minibatch = student.steps.minibatch(step)
@@ -251,7 +269,17 @@ def checkpointed(student: Student, end: End, held: int | None = None) -> Slopes:
             found.add(step, pulled, None if velocity is None else velocity @ slope)
             assert pulled.parameters is not None
             slope = slope - student.shared * pulled.parameters
+    assert value is not None
     return found.slopes(value.detach())
+
+
+def cut(numbers: range, size: int) -> list[range]:
+    """Return the parts, ``size`` at most, of which each is cut as evenly again; one if it fits."""
+    longest = size
+    while size > 1 and longest * size < len(numbers):
+        longest *= size
+    ends = range(numbers.start, numbers.stop, longest)
+    return [range(begin, min(begin + longest, numbers.stop)) for begin in ends]
 
 
 def kept(student: Student, end: End) -> Slopes:

@@ -100,6 +100,12 @@ class WeightedSum(Objective):
         """Return what the terms learn beside the set."""
         return {name: value for term in self.terms for name, value in term.learned(problem).items()}
 
+    def kept(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return these tensors as an artefact keeps them, each as its own term does."""
+        for term in self.terms:
+            learned = term.kept(learned)
+        return learned
+
     def least(self) -> Mapping[str, float]:
         """Return the least values of these."""
         return {name: value for term in self.terms for name, value in term.least().items()}

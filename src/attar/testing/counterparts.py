@@ -5,6 +5,7 @@ from __future__ import annotations
 from attar.objectives import (
     ClasswiseMatching,
     Contrast,
+    DatasetDistillation,
     DistributionMatching,
     FeatureAlignment,
     GradientMatching,
@@ -51,6 +52,7 @@ OBJECTIVES: dict[str, Objective] = {
     "gradient": GradientMatching(batch_real=5, augment="crop_flip", outer=2, inner=2),
     "classwise": ClasswiseMatching(batch_real=5, inner=2, samples=6, batch_train=4),
     "contrast": Contrast(augment="crop_flip"),
+    "distillation": DatasetDistillation(steps=2, epochs=2, batch_real=20),
     "kernel": KernelRegression(batch_real=20, pool=2, age=2, mirror=True),
     "nested": Nested(DistributionMatching(batch_real=5), every=1, networks=2, batch_check=4),
     "parameters": ParameterMatching(pool=2, age=3),

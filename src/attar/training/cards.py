@@ -1,7 +1,7 @@
 """The evaluation cards there are; adding one is one entry in `CARDS`.
 
-Sources: the evaluation code of DC and DSA, CAFE, MTT, IDC, HaBa, Remember the Past and FRePo, and
-the settings that the low-rank plugin's authors recorded.
+Sources: the evaluation code of DC and DSA, CAFE, MTT, IDC, HaBa, Remember the Past, DD and
+FRePo, and the settings that the low-rank plugin's authors recorded.
 """
 
 from __future__ import annotations
@@ -86,6 +86,18 @@ CARDS: Registry[EvaluationCard] = Registry(
             batch=640,
             schedule="constant",
             one_more=False,
+        ),
+        EvaluationCard(
+            "dd",
+            "DD: exactly the steps of gradient descent that were learnt with the set",
+            3,
+            "none",
+            lr=0.02,
+            momentum=0.0,
+            weight_decay=0.0,
+            schedule="constant",
+            one_more=False,
+            learnt_steps=True,
         ),
         EvaluationCard(
             "frepo",

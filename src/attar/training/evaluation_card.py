@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,6 +77,10 @@ class EvaluationCard:
         networks: pairs of a smallest side in pixels and the name of a network, in rising order;
             empty where a set is evaluated on the network it was made with.
         exceptions: where the authors deviate.
+        learnt_steps: train by exactly the steps that were learnt with the set: `attar.training
+            .batches` says on which images, ``rates`` how far. No other length can be asked for.
+        rates: the step size of every step of every epoch, where ``learnt_steps``; it is filled in
+            from the set.
     """
 
     name: str
@@ -98,6 +103,8 @@ class EvaluationCard:
     exceptions: tuple[Exceptional, ...] = ()
     even: bool = False
     variants: int = 1
+    learnt_steps: bool = False
+    rates: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.epochs < 1 and not self.updates:
@@ -123,6 +130,8 @@ class EvaluationCard:
 
     def steps(self, count: int) -> int:
         """Return the updates that a set of ``count`` images gets."""
+        if self.rates:
+            return sum(map(len, self.rates))
         count = self.seen(count)
         if self.updates:
             fitting = [many for least, many in self.updates if least <= count]
@@ -173,10 +182,12 @@ class EvaluationCard:
     def with_epochs(self, epochs: int) -> EvaluationCard:
         """Return the card with another number of epochs, which its name then says.
 
+        One whose steps were learnt stays as it is.
+
         Raises:
             BadRequest: fewer than one.
         """
-        if epochs == self.epochs and epochs > 0:
+        if self.learnt_steps or (epochs == self.epochs and epochs > 0):
             return self
         name = renamed(self.name, f"epochs {epochs}")
         return dataclasses.replace(self, name=name, epochs=epochs, updates=())
@@ -184,11 +195,15 @@ class EvaluationCard:
     def with_updates(self, updates: int) -> EvaluationCard:
         """Return the card with one number of updates for every set, which its name then says.
 
+        One whose steps were learnt stays as it is.
+
         Raises:
             BadRequest: fewer than one.
         """
         if updates < 1:
             raise BadRequest(f"--updates {updates}: at least 1 is needed")
+        if self.learnt_steps:
+            return self
         name = renamed(self.name, f"updates {updates}")
         return dataclasses.replace(self, name=name, epochs=0, updates=((0, updates),))
 
@@ -201,6 +216,25 @@ class EvaluationCard:
         if lr == self.lr:
             return self
         return dataclasses.replace(self, name=renamed(self.name, f"lr {lr:.4g}"), lr=lr)
+
+    def with_rates(self, rates: Sequence[Sequence[float]]) -> EvaluationCard:
+        """Return the card with the learnt step sizes, E epochs of N, which its name then says.
+
+        Raises:
+            BadRequest: one is not positive.
+        """
+        found = tuple(tuple(map(float, epoch)) for epoch in rates)
+        for rate in (rate for epoch in found for rate in epoch):
+            if not 0 < rate < float("inf"):
+                raise BadRequest(f"learnt step size {rate:g}: a positive number is needed")
+        name = renamed(self.name, f"steps {len(found[0])}×{len(found)}")
+        return dataclasses.replace(self, name=name, epochs=len(found), rates=found)
+
+    def unlearnt(self) -> EvaluationCard:
+        """Return the card without the steps that were learnt, for any number of epochs."""
+        if not self.learnt_steps:
+            return self
+        return dataclasses.replace(self, learnt_steps=False, rates=())
 
     def suited(self, modality: Modality) -> EvaluationCard:
         """Return the card without augmentation where rows have none, which its name then says."""
@@ -228,7 +262,12 @@ class EvaluationCard:
     def describe(self) -> dict[str, Any]:
         """Return the card as a plain dictionary, without what came later and says nothing."""
         told = dataclasses.asdict(self)
-        quiet = {"even": not self.even, "variants": self.variants < 2}
+        quiet = {
+            "even": not self.even,
+            "variants": self.variants < 2,
+            "learnt_steps": not self.learnt_steps,
+            "rates": not self.rates,
+        }
         return {name: value for name, value in told.items() if not quiet.get(name)}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from attar.artefact.artefact import Artefact
 from attar.errors import BadRequest
 from attar.training.evaluation_card import EvaluationCard
@@ -27,8 +30,9 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
         dataset: name of its data.
 
     Raises:
-        BadRequest: the artefact's learning rate is not a positive number, or the card's loss is
-            cross-entropy and the artefact's labels are centred values.
+        BadRequest: the artefact's learning rate is not a positive number, the card trains by
+            learnt steps and the artefact has none, or the card's loss is cross-entropy and the
+            artefact's labels are centred values.
     """
     _refuse_centred(card, artefact)
     tiled = artefact.synthetic.parametrization.per_stored > 1 or _above_one(
@@ -37,19 +41,38 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
     card = card.suited(artefact.modality).fitted(
         dataset, tiled=tiled, per_class=artefact.totals.images_per_class
     )
-    learnt = _learnt_lr(artefact)
-    if card.learnt_lr and isinstance(learnt, float | int):
-        return card.with_lr(float(learnt))
+    return with_learnt(card, _learnt_lr(artefact))
+
+
+def with_learnt(card: EvaluationCard, learnt: Tensor | None) -> EvaluationCard:
+    """Return a card with the step sizes that were learnt with a set.
+
+    Args:
+        card: takes them where it trains at a learnt learning rate, or by learnt steps.
+        learnt: one for all steps, N for a training of N, or E×N for E epochs of N; None for none.
+
+    Raises:
+        BadRequest: the card trains by learnt steps, and there are none; or one is not positive.
+    """
+    if card.learnt_steps:
+        if learnt is None or learnt.ndim != 2 or learnt.numel() == 0:
+            raise BadRequest(
+                f"--card {card.name} trains by the steps that were learnt with a set, and this one "
+                "has none; take another card, such as --card dsa-1000, or a set of --method dd"
+            )
+        return card.with_rates(learnt.tolist())
+    # one for each step is none for a training of any length
+    if card.learnt_lr and learnt is not None and learnt.numel() == 1:
+        return card.with_lr(learnt.item())
     return card
 
 
-def _learnt_lr(artefact: Artefact) -> object:
-    """Return the learnt learning rate; in files of earlier versions the provenance has it."""
-    found = artefact.learned.get(LEARNT_LR)
-    if found is None:
-        return artefact.header.provenance.get(LEARNT_LR)
-    # one for each step is none for a training of any length
-    return found.item() if found.numel() == 1 else None
+def _learnt_lr(artefact: Artefact) -> Tensor | None:
+    """Return the learnt step sizes; in files of earlier versions the provenance has the one."""
+    before = artefact.header.provenance.get(LEARNT_LR)
+    if LEARNT_LR not in artefact.learned and isinstance(before, int | float):
+        return torch.tensor(float(before), dtype=torch.float64)
+    return artefact.learned.get(LEARNT_LR)
 
 
 def _refuse_centred(card: EvaluationCard, artefact: Artefact) -> None:

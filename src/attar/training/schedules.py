@@ -49,8 +49,9 @@ class Step:
 
     Args:
         epoch: counted from 0.
-        start: of its batch in the epoch's order.
-        size: of its batch; the last one of an epoch may have less.
+        start: of its batch in the epoch's order; the number of the batch, where the steps were
+            learnt.
+        size: of its batch; the last one of an epoch may have less. 0 where the steps were learnt.
         lr: learning rate.
         restart: whether the momentum begins anew before it.
     """
@@ -95,6 +96,10 @@ SCHEDULES = {
 
 def steps(card: EvaluationCard, count: int) -> Iterator[Step]:
     """Yield the updates of a training on ``count`` images under a card, in their order."""
+    if card.rates:
+        for epoch, rates in enumerate(card.rates):
+            yield from (Step(epoch, step, 0, lr, False) for step, lr in enumerate(rates))
+        return
     schedule, total = SCHEDULES[card.schedule], card.steps(count)
     count = card.seen(count)
     size = min(card.batch, count)

@@ -19,6 +19,7 @@ from attar.compute import Compute, Functional
 from attar.data.images import LabelledImages
 from attar.networks import Network
 from attar.rng import Key
+from attar.training.batches import batches
 from attar.training.by_class import Hits
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning, Midway
@@ -158,7 +159,8 @@ class Trainer:
         """
         learning = self._learning(card, keys, begun)
         truth = targets(labels, self.network.classes, card)
-        orders = [_Order(len(labels), card, key) for key in keys]
+        classes = self.network.classes
+        orders = [_Order(len(labels), card, key, classes) for key in keys]
         done = 0 if begun is None else begun.epochs
         if after is not None and begun is None:
             after(learning.midway(0))
@@ -236,7 +238,8 @@ class Trainer:
 class _Order:
     """The order in which one network sees the images, drawn anew for every epoch."""
 
-    def __init__(self, count: int, card: EvaluationCard, key: Key) -> None:
+    def __init__(self, count: int, card: EvaluationCard, key: Key, classes: int) -> None:
+        self._learnt = batches(count, classes, len(card.rates[0])) if card.rates else []
         self._count = card.seen(count)
         # of few images, as a training in brief has, there may be no base with all
         self._variants = min(max(1, card.variants), count)
@@ -246,6 +249,8 @@ class _Order:
 
     def rows(self, step: Step) -> Tensor:
         """Return the indices of a step's batch."""
+        if self._learnt:
+            return self._learnt[step.start]
         rows = self._epoch(step.epoch)[step.start : step.start + step.size]
         if self._runs_on and len(rows) < step.size:
             rows = torch.cat([rows, self._epoch(step.epoch + 1)[: step.size - len(rows)]])

@@ -1,0 +1,23 @@
+"""Which images each step takes where the steps of a training were learnt with the set."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def batches(count: int, classes: int, steps: int) -> list[Tensor]:
+    """Return the images of every step of an epoch, as they lie in the set.
+
+    The images, which lie class after class, are dealt out to as many batches as the steps, or as
+    each class has images; where these are fewer, they take turns. So every step sees about as many
+    images of one class as of another, and each image has its step.
+
+    Args:
+        count: images of the set.
+        classes: K.
+        steps: of an epoch, 1 or more.
+    """
+    groups = max(1, min(steps, count // max(1, classes)))
+    dealt = [torch.arange(group, count, groups) for group in range(groups)]
+    return [dealt[step % groups] for step in range(steps)]
