@@ -156,22 +156,29 @@ def test_a_size_wins_over_the_length_of_a_single_method() -> None:
     assert [m.options.get("iterations") for m in expand(paper.suite)[0][::3]] == [9, None]
 
 
-def test_a_size_may_give_single_rows_their_updates() -> None:
+def test_a_size_may_give_single_rows_options_of_their_own() -> None:
+    rows = {"dm": {"iterations": 2, "set": {"batch_real": 8}}, "dc": {"iterations": 5}}
     suite = Suite.model_validate(
         {
             "name": "a",
             "datasets": ["digits"],
-            "methods": [{"method": "dm", "minutes": 9}, {"method": "lodm", "iterations": 3}, "dc"],
+            "methods": [
+                {"method": "dm", "minutes": 9, "set": {"batch_real": 64, "augment": "none"}},
+                {"method": "lodm", "iterations": 3},
+                "dc",
+            ],
             "budgets": [1],
-            "sizes": {"laptop": {"iterations": {"dm": 2, "dc": 5}}},
+            "sizes": {"laptop": {"rows": rows}},
         }
     )
     laptop = at_size(suite, "laptop")
     options = [one.options for one in expand(laptop.suite)[0]]
     assert [one.get("iterations") for one in options] == [2, 3, 5]
     assert all("minutes" not in one for one in options)
+    assert options[0]["set"] == ("augment=none", "batch_real=8")
     assert not laptop.full
-    assert "updates in place of the method's own: dm 2, dc 5" in laptop.shrinks
+    assert "dm: iterations 2, set batch_real=8" in laptop.shrinks
+    assert "dc: iterations 5" in laptop.shrinks
 
 
 def test_the_smallest_size_tries_every_method_and_every_network(tmp_path: Path) -> None:
@@ -234,8 +241,13 @@ def changed(text: str, old: str, new: str) -> str:
         ("[random, LoDM 4]", "[random, lodm]", ("sizes.laptop.methods", "LoDM 4")),
         ("    minutes: 0.5", "    minutes: 0", ("sizes.laptop.minutes", "greater than 0")),
         ("epochs: 4", "iterations: 4", ("sizes.laptop", "iterations or minutes, not both")),
-        ("minutes: 0.5", "iterations: {dmm: 4}", ("sizes.laptop.iterations", "did you mean 'dm'")),
-        ("minutes: 0.5", "iterations: {dm: -4}", ("sizes.laptop.iterations", "-4")),
+        ("minutes: 0.5", "rows: {dmm: {iterations: 4}}", ("sizes.laptop.rows", "mean 'dm'")),
+        ("minutes: 0.5", "rows: {dm: {iteration: 4}}", ("sizes.laptop.rows.dm", "'iterations'")),
+        (
+            "minutes: 0.5",
+            "rows: {dm: {iterations: 4, minutes: 1}}",
+            ("sizes.laptop", "iterations or minutes"),
+        ),
         ("title: A table", "title: A: table", ("line 3", "no YAML")),
         ("title: A table", "name: b", ("line 3", "'name' is given twice")),
         ("name: table", "name: a/b", ("name", "a/b")),

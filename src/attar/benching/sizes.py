@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,12 +126,13 @@ def _changed(suite: Suite, change: Size) -> Suite:
         for name, entry in suite.datasets.items()
         if change.datasets is None or name in change.datasets
     }
-    length, of_rows = _lengths(change)
+    length = change.model_dump(include=set(LENGTHS), exclude_none=True)
     slimming = suite.slimming and suite.slimming.changed(change.slimming, length)
     shorter = length or (change.slimming and change.slimming.length)
     methods = [
-        _with_length(
-            _without_lengths(entry, own=bool(length), slim=bool(shorter)), of_rows.get(entry.name)
+        _with_options(
+            _without_lengths(entry, own=bool(length), slim=bool(shorter)),
+            change.rows.get(entry.name, {}),
         )
         for entry in suite.methods
         if change.methods is None or entry.name in change.methods
@@ -155,18 +156,15 @@ def _changed(suite: Suite, change: Size) -> Suite:
     return suite.model_copy(update=new)
 
 
-def _lengths(change: Size) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return the length that a size gives all rows, and the updates of single ones."""
-    length = change.model_dump(include=set(LENGTHS), exclude_none=True)
-    if isinstance(change.iterations, dict):
-        return {}, change.iterations
-    return length, {}
-
-
-def _with_length(entry: MethodEntry, iterations: int | None) -> MethodEntry:
-    if iterations is None:
-        return entry
-    return entry.without(LENGTHS).model_copy(update={"iterations": iterations})
+def _with_options(entry: MethodEntry, options: Mapping[str, Any]) -> MethodEntry:
+    """Return an entry with options of its own in place of others; settings join those there."""
+    if any(name in options for name in LENGTHS):
+        entry = entry.without(LENGTHS)
+    if "set" in options:
+        given = {pair.partition("=")[0] for pair in options["set"]}
+        kept = [one for one in entry.options.get("set", ()) if one.partition("=")[0] not in given]
+        options = {**options, "set": (*kept, *options["set"])}
+    return entry.model_copy(update=options)
 
 
 def _without_lengths(entry: MethodEntry, *, own: bool, slim: bool) -> MethodEntry:
@@ -197,7 +195,7 @@ def _bears(change: Size) -> bool:
         "epochs",
         "updates",
     )
-    changes = (change.options, change.shrinks, change.slimming, change.experts)
+    changes = (change.options, change.rows, change.shrinks, change.slimming, change.experts)
     return any(map(bool, changes)) or any(getattr(change, name) is not None for name in names)
 
 
@@ -212,7 +210,7 @@ def _told(suite: Suite, change: Size) -> list[str]:
         ("per_class", f"at most {change.per_class} training images of a class"),
         ("resize", f"images brought to {change.resize}×{change.resize} pixels"),
         ("width", f"networks of width {change.width}, where they have one"),
-        ("iterations", _updates(change.iterations)),
+        ("iterations", f"updates of every set: {change.iterations} in place of the method's own"),
         ("minutes", f"updates of every set: {change.minutes or 0:g} min"),
         ("epochs", f"epochs of evaluation networks: {change.epochs}"),
         ("updates", f"updates of evaluation networks: {change.updates}"),
@@ -221,17 +219,18 @@ def _told(suite: Suite, change: Size) -> list[str]:
     ]
     lines = [text for name, text in said if getattr(change, name) is not None and text]
     lines += [f"{name}: {value}" for name, value in change.options.items()]
+    lines += [
+        f"{row}: {', '.join(f'{name} {_plain(value)}' for name, value in options.items())}"
+        for row, options in change.rows.items()
+    ]
     lines += [f"experts, {name}: {value}" for name, value in (change.experts or {}).items()]
     if change.slimming is not None and suite.slimming is not None:
         lines += change.slimming.told(suite.slimming)
     return [*lines, *([change.shrinks] if change.shrinks else [])]
 
 
-def _updates(iterations: int | dict[str, int] | None) -> str:
-    if not isinstance(iterations, dict):
-        return f"updates of every set: {iterations} in place of the method's own"
-    rows = ", ".join(f"{name} {count}" for name, count in iterations.items())
-    return f"updates in place of the method's own: {rows}" if rows else ""
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _labels(budgets: Sequence[BudgetEntry] | None) -> list[str] | None:

@@ -39,13 +39,14 @@ class Size(Strict):
     per_class: Whole | None = None
     resize: Whole | None = None
     width: Whole | None = None
-    iterations: Updates | dict[str, Updates] | None = None
+    iterations: Updates | None = None
     minutes: Minutes | None = None
     slimming: Ways = None
     experts: ExpertOptions = None
     epochs: Whole | None = None
     updates: Whole | None = None
     options: Options = Field(default_factory=dict)
+    rows: dict[str, Options] = Field(default_factory=dict)
     shrinks: str = ""
 
     @model_validator(mode="after")
@@ -53,6 +54,8 @@ class Size(Strict):
         check_one_of(iterations=self.iterations, minutes=self.minutes)
         check_one_of(epochs=self.epochs, updates=self.updates)
         check_beside(self.options, LENGTHS, "options")
+        for options in self.rows.values():
+            check_one_of(**{one: options.get(one) for one in LENGTHS})
         return self
 
 
@@ -102,9 +105,7 @@ class Suite(Strict):
         for size, one in self.sizes.items():
             self._among(one.datasets, self.datasets, "dataset", "sizes", size, "datasets")
             self._among(one.methods, self.method_names, "method", "sizes", size, "methods")
-            if isinstance(one.iterations, dict):
-                place = ("sizes", size, "iterations")
-                self._among(list(one.iterations), self.method_names, "method", *place)
+            self._among(list(one.rows), self.method_names, "method", "sizes", size, "rows")
         self._check_skip()
         self._check_slimming()
         return self
