@@ -32,6 +32,7 @@ ORDER = (
     ("importing", "slimming", "testing"),
     ("report",),
     ("pictures", "benching"),
+    ("applications",),
     ("face",),
     ("cli",),
     ("__main__",),

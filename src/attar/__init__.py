@@ -9,6 +9,7 @@ from attar.renaming import old_names
 
 if TYPE_CHECKING:
     from attar import (
+        applications,
         artefact,
         augmentation,
         benching,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         testing,
         training,
     )
+    from attar.applications.continual.running import continual
     from attar.artefact.artefact import Artefact
     from attar.artefact.loading import load
     from attar.artefact.merging import merge
@@ -82,6 +84,7 @@ _HOMES = {
     "Request": "attar.condensing.request",
     "RunFailed": "attar.errors",
     "condense": "attar.condensing.condense",
+    "continual": "attar.applications.continual.running",
     "evaluate": "attar.evaluation.comparison",
     "from_dataset": "attar.data",
     "from_tensors": "attar.data",
@@ -107,7 +110,8 @@ _HOMES = {
 
 # parts that are attributes after ``import attar``
 _PARTS = (
-    *("artefact", "augmentation", "benching", "budget", "condensing", "coresets", "data"),
+    *("applications", "artefact", "augmentation", "benching", "budget", "condensing", "coresets"),
+    "data",
     *("errors", "evaluation", "experts", "importing", "methods", "networks", "objectives"),
     *("optimisers", "pictures", "published", "report", "slimming", "synthetic", "testing"),
     "training",
@@ -129,6 +133,7 @@ __all__ = [
     "Task",
     "bench",
     "condense",
+    "continual",
     "describe",
     "draw",
     "evaluate",

@@ -8,6 +8,7 @@ import tyro
 
 from attar.cli.benching import Bench
 from attar.cli.condensing import Condense
+from attar.cli.continual import Continual
 from attar.cli.demo import Demo
 from attar.cli.evaluating import Evaluate
 from attar.cli.experts import Experts
@@ -41,11 +42,12 @@ Command = (
     | Cards
     | Published
     | Bench
+    | Continual
     | Pictures
 )
 
 # options that take several values, which may also be given one at a time
-_SEVERAL = ("--set", "--evaluation")
+_SEVERAL = ("--set", "--slim-set", "--evaluation")
 
 
 def with_values_joined(arguments: Sequence[str]) -> list[str]:

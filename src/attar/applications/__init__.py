@@ -1,0 +1,1 @@
+"""What condensed sets are for, each a command: learning class after class."""

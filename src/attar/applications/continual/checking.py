@@ -1,0 +1,165 @@
+"""What cannot be carried out is refused before any class is condensed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from attar.applications.continual.classes import class_order
+from attar.applications.continual.request import LEARNING_FREE, RANDOM, Condensing, ContinualRequest
+from attar.condensing.planning import make_plan
+from attar.condensing.suiting import refuse_single
+from attar.data import Splits
+from attar.errors import BadRequest, unknown
+from attar.methods import METHODS, Recipe, Task, usual
+from attar.methods.slimming import SLIMMER
+from attar.slimming.plans import refuse_experts, slimmable_methods
+from attar.text import printable
+from attar.training import card as find_card
+
+
+def check(
+    request: ContinualRequest,
+    condensing: Condensing,
+    splits: Splits,
+    sizes: Sequence[int],
+    reading: Mapping[str, Any],
+) -> None:
+    """Refuse what some step could not do.
+
+    Args:
+        request: the options.
+        condensing: how classes are condensed.
+        splits: the data.
+        sizes: classes of each step.
+        reading: how the data were read.
+
+    Raises:
+        BadRequest: no test images of a class, a memory that is too small, or a method that cannot
+            condense a part of the classes by itself.
+    """
+    _check_test(splits)
+    _check_method(condensing, alone=min(sizes) == 1)
+    memory, shape = request.held, splits.train.shape
+    if memory.fixed:
+        memory.per_class(sum(sizes), shape, request.rounding)
+        _check_slimming(request, condensing, splits, sizes)
+    tried: set[tuple[object, ...]] = set()
+    for order in range(request.orders):
+        seen = 0
+        for names in class_order(splits.train.class_names, sizes, condensing.seed + order):
+            seen += len(names)
+            ipc = memory.per_class(seen, shape, request.rounding)
+            arrived = arriving(splits, names)
+            fewest = min(map(len, arrived.train.indices_of_class))
+            # others of as many classes are planned alike
+            if (like := (len(names), ipc, fewest)) in tried:
+                continue
+            tried.add(like)
+            own = condensing.of(memory, len(names), ipc, None)
+            plan = make_plan(own, arrived, reading, experts_later=True, draft=True)
+            _check_card(condensing, plan.recipe)
+
+
+def arriving(splits: Splits, names: Sequence[str]) -> Splits:
+    """Return the real images of the classes that arrive, without test images."""
+    validation = None if splits.validation is None else splits.validation.of_classes(names)
+    return Splits(splits.train.of_classes(names), None, "", splits.source, validation)
+
+
+def able(alone: bool) -> list[str]:
+    """Return the names of the methods that condense a part of the classes by itself.
+
+    Args:
+        alone: whether that part may be one class.
+    """
+    found = []
+    for name, method in METHODS.items():
+        if method.choose or usual(name).objective.follows_experts:
+            continue
+        if not (alone and _tells_apart(usual(name))):
+            found.append(name)
+    return found
+
+
+def _tells_apart(recipe: Recipe) -> bool:
+    try:
+        refuse_single(recipe, ("one",))
+    except BadRequest:
+        return True
+    return False
+
+
+def _check_method(condensing: Condensing, alone: bool) -> None:
+    method = condensing.chosen
+    if method.choose or condensing.objective is not None:
+        # the plan of a step tells
+        return
+    recipe = method.recipe(Task("cifar10", 10, (3, 32, 32), 10))
+    if recipe.objective.follows_experts:
+        why = "follows networks trained on all classes, which a step does not have"
+    elif alone and _tells_apart(recipe):
+        why = "learns by telling classes apart, and a step has one class; give fewer --steps"
+    else:
+        return
+    raise BadRequest(
+        f"--method {method.name}: it {why}. These condense what arrives by itself: "
+        f"{', '.join(able(alone))}"
+    )
+
+
+def _check_test(splits: Splits) -> None:
+    if splits.test is None:
+        raise BadRequest(
+            f"{splits.source}: there are no test images, on which networks are tested after every "
+            "step; give a source with a test part, or --test-share 0.2"
+        )
+    tested = torch.bincount(splits.test.labels.cpu(), minlength=splits.test.classes)
+    lacking = [n for n, count in zip(splits.test.class_names, tested, strict=True) if not count]
+    if lacking:
+        raise BadRequest(
+            f"{splits.source}: the test part has no image of the class {printable(lacking[0])}, so "
+            "that nothing says how well it is known; leave it out by --classes"
+        )
+
+
+def _check_slimming(
+    request: ContinualRequest, condensing: Condensing, splits: Splits, sizes: Sequence[int]
+) -> None:
+    """Refuse a way to shrink that could not be gone."""
+    how = usual_slimming(request, condensing)
+    if condensing.per_class_budget != "equal":
+        raise BadRequest(
+            "--per-class-budget proportional: a memory that shrinks has as many images of every "
+            "class; leave it out"
+        )
+    if how in (LEARNING_FREE, RANDOM):
+        return
+    if how not in slimmable_methods():
+        raise unknown("value of --slimming", how, [LEARNING_FREE, RANDOM, *slimmable_methods()])
+    refuse_experts(how)
+    task = Task(splits.train.name, 1, splits.train.shape, max(sizes))
+    recipe = (SLIMMER if how == SLIMMER.name else METHODS[how]).recipe(task)
+    if min(sizes) == 1 and _tells_apart(recipe):
+        raise BadRequest(
+            f"--slimming {how}: it learns by telling classes apart, and a step has one class; give "
+            "fewer --steps, or --slimming learning-free or dm"
+        )
+    _check_card(condensing, recipe)
+
+
+def usual_slimming(request: ContinualRequest, condensing: Condensing) -> str:
+    """Return how a memory shrinks: what was asked for, or what suits its method."""
+    return request.slimming or (RANDOM if condensing.chosen.coreset else SLIMMER.name)
+
+
+def _check_card(condensing: Condensing, recipe: Recipe) -> None:
+    if condensing.card is None or not (recipe.learned_labels and recipe.centred_labels):
+        return
+    if find_card(condensing.card).loss == "cross_entropy":
+        raise BadRequest(
+            f"--card {condensing.card} trains by cross-entropy, and the labels learnt here are "
+            "centred values and no probabilities; leave it out, or give --card frepo"
+        )

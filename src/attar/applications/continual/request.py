@@ -1,0 +1,172 @@
+"""What a user can ask of `attar continual`; free of torch, so that help appears at once."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Fixed, Suppress
+
+from attar.applications.continual.memory import Memory, Rounding, parse_memory
+from attar.condensing.request import Request
+from attar.errors import BadRequest
+from attar.kinds import settle_kinds
+from attar.options import Name, Whole, option, settings_as_texts
+from attar.renaming import fields
+from attar.slimming.request import SlimRequest
+from attar.text import command_line
+from attar.wording import KEYWORDS
+
+# ways to shrink that train nothing
+LEARNING_FREE, RANDOM = "learning-free", "random"
+# what a memory says, or this command does by itself
+TAKEN = (
+    *("ipc", "max_bytes", "synthetic_per_class", "output", "resume", "overwrite", "snapshots"),
+    "tensorboard",
+)
+_ROUNDINGS = ("down", "paper")
+
+
+@fields(**KEYWORDS)
+@dataclass(frozen=True)
+class Condensing(Request):
+    """How the classes that arrive are condensed: options of `attar condense`."""
+
+    ipc: Annotated[int | None, Fixed, Suppress] = None
+    max_bytes: Annotated[str | int | None, Fixed, Suppress] = None
+    synthetic_per_class: Annotated[int | None, Fixed, Suppress] = None
+    output: Annotated[Path | None, Fixed, Suppress] = None
+    resume: Annotated[bool, Fixed, Suppress] = False
+    overwrite: Annotated[bool, Fixed, Suppress] = False
+    snapshots: Annotated[int | str | tuple[int, ...] | None, Fixed, Suppress] = None
+    tensorboard: Annotated[Path | None, Fixed, Suppress] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in TAKEN:
+            if self.gives(name):
+                raise BadRequest(
+                    f"{name}: --memory says how much is kept, and -o where; leave it out"
+                )
+
+    def of(self, memory: Memory, classes: int, ipc: int | None, output: Path | None) -> Request:
+        """Return the request that condenses so many classes.
+
+        Args:
+            memory: that they share.
+            classes: how many.
+            ipc: images of each, where the memory counts them.
+            output: the artefact to write, gone on with where it is begun.
+        """
+        own = {name: getattr(self, name) for name in Request.__dataclass_fields__}
+        own |= memory.budget(classes, ipc)
+        own |= {"output": output, "resume": output is not None}
+        return Request(**own)
+
+
+@fields(slim_set="slim_settings")
+@dataclass(frozen=True)
+class ContinualRequest:
+    """The options of `attar continual` beside those of condensing."""
+
+    steps: int
+    """Groups in which the classes arrive."""
+    memory: str
+    """What is kept: 20ipc (full float32 images of each class), 60kB/class, or for all classes
+    together, however many there are: 500images, 1.5MB."""
+    orders: int = 1
+    """Orders of the classes, each drawn from --seed and its number."""
+    rounding: Annotated[Rounding, option("{down,paper}", kind=str)] = "down"
+    """A memory for all classes together has room for a part of an image more of each: leave it
+    empty (down), or round up and exceed the memory, as a paper does."""
+    slimming: Name = None
+    """How such a memory shrinks: slimmable (matching of parameters), learning-free, random, or a
+    method of 'attar methods' such as frepo or dm. Left out: random for real images that a method
+    chose, else slimmable."""
+    slim_iterations: Whole = None
+    """Updates of each slimming."""
+    slim_settings: Annotated[
+        tuple[str, ...] | Mapping[str, Any] | None,
+        option("NAME=VALUE", kind=tuple[str, ...], name="slim-set"),
+    ] = ()
+    """Settings of the slimming, such as pool=5."""
+    repeats: int = 3
+    """Networks trained after every step."""
+    epochs: Whole = None
+    """Epochs of each in place of the card's."""
+    updates: Whole = None
+    """Updates of each in place of the card's."""
+    output: Annotated[Path | None, option("DIR", "-o")] = None
+    """Folder for memories, accuracies and the page. What is there is not done again."""
+    overwrite: bool = False
+    """Begin anew in a folder that another run has written."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.slim_settings, str):
+            object.__setattr__(self, "slim_settings", (self.slim_settings,))
+        settle_kinds(self)
+        for name in ("steps", "orders", "repeats"):
+            if getattr(self, name) < 1:
+                raise BadRequest(f"--{name} {getattr(self, name)}: at least 1 is needed")
+        if self.rounding not in _ROUNDINGS:
+            raise BadRequest(f"--rounding {self.rounding}: down or paper")
+        if self.epochs is not None and self.updates is not None:
+            raise BadRequest("give --epochs or --updates, not both")
+        if self.held.fixed:
+            self.slim(2, "slimmable", 0)
+            return
+        for name in ("slimming", "slim_iterations", "slim_settings"):
+            if getattr(self, name):
+                raise BadRequest(
+                    f"--{name.replace('_', '-').replace('settings', 'set')}: a memory of "
+                    f"{self.held} grows with the classes and never shrinks; leave it out, or give "
+                    "one for all classes, such as --memory 500images"
+                )
+        if self.rounding != "down":
+            raise BadRequest(
+                f"--rounding {self.rounding}: a memory of {self.held} divides nothing; leave it out"
+            )
+
+    @property
+    def held(self) -> Memory:
+        """The memory."""
+        return parse_memory(self.memory)
+
+    def slim(self, ipc: int, usual: str, seed: int, **options: Any) -> SlimRequest:
+        """Return the request of one slimming.
+
+        Args:
+            ipc: images of each class that are left.
+            usual: how, where nothing was said.
+            seed: of it.
+            **options: further fields of `SlimRequest`.
+        """
+        how = self.slimming or usual
+        trains = how not in (LEARNING_FREE, RANDOM)
+        own: dict[str, Any] = {
+            "ipc": ipc,
+            "learning_free": how == LEARNING_FREE,
+            "random": how == RANDOM,
+            "iterations": self.slim_iterations,
+            "settings": self.slim_settings,
+            "seed": seed,
+        }
+        return SlimRequest(**own, **({"method": how} if trains else {}), **options)
+
+    def command(self, source: str, condensing: Condensing, **reading: object) -> str:
+        """Return the command line that asks for the same."""
+        own = {
+            name: getattr(self, name)
+            for name, item in type(self).__dataclass_fields__.items()
+            if name not in ("output", "overwrite", "slim_settings")
+            and getattr(self, name) != item.default
+        }
+        own["slim_set"] = settings_as_texts(self.slim_settings)
+        command = command_line(["attar", "continual", source], own)
+        # without its own first words and its output
+        more = shlex.split(condensing.command(source, **reading))[3:-2]
+        output = self.output.name if self.output else "DIR"
+        return " ".join([command, *([shlex.join(more)] if more else []), "-o", output])

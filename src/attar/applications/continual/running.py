@@ -1,0 +1,372 @@
+"""`attar.continual`: classes arrive step by step, and only the memory crosses a step."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+from attar import compute as computing
+from attar import threads
+from attar.applications.continual.checking import arriving, check, usual_slimming
+from attar.applications.continual.classes import class_order, division
+from attar.applications.continual.keywords import ContinualOptions
+from attar.applications.continual.page import write_html
+from attar.applications.continual.replay import Replay
+from attar.applications.continual.request import Condensing, ContinualRequest
+from attar.applications.continual.results import ContinualResult, Step
+from attar.applications.continual.telling import ContinualCallback
+from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load
+from attar.budget import FLOAT32_BYTES, Budget
+from attar.condensing.condense import complete, writing
+from attar.condensing.planning import make_plan
+from attar.condensing.telling import Callback
+from attar.data import LabelledImages, Splits, as_splits, bearing
+from attar.data.identity import digest_of
+from attar.data.rows import in_memory
+from attar.errors import BadRequest
+from attar.evaluation.given import asked_networks
+from attar.evaluation.measuring import Measurer
+from attar.evaluation.results import Result, training_pixels
+from attar.files import check_folder, write_text
+from attar.locking import sole_writer
+from attar.networks import make_for
+from attar.options import request_and_reading, request_of
+from attar.renaming import keywords
+from attar.rng import Key
+from attar.slimming.slimming import carry_out as slim
+from attar.wording import KEYWORDS
+
+RESULTS, PAGE, ASKED = "results.json", "continual.html", "asked.json"
+
+
+@keywords(slim_set="slim_settings", **KEYWORDS)
+def continual(
+    data: Any,
+    steps: int,
+    memory: str,
+    *,
+    callback: ContinualCallback | None = None,
+    **options: Unpack[ContinualOptions],
+) -> ContinualResult:
+    """Learn classes that arrive step by step, from a memory of condensed sets alone.
+
+    After every step the classes that arrived are condensed from their own images, a new network
+    is trained from scratch on the memory, and tested on all classes seen so far.
+
+    Args:
+        data: as `attar.condense` takes it, with a test part.
+        steps: groups in which the classes arrive, at most as many as there are classes.
+        memory: ``20ipc`` (full float32 images of each class), ``60kB/class``, or, for all classes
+            together, ``500images`` or ``1.5MB``: such a memory is slimmed as classes arrive.
+        callback: told how it goes; silent by default.
+        **options: the fields of `attar.applications.continual.request.ContinualRequest`, such as
+            ``orders=3``, ``slimming="learning-free"`` or ``output``, a folder whose run is gone on
+            with (without one, nothing is kept); those of `attar.condense` that say how classes are
+            condensed; and those of reading the data.
+
+    Returns:
+        Accuracies step by step, forgetting and bytes.
+
+    Raises:
+        BadRequest: something about the request or the data; nothing was started.
+        RunFailed: a run diverged, was interrupted, or a file could not be written.
+
+    Example:
+        >>> attar.continual("digits", 5, "2ipc", method="random").average  # doctest: +SKIP
+        71.2
+    """
+    given: dict[str, Any] = {**options}
+    own = ContinualRequest.__dataclass_fields__
+    mine = {name: given.pop(name) for name in list(given) if name in own}
+    mine |= {"steps": steps, "memory": memory}
+    condensing, reading = request_and_reading(Condensing, given)
+    request = request_of(ContinualRequest, mine)
+    return carry_out(request, condensing, data, callback or ContinualCallback(), **reading)
+
+
+def carry_out(
+    request: ContinualRequest,
+    condensing: Condensing,
+    data: Any,
+    callback: ContinualCallback,
+    **reading: Any,
+) -> ContinualResult:
+    """Do what `continual` does, from requests.
+
+    Args:
+        request: the options.
+        condensing: how classes are condensed.
+        data: as `continual` takes it.
+        callback: told how it goes.
+        **reading: how the data are read.
+    """
+    _ = condensing.chosen
+    with threads.using(condensing.threads), _folder(request.output) as folder:
+        splits = as_splits(
+            data,
+            zca=condensing.zca or (lambda name: condensing.chosen.zca(name, request.held.ipc or 1)),
+            watch=callback.reading,
+            **reading,
+        )
+        sizes = division(splits.train.classes, request.steps)
+        check(request, condensing, splits, sizes, reading)
+        assert splits.test is not None
+        run = _Run(
+            request, condensing, splits, splits.test, reading, folder, tuple(sizes), callback
+        )
+        return run.whole()
+
+
+@contextlib.contextmanager
+def _folder(output: Path | None) -> Iterator[Path]:
+    """Keep other runs from the folder; where none is named, one that is gone afterwards."""
+    if output is None:
+        with tempfile.TemporaryDirectory(prefix="attar-continual-") as folder:
+            yield Path(folder)
+        return
+    check_folder(output, example="continual")
+    with sole_writer(output / RESULTS):
+        yield output
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run with everything that it needs."""
+
+    request: ContinualRequest
+    condensing: Condensing
+    splits: Splits
+    test: LabelledImages
+    reading: Mapping[str, Any]
+    folder: Path
+    sizes: tuple[int, ...]
+    callback: ContinualCallback
+
+    def whole(self) -> ContinualResult:
+        """Do all orders, or what is left of them."""
+        self._begin()
+        for line in self._told():
+            self.callback.said(line)
+        steps: list[Step] = []
+        for order in range(1, self.request.orders + 1):
+            memory: tuple[str, ...] = ()
+            names = self.splits.train.class_names
+            groups = class_order(names, self.sizes, self._seed(order))
+            for number in range(1, len(groups) + 1):
+                one = self._step(order, number, groups[:number], memory)
+                memory = one.memory
+                steps.append(one)
+                # as far as it is, for whoever looks meanwhile
+                self._result(steps).save(self.folder / RESULTS)
+                write_html(self.folder / PAGE, self._result(steps))
+                self.callback.measured(one)
+        return self._result(steps)
+
+    def _step(
+        self, order: int, number: int, groups: Sequence[Sequence[str]], memory: tuple[str, ...]
+    ) -> Step:
+        """Return what a step came to, done now or before.
+
+        Args:
+            order: of the classes.
+            number: of the step.
+            groups: classes of the steps so far; the last ones arrive.
+            memory: the artefacts of the step before.
+        """
+        kept = self.folder / f"order-{order}" / f"step-{number}.json"
+        if kept.exists():
+            return Step.load(kept)
+        classes, seen = groups[-1], sum(map(len, groups))
+        self.callback.step(order, number, classes)
+        train, request = self.splits.train, self.request
+        ipc = request.held.per_class(seen, train.shape, request.rounding)
+        clock = _Clock()
+        shrunk = [self._shrunk(Path(one), order, number, ipc) for one in memory]
+        clock.lap("slimming")
+        arrived = self._arrived(classes, order, number, ipc)
+        clock.lap("condensing")
+        parts = (*shrunk, arrived)
+        replay = Replay(tuple(load(self.folder / part) for part in parts))
+        result = self._measured(replay, order, number, ipc)
+        clock.lap("training")
+        limit = request.held.limit(train.shape)
+        one = Step(
+            order,
+            number,
+            tuple(classes),
+            seen,
+            ipc,
+            replay.paper_bytes,
+            replay.bytes,
+            0 if limit is None else max(0, replay.paper_bytes - limit),
+            tuple(map(str, parts)),
+            result.accuracies,
+            tuple(_by_group(result, [len(group) for group in groups])),
+            result.network,
+            result.card,
+            clock.seconds,
+        )
+        one.save(kept)
+        return one
+
+    def _arrived(self, classes: Sequence[str], order: int, number: int, ipc: int | None) -> Path:
+        """Condense the classes that arrived, from their own images alone."""
+        path = Path(f"order-{order}") / f"step-{number}.safetensors"
+        seeded = dataclasses.replace(self.condensing, seed=self._seed(order))
+        own = seeded.of(self.request.held, len(classes), ipc, self.folder / path)
+        reading = {**self.reading, "classes": list(classes)}
+        with writing(own):
+            plan = make_plan(own, arriving(self.splits, classes), reading)
+            complete(plan, self.callback.condensing() or Callback())
+        return path
+
+    def _shrunk(self, part: Path, order: int, number: int, ipc: int | None) -> Path:
+        """Return an artefact of the memory at its new size, slimmed without real images."""
+        artefact = load(self.folder / part)
+        if not self.request.held.fixed or ipc is None or not _larger(artefact, ipc):
+            return part
+        first = part.name.partition("-at-")[0].removesuffix(".safetensors")
+        path = part.parent / f"{first}-at-{number}.safetensors"
+        how = usual_slimming(self.request, self.condensing)
+        condensing = self.condensing
+        own = self.request.slim(
+            ipc,
+            how,
+            self._seed(order),
+            output=self.folder / path,
+            resume=True,
+            device=condensing.device,
+            precision=condensing.precision,
+            torch_compile=condensing.torch_compile,
+            chunk=condensing.chunk,
+            card=condensing.card,
+            checkpoint_seconds=condensing.checkpoint_seconds,
+        )
+        slim(self.folder / part, own, lambda size: self.callback.condensing() or Callback())
+        return path
+
+    def _measured(self, replay: Replay, order: int, number: int, ipc: int | None) -> Result:
+        """Train new networks on the memory, and test them on the classes seen."""
+        request, condensing, train = self.request, self.condensing, self.splits.train
+        card = replay.card(request.epochs, request.updates, train.name)
+        own: Any = condensing.network if callable(condensing.network) else None
+        test = self.test.of_classes(replay.class_names)
+        named = asked_networks(replay.leading, own or card.network_for(train.shape[1:]))
+        given = replay.training_set(card, ipc)
+        compute = computing.choose(
+            condensing.device,
+            condensing.precision,
+            condensing.torch_compile,
+            pixels=training_pixels(len(given.labels), train.shape, card, request.repeats),
+        )
+        measurer = Measurer(
+            test,
+            [make_for(named[0], train.shape, test.classes)],
+            request.repeats,
+            train.name,
+            compute,
+            Key(self._seed(order)).fold("continual", number),
+            progress=lambda row, network, repeat, accuracy: self.callback.trained(repeat, accuracy),
+        )
+        return measurer.measure(given)[0]
+
+    def _seed(self, order: int) -> int:
+        return self.condensing.seed + order - 1
+
+    def _begin(self) -> None:
+        """Refuse a folder of another run, or note in it what is asked for."""
+        train, path = self.splits.train, self.folder / ASKED
+        asked = {
+            "command": dataclasses.replace(self.request, orders=1, output=None).command(
+                self.splits.source, self.condensing, **bearing(self.reading)
+            ),
+            "images": digest_of(train) if in_memory(train.images) else len(train),
+        }
+        if path.exists() and not self.request.overwrite:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            if before != asked:
+                raise BadRequest(
+                    f"-o {self.folder}: another run is there ({before.get('command')}"
+                    f"{'' if before.get('command') != asked['command'] else ', of other images'}); "
+                    "--overwrite begins anew, or choose another folder"
+                )
+            return
+        if not path.exists() and (self.folder / RESULTS).exists():
+            raise BadRequest(
+                f"-o {self.folder}: it has a {RESULTS} of something else; choose another folder"
+            )
+        for old in self.folder.glob("order-*/step-*"):
+            old.unlink()
+        write_text(path, json.dumps(asked, indent=1) + "\n")
+
+    def _told(self) -> Iterator[str]:
+        request, shape, sizes = self.request, self.splits.train.shape, self.sizes
+        if self.splits.note:
+            yield self.splits.note
+        listed = ", ".join(map(str, sizes))
+        unequal = (
+            "" if len(set(sizes)) == 1 else ": they do not divide evenly, and none is left out"
+        )
+        yield f"{sum(sizes)} classes arrive in {len(sizes)} steps of {listed}{unequal}"
+        held = request.held
+        if not held.fixed:
+            return
+        seen = [sum(sizes[: step + 1]) for step in range(len(sizes))]
+        each = [held.per_class(one, shape, request.rounding) or 0 for one in seen]
+        most = max(count * one for count, one in zip(each, seen, strict=True))
+        over = most - (held.limit(shape) or 0) // (math.prod(shape) * FLOAT32_BYTES)
+        yield (
+            f"memory of {request.memory}: {' → '.join(map(str, each))} images of each class, "
+            f"slimmed by {usual_slimming(request, self.condensing)}"
+            + (f"; rounded up, it is exceeded by up to {over} images" if over > 0 else "")
+        )
+
+    def _result(self, steps: Sequence[Step]) -> ContinualResult:
+        request, name = self.request, self.condensing.chosen.name
+        return ContinualResult(
+            f"{name} on {self.splits.source}, {request.memory}",
+            request.command(self.splits.source, self.condensing, **bearing(self.reading)),
+            self.sizes,
+            request.orders,
+            request.held.limit(self.splits.train.shape),
+            tuple(steps),
+        )
+
+
+class _Clock:
+    """Seconds of one part of a step after another."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note that a part is at its end."""
+        now = time.perf_counter()
+        self.seconds[name], self._since = round(now - self._since, 3), now
+
+
+def _larger(artefact: Artefact, ipc: int) -> bool:
+    """Tell whether an artefact takes more than so many full images of each class."""
+    header = artefact.header
+    full = Budget(ipc=ipc).limit(len(header.class_names), header.shape)
+    return full is not None and artefact.totals.paper > full
+
+
+def _by_group(result: Result, sizes: Sequence[int]) -> Iterator[float]:
+    """Yield the accuracy in percent on the classes of each step, mean over networks."""
+    start = 0
+    for size in sizes:
+        own = slice(start, start + size)
+        tested = sum(result.tested[own]) * len(result.right)
+        yield 100 * sum(sum(right[own]) for right in result.right) / tested
+        start += size
