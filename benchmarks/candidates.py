@@ -1,11 +1,14 @@
 """What serves best at equal bytes and minutes: every candidate on held-out training images.
 
     uv run python benchmarks/candidates.py cifar10 --bytes 122880 --minutes 2
+    uv run python benchmarks/candidates.py cifar10 --family frepo --minutes 10 --results frepo.jsonl
 
 Each candidate is a call of `attar.condense` under the same bytes; those that are trained have the
 same wall minutes. All are judged by the same number of updates of the same networks on a tenth of
 the training images, which no set is made from; the test images are not looked at. A finished row is
-kept in a file and not measured again.
+kept in a file and not measured again. `--family frepo` has FRePo over every form beside
+KFS, at the memory of so many images per class as the papers count it, which leaves labels out; the
+table has all bytes. Each set is judged under the card of its method.
 """
 
 from __future__ import annotations
@@ -44,6 +47,16 @@ class Options:
     """Of every network."""
     repeats: int = 1
     """Networks of every candidate."""
+    family: Literal["all", "frepo"] = "all"
+    """Which candidates: everything, or FRePo over forms beside KFS."""
+    ipc: int = 1
+    """Images per class whose memory FRePo's family has, in place of --bytes."""
+    zca: Literal["none", "frepo"] = "none"
+    """Whitening under FRePo."""
+    lr: float = 0.003
+    """Learning rate of FRePo's images, factors and bases; that of its method is for weeks."""
+    batch_real: int = 512
+    """Real images in a step of FRePo."""
     only: tuple[str, ...] = ()
     """Names of candidates; all where left out."""
     seed: int = 0
@@ -127,15 +140,44 @@ def candidates(side: int, epochs: int) -> dict[str, dict[str, Any]]:
     }
 
 
+def frepo_forms(options: Options) -> dict[str, dict[str, Any]]:
+    """Return FRePo over each form that stores more images in the same bytes, and KFS beside it."""
+    frepo: dict[str, Any] = {
+        "method": "frepo",
+        "zca": options.zca,
+        "settings": {"batch_real": options.batch_real},
+    }
+    stepped = frepo | {"lr": options.lr}
+    return {
+        "FRePo": stepped,
+        "FRePo, low rank": stepped | {"method": "lofrepo"},
+        "FRePo, tiled": stepped | {"form": "tiled"},
+        "FRePo, bases": stepped | {"form": "addressed"},
+        # codes and decoders have learning rates of their own
+        "FRePo, decoded": frepo | {"form": "decoded"},
+        "KFS": {"method": "kfs"},
+        "KFS, networks kept": {"method": "fastkfs"},
+    }
+
+
+def chosen(options: Options, side: int, epochs: int) -> dict[str, dict[str, Any]]:
+    """Return the candidates that are asked for; arguments as those of `candidates`."""
+    whole = frepo_forms(options) if options.family == "frepo" else candidates(side, epochs)
+    return {name: one for name, one in whole.items() if not options.only or name in options.only}
+
+
 def made(options: Options, asked: dict[str, Any], data: Splits) -> attar.Artefact:
     """Return the set of a candidate."""
-    chosen = asked["method"] in ("random", "herding", "confident", "taught")
-    limits: dict[str, Any] = {} if chosen else {"minutes": options.minutes, "validation": 0}
+    kept = asked["method"] in ("random", "herding", "confident", "taught")
+    limits: dict[str, Any] = {} if kept else {"minutes": options.minutes, "validation": 0}
+    size: dict[str, Any] = {"max_bytes": options.bytes}
+    if options.family == "frepo":
+        size = {"ipc": options.ipc}
     return attar.condense(
         Splits(data.train, None, source=options.source),
         **asked,
         **limits,
-        max_bytes=options.bytes,
+        **size,
         network=options.network,
         seed=options.seed,
         torch_compile=options.compile,
@@ -187,9 +229,9 @@ def main() -> None:
     print(f"attar {attar.__version__}, torch {torch.__version__}: {asked}\n")
     print("| candidate | images a class | bytes | updates | wall s | CPU s | accuracy |")
     print("|---|---|---|---|---|---|---|", flush=True)
-    for name, given in candidates(min(train.shape[1:]), epochs).items():
-        if options.only and name not in options.only:
-            continue
+    if options.family == "frepo":
+        asked |= {n: getattr(options, n) for n in ("ipc", "zca", "lr", "batch_real")}
+    for name, given in chosen(options, min(train.shape[1:]), epochs).items():
         if name not in there:
             try:
                 there[name] = row(options, name, given, data) | {"asked": asked}
