@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         testing,
         training,
     )
+    from attar.applications.auditing.audit import audit
     from attar.applications.continual.running import continual
     from attar.artefact.artefact import Artefact
     from attar.artefact.loading import load
@@ -95,6 +96,7 @@ _HOMES = {
     "slim": "attar.slimming.slimming",
     "train_experts": "attar.experts.making",
     "EvaluationCallback": "attar.evaluation.telling",
+    "audit": "attar.applications.auditing.audit",
     "bench": "attar.face.suites",
     "describe": "attar.face.files",
     "draw": "attar.pictures.drawing",
@@ -131,6 +133,7 @@ __all__ = [
     "Request",
     "RunFailed",
     "Task",
+    "audit",
     "bench",
     "condense",
     "continual",

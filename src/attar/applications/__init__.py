@@ -1,1 +1,1 @@
-"""What condensed sets are for, each a command: learning class after class."""
+"""What condensed sets are for, each a command, and what they leak."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from attar.cli.auditing import Audit
 from attar.cli.benching import Bench
 from attar.cli.condensing import Condense
 from attar.cli.continual import Continual
@@ -31,6 +32,7 @@ Command = (
     | Relabel
     | Experts
     | Evaluate
+    | Audit
     | Show
     | Export
     | Import

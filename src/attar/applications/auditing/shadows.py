@@ -1,0 +1,203 @@
+"""A likelihood ratio attack on a condensed set, by shadow sets of the same method.
+
+Source: Carlini et al., Membership Inference Attacks From First Principles, 2022: the online
+attack with one variance for all images, as its authors do where there are few shadow models.
+
+Shape letters: S shadows, N images of the pool, K classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attar.artefact.artefact import Artefact
+from attar.condensing.condense import condense
+from attar.condensing.request import INITS, Request
+from attar.data import LabelledImages, Splits
+from attar.errors import BadRequest
+from attar.methods import METHODS, Task
+from attar.networks import OWN
+from attar.rng import Key
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.trainer import Trainer
+
+# a variance is this at least, where a score is the same for all
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Trains a network on a set, and sees how sure it is of images.
+
+    Args:
+        trainer: of the network.
+        card: how it is trained.
+        strategy: its augmentation.
+        repeats: networks whose confidences are averaged.
+    """
+
+    trainer: Trainer
+    card: EvaluationCard
+    strategy: str
+    repeats: int
+
+    def confidence(self, artefact: Artefact, pool: LabelledImages, key: Key) -> Tensor:
+        """Return N scores log(p / (1 − p)), p the probability given to an image's class."""
+        keys = [key.fold(repeat) for repeat in range(self.repeats)]
+        trained = self.trainer.fit(artefact.images, artefact.labels, self.card, self.strategy, keys)
+        parts = []
+        for index in torch.arange(len(pool)).split(self.trainer.compute.chunk):
+            truth = pool.labels[index].unsqueeze(1)
+            scores = [self.trainer.scores(one, pool.take(index)).cpu() for one in trained]
+            parts.append(torch.stack([_margin(one.double(), truth) for one in scores]).mean(dim=0))
+        return torch.cat(parts)
+
+
+def _margin(scores: Tensor, truth: Tensor) -> Tensor:
+    """Return log(p / (1 − p)) from scores N×K without rounding p to 1."""
+    own = scores.gather(1, truth).squeeze(1)
+    return own - scores.scatter(1, truth, -torch.inf).logsumexp(dim=1)
+
+
+def shadow_request(
+    artefact: Artefact, minutes: float | None, iterations: int | None, **compute: str
+) -> Request:
+    """Return what makes a set as an artefact was made, but for the settings of its objective.
+
+    Args:
+        artefact: the one that is attacked.
+        minutes: for a shadow set; a method that trains nothing takes what it takes.
+        iterations: in place of minutes.
+        **compute: device and precision.
+
+    Raises:
+        BadRequest: its header does not say how, or names what cannot be made from images alone.
+    """
+    header = artefact.header
+    settings, budget = header.settings, header.budget
+    advice = "leave --shadows out: the nearest images need none"
+    if header.method not in METHODS:
+        raise BadRequest(
+            f"--shadows: the set was made by {header.method!r}, which is no method of Attar, so no "
+            f"shadow sets can be made; {advice}"
+        )
+    if "iterations" not in settings or _follows_experts(artefact):
+        raise BadRequest(
+            f"--shadows: a set of {header.method!r} cannot be made from images alone (it follows "
+            f"experts, or is made of another set); {advice}"
+        )
+    network = str(settings.get("network", OWN))
+    if network.partition(":")[0] == OWN:
+        raise BadRequest(f"--shadows: the set was made with a network that it names only; {advice}")
+    trains = trains_updates(artefact)
+    init = settings.get("init")
+    return Request(
+        method=header.method,
+        ipc=budget.get("ipc"),
+        max_bytes=budget.get("bytes"),
+        synthetic_per_class=budget.get("images_per_class"),
+        count=budget.get("count") if budget.get("bytes") else None,
+        storage=header.storage,
+        network=network,
+        init=init if trains and init in INITS else None,
+        iterations=iterations if trains else None,
+        minutes=minutes if trains and iterations is None else None,
+        validation=0.0,
+        **compute,  # pyright: ignore[reportArgumentType]
+    )
+
+
+def trains_updates(artefact: Artefact) -> bool:
+    """Return whether making the set took updates, and not a choice among real images alone."""
+    settings = artefact.header.settings
+    return bool(settings.get("iterations") or settings.get("minutes"))
+
+
+def _follows_experts(artefact: Artefact) -> bool:
+    header = artefact.header
+    method = METHODS[header.method]
+    if method.choose:
+        return False
+    dataset = str(header.provenance.get("dataset", "data"))
+    task = Task(dataset, len(header.class_names), header.shape, header.images_per_class)
+    return method.recipe(task).objective.follows_experts
+
+
+def halves(pool: LabelledImages, count: int, key: Key) -> Tensor:
+    """Return S×N: which images each shadow set is made from, every one in half of them.
+
+    Shadows come in pairs, the second of which takes of every class what the first does not.
+    """
+    taken = torch.zeros(count, len(pool), dtype=torch.bool)
+    for pair in range(0, count, 2):
+        for label, own in enumerate(pool.indices_of_class):
+            order = torch.randperm(len(own), generator=key.fold(pair, label).generator())
+            # of an odd number, the larger half goes to the first and the second by turns
+            half = (len(own) + (pair // 2) % 2) // 2
+            taken[pair, own[order[:half]]] = True
+        taken[pair + 1] = ~taken[pair]
+    return taken
+
+
+def likelihood_ratios(
+    artefact: Artefact,
+    pool: LabelledImages,
+    request: Request,
+    observer: Observer,
+    count: int,
+    key: Key,
+    said: Callable[[str], None],
+) -> Tensor:
+    """Return N log likelihood ratios, higher where an image is more likely a member.
+
+    Args:
+        artefact: the set under attack.
+        pool: members and others; half of them makes each shadow set.
+        request: how shadow sets are made.
+        observer: trains networks on them.
+        count: S, even.
+        key: of the halves, the shadow sets and the networks.
+        said: told how it goes.
+
+    Raises:
+        BadRequest: a half holds too few images for a set as large.
+    """
+    own = observer.confidence(artefact, pool, key.fold("own"))
+    taken = halves(pool, count, key.fold("halves"))
+    seen, began = [], time.perf_counter()
+    for shadow in range(count):
+        part = pool.subset(taken[shadow].nonzero().flatten())
+        seed = key.fold("shadow", shadow).integer() % 2**31
+        splits = Splits(part, None, source=pool.name)
+        made = condense(splits, dataclasses.replace(request, seed=seed))
+        seen.append(observer.confidence(made, pool, key.fold("network", shadow)))
+        each = (time.perf_counter() - began) / (shadow + 1)
+        left = each * (count - shadow - 1) / 60
+        said(f"shadow set {shadow + 1} of {count}; about {left:.1f} minutes left")
+    return ratios(own, torch.stack(seen), taken)
+
+
+def ratios(own: Tensor, seen: Tensor, taken: Tensor) -> Tensor:
+    """Return the log likelihood ratios of N confidences under two normal distributions.
+
+    Args:
+        own: N, of the network trained on the set.
+        seen: S×N, of those trained on the shadow sets.
+        taken: S×N, whether a shadow set was made from the image.
+    """
+    total = torch.zeros_like(own)
+    for sign, chosen in ((1, taken), (-1, ~taken)):
+        counts = chosen.sum(dim=0)
+        mean = (seen * chosen).sum(dim=0) / counts
+        away = ((seen - mean) * chosen).square().sum()
+        # degrees of freedom: a mean was fitted to each image; with one shadow each none is left
+        free = max(int((counts - 1).sum()), 1)
+        variance = (away / free).clamp_min(_LEAST) if int(counts.max()) > 1 else own.var()
+        total += sign * (-0.5 * (own - mean).square() / variance - 0.5 * variance.log())
+    return total
