@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 ORDER = (
     ("lazy", "shapes", "wording"),
     ("text",),
-    ("errors", "rng", "memory", "zipped", "stopping", "faults", "lamb", "sgd"),
+    ("errors", "rng", "memory", "zipped", "stopping", "faults", "adabelief", "lamb", "sgd"),
     ("renaming",),
     ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),
     ("options", "optimisers", "augmentation", "parallel", "stored"),
@@ -21,7 +21,7 @@ ORDER = (
     ("compute", "paying"),
     ("data",),
     ("networks", "storage"),
-    ("synthetic",),
+    ("synthetic", "kernels"),
     ("artefact",),
     ("training",),
     ("coresets", "objectives"),

@@ -27,7 +27,15 @@ from attar.experts.store import path_of
 from attar.stored import open_stored
 from attar.synthetic import OrderedSVD, Pixels
 from attar.tensors import read_header, read_tensors, save_tensors
-from catalogue import NETWORK, OBJECTIVES, PARAMETRIZATIONS, tiny_data, tiny_run
+from attar.testing.counterparts import NETWORK_OF
+from catalogue import (
+    NETWORK,
+    OBJECTIVES,
+    PARAMETRIZATIONS,
+    tiny_data,
+    tiny_problem,
+    tiny_run,
+)
 from forging import forged, make_version_1, parts_of
 from test_partial import make
 
@@ -275,7 +283,8 @@ IDENTITY = {"method": "lodm", "seed": 0}
 
 def fresh(objective: str = "gradient") -> Run:
     form = PARAMETRIZATIONS["hallucinated"] if objective == "contrast" else None
-    return tiny_run(OBJECTIVES[objective], parametrization=form, steps=4)
+    problem = tiny_problem(network=NETWORK_OF.get(objective, NETWORK))
+    return tiny_run(OBJECTIVES[objective], problem, form, steps=4)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from attar.objectives import WeightedSum
 from attar.synthetic import PARAMETRIZATIONS as REGISTERED_FORMS
 from attar.synthetic import from_description
 from attar.testing import check_combination
-from attar.testing.counterparts import FORMS, OBJECTIVES, SLIMMERS, all_forms
-from catalogue import prepared_data, tiny_data, tiny_problem
+from attar.testing.counterparts import FORMS, NETWORK_OF, OBJECTIVES, SLIMMERS, all_forms
+from catalogue import NETWORK, prepared_data, tiny_data, tiny_problem
 
 PAGE = (Path(__file__).parent.parent / "docs" / "combinations.md").read_text(encoding="utf-8")
 # each an item of a list
@@ -64,7 +64,8 @@ def test_a_form_is_rebuilt_from_its_description(name: str) -> None:
 
 @pytest.mark.parametrize(("form", "objective"), list(itertools.product(ALL_FORMS, OBJECTIVES)))
 def test_every_combination_holds_or_is_refused_as_the_page_says(form: str, objective: str) -> None:
-    problem = tiny_problem(prepared_data() if objective in SLIMMERS else None)
+    data = prepared_data() if objective in SLIMMERS else None
+    problem = tiny_problem(data, network=NETWORK_OF.get(objective, NETWORK))
     held = []
     for word, learned in (("fixed", False), ("learnt", True)):
         found = check_combination(
@@ -92,6 +93,8 @@ def test_every_combination_holds_or_is_refused_as_the_page_says(form: str, objec
         {"form": "decoded", "per_class_budget": "proportional", "method": "dm"},
         {"objective": "kernel", "method": "herding", "iterations": None},
         {"form": "pixels:base=tiled"},
+        {"method": "kip"},
+        {"objective": "random_features"},
         {"objective": "2*kernel"},
         {"objective": "nested"},
     ],

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from attar.adabelief import AdaBelief
 from attar.errors import BadRequest, unknown
 from attar.lamb import Lamb
 from attar.sgd import SGD
@@ -27,7 +28,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
-OPTIMISERS = ("sgd", "adam", "lamb")
+OPTIMISERS = ("sgd", "adam", "lamb", "adabelief")
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Optimiser:
 
     Args:
         lr: learning rate.
-        momentum: of SGD; 0 for Adam and LAMB, whose first moment has ``beta``.
-        kind: ``sgd``, ``adam`` or ``lamb``.
+        momentum: of SGD; 0 for the others, whose first moment has ``beta``.
+        kind: ``sgd``, ``adam``, ``lamb`` or ``adabelief``.
         clip: the greatest norm of the role's gradient; None for no limit.
         schedule: ``constant``; ``linear`` or ``cosine``, from ``lr`` at the first step down
             to ``floor`` times that after the last; ``late_halving``, by half after 0.6, 0.8 and
@@ -89,6 +90,8 @@ class Optimiser:
             return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta, 0.999))
         if self.kind == "lamb":
             return Lamb(parameters, lr=self.lr)
+        if self.kind == "adabelief":
+            return AdaBelief(parameters, lr=self.lr)
         return SGD(parameters, lr=self.lr, momentum=self.momentum, coast=self.coast)
 
     def describe(self) -> dict[str, Any]:

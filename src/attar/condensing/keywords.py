@@ -30,7 +30,7 @@ class CondenseOptions(ReadingOptions, total=False):
     bounded: bool
     lr: float | None
     momentum: float | None
-    optimiser: Literal["sgd", "adam", "lamb"] | None
+    optimiser: Literal["sgd", "adam", "lamb", "adabelief"] | None
     schedule: Literal["constant", "linear", "cosine", "late_halving"] | None
     average: float | None
     network: Any

@@ -35,7 +35,7 @@ _NAMED = ("method", "objective", "form", "network")
 # refused here and not by the parser, so that a near name is told
 _CHOICES = {
     "init": INITS,
-    "optimiser": ("sgd", "adam", "lamb"),
+    "optimiser": ("sgd", "adam", "lamb", "adabelief"),
     "schedule": ("constant", "linear", "cosine", "late_halving"),
     "zca": ("none", "mtt", "frepo", "rtp", "kip"),
     "precision": ("auto", "float32", "bfloat16"),
@@ -120,7 +120,8 @@ class Request:
     momentum: Number = None
     """Momentum of their SGD, from 0 to below 1."""
     optimiser: Annotated[
-        Literal["sgd", "adam", "lamb"] | None, option("{sgd,adam,lamb}", kind=str)
+        Literal["sgd", "adam", "lamb", "adabelief"] | None,
+        option("{sgd,adam,lamb,adabelief}", kind=str),
     ] = None
     """Optimiser of the images or factors."""
     schedule: Annotated[

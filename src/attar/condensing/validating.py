@@ -16,11 +16,11 @@ from attar.condensing.engine import Run
 from attar.condensing.plan import Plan
 from attar.synthetic import Synthetic
 from attar.text import counted
-from attar.training import Trainer
 from attar.training import card as find_card
 from attar.training.by_class import Hits
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.fitting import LEARNT_LR, with_learnt
+from attar.training.predicting import Judge, trainer_of
 
 # epochs below which an accuracy says nothing
 _LEAST_EPOCHS = 10
@@ -106,7 +106,7 @@ class Validator:
     def __init__(self, plan: Plan, *, timed: bool = False) -> None:
         self._plan = plan
         self._compute = _plain(plan.compute) if timed else plan.compute
-        self._kept: Trainer | None = None
+        self._kept: Judge | None = None
 
     def epochs(self, run: Run) -> int:
         """Return the usual epochs of a training."""
@@ -150,9 +150,9 @@ class Validator:
         return Cost(step * math.ceil(count / batch), test)
 
     @property
-    def _trainer(self) -> Trainer:
+    def _trainer(self) -> Judge:
         if self._kept is None:
-            self._kept = Trainer(self._plan.network, self._compute)
+            self._kept = trainer_of(self._whole_card, self._plan.network, self._compute)
         return self._kept
 
     def _card(self, run: Run, epochs: int) -> EvaluationCard:

@@ -8,12 +8,14 @@ _SCHEDULES = {
     "drop": ", a tenth of it in the second half",
     "steps": ", a fifth of it after two thirds and again after five sixths",
     "constant": "",
+    "cosine": ", down to 0 along a cosine",
     "warm_cosine": " after 500 updates of warming up, then down to a hundredth",
 }
 _SHORT = {
     "drop": " ÷10 halfway",
     "steps": " ÷5 twice",
     "constant": "",
+    "cosine": ", cosine",
     "warm_cosine": " warmed up, then cosine",
 }
 _LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared error of centred labels"}
@@ -28,7 +30,13 @@ def _counted(updates: tuple[tuple[int, int], ...]) -> str:
 
 def facts(card: EvaluationCard, dataset: str) -> list[tuple[str, str]]:
     """Return what the card fixes on a dataset by name, as names and values for people."""
-    optimiser = f"learning rate {card.lr:g}{_SCHEDULES[card.schedule]}"
+    if card.kernel:
+        return [
+            ("Predictor", f"regression with the {card.kernel.upper()} of the infinite network"),
+            ("Ridge", f"{card.ridge:g} of the mean of its diagonal"),
+            ("Loss", _LOSSES[card.loss]),
+        ]
+    optimiser = f"learning rate {_rate(card)}{_SCHEDULES[card.schedule]}"
     if card.learnt_lr:
         optimiser = f"learnt {optimiser.replace('rate', 'rate, else', 1)}"
     how = f"Adam, {optimiser}"
@@ -49,16 +57,26 @@ def facts(card: EvaluationCard, dataset: str) -> list[tuple[str, str]]:
     ]
 
 
+def _rate(card: EvaluationCard) -> str:
+    return f"{card.lr:g} of the greatest stable one" if card.stable else f"{card.lr:g}"
+
+
 def fixed(card: EvaluationCard) -> str:
     """Whose card it is and what it fixes, in one line."""
     whose = card.summary.partition(":")[0]
     if card.learnt_steps:
         return f"{whose}: the learnt steps, each at its learnt size, no augmentation"
+    if card.kernel:
+        return (
+            f"{whose}: no training, regression with the {card.kernel.upper()} of the infinite "
+            f"network, ridge {card.ridge:g}"
+        )
     length = f"{card.epochs} epochs"
     if card.updates:
         counts = [many for _, many in card.updates]
-        length = f"{min(counts)} to {max(counts)} updates"
-    rate = f"learnt rate or {card.lr:g}" if card.learnt_lr else f"{card.lr:g}"
+        few = "" if len(counts) == 1 else f"{min(counts)} to "
+        length = f"{few}{max(counts)} updates"
+    rate = f"learnt rate or {card.lr:g}" if card.learnt_lr else _rate(card)
     way, colon, _ = card.augment.partition(":")
     kind = {"none": "no", "dc": "dc"}.get(card.augment, way if colon else "dsa")
     parts = [

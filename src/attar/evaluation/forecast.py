@@ -15,7 +15,8 @@ from attar.networks import Network
 from attar.paying import COMPILING, GAIN, slowdown
 from attar.rng import Key
 from attar.training.evaluation_card import EvaluationCard
-from attar.training.trainer import Tensors, Trainer
+from attar.training.predicting import trainer_of
+from attar.training.trainer import Tensors
 
 # images of the first steps that are timed, and how many more each time: a large network may take
 # seconds for a batch on a CPU, so none is tried that would take longer than so many seconds
@@ -97,7 +98,7 @@ def timed(network: Network, card: EvaluationCard, measurer: Measurer) -> Cost:
     """
     card = card.unlearnt()
     # uncompiled, since compiling takes longer than what is to be timed
-    trainer = Trainer(network, dataclasses.replace(measurer.compute, compile=False))
+    trainer = trainer_of(card, network, dataclasses.replace(measurer.compute, compile=False))
     strategy = card.strategy(measurer.dataset, network.name)
 
     trained: list[Tensors] = []

@@ -22,7 +22,8 @@ from attar.rng import Key
 from attar.training.beginning import evaluation_key, repeat_key
 from attar.training.by_class import Hits, largest_share
 from attar.training.cards import EvaluationCard
-from attar.training.trainer import Images, Trainer
+from attar.training.predicting import trainer_of
+from attar.training.trainer import Images
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ def evaluate_images(
     for network in built:
         began = time.perf_counter()
         together = default_vectorized(chosen, repeats) if network.vectorizes else 1
-        trainer = Trainer(network, chosen, (vectorized or together) if network.vectorizes else 1)
+        several = (vectorized or together) if network.vectorizes else 1
+        trainer = trainer_of(card, network, chosen, several)
         strategy = card.strategy(dataset, network.name)
         found: list[Hits] = []
         keys = [repeat_key(key, network.name, first + i) for i in range(repeats)]
@@ -206,8 +208,8 @@ def evaluate_images(
                 chosen.record(),
                 tested=found[0].tested,
                 right=tuple(one.right for one in found),
-                epochs=card.epochs_of(len(images)),
-                updates=card.steps(len(images)),
+                epochs=None if card.kernel else card.epochs_of(len(images)),
+                updates=None if card.kernel else card.steps(len(images)),
             )
         )
     return results

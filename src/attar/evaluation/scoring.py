@@ -20,7 +20,7 @@ from attar.evaluation.rows import Row, TrainingSet
 from attar.networks import Network
 from attar.training.cards import DSA
 from attar.training.evaluation_card import EvaluationCard, renamed
-from attar.training.trainer import Trainer
+from attar.training.predicting import trainer_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Scoring:
     def _taught(self, network: Network) -> Tensor:
         """Return what a network trained on all the real images says of the random ones."""
         measurer, card = self.measurer, self.whole.card
-        trainer = Trainer(network, measurer.compute)
+        trainer = trainer_of(card, network, measurer.compute)
         key = measurer.key.fold("teacher", network.name)
         strategy = card.strategy(measurer.dataset, network.name)
         (tensors,) = trainer.fit(self.whole.images, self.whole.labels, card, strategy, [key])

@@ -166,6 +166,27 @@ METHODS: Registry[Method] = Registry(
             "distillation.dd",
         ),
         Method(
+            "kip",
+            "regression with the tangent kernel of an infinitely wide network",
+            "Nguyen et al. 2021",
+            "infinite.kip",
+            "infinite.kip_whitening",
+        ),
+        Method(
+            "kip-labels",
+            "KIP that learns its labels, too",
+            "Nguyen et al. 2021",
+            "infinite.kip_labels",
+            "infinite.kip_whitening",
+        ),
+        Method(
+            "rfad",
+            "regression in features of wide random networks",
+            "Loo et al. 2022",
+            "infinite.rfad",
+            "infinite.rfad_whitening",
+        ),
+        Method(
             "herding",
             "real images whose mean feature is their class's",
             "Welling 2009",

@@ -17,9 +17,11 @@ from attar.objectives.contrast import Contrast
 from attar.objectives.distillation import DatasetDistillation
 from attar.objectives.distribution import DistributionMatching
 from attar.objectives.gradient import GradientMatching
+from attar.objectives.infinite import InfiniteRegression
 from attar.objectives.kernel import KernelRegression
 from attar.objectives.nested import Nested
 from attar.objectives.parameters import ParameterMatching
+from attar.objectives.random_features import RandomFeatures
 from attar.objectives.significance import SignificancePenalty
 from attar.objectives.subspace import SubspaceProjection
 from attar.objectives.trajectory import TrajectoryMatching
@@ -37,9 +39,11 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         DistributionMatching,
         FeatureAlignment,
         GradientMatching,
+        InfiniteRegression,
         KernelRegression,
         Nested,
         ParameterMatching,
+        RandomFeatures,
         SubspaceProjection,
         TrajectoryMatching,
         UnrolledTraining,
@@ -57,6 +61,7 @@ __all__ = [
     "DistributionMatching",
     "FeatureAlignment",
     "GradientMatching",
+    "InfiniteRegression",
     "KernelRegression",
     "Match",
     "Nested",
@@ -64,6 +69,7 @@ __all__ = [
     "ParameterMatching",
     "Penalty",
     "Problem",
+    "RandomFeatures",
     "SignificancePenalty",
     "State",
     "SubsetObjective",

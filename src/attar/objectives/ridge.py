@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# where even the given ridge leaves the system singular, the next one tried is at least this
-_LEAST_RIDGE = 1e-12
+from attar.kernels import regularised_factor
 
 
 def ridge_solution(features: Tensor, labels: Tensor, ridge: float = 1e-6) -> Tensor:
@@ -44,11 +43,11 @@ class _Ridge(torch.autograd.Function):
         ctx.by_rows = len(x) <= x.shape[1]
         scale = x.square().sum() / len(x)
         if ctx.by_rows:
-            factor, ctx.ridge = _factored(x @ x.mT, scale, ridge)
+            factor, ctx.ridge = regularised_factor(x @ x.mT, scale, ridge)
             dual = torch.cholesky_solve(y, factor)
             found = x.mT @ dual
         else:
-            factor, ctx.ridge = _factored(x.mT @ x, scale, ridge)
+            factor, ctx.ridge = regularised_factor(x.mT @ x, scale, ridge)
             found = torch.cholesky_solve(x.mT @ y, factor)
             dual = y - x @ found
         ctx.save_for_backward(features, labels, factor, dual, found)
@@ -73,19 +72,3 @@ class _Ridge(torch.autograd.Function):
             trace = (left * found).sum()
         change = dual @ left.mT - back @ found.mT - x * (trace * (2 * ctx.ridge / len(x)))
         return change.to(features.dtype), back.to(labels.dtype), None
-
-
-def _factored(gram: Tensor, scale: Tensor, ridge: float) -> tuple[Tensor, float]:
-    """Return the Cholesky factor of ``gram + ridge·scale·I``, and the ridge that it took.
-
-    The factor is NaN where there is none, which takes a matrix that is not finite.
-    """
-    scale = torch.where(scale > 0, scale, 1.0)
-    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    while True:
-        factor, failed = torch.linalg.cholesky_ex(gram + identity * (ridge * scale))
-        if not failed:
-            return factor, ridge
-        if ridge >= 1:
-            return torch.full_like(factor, torch.nan), ridge
-        ridge = max(10 * ridge, _LEAST_RIDGE)

@@ -21,7 +21,7 @@ class SlimOptions(TypedDict, total=False):
     iterations: int | None
     minutes: float | None
     lr: float | None
-    optimiser: Literal["sgd", "adam", "lamb"] | None
+    optimiser: Literal["sgd", "adam", "lamb", "adabelief"] | None
     schedule: Literal["constant", "linear", "cosine", "late_halving"] | None
     average: float | None
     network: Any

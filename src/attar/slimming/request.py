@@ -85,7 +85,8 @@ class SlimRequest:
     """Learning rate of images or components. This, --optimiser and --schedule hold for learnt
     labels, too, where the method updates both in the same way."""
     optimiser: Annotated[
-        Literal["sgd", "adam", "lamb"] | None, option("{sgd,adam,lamb}", kind=str)
+        Literal["sgd", "adam", "lamb", "adabelief"] | None,
+        option("{sgd,adam,lamb,adabelief}", kind=str),
     ] = None
     """Their optimiser."""
     schedule: Annotated[

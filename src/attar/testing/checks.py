@@ -31,7 +31,7 @@ from attar.synthetic import (
     planned_ledger,
 )
 from attar.testing.conformance import NotConforming, Outcome, check_combination, require
-from attar.testing.counterparts import NETWORKS, OBJECTIVES, SLIMMERS, all_forms
+from attar.testing.counterparts import NETWORK_OF, NETWORKS, OBJECTIVES, SLIMMERS, all_forms
 from attar.testing.tiny import COMPUTE, prepared_data, tiny_data, tiny_problem
 
 _IMAGES = 4
@@ -68,10 +68,10 @@ def check_objective(
         []
     """
     what = _named(objective, Objective, "objective")
-    prepared = objective.name in SLIMMERS
+    prepared, own = objective.name in SLIMMERS, NETWORK_OF.get(objective.name, NETWORKS[0])
     found = [
         check_combination(
-            objective, form, _problem(prepared), learned_labels=learned, lowers=lowers
+            objective, form, _problem(prepared, own), learned_labels=learned, lowers=lowers
         )
         for form in (all_forms().values() if forms is None else forms)
         for learned in learned_labels
@@ -112,7 +112,12 @@ def check_form(
     if not isinstance(form, LowRank):
         forms.append(LowRank(1, form))
     found = [
-        check_combination(objective, own, _problem(name in SLIMMERS), learned_labels=learned)
+        check_combination(
+            objective,
+            own,
+            _problem(name in SLIMMERS, NETWORK_OF.get(name, NETWORKS[0])),
+            learned_labels=learned,
+        )
         for own in forms
         for name, objective in (objectives or OBJECTIVES).items()
         for learned in (False, True)

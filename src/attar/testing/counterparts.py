@@ -9,10 +9,12 @@ from attar.objectives import (
     DistributionMatching,
     FeatureAlignment,
     GradientMatching,
+    InfiniteRegression,
     KernelRegression,
     Nested,
     Objective,
     ParameterMatching,
+    RandomFeatures,
     SubspaceProjection,
     TrajectoryMatching,
     UnrolledTraining,
@@ -54,8 +56,10 @@ OBJECTIVES: dict[str, Objective] = {
     "contrast": Contrast(augment="crop_flip"),
     "distillation": DatasetDistillation(steps=2, epochs=2, batch_real=20),
     "kernel": KernelRegression(batch_real=20, pool=2, age=2, mirror=True),
+    "infinite": InfiniteRegression(batch_real=9),
     "nested": Nested(DistributionMatching(batch_real=5), every=1, networks=2, batch_check=4),
     "parameters": ParameterMatching(pool=2, age=3),
+    "random_features": RandomFeatures(batch_real=20, networks=2),
     "subspace": SubspaceProjection(steps=2, batch_real=5),
     "trajectory": TrajectoryMatching(steps=3, batch=4),
     "unrolled": UnrolledTraining(steps=3, batch=1, batch_real=5),
@@ -65,6 +69,11 @@ OBJECTIVES: dict[str, Objective] = {
 }
 # those whose data are a synthetic set in place of real images
 SLIMMERS = {"parameters"}
+# in the place of the usual network, for objectives that take none with norms
+NETWORK_OF = {
+    "infinite": "convnet2:width=8,norm=none,pooling=none",
+    "random_features": "convnet2:width=8,norm=none",
+}
 # without and with a norm that lets images of a batch affect each other
 NETWORKS = ("convnet2:width=8", "convnet2:width=8,norm=batch")
 

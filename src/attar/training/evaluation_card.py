@@ -71,6 +71,11 @@ class EvaluationCard:
             and run on over the end of an epoch.
         even: divide an epoch into batches of one size, or all but one image, of ``batch`` at
             most, so that none is too small for batch normalization.
+        kernel: ``ntk`` or ``nngp``: no network is trained; what predicts is the regression with
+            that kernel of the network at infinite width. Empty for training.
+        ridge: of that regression, relative to the mean of the kernel's diagonal.
+        stable: ``lr`` counts in greatest stable rates, found for every network from its tangent
+            kernel as it is drawn.
         variants: images of every base, which lie together: a pass takes one of each, drawn anew. 0
             for as many as a set makes, which `drawing` fills in; 1 for every image in every pass.
         learnt_lr: train at the learning rate that was learnt with the set, where it has one.
@@ -92,7 +97,7 @@ class EvaluationCard:
     weight_decay: float = 5e-4
     batch: int = 256
     optimiser: Literal["sgd", "adam"] = "sgd"
-    schedule: Literal["drop", "steps", "constant", "warm_cosine"] = "drop"
+    schedule: Literal["drop", "steps", "constant", "cosine", "warm_cosine"] = "drop"
     one_more: bool = True
     loss: Literal["cross_entropy", "squared"] = "cross_entropy"
     mixing: Literal["none", "cutmix"] = "none"
@@ -105,6 +110,9 @@ class EvaluationCard:
     variants: int = 1
     learnt_steps: bool = False
     rates: tuple[tuple[float, ...], ...] = ()
+    kernel: Literal["", "ntk", "nngp"] = ""
+    ridge: float = 1e-6
+    stable: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 and not self.updates:
@@ -267,6 +275,9 @@ class EvaluationCard:
             "variants": self.variants < 2,
             "learnt_steps": not self.learnt_steps,
             "rates": not self.rates,
+            "kernel": not self.kernel,
+            "ridge": not self.kernel,
+            "stable": not self.stable,
         }
         return {name: value for name, value in told.items() if not quiet.get(name)}
 

@@ -86,10 +86,16 @@ def _warm_cosine(at: Moment) -> float:
     return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * passed)) / 2
 
 
+def _cosine(at: Moment) -> float:
+    """A cosine down to 0."""
+    return (1 + math.cos(math.pi * at.update / max(at.updates, 1))) / 2
+
+
 SCHEDULES = {
     "drop": Schedule(_drop, restarts=True),
     "steps": Schedule(_steps),
     "constant": Schedule(lambda at: 1.0),
+    "cosine": Schedule(_cosine),
     "warm_cosine": Schedule(_warm_cosine),
 }
 

@@ -5,6 +5,7 @@ Shape letters: M networks, B images of a batch, C channels, H height, W width, K
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ from attar.training.learning import Learning, Midway
 from attar.training.losses import loss, summed, targets
 from attar.training.mixing import cutmix
 from attar.training.schedules import Step, steps
+from attar.training.stability import greatest_rate
+
+# images whose tangent kernel says which learning rates are stable, as KIP's authors have it
+_LOOKED_AT = 50
 
 Tensors = dict[str, Tensor]
 # network inputs that are all there, or a set from which they are made batch by batch
@@ -158,6 +163,7 @@ class Trainer:
             updated: called after every update, where one network is trained.
         """
         learning = self._learning(card, keys, begun)
+        card = self._stable(card, images, keys)
         truth = targets(labels, self.network.classes, card)
         classes = self.network.classes
         orders = [_Order(len(labels), card, key, classes) for key in keys]
@@ -203,6 +209,17 @@ class Trainer:
         if begun is not None:
             learning.restore(begun.optimiser)
         return learning
+
+    def _stable(self, card: EvaluationCard, images: Images, keys: Sequence[Key]) -> EvaluationCard:
+        """Return a card at the greatest rate that is stable for all networks, where it asks so."""
+        if not card.stable:
+            return card
+        some = torch.arange(min(_LOOKED_AT, len(images)))
+        seen = images[some] if isinstance(images, Tensor) else images.take(some)
+        seen = seen.to(self.compute.device)
+        drawn = (self.network.draw(key.fold("network"), self.compute.device) for key in keys)
+        rate = min(greatest_rate(self.training, self.training.tensors(one), seen) for one in drawn)
+        return dataclasses.replace(card, lr=card.lr * rate)
 
     def _batch(
         self,
