@@ -36,13 +36,17 @@ SHORT: dict[str, tuple[str, ...]] = {
     "gradient": ("outer=2", "inner=2", "batch_real=16"),
     "distribution": ("batch_real=16",),
     "distillation": ("steps=2", "epochs=2", "batch_real=16"),
+    "infinite": ("batch_real=16",),
     "kernel": ("pool=2", "batch_real=32"),
+    "random_features": ("networks=2", "batch_real=32"),
     "subspace": ("length=1", "steps=2", "batch_real=16"),
     "trajectory": ("steps=3", "expert_epochs=1", "max_start=1"),
     "unrolled": ("steps=4", "batch=3", "batch_real=8", "bases=4"),
 }
 OBJECTIVE_OF = {
     **dict.fromkeys(("cafe", "cafe-dsa"), "alignment"),
+    **dict.fromkeys(("kip", "kip-labels"), "infinite"),
+    "rfad": "random_features",
     **dict.fromkeys(("dc", "dsa", "lodc", "lodsa"), "gradient"),
     **dict.fromkeys(("dm", "lodm", "kfs", "fastdm", "fastlodm", "fastkfs"), "distribution"),
     **dict.fromkeys(("frepo", "lofrepo", "slimmable"), "kernel"),

@@ -13,10 +13,12 @@ from attar.augmentation.variants import FREPO_OPERATIONS, IDC_OPERATIONS, augmen
 from attar.data import Preprocessing
 from attar.errors import BadRequest
 from attar.evaluation.describing import facts, fixed
+from attar.kernels import KINDS
 from attar.networks import build
 from attar.rng import Key
 from attar.synthetic import Layout, Pixels, Synthetic
 from attar.training import CARDS, EvaluationCard, Trainer, card
+from attar.training.cards import MOST
 from attar.training.evaluation_card import renamed
 from attar.training.fitting import fitted
 from attar.training.losses import loss, summed, targets
@@ -56,6 +58,9 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
         ("rtp", (300, 640, "sgd", 0.01, 0.0, "constant", "cross_entropy", "none")),
         ("dd", (3, 256, "sgd", 0.02, 0.0, "constant", "cross_entropy", "none")),
         ("frepo", (0, 500, "adam", 3e-4, 0.0, "warm_cosine", "squared", "none")),
+        ("kip", (0, 100, "sgd", 1.0, 0.01, "cosine", "squared", "none")),
+        ("ntk", (0, MOST, "sgd", 0.01, 5e-4, "constant", "squared", "none")),
+        ("nngp", (0, MOST, "sgd", 0.01, 5e-4, "constant", "squared", "none")),
     ],
 )
 def test_cards_have_the_constants_of_their_authors(name: str, values: tuple[object, ...]) -> None:
@@ -63,8 +68,9 @@ def test_cards_have_the_constants_of_their_authors(name: str, values: tuple[obje
     assert tuple(getattr(one, field) for field in FIXED) == values
     assert one.name == name and (one.momentum == 0.9 or name in ("dd", "frepo"))
     assert one.learnt_lr == (name in ("mtt", "haba"))
-    assert one.one_more == (name not in ("idc", "rtp", "dd", "frepo"))
+    assert one.one_more == (name not in ("idc", "rtp", "dd", "frepo", "kip", *KINDS))
     assert one.learnt_steps == (name == "dd")
+    assert one.stable == (name == "kip") and one.kernel == (name if name in KINDS else "")
     assert bool(one.networks) == (name == "frepo")
 
 
@@ -169,7 +175,8 @@ def test_what_a_card_fixes_is_one_line() -> None:
     for one in CARDS.values():
         assert "\n" not in fixed(one) and len(one.summary) < 100
         names = dict(facts(one, "cifar10")).keys()
-        assert {"Epochs", "Optimiser", "Weight decay", "Loss", "Augmentation"} <= names
+        trained = {"Epochs", "Optimiser", "Weight decay", "Loss", "Augmentation"}
+        assert ({"Predictor", "Ridge", "Loss"} if one.kernel else trained) <= names
     assert fixed(card("idc")) == (
         "IDC: 1000 epochs, batch 64, SGD 0.01 ÷5 twice, idc augmentation, CutMix"
     )

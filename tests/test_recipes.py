@@ -61,9 +61,12 @@ def test_methods() -> None:
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
     others |= {"cafe", "cafe-dsa"}
     others |= {*DECODERS, *OWN, "best", "dd"}
+    infinite = ("kip", "kip-labels")
     whitened = {
         **dict.fromkeys(kernels, "frepo"),
         **dict.fromkeys(("mtt", "tesla", "haba", "lohaba"), "mtt"),
+        **dict.fromkeys(infinite, "kip"),
+        "rfad": "frepo",
     }
     assert METHODS.keys() == {*others, *whitened, *coresets}
     for name, method in METHODS.items():

@@ -67,7 +67,7 @@ def test_a_suite_of_a_table_has_both_sizes(path: Path) -> None:
         (
             "esp-1",
             {
-                *("random", "herding", "dc", "dsa", "dm", "cafe-dsa", "mtt", "idc"),
+                *("random", "herding", "dc", "dsa", "dm", "cafe-dsa", "kip", "mtt", "idc"),
                 *("kfs", "esp", "whole"),
             },
         ),

@@ -20,6 +20,7 @@ from attar.evaluation.results import training_pixels
 from attar.evaluation.rows import Row
 from attar.evaluation.telling import EvaluationCallback, hears_of_time, settled
 from attar.evaluation.tuning import Tuning
+from attar.kernels import infinite
 from attar.kinds import check_arguments
 from attar.networks import Own, make_for
 from attar.options import request_and_reading
@@ -101,14 +102,23 @@ def evaluate(
         card or artefact.header.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
     )
     _refuse_other_length(chosen, asked)
+    if chosen.kernel and (asked.tune or asked.scores):
+        option = "--tune" if asked.tune else "--scores"
+        raise BadRequest(
+            f"{option}: under the card {chosen.name!r} no network is trained; leave it out"
+        )
     named = asked_networks(artefact, networks or chosen.network_for(artefact.header.shape[1:]))
     classes = len(artefact.header.class_names)
     # refused before the data are read, which may take long
     built = told_apart([make_for(each, artefact.header.shape, classes) for each in named])
+    kernels = [infinite(each) for each in built] if chosen.kernel else []
     real = read_real(artefact, data, watch=told.reading, **reading)
     train, test = real.train, real.test
     if train is None:
         _refuse_without_training_images(wanted, asked.tune)
+    for kernel in kernels:
+        most = len(train) if train is not None and WHOLE in wanted else len(artefact)
+        kernel.check(most, most)
     told.said(f"tested on {len(test):,} images of {real.name} ({joined(real.note, test.told)})")
     dataset = artefact.header.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)

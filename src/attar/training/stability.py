@@ -33,12 +33,14 @@ def greatest_rate(network: Functional, tensors: dict[str, Tensor], images: Tenso
         return scores.sum(dim=1) / scores.shape[1] ** 0.5
 
     found, pull = torch.func.vjp(summed, learnt)  # pyright: ignore[reportAssignmentType]
+    # backwards twice is forwards, and needs no derivatives that are forwards by themselves
+    _, push = torch.func.vjp(lambda given: pull(given)[0], found)  # pyright: ignore[reportAssignmentType]
     # scores of one sign: the constant is close to the first eigenvector
     vector = torch.full_like(found, len(found) ** -0.5)
     largest = torch.zeros_like(found[0])
     for _ in range(_ROUNDS):
         (slopes,) = pull(vector)
-        moved = torch.func.jvp(summed, (learnt,), (slopes,))[1]
+        (moved,) = push(slopes)
         largest = moved.norm()
         vector = moved / largest
     return float(2 * len(images) / largest)
