@@ -73,6 +73,17 @@ def test_greedy_choices_are_those_of_the_reference(seed: int) -> None:
 
 
 @pytest.mark.parametrize("choose", [herding, kcenter])
+def test_all_products_at_once_choose_what_one_by_one_does(
+    choose: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = torch.randn(300, 40, generator=torch.Generator().manual_seed(5)).relu()
+    at_once = choose(features, 300)
+    monkeypatch.setattr("attar.coresets.geometry._ROOM", 0)
+    assert at_once.tolist() == choose(features, 300).tolist()
+    assert sorted(at_once.tolist()) == list(range(300))
+
+
+@pytest.mark.parametrize("choose", [herding, kcenter])
 def test_a_choice_of_fewer_is_the_head_of_a_choice_of_more(choose: Any) -> None:
     points = features(0, 40, 6)
     everything = choose(points, 100)

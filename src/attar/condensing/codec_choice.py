@@ -216,14 +216,19 @@ class _Proxy:
         """Return the accuracy in percent of a ridge regression on images, at its best penalty."""
         features = _features(self.module, images)
         wanted = functional.one_hot(labels).double() - 1 / (int(labels.max()) + 1)
-        gram = features @ features.T
-        size = float(gram.diagonal().mean())
-        across = self.features @ features.T
+        size = float(features.square().sum(dim=1).mean())
+        # with more images than features the weights are found from the smaller matrix
+        many = len(features) > features.shape[1]
+        gram = features.T @ features if many else features @ features.T
         unit = torch.eye(len(gram), dtype=gram.dtype)
-        return max(
-            self._right(across @ torch.linalg.solve(gram + share * size * unit, wanted))
-            for share in (1e-3, 1e-2, 1e-1)
-        )
+
+        def scores(share: float) -> Tensor:
+            whole = gram + share * size * unit
+            if many:
+                return self.features @ torch.linalg.solve(whole, features.T @ wanted)
+            return self.features @ (features.T @ torch.linalg.solve(whole, wanted))
+
+        return max(self._right(scores(share)) for share in (1e-3, 1e-2, 1e-1))
 
     def _right(self, scores: Tensor) -> float:
         return 100 * float((scores.argmax(dim=1) == self.labels).double().mean())

@@ -5,8 +5,14 @@ Shape letters: N images of a class, D features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+# of the images of a class, the share from which on all inner products at once are the faster, and
+# the bytes that these may take
+_MANY, _ROOM = 1 / 8, 2**29
 
 
 def herding(features: Tensor, count: int) -> Tensor:
@@ -35,11 +41,12 @@ def herding(features: Tensor, count: int) -> Tensor:
     # the sum S so far, |S + g|² = |S|² + |g|² + 2·S·g; the first term is the same for all.
     deviations = _deviations(features)
     costs = deviations.square().sum(dim=1)
+    products = _products(deviations, count)
     chosen = []
     for _ in range(min(count, len(features))):
         best = int(costs.argmin())
         chosen.append(best)
-        costs += 2 * deviations @ deviations[best]
+        costs += 2 * products(best)
         costs[best] = torch.inf
     return torch.tensor(chosen, dtype=torch.int64)
 
@@ -68,11 +75,12 @@ def kcenter(features: Tensor, count: int) -> Tensor:
     """
     deviations = _deviations(features)
     squares = deviations.square().sum(dim=1)
+    products = _products(deviations, count)
     chosen = [int(squares.argmin())]
     nearest = torch.full_like(squares, torch.inf)
     for _ in range(min(count, len(features)) - 1):
         last = chosen[-1]
-        distances = squares + squares[last] - 2 * deviations @ deviations[last]
+        distances = squares + squares[last] - 2 * products(last)
         nearest = torch.minimum(nearest, distances.clamp_min(0))
         # copies of a chosen image are at distance 0 and come last; the image itself never again
         nearest[last] = -1
@@ -83,3 +91,16 @@ def kcenter(features: Tensor, count: int) -> Tensor:
 def _deviations(features: Tensor) -> Tensor:
     wide = features.double()
     return wide - wide.mean(dim=0)
+
+
+def _products(deviations: Tensor, count: int) -> Callable[[int], Tensor]:
+    """Return what gives the inner products of all images with one, for ``count`` of them.
+
+    One by one they are read from memory whole, and so are slower than the product of two matrices,
+    which has each of them once.
+    """
+    images = len(deviations)
+    if count < _MANY * images or 8 * images**2 > _ROOM:
+        return lambda one: deviations @ deviations[one]
+    whole = deviations @ deviations.T
+    return lambda one: whole[one]
