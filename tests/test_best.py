@@ -11,13 +11,16 @@ import torch
 import attar
 from attar.coding import codecs_there
 from attar.compute import Compute
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
 from attar.coresets import Confident
-from attar.data import from_tensors
+from attar.data import Splits, from_tensors
 from attar.data.images import LabelledImages
 from attar.methods import METHODS, Choice, Method, Wanted
 from attar.methods.best import best
 from attar.networks import make_for
 from attar.rng import Key
+from attar.storage import storage_of
 from attar.training.trainer import Trainer
 
 COMPUTE = Compute(torch.device("cpu"), "float32", compile=False, chunk=64)
@@ -255,3 +258,21 @@ def test_the_first_choice_that_the_budget_holds_is_taken() -> None:
     own = Method("own", "two choices", "", METHODS["random"].recipe, choose=choose)
     made = attar.explain(two_kinds(), method=own, max_bytes=1_000, **QUICK)
     assert made["chosen"]["why"] == "it is small"
+
+
+def test_taught_counts_its_labels_as_they_are_kept() -> None:
+    asked: dict[str, Any] = {
+        "method": "taught",
+        "storage": "png:together=set,labels=int8",
+        "settings": {"epochs": 2},
+        "network": NETWORK,
+        **QUICK,
+    }
+    data = Splits(two_kinds(), None, source="kinds")
+    plan = make_plan(Request(max_bytes=5_000, **asked), data)
+    made = attar.condense(data, max_bytes=5_000, **asked)
+    kept = {one.name: one.bytes for one in made.ledger.entries}
+    assert {one.name: one.bytes for one in plan.ledger.entries} == kept
+    # zlib makes them smaller than packed whole numbers
+    labels = next(name for name in kept if name.startswith("labels"))
+    assert kept[labels] < (storage_of("int8").planned(labels, (len(made), 2)) or 0)

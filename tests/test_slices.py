@@ -22,10 +22,12 @@ from attar.synthetic import (
     put_back,
     slice_of,
 )
-from catalogue import COMPUTE, tiny_problem
+from catalogue import COMPUTE, tiny_problem, unequal
 
 APART = [Pixels(), LowRank(2), Tiled(2), LowRank(3, Tiled(2))]
 DM = DistributionMatching(batch_real=5, augment="color_crop_flip_scale_rotate")
+# networks are kept and serve again, and a step reads a part of every class
+POOLED = dataclasses.replace(DM, pool=2, refresh=2, batch=2)
 
 
 def started(layout: Layout, form: Parametrization, labels: bool = False) -> Synthetic:
@@ -130,24 +132,49 @@ def test_classes_that_share_what_is_stored_are_not_taken_apart(
 
 
 @pytest.mark.parametrize("form", APART, ids=lambda form: repr(form))
-@pytest.mark.parametrize("chunk", [32, 6, 3])
+@pytest.mark.parametrize(
+    ("chunk", "objective"), [(32, DM), (6, DM), (3, DM), (32, POOLED), (3, POOLED)]
+)
 def test_distribution_matching_of_a_slice_is_that_of_the_whole(
-    form: Parametrization, chunk: int
+    form: Parametrization, chunk: int, objective: Objective
 ) -> None:
     compute = dataclasses.replace(COMPUTE, chunk=chunk)
     problem = tiny_problem(per_class=4, compute=compute)
     whole = started(problem.layout, form)
     parts = {labels: slice_of(whole, labels) for labels in ((0, 2), (1,))}
-    run = run_of(whole, problem)
-    losses = [run.advance() for _ in range(3)]
-    found = torch.zeros(3)
+    run, steps = run_of(whole, problem, objective), 5
+    losses = [run.advance() for _ in range(steps)]
+    found = torch.zeros(steps)
     for labels, part in parts.items():
-        own = run_of(part, problem)
-        found += torch.tensor([own.advance() for _ in range(3)])
+        own = run_of(part, problem, objective)
+        found += torch.tensor([own.advance() for _ in range(steps)])
         rows = problem.layout.index_of(labels)
         # up to rounding: the same images go through the network in batches of another size
         torch.testing.assert_close(
             part.images(torch.arange(len(part))), whole.images(rows), rtol=1e-4, atol=1e-5
+        )
+    torch.testing.assert_close(found, torch.tensor(losses))
+
+
+@pytest.mark.parametrize("objective", [DM, POOLED], ids=["drawn", "pooled"])
+@pytest.mark.parametrize("form", [Pixels(), LowRank(2)], ids=["pixels", "low_rank"])
+def test_a_slice_of_unequal_classes_is_a_part_of_the_whole(
+    form: Parametrization, objective: Objective
+) -> None:
+    problem = unequal(tiny_problem(per_class=5), (5, 1, 3))
+    whole = started(problem.layout, form)
+    parts = {labels: slice_of(whole, labels) for labels in ((0, 2), (1,))}
+    run = run_of(whole, problem, objective)
+    losses = [run.advance() for _ in range(5)]
+    found = torch.zeros(5)
+    for labels, part in parts.items():
+        own = run_of(part, problem, objective)
+        found += torch.tensor([own.advance() for _ in range(5)])
+        torch.testing.assert_close(
+            part.images(torch.arange(len(part))),
+            whole.images(problem.layout.index_of(labels)),
+            rtol=1e-4,
+            atol=1e-5,
         )
     torch.testing.assert_close(found, torch.tensor(losses))
 

@@ -90,6 +90,7 @@ def test_equal_classes_are_shared_out_equally() -> None:
     ("options", "said"),
     [
         ({"method": "kfs"}, "in the form 'decoded'"),
+        ({"method": "fastkfs"}, "in the form 'decoded'"),
         ({"method": "slimmable"}, "in the form 'ordered_svd'"),
         ({"method": "dm", "nested": True, "ipc": 4}, "for the objective 'nested'"),
         ({"method": "dm", "ipc": 40}, "120 images are more than the 100"),
@@ -125,7 +126,10 @@ def test_a_layout_knows_its_rows() -> None:
 # from data to results
 
 
-@pytest.mark.parametrize("method", ["dm", "lodm", "dc", "dsa", "lodsa", "frepo", "random"])
+@pytest.mark.parametrize(
+    "method",
+    ["dm", "lodm", "fastdm", "fastlodm", "dc", "dsa", "lodsa", "frepo", "random"],
+)
 def test_a_set_is_what_its_file_says(method: str, out: Path) -> None:
     options: dict[str, Any] = {"iterations": None} if method == "random" else {}
     artefact = made(method=method, output=out, **options)
@@ -157,6 +161,19 @@ def test_a_killed_run_goes_on_to_the_same_set(out: Path, tmp_path: Path) -> None
     with pytest.raises(BadRequest, match="images_per_class"):
         made(method="dsa", per_class_budget="equal", output=out, resume=True)
     assert torch.equal(made(method="dsa", output=out, resume=True).images, whole.images)
+
+
+def test_a_killed_pool_goes_on_to_the_same_set(out: Path) -> None:
+    # the second network has served once by then
+    asked: dict[str, Any] = {
+        "method": "fastdm",
+        "iterations": 6,
+        "settings": {"pool": 2, "refresh": 2, "batch": 2},
+    }
+    whole = made(**asked)
+    with pytest.raises(MemoryError):
+        made(**asked, output=out, checkpoint_seconds=0, callback=Killed())
+    assert torch.equal(made(**asked, output=out, resume=True).images, whole.images)
 
 
 def test_baselines_are_shared_out_alike(out: Path) -> None:

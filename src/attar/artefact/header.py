@@ -26,6 +26,8 @@ SELECTED_BY, BALANCED = "selected_by", "balanced accuracy"
 PARTS = "parts"
 # where it tells in sentences what coding changed, such as a quality that was lowered to fit
 NOTES = "coding"
+# where it tells what a method decided by itself, or --storage auto, and why
+CHOSEN = "chosen"
 
 
 class Header(BaseModel):

@@ -112,7 +112,14 @@ def _check(making: Making, splits: Splits, prices: Prices) -> None:
     """Refuse what cannot be made of the data, or of the set before it."""
     if not isinstance(making, Slimming):
         later = making.experts is not None
-        plan = make_plan(making.request(), splits, making.reading, experts_later=later, draft=True)
+        plan = make_plan(
+            making.request(),
+            splits,
+            making.reading,
+            experts_later=later,
+            draft=True,
+            tried=False,
+        )
         if making.experts is not None:
             plan.recipe.objective.check(plan.problem(Promised.of(making.experts)))
         else:

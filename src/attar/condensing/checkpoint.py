@@ -194,14 +194,20 @@ def threads_of(path: Path) -> int | None:
     return found if type(found) is int else None
 
 
-def compute_of(path: Path) -> Mapping[str, Any]:
-    """Return how the arithmetic of a checkpoint's run, or of an artefact, was done; or nothing."""
+def settings_of(path: Path) -> Mapping[str, Any]:
+    """Return what the run of a checkpoint, or of an artefact, depends on; or nothing."""
     try:
         header = read_header(path) if path.exists() else {}
     except ArtefactError:
+        # whoever goes on from it says what is wrong with it
         return {}
     found = header.get("identity", header.get("settings"))
-    compute = found.get("compute") if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def compute_of(path: Path) -> Mapping[str, Any]:
+    """Return how the arithmetic of a checkpoint's run, or of an artefact, was done; or nothing."""
+    compute = settings_of(path).get("compute")
     return compute if isinstance(compute, Mapping) else {}
 
 

@@ -76,9 +76,15 @@ def coding_of(plan: Plan, synthetic: Synthetic, learned: Mapping[str, Tensor]) -
 
 
 @torch.no_grad()
-def as_kept(plan: Plan, run: Run) -> Synthetic:
-    """Return the iterate of a run as its file would give it back, where coding it loses much."""
-    if not (plan.estimated or plan.rounds):
+def as_kept(plan: Plan, run: Run, *, always: bool = False) -> Synthetic:
+    """Return the iterate of a run as its file would give it back, where coding it loses much.
+
+    Args:
+        plan: of the run.
+        run: whose iterate it is.
+        always: whatever it loses.
+    """
+    if not (plan.estimated or plan.rounds or always):
         return run.iterate
     found = copy.deepcopy(run.iterate).cpu()
     storage = coding_of(plan, found, run.learned_kept()).storage

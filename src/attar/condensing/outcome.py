@@ -10,7 +10,7 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact, preprocessing_fields
-from attar.artefact.header import NOTES, PARTS, Header
+from attar.artefact.header import CHOSEN, NOTES, PARTS, Header
 from attar.condensing.coding import coding_of
 from attar.condensing.plan import Plan
 from attar.objectives import Nested
@@ -81,7 +81,7 @@ def artefact_of(
                 **_threads(plan),
                 "command": plan.command,
                 **({NOTES: notes} if notes else {}),
-                **({} if plan.choice is None else {"chosen": plan.choice.as_dict()}),
+                **({} if plan.choice is None else {CHOSEN: plan.choice.as_dict()}),
                 **values,
                 **plan.provenance,
             },

@@ -18,9 +18,10 @@ from attar.condensing.deciding import decided
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.real_start import CodedStart
-from attar.condensing.request import Request
+from attar.condensing.request import AUTO, Request
 from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
+from attar.condensing.storage_choice import with_storage
 from attar.condensing.suiting import refuse_single, suited
 from attar.coresets import RandomImages
 from attar.data import LabelledImages, Splits
@@ -50,6 +51,7 @@ def make_plan(
     *,
     experts_later: bool = False,
     draft: bool = False,
+    tried: bool = True,
     watch: Watch | None = None,
 ) -> Plan:
     """Settle every setting of a request for these data.
@@ -62,16 +64,26 @@ def make_plan(
             that is looked at and not carried out.
         draft: guess how many coded images fit by random ones, without choosing them; for a plan
             that is looked at and not carried out.
-        watch: told how far the choosing of real images is, where their number follows from what
-            they take when coded.
+        tried: whether ``--storage auto`` is decided by trial runs; else the finest that fits
+            stands for it.
+        watch: told how far choosing is: of real images, where their number follows from what they
+            take when coded, of codecs and of storages.
 
     Raises:
         BadRequest: anything about the request that cannot be carried out.
     """
     refused: list[BadRequest] = []
+    rest = (splits, reading or {}, experts_later, draft, watch)
+    # trial runs are carried out, and follow experts
+    trial = (splits, reading or {}, experts_later and not tried, draft, watch)
     for made, choice in decided(request, splits, watch):
         try:
-            return _plan(made, choice, splits, reading or {}, experts_later, draft, watch)
+            if made.storage == AUTO:
+                own = with_storage(
+                    made, choice, splits, lambda one: _plan(one, None, *trial), watch, tried=tried
+                )
+                return _plan(*own, *rest)
+            return _plan(made, choice, *rest)
         except BadRequest as error:
             # what is next best may fit
             refused.append(error)
@@ -205,7 +217,16 @@ def _coded_start(
     if draft:
         selector = RandomImages()
     return CodedStart(
-        selector, images, network, compute, key, form, storage, again=free, watch=watch
+        selector,
+        images,
+        network,
+        compute,
+        key,
+        form,
+        storage,
+        again=free,
+        labelled=recipe.learned_labels and recipe.iterations == 0,
+        watch=watch,
     )
 
 

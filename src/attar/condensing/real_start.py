@@ -64,6 +64,7 @@ class CodedStart:
         form: in which they are stored.
         storage: in which they are coded.
         again: whether a class with fewer images than rows gives them again; else they do not fit.
+        labelled: whether the labels that the selector gives are kept as they are.
         watch: told how far the choosing is.
     """
 
@@ -75,6 +76,7 @@ class CodedStart:
     form: Parametrization
     storage: Storage
     again: bool = False
+    labelled: bool = False
     watch: Watch | None = None
 
     @cached_property
@@ -89,15 +91,20 @@ class CodedStart:
         """Return the first images of every class."""
         return _taken(self.data, self.order, sizes)
 
-    def bytes_of(self, layout: Layout) -> int:
-        """Return what the images of a layout take; too much where there are not so many."""
+    def bytes_of(self, layout: Layout) -> dict[str, int]:
+        """Return what each tensor of a layout takes; too much where there are not so many images.
+
+        Labels that will be learnt are not among them.
+        """
         sizes = layout.sizes()
         few = zip(self.order.rows, sizes, strict=True)
         if not self.again and any(n > len(own) for own, n in few):
-            return NEVER
-        images, _ = self.rows(sizes)
+            return dict.fromkeys(self.form.shapes(layout), NEVER)
+        images, labels = self.rows(sizes)
         with torch.no_grad():
-            synthetic = Synthetic(layout, self.form)
+            synthetic = Synthetic(layout, self.form, self.labelled and labels is not None)
             synthetic.images.fit(images)
+            if synthetic.labels is not None and labels is not None:
+                synthetic.labels.fit(labels)
             coded = encoded(synthetic, self.storage, self.data.preprocessing)
-        return sum(sizes_of(coded).values())
+        return sizes_of(coded)

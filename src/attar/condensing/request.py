@@ -46,6 +46,8 @@ _CHOICES = {
 
 # where neither the user nor the method says how values are kept
 PLAIN_STORAGE = "float32"
+# what asks for the one that serves a budget of bytes best
+AUTO = "auto"
 # storages that are known without torch
 _PLAIN_STORAGES = ("float32", "float16", "bfloat16", "float8", "int8", "int4", "int3", "int2")
 
@@ -56,7 +58,7 @@ def check_storage(given: str | None) -> None:
     Raises:
         BadRequest: saying which there are.
     """
-    if given is not None and given not in _PLAIN_STORAGES:
+    if given is not None and given not in (*_PLAIN_STORAGES, AUTO):
         from attar.storage import storage_of
 
         storage_of(given)
@@ -94,8 +96,9 @@ class Request:
     storage: Name = None
     """How stored values are kept: float32 (left out, unless the method chooses), float16, bfloat16,
     float8, or as integers of few bits times scales, coded: int8, int4, int3, int2, int4:rate=3 (see
-    docs/storage.md); images also as pictures of a codec: avif, webp, jpeg or png, such as
-    avif:quality=35 (docs/choosing.md); learnt labels by themselves: avif:quality=35,labels=int4."""
+    docs/storage.md); auto finds by trial runs which of these serves a budget best; images also as
+    pictures of a codec: avif, webp, jpeg or png, such as avif:quality=35 (docs/choosing.md); learnt
+    labels by themselves: avif:quality=35,labels=int4."""
     rank: Whole = None
     """Rank of the factors: every channel of what the method stores is a product of two."""
     init: Annotated[

@@ -101,9 +101,11 @@ class Validator:
     Args:
         plan: of the run, with held-out images.
         timed: whether the clock ends the run. Then nothing is compiled for so little.
+        kept: whether iterates are judged as their file gives them back, however little that loses.
     """
 
-    def __init__(self, plan: Plan, *, timed: bool = False) -> None:
+    def __init__(self, plan: Plan, *, timed: bool = False, kept: bool = False) -> None:
+        self._as_kept = kept
         self._plan = plan
         self._compute = _plain(plan.compute) if timed else plan.compute
         self._kept: Judge | None = None
@@ -123,7 +125,7 @@ class Validator:
     def hits(self, run: Run, epochs: int | None = None) -> Hits:
         """Train one network on the current set and test it on the held-out images."""
         assert self._plan.held_out is not None
-        images, labels = training_pair(as_kept(self._plan, run))
+        images, labels = training_pair(as_kept(self._plan, run, always=self._as_kept))
         tensors = self._trained(run, epochs or self.epochs(run), images, labels)
         return self._trainer.hits(tensors, self._plan.held_out)
 

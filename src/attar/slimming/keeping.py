@@ -65,11 +65,11 @@ def _drawn(artefact: Artefact, run: Request) -> Synthetic:
     key = Key(run.seed).fold("random")
     storage, whole = storage_of(run.stored_as), artefact.header.layout
 
-    def coded(layout: Layout) -> int:
+    def coded(layout: Layout) -> dict[str, int]:
         if layout.per_class > whole.per_class:
-            return NEVER
+            return dict.fromkeys(form.shapes(layout), NEVER)
         part = drawn(artefact, layout.per_class, form, key, learned_labels=False)
-        return sum(sizes_of(encoded(part, storage, artefact.preprocessing)).values())
+        return sizes_of(encoded(part, storage, artefact.preprocessing))
 
     count = images_within(run.ipc or 1, whole, form, storage, coded)
     return drawn(artefact, count, form, key)

@@ -49,7 +49,7 @@ def planned_ledger(
     storage: str | Storage,
     learned_labels: bool = False,
     extras: Mapping[str, Tensor] | None = None,
-    measured: Callable[[Layout], int] | None = None,
+    measured: Callable[[Layout], Mapping[str, int]] | None = None,
 ) -> Ledger:
     """Return the most that a set may cost, from its settings alone, without building it.
 
@@ -59,7 +59,8 @@ def planned_ledger(
         storage: how values are kept.
         learned_labels: whether labels are stored, too.
         extras: further tensors that must be kept, such as a whitening matrix.
-        measured: the bytes of the images of a layout, asked for where only their values tell.
+        measured: the bytes of the tensors of a layout, by name, asked for where only their values
+            tell those of the images; what is not among them is planned.
 
     Raises:
         BadRequest: an unknown storage, rows that the form cannot keep, a form that the storage
@@ -112,19 +113,20 @@ def _coded_entries(
     form: Parametrization,
     storage: Storage,
     learned_labels: bool,
-    measured: Callable[[Layout], int] | None,
+    measured: Callable[[Layout], Mapping[str, int]] | None,
 ) -> list[Entry]:
     found = []
-    for name, shape in form.shapes(layout, learned_labels=learned_labels).items():
-        size = storage.planned(name, shape)
-        if size is None and measured is None:
+    shapes = form.shapes(layout, learned_labels=learned_labels)
+    sizes = {name: storage.planned(name, shape) for name, shape in shapes.items()}
+    if measured is not None and None in sizes.values():
+        sizes |= measured(layout)
+    for name, shape in shapes.items():
+        size = sizes[name]
+        if size is None:
             raise BadRequest(
                 f"--storage {storage.name}: how many bytes it takes depends on the images, which "
                 "are not known here; choose a method that keeps real images, such as random, or "
                 "another storage"
             )
-        if size is None:
-            assert measured is not None
-            size = measured(layout)
         found.append(stored_entry(name, shape, storage, form, size))
     return found

@@ -72,15 +72,15 @@ class Allowance:
         sizes: real images of every class, in proportion to which images are shared out; None for
             as many of every class.
         extras: further tensors that must be kept, such as a whitening matrix.
-        measured: the bytes of the images of a layout, where these depend on their values; asked
-            of each number of images that the search tries.
+        measured: the bytes of the tensors of a layout, by name, where these depend on their values;
+            asked of each number of images that the search tries.
     """
 
     budget: Budget
     storage: str | Storage = "float32"
     sizes: Sequence[int] | None = None
     extras: Mapping[str, Tensor] | None = None
-    measured: Callable[[Layout], int] | None = None
+    measured: Callable[[Layout], Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def images_within(
     layout: Sized,
     form: Parametrization,
     storage: str | Storage,
-    measured: Callable[[Layout], int] | None = None,
+    measured: Callable[[Layout], Mapping[str, int]] | None = None,
 ) -> int:
     """Return how many images per class the memory of ``ipc`` full float32 images per class holds.
 
