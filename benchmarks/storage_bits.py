@@ -4,9 +4,10 @@
     uv run python benchmarks/storage_bits.py npz:cifar10.npz --per-class 400
 
 LoDM condenses one set in float32; every storage without ``train`` keeps that one, rounded. A
-storage with ``train`` has a set of its own, condensed in the same way. All are evaluated by the
-same card and the same networks. Writes a file for each row, goes on where it stopped, and prints
-a table.
+storage with ``train`` has a set of its own, condensed in the same way. ``+scales`` behind a storage
+rounds afterwards and then learns the scales, so that the features of the rounded images come near
+those of the float32 ones in networks drawn at random. All are evaluated by the same card and the
+same networks. Writes a file for each row, goes on where it stopped, and prints a table.
 """
 
 from __future__ import annotations
@@ -18,16 +19,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import tyro
 
 import attar
 from attar.artefact.artefact import Artefact
 from attar.files import write_text
+from attar.networks import make_for
+from attar.rng import Key
+from attar.storage import storage_of
+from attar.storage.integers import SCALES, Integers
+from attar.storage.scales import groups_of, kept_scales
 
 STORAGES = (
     *("float32", "float16", "float8", "int8", "int4", "int3", "int2"),
     *("int4:train=0.5", "int3:train=0.5", "int2:train=0.5"),
+    *("int3+scales", "int2+scales"),
 )
+RECALIBRATED = "+scales"
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Options:
     """Updates of every set."""
     batch_real: int = 64
     """Real images per class and update."""
+    recalibrations: int = 200
+    """Updates of the scales of a row of recalibrated ones."""
     epochs: int = 150
     """Of the card dsa-1000, for every row."""
     repeats: int = 3
@@ -94,8 +105,44 @@ def kept(options: Options, storage: str) -> Artefact:
     if "train=" in storage:
         return condensed(options, storage)
     whole = condensed(options, "float32")
-    header = whole.header.model_copy(update={"storage": storage, "budget": {}})
-    return Artefact.rounded(header, whole.synthetic, whole.preprocessing)
+    plain = storage.removesuffix(RECALIBRATED)
+    header = whole.header.model_copy(update={"storage": plain, "budget": {}})
+    wanted = whole.images.clone()
+    found = Artefact.rounded(header, whole.synthetic, whole.preprocessing)
+    return recalibrated(options, found, wanted) if plain != storage else found
+
+
+def recalibrated(options: Options, found: Artefact, wanted: torch.Tensor) -> Artefact:
+    """Return a rounded set with scales learnt so that its images look like those wanted."""
+    storage = storage_of(found.header.storage)
+    assert isinstance(storage, Integers)
+    network = make_for(options.network, found.header.layout.shape, found.header.layout.classes)
+    stored = {n: one.clone() for n, one in found.synthetic.images.state_dict().items()}
+    scales = {n: found.coded[f"images.{n}{SCALES}"].float() for n in stored}
+    factors = {n: torch.zeros_like(one, requires_grad=True) for n, one in scales.items()}
+    rows = torch.arange(len(found))
+
+    def values(factor: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {
+            name: (one.view(groups_of(one.shape, storage.group)) * factor[name][:, None]).view_as(
+                one
+            )
+            for name, one in stored.items()
+        }
+
+    learning = torch.optim.Adam(factors.values(), lr=0.01)
+    for step in range(options.recalibrations):
+        module: Any = network.draw(Key(options.seed).fold("recalibration", step))
+        now = values({name: one.exp() for name, one in factors.items()})
+        images = torch.func.functional_call(found.synthetic.images, now, (rows,))
+        loss = (module.embed(images) - module.embed(wanted).detach()).square().sum(dim=1).mean()
+        learning.zero_grad()
+        loss.backward()
+        learning.step()
+    with torch.no_grad():
+        kept = {n: kept_scales(one * factors[n].exp()) / one for n, one in scales.items()}
+        found.synthetic.images.load_state_dict(values(kept))
+    return Artefact.rounded(found.header, found.synthetic, found.preprocessing)
 
 
 def row(options: Options, storage: str) -> dict[str, Any]:

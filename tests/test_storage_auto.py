@@ -19,7 +19,9 @@ NETWORK = "convnet2:width=8"
 QUICK: dict[str, Any] = {
     "network": NETWORK, "torch_compile": "off", "precision": "float32", "device": "cpu",
 }  # fmt: skip
-AUTO: dict[str, Any] = {"method": "dm", "storage": "auto", "max_bytes": 3 * 1024, **QUICK}
+AUTO: dict[str, Any] = {
+    "method": "dm", "storage": "auto", "max_bytes": 3 * 1024, "validation": 0, **QUICK,
+}  # fmt: skip
 
 
 def bars(each: int = 30, classes: int = 3) -> Splits:
