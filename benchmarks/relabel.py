@@ -17,7 +17,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -40,6 +40,8 @@ class Options:
     """Of the sets."""
     storage: str = "int8"
     """Of their images."""
+    by: Literal["networks", "regression"] = "networks"
+    """Where labels come from; all sets are judged under card frepo where by regression."""
     labels: tuple[str, ...] = ("float16", "int8", "int4")
     """Storages of labels; the first says how many bytes more images get."""
     iterations: int = 200
@@ -93,6 +95,9 @@ def sets(
     options: Options, method: str, count: int, data: Splits
 ) -> Iterator[tuple[str, attar.Artefact]]:
     """Yield the sets that are compared, by what stands for each in the table."""
+    way: dict[str, Any] = {"by": options.by}
+    if options.by == "networks":
+        way |= {"teachers": options.teachers, "epochs": options.epochs}
     plain = made(options, method, data, count)
     yield "hard labels", plain
     for number, labels in enumerate(options.labels):
@@ -101,8 +106,7 @@ def sets(
             Splits(data.train, None, source=options.source),
             labels=labels,
             network=options.network,
-            teachers=options.teachers,
-            epochs=options.epochs,
+            **way,
             seed=options.seed,
         )
         yield f"soft labels, {labels}", soft
@@ -116,7 +120,7 @@ def row(options: Options, found: attar.Artefact, data: Splits) -> dict[str, Any]
         found,
         data,
         networks=options.network,
-        card="dsa-1000",
+        card="dsa-1000" if options.by == "networks" else "frepo",
         updates=options.updates,
         repeats=options.repeats,
         seed=options.seed,

@@ -11,6 +11,9 @@ import attar
 from attar.artefact.artefact import Artefact
 from attar.cli import run
 from attar.errors import BadRequest
+from attar.networks import build
+from attar.objectives.ridge import ridge_solution
+from attar.rng import Key
 from attar.tensors import read_tensors
 from attar.testing.counterparts import all_forms
 from catalogue import tiny_data
@@ -138,11 +141,43 @@ def test_a_nested_set_is_read_at_a_smaller_budget_with_its_labels(tmp_path: Path
     assert torch.equal(part.labels, after.labels.view(3, 4, 3)[:, :2].flatten(0, 1))
 
 
+@pytest.mark.parametrize("form", ["pixels", "ordered_svd", "tiled", "decoded", "addressed"])
+def test_labels_by_regression_leave_images_too(form: str, tmp_path: Path) -> None:
+    before = made(form=FORMS[form], init="noise")
+    images = kept(before, tmp_path / "before.safetensors")
+    given: dict[str, Any] = {"by": "regression", "iterations": 3, "labels": "float32", **SMALL}
+    after = attar.relabel(before, DATA, **given)
+    assert_same_bytes(kept(after, tmp_path / "after.safetensors"), images)
+    assert after.header.settings["card"] == "frepo"
+    assert torch.equal(after.labels, attar.relabel(before, DATA, **given).labels)
+    assert not torch.allclose(after.labels, (torch.eye(3) - 1 / 3)[before.synthetic.class_of_row])
+
+
+def test_a_regression_on_its_labels_tells_real_images_better() -> None:
+    def loss(labels: Tensor) -> float:
+        torch_data = DATA.take(torch.arange(len(DATA)))
+        wanted = torch.eye(3)[DATA.labels] - 1 / 3
+        found = 0.0
+        for seed in range(8):
+            net = build("convnet2:width=8", 3, (8, 8), 3).draw(Key(seed)).eval()
+            with torch.no_grad():
+                real, own = net.embed(torch_data), net.embed(before.images)
+                found += float((real @ ridge_solution(own, labels, 1e-6) - wanted).square().mean())
+        return found
+
+    before = made(method="random", iterations=None)
+    after = attar.relabel(before, DATA, by="regression", iterations=40, labels="float32", **SMALL)
+    assert loss(after.labels) < loss((torch.eye(3) - 1 / 3)[before.synthetic.class_of_row])
+
+
 @pytest.mark.parametrize(
     ("options", "data", "said"),
     [
         ({"teachers": 0}, DATA, "--teachers 0: at least one"),
         ({"epochs": 0}, DATA, "--epochs 0: at least one"),
+        ({"by": "magic"}, DATA, "magic"),
+        ({"by": "regression"}, DATA, "--epochs and --teachers are of --by networks"),
+        ({"iterations": 3}, DATA, "--iterations 3: of --by regression"),
         ({"labels": "png"}, DATA, "labels=png keeps no labels"),
         ({"labels": "int9"}, DATA, "int9"),
         ({"max_bytes": "3 cows"}, DATA, "3 cows"),

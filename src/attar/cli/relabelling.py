@@ -21,7 +21,7 @@ from attar.threads import use
 
 @dataclass(frozen=True)
 class Relabel:
-    """Give a set soft labels, those of networks trained on the real images; its images stay."""
+    """Give a set soft labels, learnt from the real images; its images stay as they are stored."""
 
     artefact: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN.safetensors")]
     """The .safetensors file; it is left as it is."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from attar.budget import parse_bytes
-from attar.errors import BadRequest
+from attar.errors import BadRequest, unknown
 from attar.files import check_writable
 from attar.kinds import settle_kinds
 from attar.options import BEARING, Compiling, Whole, option
@@ -16,6 +16,7 @@ from attar.renaming import fields
 from attar.text import command_line
 from attar.wording import KEYWORDS
 
+ITERATIONS = 500
 # what a repetition of the command does not need
 _OF_FILES = ("output", "overwrite", "threads")
 
@@ -29,16 +30,23 @@ class RelabelRequest:
         BadRequest: an option out of range, or an output that cannot be written.
     """
 
+    by: Annotated[Literal["networks", "regression"], option("{networks,regression}", kind=str)] = (
+        "networks"
+    )
+    """Where labels come from: what networks trained on the real images say of the set's images, or
+    a regression as FRePo's, with images that stay."""
     labels: Annotated[str, option("STORAGE", kind=str)] = "float16"
     """How labels are kept: float32, float16, int8, int4, …"""
     max_bytes: Annotated[str | int | None, option("SIZE", name="bytes")] = None
     """The most that the whole set may take with its labels, such as 120kB."""
     network: Annotated[Any, option("NAME", kind=str)] = None
-    """Network of the teachers; left out: the papers' ConvNet for this size, half as wide."""
+    """What is trained; left out: the papers' ConvNet for this size, half as wide, or FRePo's."""
     teachers: int = 1
-    """How many networks are trained; labels are the mean of what they say."""
+    """How many networks; labels are the mean of what they say."""
     epochs: Whole = None
     """Of their training; 8 where left out."""
+    iterations: Whole = None
+    """Updates of the labels by regression; 500 where left out."""
     seed: int = 0
     """Everything random follows from it."""
     device: str = "auto"
@@ -61,6 +69,17 @@ class RelabelRequest:
         settle_kinds(self)
         if self.teachers < 1:
             raise BadRequest(f"--teachers {self.teachers}: at least one network is needed")
+        if self.by not in ("networks", "regression"):
+            raise unknown("value of --by", self.by, ("networks", "regression"))
+        if self.iterations is not None and self.iterations < 1:
+            raise BadRequest(f"--iterations {self.iterations}: at least one update is needed")
+        regression = self.by == "regression"
+        if self.iterations is not None and not regression:
+            raise BadRequest(
+                f"--iterations {self.iterations}: of --by regression; give --epochs for networks"
+            )
+        if regression and (self.epochs is not None or self.teachers != 1):
+            raise BadRequest("--epochs and --teachers are of --by networks; give --iterations")
         if self.epochs is not None and self.epochs < 1:
             raise BadRequest(f"--epochs {self.epochs}: at least one pass is needed")
         if self.most is not None and self.most < 1:
@@ -71,6 +90,11 @@ class RelabelRequest:
         """The most bytes that the whole set may take; None for no limit."""
         given = self.max_bytes
         return parse_bytes(given) if isinstance(given, str) else given
+
+    @property
+    def steps(self) -> int:
+        """Updates of the labels by regression."""
+        return ITERATIONS if self.iterations is None else self.iterations
 
     def check_output(self, source: Path | None) -> None:
         """Refuse an output that cannot be written, is there already, or is what is read."""

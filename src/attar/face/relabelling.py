@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,13 @@ from attar import threads
 from attar.artefact.artefact import Artefact
 from attar.artefact.loading import load
 from attar.budget import Budget, format_bytes
-from attar.compute import choose
-from attar.coresets import Confident
-from attar.data import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.evaluation.real import read_splits, with_preprocessing
+from attar.face.labels import WAYS, network_of, recipe_of
 from attar.face.relabel_request import RelabelRequest
-from attar.methods import METHODS, Task
-from attar.networks import Network, make_for
 from attar.options import request_and_reading
 from attar.renaming import keywords
-from attar.rng import Key
 from attar.storage import Apart, Storage, sizes_of, storage_of, storage_text
 from attar.synthetic import Synthetic, content_of
 from attar.training import card as find_card
@@ -42,12 +35,14 @@ def relabel(
     watch: Watch | None = None,
     **options: Any,
 ) -> Artefact:
-    """Give a set the labels that networks trained on the real images give its images.
+    """Give a set soft labels, learnt from the real images.
 
     The images keep the bytes that they are stored in, whatever the form and the storage. Labels
-    that the set has are replaced. They are the mean of the networks' probabilities, K values for
-    each image (in a set of ordered components, for each component), minus 1/K where the set's card
-    compares label values by squared error. Nothing is written before all is done.
+    that the set has are replaced. They are K values for each image (in a set of ordered components,
+    for each component): with ``by="networks"`` the mean of the probabilities that networks trained
+    on the real images give, minus 1/K where the set's card compares label values by squared error;
+    with ``by="regression"`` those of FRePo, about 0 on average, for its card. Nothing is written
+    before all is done.
 
     Args:
         artefact: or the path of one, of two classes or more; left as it is.
@@ -73,23 +68,24 @@ def relabel(
     own = artefact if isinstance(artefact, Artefact) else load(artefact)
     storage = _storage(own, asked.labels)
     _refuse(own, storage, asked.most)
-    teacher, network = _teacher(own, asked)
+    recipe = recipe_of(asked, own)
+    network = network_of(asked, recipe, own)
     splits = read_splits(own, data, watch=watch, **reading)
     train = with_preprocessing(splits.train, own)
     with threads.using(asked.threads):
-        found = _probabilities(own, train, teacher, network, asked, watch)
+        found = WAYS[asked.by](own, train, recipe, network, asked, watch)
     name = "SET.safetensors" if isinstance(artefact, Artefact) else Path(artefact).name
     told = {
-        "by": "networks",
-        "networks": asked.teachers,
+        "by": asked.by,
         "network": network.name,
-        "epochs": teacher.epochs,
         "seed": asked.seed,
         "source": splits.source,
         "before": own.header.provenance.get("command"),
     }
     command = asked.command(name, splits.source, reading)
-    made = _relabelled(own, found, storage, asked.most, {"relabelled": told, "command": command})
+    values, card = _carded(own, found, asked.by)
+    told = {"relabelled": told, "command": command}
+    made = _relabelled(own, values, storage, asked.most, card, told)
     if asked.output is not None:
         made.save(asked.output)
     return made
@@ -108,6 +104,15 @@ def _shapes(artefact: Artefact) -> dict[str, tuple[int, ...]]:
     header, form = artefact.header, artefact.synthetic.parametrization
     shapes = form.shapes(header.layout, learned_labels=True)
     return {name: shape for name, shape in shapes.items() if name.startswith(LABELS)}
+
+
+def _carded(artefact: Artefact, labels: Tensor, by: str) -> tuple[Tensor, dict[str, str]]:
+    """Return labels as the card of the set compares them, and the card where it is another."""
+    card = artefact.header.settings.get("card")
+    squared = card is not None and find_card(card).loss == "squared"
+    if by == "regression":
+        return labels, {} if squared else {"card": "frepo"}
+    return labels - 1 / labels.shape[1] if squared else labels, {}
 
 
 def _refuse(artefact: Artefact, storage: Storage, most: int | None) -> None:
@@ -131,51 +136,13 @@ def _refuse(artefact: Artefact, storage: Storage, most: int | None) -> None:
         )
 
 
-def _teacher(artefact: Artefact, asked: RelabelRequest) -> tuple[Confident, Network]:
-    """Return how the method `taught` trains its teacher, and what is trained."""
-    shape, classes = artefact.header.shape, len(artefact.header.class_names)
-    recipe = METHODS["taught"].recipe(Task("data", 1, shape, classes))
-    assert isinstance(recipe.selector, Confident)
-    named = recipe.selector.teacher or recipe.network
-    network = make_for(named if asked.network is None else asked.network, shape, classes)
-    epochs = recipe.selector.epochs if asked.epochs is None else asked.epochs
-    return dataclasses.replace(recipe.selector, teacher="", epochs=epochs), network
-
-
-def _probabilities(
-    artefact: Artefact,
-    train: LabelledImages,
-    teacher: Confident,
-    network: Network,
-    asked: RelabelRequest,
-    watch: Watch | None,
-) -> Tensor:
-    """Return the mean of what networks trained on real images say of those of the set, N×K."""
-    pixels = 3.0 * asked.teachers * teacher.epochs * len(train) * math.prod(train.shape)
-    compute = choose(asked.device, asked.precision, asked.torch_compile, pixels=pixels)
-    made = LabelledImages(
-        artefact.images,
-        artefact.synthetic.class_of_row,
-        train.class_names,
-        artefact.preprocessing,
-        train.name,
-        prepared=True,
-    )
-    total = torch.zeros(len(made), train.classes)
-    for number in range(asked.teachers):
-        key = Key(asked.seed).fold("relabel", number)
-        study = teacher.study(train, network, compute, key, watch)
-        own = dataclasses.replace(study, data=made)
-        total += own.probabilities(torch.arange(len(made)))
-    return total / asked.teachers
-
-
 @torch.no_grad()
 def _relabelled(
     artefact: Artefact,
-    probabilities: Tensor,
+    labels: Tensor,
     storage: Storage,
     most: int | None,
+    card: dict[str, str],
     provenance: dict[str, Any],
 ) -> Artefact:
     """Return the set with labels beside images whose stored bytes are the same."""
@@ -184,9 +151,7 @@ def _relabelled(
     values = {name: one for name, one in old.state_dict().items() if not name.startswith(LABELS)}
     made.load_state_dict(values, strict=False)
     assert made.labels is not None
-    card = header.settings.get("card")
-    squared = card is not None and find_card(card).loss == "squared"
-    made.labels.fit(probabilities - 1 / probabilities.shape[1] if squared else probabilities)
+    made.labels.fit(labels)
     own = {name: one for name, one in made.state_dict().items() if name not in values}
     content = content_of(header.layout, old.parametrization, artefact.preprocessing)
     keeping = storage.of(LABELS)
@@ -202,6 +167,7 @@ def _relabelled(
             "storage": storage_text(storage),
             "budget": _budget(artefact, added, most),
             "validation": None,
+            "settings": {**header.settings, **card},
             "provenance": {**header.provenance, "attar": attar.__version__, **provenance},
         }
     )
