@@ -16,7 +16,9 @@ import attar
 from attar import BadRequest, LabelledImages
 from attar.applications.continual.classes import class_order, division
 from attar.applications.continual.memory import parse_memory
+from attar.applications.continual.page import write_several
 from attar.applications.continual.replay import Replay
+from attar.applications.continual.results import ContinualResult
 from attar.applications.continual.telling import ContinualCallback
 from attar.cli import run as attar_command
 from attar.condensing.telling import Callback
@@ -54,6 +56,9 @@ def test_classes_arrive_step_by_step_and_none_is_left_out(tmp_path: Path) -> Non
     assert told["command"].startswith("attar continual digits --steps 3 --memory 1ipc")
     page = (tmp_path / "continual.html").read_text()
     assert "<svg" in page and "Forgetting" in page and "Run it again" in page
+    assert ContinualResult.load(tmp_path / "results.json") == result
+    write_several(tmp_path / "both.html", "Two runs", {"Digits": [result, result]})
+    assert "2 runs" in (tmp_path / "both.html").read_text()
 
 
 def test_the_memory_is_what_was_condensed_of_each_step(tmp_path: Path) -> None:

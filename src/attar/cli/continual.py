@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from attar.applications.continual.results import ContinualResult, Step
+    from attar.condensing.telling import Callback
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,17 @@ def continual(options: Continual) -> None:
     from attar.applications.continual.running import PAGE, RESULTS, carry_out
 
     threads.use(options.condensing.threads)
-    result = carry_out(
-        request,
-        options.condensing,
-        options.source,
-        Lines(err, request.repeats),
-        **reading_options(options.reading),
-    )
+    lines = Lines(err, request.repeats)
+    try:
+        result = carry_out(
+            request,
+            options.condensing,
+            options.source,
+            lines,
+            **reading_options(options.reading),
+        )
+    finally:
+        lines.stop()
     if options.json:
         print_json(result.as_dict())
         return
@@ -66,10 +71,10 @@ def continual(options: Continual) -> None:
 def _print(result: ContinualResult) -> None:
     from attar.applications.continual.page import FORGETTING, HEADS, rows, spread
 
-    caption = f"accuracy: mean ± one {spread(result)}. {FORGETTING}"
+    caption = f"Accuracy is the mean ± one {spread(result)}, in %. {FORGETTING}"
     table = Grid(box=None, pad_edge=False, title=result.title, caption=caption)
     for head in HEADS:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for row in rows(result):
         table.add_row(*row)
     out.print(table, highlight=False)
@@ -77,11 +82,30 @@ def _print(result: ContinualResult) -> None:
 
 
 class Lines(ContinualCallback):
-    """Prints one line for what is done, and one for every network."""
+    """Prints one line for what is done, and one for every network; a bar while one condenses."""
 
     def __init__(self, console: Console, repeats: int) -> None:
+        from attar.cli.progress import ProgressBar
+
         self._console = console
         self._repeats = repeats
+        self._bar = ProgressBar(console)
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Show how far reading is, where it takes long."""
+        self._bar.reading(what, done, total)
+
+    def condensing(self) -> Callback:
+        """Return a new bar."""
+        from attar.cli.progress import ProgressBar
+
+        self.stop()
+        self._bar = ProgressBar(self._console, brief=True)
+        return self._bar
+
+    def stop(self) -> None:
+        """End the bar, whatever happened."""
+        self._bar.stop()
 
     def said(self, line: str) -> None:
         """Print it."""
@@ -93,6 +117,7 @@ class Lines(ContinualCallback):
 
     def trained(self, repeat: int, accuracy: float | None) -> None:
         """Say how good a network is."""
+        self.stop()
         if accuracy is not None:
             self._say(f"network {repeat} of {self._repeats}: {accuracy:.2f} %")
 

@@ -94,11 +94,18 @@ class ProgressBar(Callback):
         console: to print on.
         threads: how their number came about; None where it was not chosen here.
         further: how many times as long as the run the command goes on after it.
+        brief: whether the plan is left out, for one of many runs.
     """
 
     def __init__(
-        self, console: Console, threads: Choice | None = None, further: float = 0.0
+        self,
+        console: Console,
+        threads: Choice | None = None,
+        further: float = 0.0,
+        *,
+        brief: bool = False,
     ) -> None:
+        self._brief = brief
         self._console = console
         self._threads = threads
         self._further = further
@@ -116,7 +123,7 @@ class ProgressBar(Callback):
 
     def planned(self, plan: Plan, step: int) -> None:
         """Print what will be done, and start the bar."""
-        for line in describe_plan(plan, self._threads):
+        for line in () if self._brief else describe_plan(plan, self._threads):
             self._console.print(line, highlight=False, soft_wrap=True)
         if step:
             self._console.print(f"resumed at step {step}", highlight=False)

@@ -12,6 +12,7 @@ from attar.report.markup import Markup, join, tag
 # line styles of the page's style sheet
 _STYLES = 8
 _SIGN = 13
+_TICKS = 10
 
 
 def course(lines: Mapping[str, Sequence[Point]], spread: str) -> Markup:
@@ -24,7 +25,8 @@ def course(lines: Mapping[str, Sequence[Point]], spread: str) -> Markup:
     ends = [p.mean + sign * p.std for points in lines.values() for p in points for sign in (-1, 1)]
     seen = sorted({point.seen for points in lines.values() for point in points})
     room = max(1.0, 0.04 * seen[-1])
-    across = Axis(max(0.0, seen[0] - room), seen[-1] + room, tuple(map(float, seen)))
+    ticks = seen[:: -(-len(seen) // _TICKS)]
+    across = Axis(max(0.0, seen[0] - room), seen[-1] + room, tuple(map(float, ticks)))
     up = linear_axis([max(0.0, min(100.0, end)) for end in ends])
     placed = [[place(across, up, (p.seen, p.mean)) for p in points] for points in lines.values()]
     heights = settle([(points[-1][0] + 6, points[-1][1] + 4) for points in placed], _SIGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attar.applications.continual.chart import course
@@ -13,16 +14,16 @@ from attar.text import counted
 
 HEADS = (
     "step",
-    "classes seen",
-    "images per class",
-    "accuracy in %",
+    "seen",
+    "per class",
+    "accuracy",
     "forgetting",
     "bytes (paper)",
     "bytes (all)",
 )
 FORGETTING = (
-    "Forgetting is the mean over earlier steps of the best accuracy on their classes so far, less "
-    "that now, in percentage points."
+    "Seen are classes; per class, full images' memory. Forgetting is the mean over earlier steps "
+    "of the best accuracy on their classes so far, less that now, in percentage points."
 )
 
 
@@ -61,7 +62,7 @@ def write_html(path: Path, result: ContinualResult) -> None:
         f"{last.mean:.1f} % of the test images right; the mean over steps is "
         f"{result.average:.1f} %.{limit}"
     )
-    caption = f"Accuracy is the mean ± one {spread(result)}. {FORGETTING}"
+    caption = f"Accuracy is the mean ± one {spread(result)}, in %. {FORGETTING}"
     drawn = table(HEADS, rows(result), caption=caption, numeric=range(1, len(HEADS)))
     sections = [
         ("Course", join(course({result.title: points}, spread(result)))),
@@ -76,6 +77,42 @@ def write_html(path: Path, result: ContinualResult) -> None:
         kicker="class-incremental learning",
         lead=Markup(join(lead)),
         sections=sections,
+    )
+
+
+def write_several(path: Path, title: str, charts: Mapping[str, Sequence[ContinualResult]]) -> None:
+    """Write one page of several runs: a chart and a table for each group.
+
+    Args:
+        path: of the page.
+        title: its heading.
+        charts: runs to be drawn together, each after its ``title``, by the heading of their group.
+    """
+    sections = [(name, _together(results)) for name, results in charts.items() if results]
+    every = [one for results in charts.values() for one in results]
+    lead = f"{counted(len(every), 'run')}. {FORGETTING}"
+    commands = [command_block(one.command) for one in every]
+    write_page(
+        path,
+        title,
+        kicker="class-incremental learning",
+        lead=Markup(join(lead)),
+        sections=[*sections, ("Run it again", join(*commands))],
+    )
+
+
+def _together(results: Sequence[ContinualResult]) -> Markup:
+    steps = max(len(one.points) for one in results)
+    heads = ["", *(f"step {step}" for step in range(1, steps + 1)), "forgetting", "bytes (paper)"]
+    cells = []
+    for one in results:
+        means = [f"{point.mean:.1f} ± {point.std:.1f}" for point in one.points]
+        last = _row(one.points[-1])
+        cells.append([one.title, *means, *[""] * (steps - len(means)), last[4], last[5]])
+    drawn = table(heads, cells, caption=f"Accuracy in %, mean ± one {spread(results[0])}")
+    return join(
+        course({one.title: one.points for one in results}, spread(results[0])),
+        tag("div", drawn, class_="scroll", tabindex="0"),
     )
 
 

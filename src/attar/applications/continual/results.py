@@ -62,7 +62,11 @@ class Step:
     @classmethod
     def load(cls, path: Path) -> Step:
         """Read it again."""
-        told = json.loads(path.read_text(encoding="utf-8"))
+        return cls.of(json.loads(path.read_text(encoding="utf-8")))
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Step:
+        """Return what a plain dictionary tells."""
         lists = ("classes", "memory", "accuracies", "by_step")
         own: dict[str, Any] = {n: tuple(v) if n in lists else v for n, v in told.items()}
         return cls(**own)
@@ -168,3 +172,11 @@ class ContinualResult:
     def save(self, path: Path) -> None:
         """Write it, atomically."""
         write_text(path, json.dumps(self.as_dict(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> ContinualResult:
+        """Read ``results.json`` again."""
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+        own = {item.name: told[item.name] for item in dataclasses.fields(cls)}
+        own |= {"division": tuple(told["division"]), "steps": tuple(map(Step.of, told["steps"]))}
+        return cls(**own)
