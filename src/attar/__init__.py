@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from attar.applications.auditing.audit import audit
     from attar.applications.continual.running import continual
+    from attar.applications.ranking.rank import rank
     from attar.artefact.artefact import Artefact
     from attar.artefact.loading import load
     from attar.artefact.merging import merge
@@ -79,6 +80,7 @@ _HOMES = {
     "Optimiser": "attar.optimisers",
     "Recipe": "attar.methods.recipe",
     "Task": "attar.methods",
+    "rank": "attar.applications.ranking.rank",
     "register": "attar.registry",
     "relabel": "attar.face.relabelling",
     "Callback": "attar.condensing.telling",
@@ -153,6 +155,7 @@ __all__ = [
     "load",
     "load_source",
     "merge",
+    "rank",
     "register",
     "relabel",
     "slim",

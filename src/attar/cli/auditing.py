@@ -16,7 +16,7 @@ from attar.files import check_writable
 from attar.options import File, Number, Whole, option
 
 if TYPE_CHECKING:
-    from attar.applications.auditing.audit import Audit as Found
+    from attar.applications.auditing.found import Audit as Found
     from attar.applications.auditing.rates import Attack
 
 
@@ -116,7 +116,7 @@ def print_found(found: Found) -> None:
     )
     for line in found.notes:
         out.print(line, **PLAIN)
-    from attar.applications.auditing.audit import NOT_PROVEN
+    from attar.applications.auditing.found import NOT_PROVEN
     from attar.applications.auditing.rates import INTERVAL
 
     out.print(f"Intervals: {INTERVAL}. What this does not prove:", **PLAIN)

@@ -19,6 +19,7 @@ from attar.cli.listing import Cards, Methods, Networks, Sources
 from attar.cli.merging import Merge
 from attar.cli.pictures import Pictures
 from attar.cli.published import Published
+from attar.cli.ranking import Rank
 from attar.cli.relabelling import Relabel
 from attar.cli.reporting import Report
 from attar.cli.showing import Show
@@ -33,6 +34,7 @@ Command = (
     | Experts
     | Evaluate
     | Audit
+    | Rank
     | Show
     | Export
     | Import

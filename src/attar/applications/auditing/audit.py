@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,8 +12,9 @@ import torch
 from torch import Tensor
 
 from attar import compute as computing
+from attar.applications.auditing.found import Audit, Neighbours
 from attar.applications.auditing.nearest import Nearest, nearest, pixels_of
-from attar.applications.auditing.rates import INTERVAL, Attack, attack, threshold
+from attar.applications.auditing.rates import attack, threshold
 from attar.applications.auditing.shadows import (
     Observer,
     likelihood_ratios,
@@ -46,86 +46,10 @@ _SHOWN = 16
 # minutes of all shadow sets, where nothing is said
 MINUTES = 10.0
 
-NOT_PROVEN = (
-    "An AUC near 0.5 means that these attacks failed, not that none can succeed: who knows more, "
-    "or has more shadow sets, may find more. It is no guarantee, as differential privacy is one.",
-    "An AUC is a mean over images: a set may give away a few of them, rare ones above all, and "
-    "still be near 0.5. The copies are therefore counted by themselves.",
-    "An AUC far from 0.5 is evidence of membership only where the unseen images come from the "
-    "same distribution as the training images; where they differ, it may tell these apart instead.",
-    "The intervals are over images. They say nothing of other sets that the method would make.",
+_FARTHER = (
+    "Images of the set lie farther from training images than unseen images do (copies below 0.5), "
+    "as learnt images mostly do; that is no sign of copies."
 )
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Images of a set beside the real ones that are nearest to them, the most alike first.
-
-    Args:
-        rows: numbers of the images in the set.
-        training: numbers of the training images.
-        distances: to these, root mean square differences.
-        images: three tensors of pixels: of the set, the nearest training images, and the nearest
-            unseen images.
-    """
-
-    rows: tuple[int, ...]
-    training: tuple[int, ...]
-    distances: tuple[float, ...]
-    images: tuple[Tensor, Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What was found of a set.
-
-    Args:
-        rows: images of the set.
-        exact: how many are training images to the last bit.
-        copies: how many are the same picture in 8 bits as a training image, the exact among them.
-        close: how many are nearer to a training image than 99 % of unseen images are.
-        images: how far images of the set are from training images, beside unseen images.
-        nearest: how far training images are from the set, beside unseen images.
-        likelihood: the likelihood ratio attack; None where no shadow sets were asked for.
-        notes: what has to be known beside it.
-        neighbours: for a picture.
-    """
-
-    rows: int
-    exact: int
-    copies: int
-    close: int
-    images: Attack
-    nearest: Attack
-    likelihood: Attack | None
-    notes: tuple[str, ...]
-    neighbours: Neighbours
-
-    @property
-    def attacks(self) -> dict[str, Attack]:
-        """All attacks by name."""
-        found = {"copies": self.images, "nearest": self.nearest}
-        return found if self.likelihood is None else {**found, "likelihood_ratio": self.likelihood}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, without pixels."""
-        near = self.neighbours
-        return {
-            "images": self.rows,
-            "exact_copies": self.exact,
-            "copies": self.copies,
-            "close": self.close,
-            "attacks": {name: one.as_dict() for name, one in self.attacks.items()},
-            "interval": INTERVAL,
-            "neighbours": [
-                {"image": row, "training_image": real, "distance": distance}
-                for row, real, distance in zip(
-                    near.rows, near.training, near.distances, strict=True
-                )
-            ],
-            "notes": list(self.notes),
-            "not_proven": list(NOT_PROVEN),
-        }
 
 
 def audit(
@@ -223,6 +147,8 @@ def audit(
             score[len(train) :],
         )
         notes.append(_made_by(artefact, request.minutes, iterations))
+    if images.high < 0.5:
+        notes.append(_FARTHER)
     distances = to_train.of_queries[:rows]
     limit = -threshold(-to_train.of_queries[rows:], 0.01)
     same = _SAME_PICTURE if artefact.modality.bounded else 0.0

@@ -1,0 +1,1 @@
+"""Ranking networks and learning rates by training on a condensed set."""
