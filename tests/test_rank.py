@@ -98,6 +98,7 @@ def test_coefficients_are_scipys_and_their_intervals_those_of_bonett_and_wright(
         ({}, "there is one candidate"),
         ({"lrs": [0.1, 0.1]}, "there is one candidate"),
         ({"lrs": [0.1, -1.0]}, "--lrs -1"),
+        ({"networks": NETWORKS, "card": "ntk"}, "no network is trained"),
         ({"networks": NETWORKS, "repeats": 0}, "--repeats 0"),
         ({"networks": NETWORKS, "beside": ["best"]}, "--beside best"),
         ({"networks": NETWORKS, "whole_epochs": 0}, "--whole-epochs 0"),

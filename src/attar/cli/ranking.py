@@ -113,7 +113,7 @@ def print_ranking(found: Ranking) -> None:
     """Print what each candidate reached, and how well each set keeps their order."""
     sets = (*found.proxies, found.whole)
     table = Grid(title="test accuracy in %, place in brackets", box=HORIZONTALS)
-    table.add_column("candidate")
+    table.add_column("candidate", overflow="fold")
     for one in sets:
         table.add_column(one.name, justify="right")
     places = [_places(one) for one in sets]
@@ -146,9 +146,9 @@ def _places(proxy: Proxy) -> list[int]:
     return [1 + sum(other > own for other in proxy.accuracies) for own in proxy.accuracies]
 
 
-def _coefficient(one: Correlation) -> str:
+def _coefficient(one: Correlation) -> list[str]:
+    """Return a coefficient, and its interval in a line of its own."""
     if one.value is None:
-        return "all the same"
-    if one.low is None:
-        return f"{one.value:.2f}"
-    return f"{one.value:.2f} ({one.low:.2f}…{one.high:.2f})"
+        return ["all the same"]
+    interval = [] if one.low is None else [f"{one.low:.2f}…{one.high:.2f}"]
+    return [f"{one.value:.2f}", *interval]

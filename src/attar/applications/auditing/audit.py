@@ -35,7 +35,7 @@ from attar.options import ReadingOptions
 from attar.rng import Key
 from attar.training import card as find_card
 from attar.training.fitting import fitted
-from attar.training.trainer import Trainer
+from attar.training.predicting import trainer_of
 
 # unseen images that stand for all where their distances to all training images are taken
 _MOST_UNSEEN = 500
@@ -238,15 +238,15 @@ def _observer(
     device: str,
     shadows: int,
 ) -> Observer:
-    (name,) = asked_networks(artefact, None)
+    card = find_card(artefact.header.settings.get("card", "dsa-1000"), epochs)
+    (name,) = asked_networks(artefact, card.network_for(pool.shape[1:]))
     network = make_for(name, pool.shape, pool.classes)
     dataset = artefact.header.provenance.get("dataset", pool.name)
-    card = find_card(artefact.header.settings.get("card", "dsa-1000"), epochs)
     chosen = fitted(card, artefact, dataset)
     pixels = training_pixels(len(artefact), pool.shape, chosen, repeats * (shadows + 1))
     compute = computing.choose(device, "auto", "auto", pixels=pixels)
     strategy = chosen.strategy(dataset, network.name)
-    return Observer(Trainer(network, compute), chosen, strategy, repeats)
+    return Observer(trainer_of(chosen, network, compute), compute.chunk, chosen, strategy, repeats)
 
 
 def _cost(artefact: Artefact, minutes: float | None, iterations: int | None, count: int) -> str:

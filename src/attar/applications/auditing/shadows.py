@@ -25,7 +25,7 @@ from attar.methods import METHODS, Task
 from attar.networks import OWN
 from attar.rng import Key
 from attar.training.evaluation_card import EvaluationCard
-from attar.training.trainer import Trainer
+from attar.training.predicting import Judge
 
 # a variance is this at least, where a score is the same for all
 _LEAST = 1e-6
@@ -36,13 +36,15 @@ class Observer:
     """Trains a network on a set, and sees how sure it is of images.
 
     Args:
-        trainer: of the network.
+        trainer: of the network, or what stands for one.
+        chunk: images that it is shown at once.
         card: how it is trained.
         strategy: its augmentation.
         repeats: networks whose confidences are averaged.
     """
 
-    trainer: Trainer
+    trainer: Judge
+    chunk: int
     card: EvaluationCard
     strategy: str
     repeats: int
@@ -52,7 +54,7 @@ class Observer:
         keys = [key.fold(repeat) for repeat in range(self.repeats)]
         trained = self.trainer.fit(artefact.images, artefact.labels, self.card, self.strategy, keys)
         parts = []
-        for index in torch.arange(len(pool)).split(self.trainer.compute.chunk):
+        for index in torch.arange(len(pool)).split(self.chunk):
             truth = pool.labels[index].unsqueeze(1)
             scores = [self.trainer.scores(one, pool.take(index)).cpu() for one in trained]
             parts.append(torch.stack([_margin(one.double(), truth) for one in scores]).mean(dim=0))

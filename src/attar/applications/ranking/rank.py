@@ -29,9 +29,10 @@ from attar.evaluation.results import training_pixels
 from attar.evaluation.rows import TrainingSet
 from attar.kinds import check_arguments
 from attar.methods import CODED
-from attar.networks import OWN, Own, make_for
+from attar.networks import OWN, Network, Own, make_for
 from attar.options import ReadingOptions
 from attar.rng import Key
+from attar.training import EvaluationCard
 from attar.training import card as find_card
 from attar.training.fitting import fitted
 
@@ -102,7 +103,13 @@ def rank(
     header = artefact.header
     refuse_single(header.class_names)
     chosen = find_card(card or header.settings.get("card", "dsa-1000"), epochs, updates)
-    candidates = _candidates(artefact, networks, lrs)
+    if chosen.kernel:
+        raise BadRequest(
+            f"--card {chosen.name}: no network is trained under it, so there is none to rank; name "
+            "another, such as --card dsa-1000"
+        )
+    usual = chosen.network_for(header.shape[1:])
+    candidates = _candidates(artefact, networks or usual, lrs)
     if output is not None and any(one.name.partition(":")[0] == OWN for one in candidates):
         raise BadRequest(
             "output: what a module of your own reaches cannot be kept, since its name does not say "
@@ -116,14 +123,9 @@ def rank(
         )
     dataset = header.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)
-    size, train = artefact.totals.paper, real.train
-    sets = [condensed(artefact, chosen)]
-    unequal = not header.layout.is_equal
-    if RANDOM in names:
-        sets.append(random_set(train, size, chosen, seed, unequal=unequal))
-    if CODED in names:
-        sets.append(coded_set(train, size, chosen, candidates[0].network, seed))
-    small = train.drawn(images_that_fit(train, size))
+    train = real.train
+    sets = _small_sets(artefact, train, chosen, names, candidates[0].network, seed)
+    small = train.drawn(images_that_fit(train, artefact.totals.paper))
     sets.append(whole_set(train, chosen, small, whole_epochs))
     pixels = training_pixels(len(artefact), train.shape, chosen, repeats * len(candidates))
     compute = computing.choose(device, "auto", "auto", pixels=pixels)
@@ -145,6 +147,24 @@ def rank(
         for one in candidates:
             _measure(measurer, given, one, kept, said)
     return _ranked(sets, candidates, kept, repeats)
+
+
+def _small_sets(
+    artefact: Artefact,
+    train: LabelledImages,
+    card: EvaluationCard,
+    beside: Sequence[str],
+    network: Network,
+    seed: int,
+) -> list[TrainingSet]:
+    """Return the artefact, and real images of the same bytes."""
+    size, sets = artefact.totals.paper, [condensed(artefact, card)]
+    if RANDOM in beside:
+        unequal = not artefact.header.layout.is_equal
+        sets.append(random_set(train, size, card, seed, unequal=unequal))
+    if CODED in beside:
+        sets.append(coded_set(train, size, card, network, seed))
+    return sets
 
 
 def _beside(names: Sequence[str]) -> tuple[str, ...]:
