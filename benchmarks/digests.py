@@ -39,6 +39,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "infinite": ("batch_real=16",),
     "kernel": ("pool=2", "batch_real=32"),
     "random_features": ("networks=2", "batch_real=32"),
+    "labels": ("batch=8", "batch_real=16", "gap=2"),
     "subspace": ("length=1", "steps=2", "batch_real=16"),
     "trajectory": ("steps=3", "expert_epochs=1", "max_start=1"),
     "unrolled": ("steps=4", "batch=3", "batch_real=8", "bases=4"),
@@ -54,6 +55,7 @@ OBJECTIVE_OF = {
     **dict.fromkeys(("idc", "idc-i", "loidc-i", "loidc"), "classwise"),
     **dict.fromkeys(("remember-the-past", "lortp"), "unrolled"),
     "dd": "distillation",
+    **dict.fromkeys(("ld", "ld-or2"), "labels"),
     "esp": "subspace",
 }
 COMMON: dict[str, Any] = {

@@ -57,6 +57,7 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
         ("haba", (1000, 256, "sgd", 0.01, 5e-4, "drop", "cross_entropy", "none")),
         ("rtp", (300, 640, "sgd", 0.01, 0.0, "constant", "cross_entropy", "none")),
         ("dd", (3, 256, "sgd", 0.02, 0.0, "constant", "cross_entropy", "none")),
+        ("ld", (0, 50, "adam", 1e-3, 0.0, "constant", "cross_entropy", "none")),
         ("frepo", (0, 500, "adam", 3e-4, 0.0, "warm_cosine", "squared", "none")),
         ("kip", (0, 100, "sgd", 1.0, 0.01, "cosine", "squared", "none")),
         ("ntk", (0, MOST, "sgd", 0.01, 5e-4, "constant", "squared", "none")),
@@ -66,9 +67,9 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
 def test_cards_have_the_constants_of_their_authors(name: str, values: tuple[object, ...]) -> None:
     one = CARDS[name]
     assert tuple(getattr(one, field) for field in FIXED) == values
-    assert one.name == name and (one.momentum == 0.9 or name in ("dd", "frepo"))
+    assert one.name == name and (one.momentum == 0.9 or name in ("dd", "ld", "frepo"))
     assert one.learnt_lr == (name in ("mtt", "haba"))
-    assert one.one_more == (name not in ("idc", "rtp", "dd", "frepo", "kip", *KINDS))
+    assert one.one_more == (name not in ("idc", "rtp", "dd", "ld", "frepo", "kip", *KINDS))
     assert one.learnt_steps == (name == "dd")
     assert one.stable == (name == "kip") and one.kernel == (name if name in KINDS else "")
     assert bool(one.networks) == (name == "frepo")

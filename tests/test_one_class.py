@@ -47,6 +47,7 @@ def test_a_set_of_one_class_is_a_set(method: str, tmp_path: Path) -> None:
         ({"method": "cafe"}, "the objective 'alignment'"),
         ({"method": "remember-the-past"}, "the objective 'unrolled'"),
         ({"method": "dd"}, "the objective 'distillation'"),
+        ({"method": "ld"}, "the objective 'labels'"),
         ({"method": "herding"}, "--init herding learns by telling classes apart, and there is one"),
         ({"method": "dm", "init": "forgetting"}, "--init forgetting"),
         ({"method": "dm", "validation": 0.1}, "--validation 0.1: .* there is one class; leave"),

@@ -134,3 +134,13 @@ def feed(digest: Any, *tensors: Tensor) -> None:
     for tensor in tensors:
         for part in tensor.split(4096) if tensor.ndim else (tensor,):
             digest.update(part.detach().cpu().contiguous().numpy().data)
+
+
+def probabilities(values: Tensor) -> Tensor:
+    """Return rows of values, N×K, clipped to 0 and 1 and divided by their sums.
+
+    A row of which nothing is left is of equal probabilities.
+    """
+    clipped = values.clamp(0, 1)
+    sums = clipped.sum(dim=1, keepdim=True)
+    return torch.where(sums > 0, clipped / sums, torch.full_like(clipped, 1 / clipped.shape[1]))

@@ -116,7 +116,7 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
         try:
             tree = unflatten(tensors, told.rest)
             _refuse_unlike(run, tree, best)
-            _refuse_other_tensors(run.learned_copies() if learned else {}, learned)
+            _refuse_other_tensors(run.learned_kept() if learned else {}, learned)
             run.load_state_dict(tree)
         except _UNFIT as error:
             raise Damaged(path, f"it does not hold what this run needs: {error}") from error

@@ -20,7 +20,7 @@ from attar.rng import Key
 from attar.storage import Storage
 from attar.synthetic import Synthetic, limits
 from attar.synthetic.stores.touched import Touched, touching
-from attar.tensors import all_finite, dotted, is_finite, nested
+from attar.tensors import all_finite, dotted, is_finite, nested, probabilities
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -176,6 +176,10 @@ class Run:
         if self.bounds is not None:
             like = next(self.synthetic.images.parameters())
             self.synthetic.images.confine(*limits(*self.bounds, like))
+        if self.objective.keeps_probabilities and self.synthetic.labels is not None:
+            with torch.no_grad():
+                rows = torch.arange(len(self.synthetic), device=self.problem.compute.device)
+                self.synthetic.labels.fit(probabilities(self.synthetic.labels(rows)))
 
     @torch.no_grad()
     def _raise_learned(self) -> None:
@@ -246,7 +250,7 @@ class Run:
 
     def learned_kept(self) -> dict[str, Tensor]:
         """Return what is learnt beside the set as an artefact keeps it."""
-        return dict(self.objective.kept(self.learned_copies()))
+        return dict(self.objective.kept(self.learned_copies(), self.state))
 
     @staticmethod
     def _ends(images: Tensor, labels: Tensor, match: Match) -> list[tuple[Tensor, Tensor]]:

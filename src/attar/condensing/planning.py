@@ -38,7 +38,7 @@ from attar.rng import Key
 from attar.storage import Apart, storage_of
 from attar.synthetic import Allowance, Layout, fill, planned_ledger
 from attar.training import CARDS
-from attar.training.fitting import LEARNT_LR, with_learnt
+from attar.training.fitting import with_learnt
 
 # one image of a class takes up to so many times what another does
 _FAR = 1.5
@@ -290,7 +290,7 @@ def _learnt(
     plain = computing.Compute(torch.device("cpu"), "float32", compile=False, chunk=1)
     problem = Problem(train, network, layout, plain)
     found = recipe.objective.kept(recipe.objective.learned(problem))
-    with_learnt(CARDS[recipe.card], found.get(LEARNT_LR))
+    with_learnt(CARDS[recipe.card], found)
     return learnt_tensors(found)
 
 

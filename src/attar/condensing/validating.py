@@ -19,7 +19,7 @@ from attar.text import counted
 from attar.training import card as find_card
 from attar.training.by_class import Hits
 from attar.training.evaluation_card import EvaluationCard
-from attar.training.fitting import LEARNT_LR, with_learnt
+from attar.training.fitting import with_learnt
 from attar.training.predicting import Judge, trainer_of
 
 # epochs below which an accuracy says nothing
@@ -159,7 +159,8 @@ class Validator:
 
     def _card(self, run: Run, epochs: int) -> EvaluationCard:
         full = self._whole_card
-        return with_learnt(full.with_epochs(epochs), run.learned_kept().get(LEARNT_LR))
+        brief = full if full.learnt_updates else full.with_epochs(epochs)
+        return with_learnt(brief, run.learned_kept())
 
     def _steps(self, run: Run, count: int) -> int:
         return self._card(run, 1).steps(count)

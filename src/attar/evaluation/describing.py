@@ -79,6 +79,8 @@ def fixed(card: EvaluationCard) -> str:
     rate = f"learnt rate or {card.lr:g}" if card.learnt_lr else _rate(card)
     way, colon, _ = card.augment.partition(":")
     kind = {"none": "no", "dc": "dc"}.get(card.augment, way if colon else "dsa")
+    if card.learnt_updates:
+        length = f"learnt updates or {card.fixed_updates}"
     parts = [
         length,
         f"batch {card.batch}",

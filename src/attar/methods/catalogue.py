@@ -187,6 +187,18 @@ METHODS: Registry[Method] = Registry(
             "infinite.rfad_whitening",
         ),
         Method(
+            "ld",
+            "labels of real images, by regressions on features of a network in training",
+            "Bohdal et al. 2020",
+            "labels.ld",
+        ),
+        Method(
+            "ld-or2",
+            "labels of real images, by steps of a network in training",
+            "Bohdal et al. 2020",
+            "labels.ld_or2",
+        ),
+        Method(
             "herding",
             "real images whose mean feature is their class's",
             "Welling 2009",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,6 +35,7 @@ class Recipe:
         learned_labels: whether labels are stored and learnt.
         centred_labels: start them at one-hot minus 1/K, divided by √(K/10), in place of
             one-hot (Zhou et al. 2022).
+        uniform_labels: start them at 1/K, which says nothing (Bohdal et al. 2020).
         penalty: on what is stored, added to the loss; None for none.
         rows: images per class where a further one costs next to nothing, so that a budget in bytes
             does not say how many there are; None for as many as fit.
@@ -51,6 +53,7 @@ class Recipe:
     card: str
     learned_labels: bool = False
     centred_labels: bool = False
+    uniform_labels: bool = False
     penalty: Penalty | None = None
     selector: Selector | None = None
     rows: int | None = None
@@ -72,6 +75,8 @@ class Recipe:
     def first_labels(self, layout: Layout) -> Tensor:
         """Return the N×K label values that learnt labels start from."""
         labels = functional.one_hot(layout.class_of_row(), layout.classes).float()
+        if self.uniform_labels:
+            return torch.full_like(labels, 1 / layout.classes)
         if not self.centred_labels:
             return labels
         return (labels - 1 / layout.classes) / math.sqrt(layout.classes / 10)

@@ -19,6 +19,7 @@ from attar.objectives.distribution import DistributionMatching
 from attar.objectives.gradient import GradientMatching
 from attar.objectives.infinite import InfiniteRegression
 from attar.objectives.kernel import KernelRegression
+from attar.objectives.labels import LabelDistillation
 from attar.objectives.nested import Nested
 from attar.objectives.parameters import ParameterMatching
 from attar.objectives.random_features import RandomFeatures
@@ -41,6 +42,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         GradientMatching,
         InfiniteRegression,
         KernelRegression,
+        LabelDistillation,
         Nested,
         ParameterMatching,
         RandomFeatures,
@@ -63,6 +65,7 @@ __all__ = [
     "GradientMatching",
     "InfiniteRegression",
     "KernelRegression",
+    "LabelDistillation",
     "Match",
     "Nested",
     "Objective",

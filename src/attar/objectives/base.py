@@ -157,6 +157,8 @@ class Objective(ABC):
     takes_slices: ClassVar[bool] = False
     # whether it compares gradients of networks: these then begin with no branch silent
     matches_gradients: ClassVar[bool] = False
+    # whether learnt labels are moved back onto probabilities after every update
+    keeps_probabilities: ClassVar[bool] = False
     # settings that it did not always have: a run says nothing of them where they are the default
     later: ClassVar[frozenset[str]] = frozenset()
 
@@ -170,11 +172,18 @@ class Objective(ABC):
         del problem
         return {}
 
-    def kept(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return these tensors as an artefact keeps them, of the same names and shapes.
+    def kept(
+        self, learned: Mapping[str, Tensor], state: State | None = None
+    ) -> Mapping[str, Tensor]:
+        """Return what an artefact keeps beside the set: these tensors, by default as they are.
 
-        They are learnt as they are by default; a step size may be learnt by its logarithm.
+        A step size may be learnt by its logarithm; what the state counted may be kept, too.
+
+        Args:
+            learned: as they are learnt.
+            state: as it is; None before a run, where names and shapes alone matter.
         """
+        del state
         return learned
 
     def least(self) -> Mapping[str, float]:

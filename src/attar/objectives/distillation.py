@@ -104,8 +104,11 @@ class DatasetDistillation(Objective):
         start = self.lr_start + math.log(-math.expm1(-self.lr_start))
         return {LEARNT_LR: torch.full((self.epochs, self.steps), start)}
 
-    def kept(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def kept(
+        self, learned: Mapping[str, Tensor], state: State | None = None
+    ) -> Mapping[str, Tensor]:
         """Return the step sizes themselves."""
+        del state
         return {**learned, LEARNT_LR: functional.softplus(learned[LEARNT_LR])}
 
     def match(

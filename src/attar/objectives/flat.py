@@ -83,7 +83,7 @@ class FlatLoss:
         self._names = tuple(f"module.{name}" for name in named)
         self._shapes = tuple(tuple(tensor.shape) for tensor in named.values())
         self._sizes = tuple(tensor.numel() for tensor in named.values())
-        self._buffers = {
+        self.buffers = {
             f"module.{name}": tensor.detach() for name, tensor in module.named_buffers()
         }
         self._gradient = compiled(self._gradient_of_part, compute)
@@ -105,7 +105,7 @@ class FlatLoss:
 
     def value(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss, differentiably; see `gradient`."""
-        found = [self._mean(flat, self._buffers, *part) for part in self._parts(images, labels)]
+        found = [self._mean(flat, self.buffers, *part) for part in self._parts(images, labels)]
         return torch.stack(found).sum()
 
     def gradient(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
@@ -118,12 +118,12 @@ class FlatLoss:
         """
         total = torch.zeros_like(flat)
         for part in self._parts(images, labels):
-            total += self._gradient(flat, self._buffers, *part)
+            total += self._gradient(flat, self.buffers, *part)
         return total
 
     def both(self, flat: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss and its gradient, of one pass; see `gradient`."""
-        found = [self._both(flat, self._buffers, *part) for part in self._parts(images, labels)]
+        found = [self._both(flat, self.buffers, *part) for part in self._parts(images, labels)]
         gradients, values = zip(*found, strict=True)
         return torch.stack(values).sum(), torch.stack(gradients).sum(dim=0)
 
@@ -149,7 +149,7 @@ class FlatLoss:
                 is computed.
         """
         found = [
-            self._pulled(flat, self._buffers, *part, direction, gradient, parameters)
+            self._pulled(flat, self.buffers, *part, direction, gradient, parameters)
             for part in self._parts(images, labels)
         ]
         own, curved, image, label = zip(*found, strict=True)

@@ -117,9 +117,11 @@ class Nested(Objective):
         """Return what the base learns beside the set."""
         return self.base.learned(problem)
 
-    def kept(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def kept(
+        self, learned: Mapping[str, Tensor], state: State | None = None
+    ) -> Mapping[str, Tensor]:
         """Return these as the base keeps them."""
-        return self.base.kept(learned)
+        return self.base.kept(learned, None if state is None else state["base"])
 
     def select(self, problem: Problem, state: State, key: Key) -> Tensor:
         """Return the rows that the base needs."""

@@ -15,7 +15,9 @@ from torch.autograd.function import once_differentiable
 from attar.kernels import regularised_factor
 
 
-def ridge_solution(features: Tensor, labels: Tensor, ridge: float = 1e-6) -> Tensor:
+def ridge_solution(
+    features: Tensor, labels: Tensor, ridge: float = 1e-6, *, relative: bool = True
+) -> Tensor:
     """Return the weights w = Xᵀ(XXᵀ + λ·tr(XXᵀ)/N·I)⁻¹Y of the regression of Y on X.
 
     Computed in float64: the rounding of a float32 Gram matrix is as large as the usual λ. The
@@ -27,21 +29,23 @@ def ridge_solution(features: Tensor, labels: Tensor, ridge: float = 1e-6) -> Ten
         features: X, N×f.
         labels: Y, N×K.
         ridge: λ, relative to the mean square norm of a row; 0 or more.
+        relative: False for λ itself in place of λ·tr(XXᵀ)/N.
 
     Returns:
         f×K, of the type of the features. It can be differentiated once, for both.
     """
-    return _Ridge.apply(features, labels, ridge)  # pyright: ignore[reportReturnType]
+    return _Ridge.apply(features, labels, ridge, relative)  # pyright: ignore[reportReturnType]
 
 
 class _Ridge(torch.autograd.Function):
     """The way back needs the factor found on the way forward, and products of N·K·f at most."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+    def forward(ctx: Any, features: Tensor, labels: Tensor, ridge: float, relative: bool) -> Tensor:
         x, y = features.double(), labels.double()
         ctx.by_rows = len(x) <= x.shape[1]
-        scale = x.square().sum() / len(x)
+        ctx.relative = relative
+        scale = x.square().sum() / len(x) if relative else x.new_ones(())
         if ctx.by_rows:
             factor, ctx.ridge = regularised_factor(x @ x.mT, scale, ridge)
             dual = torch.cholesky_solve(y, factor)
@@ -57,7 +61,7 @@ class _Ridge(torch.autograd.Function):
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *slopes: Tensor
-    ) -> tuple[Tensor, Tensor, None]:
+    ) -> tuple[Tensor, Tensor, None, None]:
         features, labels, factor, dual, found = ctx.saved_tensors
         x, slope = features.double(), slopes[0].double()
         # with A the regularized XXᵀ and B the regularized XᵀX:
@@ -70,5 +74,7 @@ class _Ridge(torch.autograd.Function):
             left = torch.cholesky_solve(slope, factor)
             back = x @ left
             trace = (left * found).sum()
-        change = dual @ left.mT - back @ found.mT - x * (trace * (2 * ctx.ridge / len(x)))
-        return change.to(features.dtype), back.to(labels.dtype), None
+        change = dual @ left.mT - back @ found.mT
+        if ctx.relative:
+            change = change - x * (trace * (2 * ctx.ridge / len(x)))
+        return change.to(features.dtype), back.to(labels.dtype), None, None

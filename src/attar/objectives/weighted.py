@@ -76,6 +76,11 @@ class WeightedSum(Objective):
         return all(term.takes_slices for term in self.terms)
 
     @property
+    def keeps_probabilities(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether a term does."""
+        return any(term.keeps_probabilities for term in self.terms)
+
+    @property
     def matches_gradients(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether a term does."""
         return any(term.matches_gradients for term in self.terms)
@@ -100,10 +105,12 @@ class WeightedSum(Objective):
         """Return what the terms learn beside the set."""
         return {name: value for term in self.terms for name, value in term.learned(problem).items()}
 
-    def kept(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return these tensors as an artefact keeps them, each as its own term does."""
-        for term in self.terms:
-            learned = term.kept(learned)
+    def kept(
+        self, learned: Mapping[str, Tensor], state: State | None = None
+    ) -> Mapping[str, Tensor]:
+        """Return what an artefact keeps beside the set, as the terms do one after the other."""
+        for number, term in self._numbered():
+            learned = term.kept(learned, None if state is None else state[number])
         return learned
 
     def least(self) -> Mapping[str, float]:

@@ -1,7 +1,7 @@
 """The evaluation cards there are; adding one is one entry in `CARDS`.
 
-Sources: the evaluation code of DC and DSA, CAFE, MTT, IDC, HaBa, Remember the Past, DD and
-FRePo, and the settings that the low-rank plugin's authors recorded.
+Sources: the evaluation code of DC and DSA, CAFE, MTT, IDC, HaBa, Remember the Past, DD,
+LD and FRePo, and the settings that the low-rank plugin's authors recorded.
 """
 
 from __future__ import annotations
@@ -106,6 +106,21 @@ CARDS: Registry[EvaluationCard] = Registry(
             schedule="constant",
             one_more=False,
             learnt_steps=True,
+        ),
+        EvaluationCard(
+            "ld",
+            "LD: Adam on batches of 50, for the updates that were found with the set",
+            0,
+            "none",
+            lr=1e-3,
+            momentum=0.0,
+            weight_decay=0.0,
+            batch=50,
+            optimiser="adam",
+            schedule="constant",
+            one_more=False,
+            updates=((0, 300),),
+            learnt_updates=True,
         ),
         EvaluationCard(
             "frepo",

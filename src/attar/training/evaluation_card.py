@@ -86,6 +86,8 @@ class EvaluationCard:
             .batches` says on which images, ``rates`` how far. No other length can be asked for.
         rates: the step size of every step of every epoch, where ``learnt_steps``; it is filled in
             from the set.
+        learnt_updates: train for as many updates as were found best with the set, where it tells
+            them.
     """
 
     name: str
@@ -113,6 +115,7 @@ class EvaluationCard:
     kernel: Literal["", "ntk", "nngp"] = ""
     ridge: float = 1e-6
     stable: bool = False
+    learnt_updates: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 and not self.updates:
@@ -198,7 +201,7 @@ class EvaluationCard:
         if self.learnt_steps or (epochs == self.epochs and epochs > 0):
             return self
         name = renamed(self.name, f"epochs {epochs}")
-        return dataclasses.replace(self, name=name, epochs=epochs, updates=())
+        return dataclasses.replace(self, name=name, epochs=epochs, updates=(), learnt_updates=False)
 
     def with_updates(self, updates: int) -> EvaluationCard:
         """Return the card with one number of updates for every set, which its name then says.
@@ -213,7 +216,9 @@ class EvaluationCard:
         if self.learnt_steps:
             return self
         name = renamed(self.name, f"updates {updates}")
-        return dataclasses.replace(self, name=name, epochs=0, updates=((0, updates),))
+        return dataclasses.replace(
+            self, name=name, epochs=0, updates=((0, updates),), learnt_updates=False
+        )
 
     def with_lr(self, lr: float) -> EvaluationCard:
         """Return the card with another learning rate, which its name then says.
@@ -278,6 +283,7 @@ class EvaluationCard:
             "kernel": not self.kernel,
             "ridge": not self.kernel,
             "stable": not self.stable,
+            "learnt_updates": not self.learnt_updates,
         }
         return {name: value for name, value in told.items() if not quiet.get(name)}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from attar.training.evaluation_card import EvaluationCard
 
 # where an artefact's provenance says what it was trained with, and how its images were made
 LEARNT_LR = "learned_lr"
+LEARNT_UPDATES = "learned_updates"
 FACTOR = "factor"
 # what the values of a learnt label add up to at least where they are taken for probabilities
 _LEAST_SUM = 0.5
@@ -41,19 +44,24 @@ def fitted(card: EvaluationCard, artefact: Artefact, dataset: str) -> Evaluation
     card = card.suited(artefact.modality).fitted(
         dataset, tiled=tiled, per_class=artefact.totals.images_per_class
     )
-    return with_learnt(card, _learnt_lr(artefact))
+    return with_learnt(card, _learnt(artefact))
 
 
-def with_learnt(card: EvaluationCard, learnt: Tensor | None) -> EvaluationCard:
-    """Return a card with the step sizes that were learnt with a set.
+def with_learnt(card: EvaluationCard, learned: Mapping[str, Tensor]) -> EvaluationCard:
+    """Return a card with the step sizes or the updates that were learnt with a set.
 
     Args:
-        card: takes them where it trains at a learnt learning rate, or by learnt steps.
-        learnt: one for all steps, N for a training of N, or E×N for E epochs of N; None for none.
+        card: takes them where it trains at a learnt learning rate, by learnt steps or for learnt
+            updates.
+        learned: what was learnt; ``learned_lr`` is one for all steps, N for a training of N, or
+            E×N for E epochs of N.
 
     Raises:
         BadRequest: the card trains by learnt steps, and there are none; or one is not positive.
     """
+    learnt, updates = learned.get(LEARNT_LR), learned.get(LEARNT_UPDATES)
+    if card.learnt_updates and updates is not None:
+        return card.with_updates(max(1, round(updates.item())))
     if card.learnt_steps:
         if learnt is None or learnt.ndim != 2 or learnt.numel() == 0:
             raise BadRequest(
@@ -67,12 +75,12 @@ def with_learnt(card: EvaluationCard, learnt: Tensor | None) -> EvaluationCard:
     return card
 
 
-def _learnt_lr(artefact: Artefact) -> Tensor | None:
-    """Return the learnt step sizes; in files of earlier versions the provenance has the one."""
+def _learnt(artefact: Artefact) -> Mapping[str, Tensor]:
+    """Return what was learnt; in files of earlier versions the provenance has the step size."""
     before = artefact.header.provenance.get(LEARNT_LR)
     if LEARNT_LR not in artefact.learned and isinstance(before, int | float):
-        return torch.tensor(float(before), dtype=torch.float64)
-    return artefact.learned.get(LEARNT_LR)
+        return {LEARNT_LR: torch.tensor(float(before), dtype=torch.float64)}
+    return artefact.learned
 
 
 def _refuse_centred(card: EvaluationCard, artefact: Artefact) -> None:
