@@ -60,8 +60,10 @@ def begun(objective: LabelDistillation, problem: Problem) -> State:
 
 
 def matched(objective: LabelDistillation, problem: Problem) -> Match:
-    images, labels = given(problem)
-    return objective.match(images, labels, problem, begun(objective, problem), KEY)
+    state = begun(objective, problem)
+    rows = objective.select(problem, state, KEY)
+    images, labels = (one[rows] for one in given(problem))
+    return objective.match(images, labels, problem, state, KEY)
 
 
 def reference(
@@ -69,7 +71,6 @@ def reference(
 ) -> Tensor:
     """Return the loss on real images, with its graph, in float64."""
     state, data = begun(objective, problem), problem.data
-    rows = torch.randperm(len(images), generator=KEY.fold("rows").generator())[:4]
     index = torch.randperm(len(data), generator=KEY.fold("real").generator())[:7]
     real, truth = data.take(index).double(), torch.eye(3, dtype=torch.float64)[data.labels[index]]
     module = problem.network.draw(KEY.fold("network")).double()
@@ -77,12 +78,14 @@ def reference(
         shapes = {name: tuple(one.shape) for name, one in module.named_parameters()}
         first = torch.cat([one.detach().flatten() for one in module.parameters()])
         lr = torch.tensor(0.1, dtype=torch.float64)
-        last = trained(images, labels, lr, first, [rows], lambda step, some: some, shapes, 0.0)
+        last = trained(
+            images, labels, lr, first, [torch.arange(4)], lambda step, some: some, shapes, 0.0
+        )
         return mean_loss(last, real, truth, shapes)
-    seen, own = (_with_one(module.embed(one)) for one in (real, images[rows]))  # type: ignore[operator]
+    seen, own = (_with_one(module.embed(one)) for one in (real, images))  # type: ignore[operator]
     # the primal normal equations, where ours may solve the dual ones
     gram = own.T @ own + torch.eye(own.shape[1], dtype=torch.float64)
-    solved = torch.linalg.inv(gram) @ own.T @ labels[rows]
+    solved = torch.linalg.inv(gram) @ own.T @ labels
     last = 0.99 * state["last"].double() + 0.01 * solved
     scores = 1.7 * seen @ last
     return -(truth * scores.log_softmax(dim=1)).sum() / len(real)
@@ -96,7 +99,9 @@ def _with_one(features: Tensor) -> Tensor:
 def test_loss_and_slopes_are_those_of_one_graph(learner: str) -> None:
     objective, problem = objective_of(learner), problem_of()
     found = matched(objective, problem)
-    leaves = [one.double().requires_grad_() for one in given(problem)]
+    rows = objective.select(problem, {}, KEY)
+    assert len(rows.unique()) == 4
+    leaves = [one[rows].double().requires_grad_() for one in given(problem)]
     loss = reference(objective, problem, *leaves)
     assert float(found.loss) == pytest.approx(float(loss.detach()), rel=1e-4)
     for one, other in zip(
@@ -110,7 +115,8 @@ def test_loss_and_slopes_are_those_of_one_graph(learner: str) -> None:
 def test_slopes_for_labels_are_those_of_finite_differences(learner: str) -> None:
     objective, problem = objective_of(learner), problem_of()
     found = matched(objective, problem).labels
-    images, labels = (one.double() for one in given(problem))
+    rows = objective.select(problem, {}, KEY)
+    images, labels = (one[rows].double() for one in given(problem))
     way = torch.randn(labels.shape, generator=torch.Generator().manual_seed(0)).double()
     ends = [
         float(reference(objective, problem, images, labels + sign * 1e-5 * way).detach())

@@ -52,7 +52,7 @@ def test_a_suite_of_a_table_has_both_sizes(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "methods"),
     [
-        ("plugin-1", {"random", "herding", "forgetting", "dc", "dsa", "dm", "lodm"}),
+        ("plugin-1", {"random", "herding", "forgetting", "dd", "ld", "dc", "dsa", "dm", "lodm"}),
         # the plain counts of its SI columns are budgets of their own
         ("plugin-2", {"dc", "lodc", "dsa", "lodsa", "dm", "lodm"}),
         ("plugin-3", {"dsa", "dm", "lodm"}),

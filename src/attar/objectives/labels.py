@@ -113,6 +113,13 @@ class LabelDistillation(Objective):
             updates = mean_length(state["lengths"].cpu(), state["known"]["age"])
         return {**learned, LEARNT_UPDATES: updates}
 
+    def select(self, problem: Problem, state: State, key: Key) -> Tensor:
+        """Return the rows of a minibatch."""
+        del state
+        count = len(problem.layout)
+        order = torch.randperm(count, generator=key.fold("rows").generator())
+        return order[: self.batch or count]
+
     def match(
         self,
         images: Tensor,
@@ -122,16 +129,16 @@ class LabelDistillation(Objective):
         key: Key,
         learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
-        """Return the loss on real images and its gradients, of the minibatch's rows."""
+        """Return the loss on real images and its gradients."""
         del learned
-        rows = self._rows(len(images), key).to(images.device)
         index = torch.randperm(len(problem.data), generator=key.fold("real").generator())
         index = index[: self.batch_real]
         real = problem.data.take(index).to(images.device)
         truth = problem.data.target(index).to(images.device)
         find = self._after_regression if self.learner == "rr" else self._after_step
-        found = find(images, labels, rows, real, truth, problem, state, key)
-        kept = {"rows": rows, "labels": labels[rows], "loss": float(found.loss)}
+        found = find(images, labels, real, truth, problem, state, key)
+        rows = self.select(problem, state, key).to(images.device)
+        kept = {"rows": rows, "labels": labels, "loss": float(found.loss)}
         return Match(found.loss, found.images, found.labels, kept=kept)
 
     def advance(
@@ -160,10 +167,6 @@ class LabelDistillation(Objective):
         real = min(self.batch_real, len(data))
         return real + 9 * batch if self.learner == "rr" else 3 * real + 15 * batch
 
-    def _rows(self, count: int, key: Key) -> Tensor:
-        order = torch.randperm(count, generator=key.fold("rows").generator())
-        return order[: self.batch or count]
-
     def _drawn(self, problem: Problem, key: Key) -> State:
         device = problem.compute.device
         module = problem.network.draw(key.fold("network"), device)
@@ -180,7 +183,6 @@ class LabelDistillation(Objective):
         self,
         images: Tensor,
         labels: Tensor,
-        rows: Tensor,
         real: Tensor,
         truth: Tensor,
         problem: Problem,
@@ -190,6 +192,7 @@ class LabelDistillation(Objective):
         """Return the match of a step of gradient descent on a minibatch."""
         loss = flat_loss(problem, LOSS)
         lr = torch.tensor(self.lr_network, device=images.device)
+        rows = torch.arange(len(images), device=images.device)
         steps = Steps(images, labels, [rows], (), key)
         student = Student(loss, steps, state["network"]["values"], lr, learns_lr=False)
         found = checkpointed(student, loss_on(loss, real, truth))
@@ -208,7 +211,6 @@ class LabelDistillation(Objective):
         self,
         images: Tensor,
         labels: Tensor,
-        rows: Tensor,
         real: Tensor,
         truth: Tensor,
         problem: Problem,
@@ -221,8 +223,8 @@ class LabelDistillation(Objective):
         leaf, values = images.detach().requires_grad_(), labels.detach().requires_grad_()
         with torch.no_grad():
             seen = _with_one(features_of(embedding, tensors, real, problem.compute))
-        own = _with_one(features_of(embedding, tensors, leaf[rows], problem.compute))
-        last = self._last(own, values[rows], state)
+        own = _with_one(features_of(embedding, tensors, leaf, problem.compute))
+        last = self._last(own, values, state)
         scores = state["scale"]["values"] * (seen @ last)
         return gradients(functional.cross_entropy(scores, truth), leaf, values)
 
