@@ -64,6 +64,10 @@ COMMON: dict[str, Any] = {
     "validations": 1,
     "network": "convnet2:width=8",
 }
+# a kernel of infinite width needs a network without norms, and is quick without pooling
+NETWORK_OF: dict[str, str] = dict.fromkeys(
+    ("infinite", "random_features"), "convnet2:width=8,norm=none,pooling=none"
+)
 CHOOSERS = ("random", "herding", "forgetting", "kcenter", "confident", "taught")
 # what chooses another method, or a storage
 LEFT_OUT = ("best", "coded")
@@ -111,6 +115,8 @@ def condensed(method: str, experts: Path, **more: Any) -> str:
         options["settings"] = (*SHORT[OBJECTIVE_OF[method]], *more.get("settings", ()))
         if OBJECTIVE_OF[method] in ("trajectory", "subspace"):
             options |= {"experts": experts, "zca": "none"}
+        if OBJECTIVE_OF[method] in NETWORK_OF:
+            options |= {"network": NETWORK_OF[OBJECTIVE_OF[method]], "zca": "none"}
     elif method != "random":
         options["settings"] = ("epochs=1",)
     return digest(attar.condense("digits", method=method, callback=losses, **options), losses.found)

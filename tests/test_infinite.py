@@ -2,6 +2,10 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,39 +196,54 @@ def test_kernels_are_those_of_wide_networks(name: str) -> None:
     assert bool(((drawn.mean(dim=0) - expected).abs() < 5 * error + 0.02 * expected.abs()).all())
 
 
-def test_kernels_are_those_of_neural_tangents() -> None:
-    """Measured with 0.6.5 under jax 0.4.30 and tf2jax 0.3.6: 3e-8 at most."""
-    pytest.importorskip("neural_tangents", exc_type=ImportError)
-    import jax
+PEER = r"""
+import sys
+import jax
+jax.config.update("jax_enable_x64", True)
+import numpy as np
+from neural_tangents import stax
 
-    jax.config.update("jax_enable_x64", True)
-    from neural_tangents import stax
+given = np.load(sys.argv[1])
+relu, flat = stax.Relu(), stax.Flatten()
+dense = lambda: stax.Dense(1, 2**0.5, 0.1)
+conv = lambda: stax.Conv(1, (3, 3), padding="SAME", W_std=2**0.5, b_std=0.1)
+pool = lambda: stax.AvgPool((2, 2), (2, 2))
+cases = {
+    "mlp": (flat, dense(), relu, dense(), relu, dense()),
+    "convnet2:norm=none,pooling=none": (conv(), relu, conv(), relu, flat, dense()),
+    "convnet2:norm=none": (conv(), relu, pool(), conv(), relu, pool(), flat, dense()),
+}
+found = {}
+for name, layers in cases.items():
+    both = stax.serial(*layers)[2](given["first"], given["second"], ("nngp", "ntk"))
+    found |= {f"{name} nngp": both.nngp, f"{name} ntk": both.ntk}
+np.savez(sys.argv[2], **found)
+"""
 
-    def conv() -> Any:
-        return stax.Conv(1, (3, 3), padding="SAME", W_std=2**0.5, b_std=0.1)
 
-    def dense() -> Any:
-        return stax.Dense(1, 2**0.5, 0.1)
+def test_kernels_are_those_of_neural_tangents(tmp_path: Path) -> None:
+    """Measured with 0.6.5 under jax 0.4.30 and tf2jax 0.3.6: 3e-8 at most.
 
-    def pool() -> Any:
-        return stax.AvgPool((2, 2), (2, 2))
-
-    relu, flat = stax.Relu(), stax.Flatten()
+    ``ATTAR_NEURAL_TANGENTS`` names the folder that these are installed in. They run in a process of
+    their own, since TensorFlow, which they import, and PyTorch end a common one.
+    """
+    folder = os.environ.get("ATTAR_NEURAL_TANGENTS")
+    if folder is None:
+        pytest.skip("ATTAR_NEURAL_TANGENTS names no folder with neural-tangents")
     shape = (3, 8, 8)
-    cases = {
-        "mlp": (flat, dense(), relu, dense(), relu, dense()),
-        "convnet2:norm=none,pooling=none": (conv(), relu, conv(), relu, flat, dense()),
-        "convnet2:norm=none": (conv(), relu, pool(), conv(), relu, pool(), flat, dense()),
-    }
     first, second = images(4, shape), images(3, shape, 1)
     second[0] = first[0]
-    for name, layers in cases.items():
-        kernel = infinite(make_for(name, shape, 10))
-        given = [one.movedim(1, -1).numpy() for one in (first, second)]
-        expected = stax.serial(*layers)[2](*given, ("nngp", "ntk"))
-        for kind in ("nngp", "ntk"):
-            found = kernel.gram(first, second, kind).numpy()
-            np.testing.assert_allclose(found, getattr(expected, kind), rtol=0, atol=1e-6)
+    given, out = tmp_path / "given.npz", tmp_path / "found.npz"
+    np.savez(given, first=first.movedim(1, -1).numpy(), second=second.movedim(1, -1).numpy())
+    command = [sys.executable, "-c", PEER, str(given), str(out)]
+    environment = {**os.environ, "PYTHONPATH": folder}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    with np.load(out) as expected:
+        assert len(expected.files) == 6
+        for case in expected.files:
+            name, kind = case.split()
+            found = infinite(make_for(name, shape, 10)).gram(first, second, kind).numpy()
+            np.testing.assert_allclose(found, expected[case], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
