@@ -178,6 +178,9 @@ def test_a_run_goes_on_where_it_was_killed_to_the_same_result(tmp_path: Path) ->
     with pytest.raises(BadRequest, match=r"another run is there.*--overwrite"):
         quick(memory="8images", output=folder, **options, seed=1)
     assert quick(output=folder, overwrite=True).orders == 1
+    (folder / "order-1" / "step-2.json").write_text("{}")
+    with pytest.raises(BadRequest, match=r"step-2.json: damaged"):
+        quick(output=folder)
 
 
 def test_a_memory_for_all_classes_never_exceeds_unless_the_paper_is_repeated() -> None:
@@ -207,6 +210,9 @@ def test_a_memory_is_slimmed_in_every_way(
     first, last = attar.load(tmp_path / result.steps[1].memory[0]), result.points[-1]
     assert first.header.provenance["slimmed"]["images_per_class"] >= 2
     assert last.images_per_class == 1 and last.paper_bytes <= 8 * 256
+    assert {one.network for one in result.steps} == {"convnet1:width=4"}
+    # one protocol before and after the first slimming
+    assert len({one.card for one in result.steps}) == 1
 
 
 def test_label_values_of_a_part_become_those_of_all() -> None:
@@ -218,7 +224,7 @@ def test_label_values_of_a_part_become_those_of_all() -> None:
     )
     replay = Replay((made, plain))
     assert replay.class_names == ["0", "1", "2", "7", "8"]
-    card = replay.card(None, 3, "digits")
+    card = replay.card(None, None, 3, "digits")
     given = replay.training_set(card, 1)
     # where nothing was learnt: one-hot minus 1/K over √(K/10) with the K of all
     wanted = (torch.eye(5) - 1 / 5) / (5 / 10) ** 0.5

@@ -155,6 +155,23 @@ def usual_slimming(request: ContinualRequest, condensing: Condensing) -> str:
     return request.slimming or (RANDOM if condensing.chosen.coreset else SLIMMER.name)
 
 
+def common_card(request: ContinualRequest, condensing: Condensing, splits: Splits) -> str | None:
+    """Return the card of all steps; None for that of the method.
+
+    Slimmed sets with learnt labels need another one than the method's, and the steps before the
+    first slimming are to be compared with those after it.
+    """
+    how = usual_slimming(request, condensing)
+    if condensing.card is not None or not request.held.fixed or how == RANDOM:
+        return condensing.card
+    train = splits.train
+    task = Task(train.name, 1, train.shape, train.classes)
+    # components that are left of a set have labels of their own, as those that are learnt
+    learns = SLIMMER if how in (LEARNING_FREE, SLIMMER.name) else METHODS[how]
+    recipe = learns.recipe(task)
+    return recipe.card if recipe.learned_labels and request.steps > 1 else None
+
+
 def _check_card(condensing: Condensing, recipe: Recipe) -> None:
     if condensing.card is None or not (recipe.learned_labels and recipe.centred_labels):
         return

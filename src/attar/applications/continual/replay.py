@@ -44,13 +44,22 @@ class Replay:
 
     @property
     def leading(self) -> Artefact:
-        """The part whose card holds for all: one with learnt labels, else the newest."""
+        """The part that a card is fitted to: one with learnt labels, else the newest."""
         learnt = [part for part in self.parts if part.header.learned_labels]
         return (learnt or self.parts)[-1]
 
-    def card(self, epochs: int | None, updates: int | None, dataset: str) -> EvaluationCard:
-        """Return how networks are trained on it."""
-        name = str(self.leading.header.settings.get("card", "dsa-1000"))
+    def card(
+        self, name: str | None, epochs: int | None, updates: int | None, dataset: str
+    ) -> EvaluationCard:
+        """Return how networks are trained on it.
+
+        Args:
+            name: of the card; None for that of the leading part.
+            epochs: in place of the card's.
+            updates: likewise.
+            dataset: name of the data.
+        """
+        name = name or str(self.leading.header.settings.get("card", "dsa-1000"))
         return fitted(find_card(name, epochs, updates), self.leading, dataset)
 
     def training_set(self, card: EvaluationCard, images_per_class: int | None) -> TrainingSet:

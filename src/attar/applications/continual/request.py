@@ -135,13 +135,16 @@ class ContinualRequest:
         """The memory."""
         return parse_memory(self.memory)
 
-    def slim(self, ipc: int, usual: str, seed: int, **options: Any) -> SlimRequest:
+    def slim(
+        self, ipc: int, usual: str, seed: int, network: Any = None, **options: Any
+    ) -> SlimRequest:
         """Return the request of one slimming.
 
         Args:
             ipc: images of each class that are left.
             usual: how, where nothing was said.
             seed: of it.
+            network: to match in, where one was named; for what is trained.
             **options: further fields of `SlimRequest`.
         """
         how = self.slimming or usual
@@ -154,7 +157,9 @@ class ContinualRequest:
             "settings": self.slim_settings,
             "seed": seed,
         }
-        return SlimRequest(**own, **({"method": how} if trains else {}), **options)
+        if trains:
+            own |= {"method": how, "network": network}
+        return SlimRequest(**own, **options)
 
     def command(self, source: str, condensing: Condensing, **reading: object) -> str:
         """Return the command line that asks for the same."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attar.errors import BadRequest
 from attar.evaluation.intervals import half_width
 from attar.files import write_text
 
@@ -61,8 +62,17 @@ class Step:
 
     @classmethod
     def load(cls, path: Path) -> Step:
-        """Read it again."""
-        return cls.of(json.loads(path.read_text(encoding="utf-8")))
+        """Read it again.
+
+        Raises:
+            BadRequest: the file is damaged.
+        """
+        try:
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadRequest(
+                f"{path}: damaged, or of something else; remove it, and this step is measured again"
+            ) from error
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Step:

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 
 from attar import compute as computing
 from attar import threads
-from attar.applications.continual.checking import arriving, check, usual_slimming
+from attar.applications.continual.checking import arriving, check, common_card, usual_slimming
 from attar.applications.continual.classes import class_order, division
 from attar.applications.continual.keywords import ContinualOptions
 from attar.applications.continual.page import write_html
@@ -242,6 +242,7 @@ class _Run:
             ipc,
             how,
             self._seed(order),
+            condensing.network,
             output=self.folder / path,
             resume=True,
             device=condensing.device,
@@ -257,10 +258,13 @@ class _Run:
     def _measured(self, replay: Replay, order: int, number: int, ipc: int | None) -> Result:
         """Train new networks on the memory, and test them on the classes seen."""
         request, condensing, train = self.request, self.condensing, self.splits.train
-        card = replay.card(request.epochs, request.updates, train.name)
-        own: Any = condensing.network if callable(condensing.network) else None
+        common = common_card(request, condensing, self.splits)
+        card = replay.card(common, request.epochs, request.updates, train.name)
         test = self.test.of_classes(replay.class_names)
-        named = asked_networks(replay.leading, own or card.network_for(train.shape[1:]))
+        # not that of a slimmed part, which may have been matched in another
+        named = asked_networks(
+            replay.parts[-1], condensing.network or card.network_for(train.shape[1:])
+        )
         given = replay.training_set(card, ipc)
         compute = computing.choose(
             condensing.device,
@@ -329,6 +333,9 @@ class _Run:
             f"slimmed by {usual_slimming(request, self.condensing)}"
             + (f"; rounded up, it is exceeded by up to {over} images" if over > 0 else "")
         )
+        card = common_card(request, self.condensing, self.splits)
+        if card is not None:
+            yield f"networks of all steps are trained by the card {card}"
 
     def _result(self, steps: Sequence[Step]) -> ContinualResult:
         request, name = self.request, self.condensing.chosen.name
