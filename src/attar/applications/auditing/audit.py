@@ -262,7 +262,8 @@ def _made_by(artefact: Artefact, minutes: float | None, iterations: int | None) 
     if not trains_updates(artefact):
         return f"Shadow sets were made {said}."
     length = f"{iterations:,} updates" if minutes is None else f"{minutes:.2f} minutes"
-    return f"Shadow sets were made {said}, in {length} each ({artefact.header.step:,} updates)."
+    own = f"the audited one took {artefact.header.step:,} updates"
+    return f"Shadow sets were made {said}, in {length} each; {own}."
 
 
 def _neighbours(
