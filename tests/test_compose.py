@@ -107,6 +107,7 @@ def test_every_combination_holds_or_is_refused_as_the_page_says(form: str, objec
         {"form": "pixels:base=tiled"},
         {"method": "kip"},
         {"objective": "random_features"},
+        {"form": "ordered_svd", "rank": "auto", "method": "dm"},
         {"objective": "2*kernel"},
         {"objective": "nested"},
     ],

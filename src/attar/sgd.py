@@ -55,6 +55,10 @@ class SGD(torch.optim.SGD):
         self._moving.clear()
         super().load_state_dict(state_dict)
 
+    def forget_rows(self, values: Tensor) -> None:
+        """Find out anew which rows of a tensor move, whose rows were put in another order."""
+        self._moving.pop(values, None)
+
     @torch.no_grad()
     def step_rows(self, values: Tensor, rows: Tensor, slope: Tensor) -> None:
         """Update a tensor whose gradient is ``slope`` in some rows and zero in all others.

@@ -54,7 +54,7 @@ def form_of(text: str, task: Task, whole: str | None = None) -> Parametrization:
                 f"--form {whole}: the form {name!r} has no form inside it; leave base out"
             )
         first = dataclasses.replace(first, base=form_of(inner, task, whole))  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return with_settings(first, given, "--form", whole)
+    return with_settings(first, first.spelt(given), "--form", whole)
 
 
 def objective_of(text: str, task: Task, own: Objective) -> Objective:

@@ -18,7 +18,7 @@ from attar.objectives import Match, Objective, Penalty, Problem, State
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.storage import Storage
-from attar.synthetic import Synthetic, limits
+from attar.synthetic import Store, Synthetic, limits
 from attar.synthetic.stores.touched import Touched, touching
 from attar.tensors import all_finite, dotted, is_finite, nested, probabilities
 
@@ -137,6 +137,7 @@ class Run:
         self._confine()
         self._raise_learned()
         self._update_average()
+        self._adapt()
         self.state = self._advanced(match, key, self.state)
         self.step += 1
         return loss
@@ -195,6 +196,17 @@ class Run:
         current = self.synthetic.state_dict()
         for name, tensor in self.averaged.state_dict().items():
             tensor.lerp_(current[name], 1 - past)
+
+    def _adapt(self) -> None:
+        for name, store in self.synthetic.named_modules():
+            move = store.adapt(self.step + 1, self.steps) if isinstance(store, Store) else None
+            if move is None:
+                continue
+            self.updater.move(list(store.parameters(recurse=False)), move)
+            if self.averaged is not None:
+                other = self.averaged.get_submodule(name)
+                assert isinstance(other, Store)
+                other.follow(move)
 
     def learned_values(self) -> dict[str, float]:
         """Return the learnt numbers beside the set, such as a learning rate, by name."""

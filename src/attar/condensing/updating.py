@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attar.errors import BadRequest
 from attar.optimisers import Optimiser
 from attar.sgd import SGD
+from attar.synthetic.stores.moves import Move
 from attar.synthetic.stores.touched import Touched
 from attar.tensors import is_finite
 
@@ -101,6 +102,16 @@ class Updater:
                 optimiser.step_rows(one.values, one.rows, one.part.grad)
                 fine = fine and is_finite(one.values.detach()[one.rows])
         return fine
+
+    def move(self, tensors: Sequence[nn.Parameter], move: Move) -> None:
+        """Move what is kept of rows that were put in another order."""
+        for optimiser in self.optimisers.values():
+            for one in tensors:
+                for kept in optimiser.state.get(one, {}).values():
+                    if isinstance(kept, Tensor) and kept.shape == one.shape:
+                        move.apply(kept)
+                if isinstance(optimiser, SGD):
+                    optimiser.forget_rows(one)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the optimisers keep, by role and number of the tensor; not copied."""

@@ -111,7 +111,6 @@ class Integers(Storage):
 
     def encode(self, tensors: Mapping[str, Tensor], content: Content) -> dict[str, Tensor]:
         """Return streams and scales; where ``rate`` needs it, with steps coarser by one factor."""
-        del content
         grouped = {
             name: in_groups(tensor.detach().cpu().float(), self.group)
             for name, tensor in tensors.items()
@@ -124,7 +123,9 @@ class Integers(Storage):
         def coded(factor: float) -> dict[str, Tensor]:
             found: dict[str, Tensor] = {}
             for name, values in grouped.items():
-                own = kept_scales(scales[name] * factor).to(torch.float16)
+                own = kept_scales(scales[name] * (1.0 if name in content.exact else factor)).to(
+                    torch.float16
+                )
                 whole = quantised(values, own, self.largest)
                 found[name] = self._stream(whole)
                 found[name + SCALES] = own

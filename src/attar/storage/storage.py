@@ -31,12 +31,15 @@ class Content:
         shape: C, H, W of an image, or that of another row.
         preprocessing: what made network inputs of the pixels; None where only sizes are asked for.
         pictures: names of the stored tensors that are pictures, N×C×S×T as network inputs.
+        exact: names of those of zeros and ones that say what others mean, and must be told by what
+            is kept of them.
     """
 
     sizes: tuple[int, ...]
     shape: Shape
     preprocessing: Preprocessing | None = None
     pictures: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,9 @@ def content_of(
     layout: Layout, form: Parametrization, preprocessing: Preprocessing | None = None
 ) -> Content:
     """Return what a storage may know of the tensors of a set."""
-    return Content(layout.sizes(), layout.shape, preprocessing, form.pictures)
+    names = form.shapes(layout) if form.telling else ()
+    exact = frozenset(name for name in names if name.rpartition(".")[2] in form.telling)
+    return Content(layout.sizes(), layout.shape, preprocessing, form.pictures, exact)
 
 
 def _coded_entries(

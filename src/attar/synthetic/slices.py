@@ -52,7 +52,7 @@ def _places(whole: Synthetic, labels: Collection[int]) -> tuple[Tensor, Tensor]:
     """Return which stored bases, and which rows, some classes have."""
     form, layout = whole.parametrization, whole.layout
     rows = layout.index_of(labels)
-    if form.takes_unequal:
+    if form.takes_unequal and form.by_base:
         table, part = form.table(layout), form.table(layout.of_classes(labels))
         bases, place = torch.unique(table.base[rows], return_inverse=True)
         others = torch.ones(layout.rows, dtype=torch.bool).index_fill_(0, rows, False)

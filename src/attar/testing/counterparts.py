@@ -81,10 +81,14 @@ NETWORKS = ("convnet2:width=8", "convnet2:width=8,norm=batch")
 
 
 def all_forms() -> dict[str, Parametrization]:
-    """Return the forms, and low-rank factors over each of those that can be factored."""
+    """Return the forms, and low-rank factors over each of those that can be factored.
+
+    Those whose ranks differ stand by themselves, and over a form that makes images of parts.
+    """
     over = {
         f"low_rank over {name}": LowRank(2, form)
         for name, form in FORMS.items()
         if not isinstance(form, LowRank | Pixels | Frequency | Bounded)
     }
-    return FORMS | over
+    own = {"": LowRank(2, auto=True), " over tiled": LowRank(2, Tiled(2), auto=True)}
+    return FORMS | over | {f"low_rank of rank auto{name}": form for name, form in own.items()}

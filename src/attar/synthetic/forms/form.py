@@ -59,6 +59,8 @@ class Parametrization(ABC):
     fixed: ClassVar[Mapping[str, str]] = {}
     # stored tensors that the papers do not count, by name, and what they are for
     uncounted: ClassVar[Mapping[str, str]] = {}
+    # last names of stored tensors that tell of others, and bear no coarser steps than they need
+    telling: ClassVar[frozenset[str]] = frozenset()
     # why its values must be kept as floating-point numbers; empty where they may be coded
     uncoded: ClassVar[str] = ""
     # options that store images in less, for the message that a budget holds none
@@ -87,6 +89,11 @@ class Parametrization(ABC):
         merged by putting their rows together.
         """
         return False
+
+    @property
+    def by_base(self) -> bool:
+        """Whether every stored tensor has one row for each base of its `table`."""
+        return True
 
     @property
     def keeps_exactly(self) -> bool:
@@ -217,6 +224,10 @@ class Parametrization(ABC):
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         return {item.name: getattr(self, item.name) for item in fields if item.name != "base"}
 
+    def spelt(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """Return settings as text, where a word stands for others, as the fields that there are."""
+        return given
+
     def changed(self, given: Mapping[str, Any]) -> Parametrization:
         """Return the form with other settings, as values or as the text of ``--set``.
 
@@ -261,6 +272,11 @@ class Wrapping(Parametrization):
         return self.base.by_row
 
     @property
+    def by_base(self) -> bool:
+        """As the base does."""
+        return self.base.by_base
+
+    @property
     def per_stored(self) -> int:
         """As the base does."""
         return self.base.per_stored
@@ -274,6 +290,11 @@ class Wrapping(Parametrization):
     def uncoded(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As of the base."""
         return self.base.uncoded
+
+    @property
+    def telling(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those of the base."""
+        return self.base.telling
 
     @property
     def less(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]

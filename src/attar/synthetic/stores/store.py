@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from attar.rng import Key
+from attar.synthetic.stores.moves import Move
 
 
 class Store(nn.Module, ABC):
@@ -65,6 +66,30 @@ class Store(nn.Module, ABC):
             labels: the store of learnt labels that goes with it.
         """
         del labels
+
+    def adapt(self, step: int, steps: int | None) -> Move | None:
+        """Give what is stored to the rows that need it most, after an update.
+
+        What it does follows from the step, the stored values and their gradient in that step
+        alone, so that a run that is resumed does the same.
+
+        Args:
+            step: updates done.
+            steps: of the whole run; None where it is not known.
+
+        Returns:
+            How the rows of its own tensors have moved; None where they are where they were.
+        """
+        del step, steps
+        return None
+
+    def follow(self, move: Move) -> None:
+        """Move what is stored as `adapt` of another store of the same form has moved its own.
+
+        Raises:
+            NotImplementedError: this store moves nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} moves nothing")
 
     def roles(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the learnt tensors by the role that an optimiser is chosen for."""
