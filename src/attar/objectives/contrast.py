@@ -23,13 +23,11 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, check_variants
 from attar.objectives.flat import drop_running_statistics
+from attar.objectives.last_layer import last_layer
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning, Midway
-
-# what the last linear layer is called: in networks with a name, in a user's own
-_LAYERS = ("classifier", "head")
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Contrast(Objective):
         """Refuse sets with one image of each base, and networks without features."""
         check_variants(problem, self.name)
         module = problem.network.draw(Key(0), problem.compute.device)
-        if _last_layer(module) is None:
+        if last_layer(module) is None:
             raise BadRequest(
                 f"network {problem.network.name}: its last linear layer was not found, and the "
                 f"objective {self.name!r} needs features before it; take a ConvNet, such as "
@@ -220,14 +218,9 @@ class _Extractor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.module.embed(images)  # pyright: ignore[reportCallIssue]
-        layer = _last_layer(self.module)
+        layer = last_layer(self.module)
         assert layer is not None
         return torch.cat([layer(features), features], dim=1)
-
-
-def _last_layer(module: nn.Module) -> nn.Linear | None:
-    layers = (getattr(module, name, None) for name in _LAYERS)
-    return next((one for one in layers if isinstance(one, nn.Linear)), None)
 
 
 def _extractor(problem: Problem) -> Functional:

@@ -20,13 +20,11 @@ from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, gradients
 from attar.objectives.derivatives import Tensors
 from attar.objectives.features import features_of
+from attar.objectives.last_layer import name_of_last
 from attar.objectives.pool import Pool, centred_targets, mirrored, seen_labels
 from attar.objectives.ridge import ridge_solution
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
-
-# what the last linear layer of a network is called: in those with a name, in a user's own
-_LAYERS = ("module.classifier", "module.head")
 
 
 @dataclass(frozen=True)
@@ -219,4 +217,4 @@ def layer_gradient(
 def _last_layer(problem: Problem, pool: Pool) -> str | None:
     """Return what the names of the last linear layer begin with; None where there is none."""
     names = pool.embedding(problem).parameter_names
-    return next((layer for layer in _LAYERS if f"{layer}.weight" in names), None)
+    return name_of_last(names, "module")
