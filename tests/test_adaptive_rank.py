@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import attar
-from attar.cli import run
 from attar.condensing.composition import form_of, form_text
 from attar.condensing.engine import Run
 from attar.errors import ArtefactError, BadRequest
@@ -222,12 +221,12 @@ def test_by_name_and_as_text() -> None:
     assert "auto" not in LowRank(2).describe()
     made = attar.condense(tiny_data(), iterations=0, **SMALL)
     assert made.header.parametrization["auto"] is True
-    other = attar.condense(tiny_data(), iterations=0, **SMALL | {"method": "lodm", "rank": "3"})
+    other = attar.condense(tiny_data(), iterations=0, **SMALL | {"method": "lodm", "rank": 3})
     assert other.header.parametrization == LowRank(3).describe()
 
 
-def test_what_it_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(BadRequest, match="--rank 'many': a whole number, or auto"):
+def test_what_it_cannot_be_is_refused() -> None:
+    with pytest.raises(BadRequest, match="--rank 'many': a whole number is needed, or auto"):
         attar.Request(rank="many")
     with pytest.raises(BadRequest, match="mean rank of 1 leaves nothing"):
         Synthetic(Layout(2, 1, (3, 8, 8)), LowRank(1, auto=True))
@@ -242,5 +241,3 @@ def test_what_it_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         made.of_classes(made.header.class_names[:1])
     with pytest.raises(BadRequest, match="share what is stored"):
         slice_of(Synthetic(Layout(3, 2, ITEM), LowRank(2, Pixels(), auto=True)), [1])
-    assert run(["condense", "builtin:digits", "--rank", "many", "-o", f"{tmp_path}/a.safetensors"])
-    assert "a whole number, or auto" in capsys.readouterr().err

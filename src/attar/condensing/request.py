@@ -99,7 +99,7 @@ class Request:
     docs/storage.md); auto finds by trial runs which of these serves a budget best; images also as
     pictures of a codec: avif, webp, jpeg or png, such as avif:quality=35 (docs/choosing.md); learnt
     labels by themselves: avif:quality=35,labels=int4."""
-    rank: Annotated[int | str | None, option("N or auto", kind=str)] = None
+    rank: Annotated[int | str | None, option("N or auto", kind=int | Literal["auto"] | None)] = None
     """Rank of the factors: every channel of what the method stores is a product of two. auto: of
     each channel its own, by the spectrum, in the memory of the method's rank (2 without one)."""
     init: Annotated[
@@ -226,7 +226,7 @@ class Request:
         if isinstance(self.settings, str):
             object.__setattr__(self, "settings", (self.settings,))
         settle_kinds(self)
-        self._read_rank()
+        self._check_rank()
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if name == "init" and self.init_file is not None:
@@ -248,12 +248,10 @@ class Request:
                 "function that returns a new one"
             )
 
-    def _read_rank(self) -> None:
-        if not isinstance(self.rank, str) or self.rank == "auto":
-            return
-        if not self.rank.strip().isdecimal():
-            raise BadRequest(f"--rank {self.rank!r}: a whole number, or auto, is needed")
-        object.__setattr__(self, "rank", int(self.rank))
+    def _check_rank(self) -> None:
+        """Refuse a rank that is a text other than ``auto``."""
+        if isinstance(self.rank, str) and self.rank != "auto":
+            raise BadRequest(f"--rank {self.rank!r}: a whole number is needed, or auto")
 
     def _check_parts(self) -> None:
         """Refuse a method, an objective or a form that is neither a name nor such a value."""
