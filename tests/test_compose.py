@@ -105,7 +105,7 @@ def test_every_combination_holds_or_is_refused_as_the_page_says(form: str, objec
         {"form": "decoded", "per_class_budget": "proportional", "method": "dm"},
         {"objective": "kernel", "method": "herding", "iterations": None},
         {"form": "pixels:base=tiled"},
-        {"method": "kip"},
+        {"method": "kip", "zca": "none"},
         {"objective": "random_features"},
         {"form": "ordered_svd", "rank": "auto", "method": "dm"},
         {"objective": "2*kernel"},

@@ -186,7 +186,8 @@ class FeatureAlignment(SubsetObjective):
         """Return the state with the network trained on the set, or with the next network."""
         del learned, kept
         tensors, outer = self._tensors(problem, state), state["outer"] + 1
-        watched = self._watch(state["watched"].tolist(), tensors, problem, key.fold("outer"))
+        past = state["watched"][: min(state["outer"], WATCHED - 1)].tolist()
+        watched = self._watch(past, tensors, problem, key.fold("outer"))
         if outer == self.outer or (
             len(watched) == WATCHED and max(watched) - min(watched) < self.leave_outer
         ):
@@ -312,6 +313,8 @@ def _maps_of(module: nn.Module, images: Tensor) -> Tensor:
 
 
 def _state(tensors: Tensors, outer: int, watched: Sequence[float]) -> State:
-    """Return a network, how often it has served, and the accuracies that its loop looks back at."""
-    kept = torch.tensor(watched, dtype=torch.float64)
+    """Return a network, how often it has served, and the last accuracies, one of each time."""
+    # of one size whatever their number, so that a checkpoint can be checked
+    kept = torch.zeros(WATCHED - 1, dtype=torch.float64)
+    kept[: len(watched)] = torch.tensor(watched, dtype=torch.float64)
     return {"network": nested(tensors), "outer": outer, "watched": kept}
