@@ -157,6 +157,7 @@ def test_hits_are_given_where_there_are_others_enough_to_measure_them() -> None:
     [
         ({"shadows": 3}, "--shadows 3: an even number"),
         ({"minutes": 1.0}, "give --shadows, too"),
+        ({"epochs": 3}, "--epochs 3: of shadow sets alone; give --shadows, too"),
         ({"shadows": 2, "minutes": 1.0, "iterations": 1}, "not both"),
         ({"shadows": 2, "minutes": math.inf}, "--minutes inf"),
         ({"shadows": 2, "iterations": 0}, "--iterations 0"),

@@ -296,6 +296,16 @@ def test_the_rate_is_halved_after_every_tenth_of_the_run() -> None:
         Optimiser(0.01, beta=0.5)
 
 
+@pytest.mark.parametrize("kind", ["sgd", "lamb", "adabelief"])
+def test_another_optimiser_leaves_the_first_moment_of_adam(kind: str) -> None:
+    sizes = {"steps": 2, "epochs": 1}
+    made = attar.condense(
+        tiny_data(), method="dd", ipc=1, optimiser=kind, iterations=1, settings=sizes
+    )
+    told = made.header.settings["optimisers"]["images"]
+    assert told["kind"] == kind and "beta" not in told
+
+
 _PEAK = """
 import resource, sys, torch
 from attar.objectives import DatasetDistillation

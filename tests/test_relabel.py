@@ -178,7 +178,7 @@ def test_a_regression_on_its_labels_tells_real_images_better() -> None:
         ({"by": "magic"}, DATA, "magic"),
         ({"by": "regression"}, DATA, "--epochs and --teachers are of --by networks"),
         ({"iterations": 3}, DATA, "--iterations 3: of --by regression"),
-        ({"labels": "png"}, DATA, "labels=png keeps no labels"),
+        ({"labels": "png"}, DATA, "unknown value of --labels 'png'.* There is: bfloat16, float16"),
         ({"labels": "int9"}, DATA, "int9"),
         ({"max_bytes": "3 cows"}, DATA, "3 cows"),
         ({"output": "a.pt"}, DATA, "must end in .safetensors"),

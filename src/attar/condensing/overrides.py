@@ -135,12 +135,14 @@ def _innermost(form: Parametrization) -> Parametrization:
 
 
 def _changed(optimiser: Optimiser, request: Request) -> Optimiser:
-    """Return an optimiser with the user's changes; the momentum of SGD goes with it."""
+    """Return an optimiser with the user's changes; what is of its kind alone goes with it."""
     chosen = {name: getattr(request, name) for name in _OF_OPTIMISERS}
     chosen["kind"] = chosen.pop("optimiser")
     chosen = {name: value for name, value in chosen.items() if value is not None}
     if chosen.get("kind", optimiser.kind) != "sgd":
         chosen.setdefault("momentum", 0.0)
+    if chosen.get("kind", optimiser.kind) != optimiser.kind:
+        chosen |= {"beta": Optimiser.beta, "coast": Optimiser.coast}
     return dataclasses.replace(optimiser, **chosen)
 
 

@@ -12,7 +12,13 @@ from attar.data.dividing import joined
 from attar.errors import BadRequest
 from attar.evaluation.baselines import RANDOM, WHOLE, wanted_baselines
 from attar.evaluation.comparing import Asked, Comparison
-from attar.evaluation.given import asked_networks, refuse_single, told_apart, with_last
+from attar.evaluation.given import (
+    asked_networks,
+    refuse_other_steps,
+    refuse_single,
+    told_apart,
+    with_last,
+)
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.real import read_real
 from attar.evaluation.request import EvaluateOptions, EvaluationRequest
@@ -27,7 +33,6 @@ from attar.options import request_and_reading
 from attar.renaming import keywords
 from attar.training import card as find_card
 from attar.training.beginning import evaluation_key
-from attar.training.evaluation_card import EvaluationCard
 from attar.training.fitting import fitted
 
 __all__ = ["Row", "evaluate"]
@@ -101,7 +106,8 @@ def evaluate(
     chosen = find_card(
         card or artefact.header.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
     )
-    _refuse_other_length(chosen, asked)
+    lengths = {"--epochs": asked.epochs, "--updates": asked.updates, "--tune": asked.tune or None}
+    refuse_other_steps(chosen, lengths)
     if chosen.kernel and (asked.tune or asked.scores):
         option = "--tune" if asked.tune else "--scores"
         raise BadRequest(
@@ -147,21 +153,6 @@ def evaluate(
     )
     run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
     return run.rows()
-
-
-def _refuse_other_length(card: EvaluationCard, asked: EvaluationRequest) -> None:
-    """Refuse another training where a card has the steps that were learnt with the set.
-
-    Raises:
-        BadRequest: one is asked for.
-    """
-    given = {"--epochs": asked.epochs, "--updates": asked.updates, "--tune": asked.tune or None}
-    for option, value in given.items():
-        if card.learnt_steps and value is not None:
-            raise BadRequest(
-                f"{option}: --card {card.name} trains by exactly the steps that were learnt with "
-                "the set; leave it out, or take another card, such as --card dsa-1000"
-            )
 
 
 def _refuse_without_training_images(wanted: Sequence[str], tune: bool) -> None:

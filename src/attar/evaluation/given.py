@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attar.artefact.artefact import Artefact, last_iterate_path
@@ -11,6 +11,7 @@ from attar.errors import BadRequest
 from attar.networks import OWN, Network, Own
 from attar.networks.paper_names import in_our_words
 from attar.text import printable
+from attar.training import EvaluationCard
 
 
 def refuse_single(class_names: Sequence[str]) -> None:
@@ -25,6 +26,24 @@ def refuse_single(class_names: Sequence[str]) -> None:
             "it has learnt, so that accuracy says nothing; merge sets of several classes "
             "('attar merge', attar.merge) and evaluate these"
         )
+
+
+def refuse_other_steps(card: EvaluationCard, options: Mapping[str, object]) -> None:
+    """Refuse another training where a card has the steps that were learnt with the set.
+
+    Args:
+        card: what trains.
+        options: what is asked for, by the options' names; what is None is not.
+
+    Raises:
+        BadRequest: one is asked for.
+    """
+    for option, value in options.items():
+        if card.learnt_steps and value is not None:
+            raise BadRequest(
+                f"{option}: --card {card.name} trains by exactly the steps that were learnt with "
+                "the set; leave it out, or take another card, such as --card dsa-1000"
+            )
 
 
 def asked_networks(

@@ -14,13 +14,14 @@ from attar.artefact.artefact import Artefact
 from attar.artefact.loading import load
 from attar.budget import Budget, format_bytes
 from attar.data.reading import Watch
-from attar.errors import BadRequest
+from attar.errors import BadRequest, unknown
 from attar.evaluation.real import read_splits, with_preprocessing
 from attar.face.labels import WAYS, network_of, recipe_of
 from attar.face.relabel_request import RelabelRequest
 from attar.options import request_and_reading
 from attar.renaming import keywords
-from attar.storage import Apart, Storage, sizes_of, storage_of, storage_text
+from attar.storage import STORAGES, Apart, Storage, sizes_of, storage_of, storage_text
+from attar.storage.coded_pictures import CodedPictures
 from attar.synthetic import Synthetic, content_of
 from attar.training import card as find_card
 
@@ -95,8 +96,17 @@ def _storage(artefact: Artefact, labels: str) -> Storage:
     """Return the storage of the set once it has labels kept as ``labels``."""
     now = artefact.storage
     images = now.images if isinstance(now, Apart) else now
-    both = Apart(images, storage_of(labels).settled())
+    both = Apart(images, _kept_as(labels))
     return images if storage_text(images) == storage_text(both.labels) else both
+
+
+def _kept_as(labels: str) -> Storage:
+    """Return the storage that ``--labels`` names."""
+    fitting = [name for name, one in STORAGES.items() if not issubclass(one, CodedPictures)]
+    name = labels.partition(":")[0]
+    if name not in fitting:
+        raise unknown("value of --labels", name, fitting)
+    return storage_of(labels).settled()
 
 
 def _shapes(artefact: Artefact) -> dict[str, tuple[int, ...]]:

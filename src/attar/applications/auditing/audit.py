@@ -26,13 +26,14 @@ from attar.artefact.loading import load
 from attar.data import LabelledImages
 from attar.data.identity import digest_of
 from attar.errors import BadRequest
-from attar.evaluation.given import asked_networks, refuse_single
+from attar.evaluation.given import asked_networks, refuse_other_steps, refuse_single
 from attar.evaluation.real import read_real
 from attar.evaluation.results import training_pixels
 from attar.kinds import check_arguments
 from attar.networks import make_for
 from attar.options import ReadingOptions
 from attar.rng import Key
+from attar.training import EvaluationCard
 from attar.training import card as find_card
 from attar.training.fitting import fitted
 from attar.training.predicting import trainer_of
@@ -103,11 +104,13 @@ def audit(
     """
     counts = {"shadows": shadows, "repeats": repeats, "epochs": epochs, "seed": seed}
     check_arguments(audit, counts)
-    _check(shadows, minutes, iterations, repeats)
+    _check(shadows, minutes, iterations, repeats, epochs)
     if not isinstance(artefact, Artefact):
         artefact = load(artefact)
-    request = None
+    request = card = None
     if shadows:
+        card = find_card(artefact.header.settings.get("card", "dsa-1000"), epochs)
+        refuse_other_steps(card, {"--epochs": epochs})
         refuse_single(artefact.header.class_names)
         total = MINUTES if minutes is None else minutes
         request = shadow_request(artefact, total / shadows, iterations, device=device)
@@ -136,9 +139,9 @@ def audit(
         -to_test.of_images,
     )
     likelihood = None
-    if request is not None:
+    if request is not None and card is not None:
         pool = _joined(train, real.test)
-        observer = _observer(artefact, pool, repeats, epochs, device, shadows)
+        observer = _observer(artefact, pool, repeats, card, device, shadows)
         said(_cost(artefact, request.minutes, iterations, shadows))
         score = likelihood_ratios(artefact, pool, request, observer, shadows, key, said)
         likelihood = attack(
@@ -165,14 +168,18 @@ def audit(
     )
 
 
-def _check(shadows: int, minutes: float | None, iterations: int | None, repeats: int) -> None:
+def _check(
+    shadows: int, minutes: float | None, iterations: int | None, repeats: int, epochs: int | None
+) -> None:
     if shadows < 0 or shadows % 2:
         raise BadRequest(
             f"--shadows {shadows}: an even number from 2, since each image is in one set of every "
             "two, or 0 for no likelihood ratio attack"
         )
-    if not shadows and (minutes is not None or iterations is not None):
-        raise BadRequest("--minutes and --iterations are of shadow sets; give --shadows, too")
+    given = {"--minutes": minutes, "--iterations": iterations, "--epochs": epochs}
+    for name, value in given.items():
+        if not shadows and value is not None:
+            raise BadRequest(f"{name} {value}: of shadow sets alone; give --shadows, too")
     if minutes is not None and iterations is not None:
         raise BadRequest("give --minutes or --iterations, not both")
     if minutes is not None and not 0 < minutes < float("inf"):
@@ -234,11 +241,10 @@ def _observer(
     artefact: Artefact,
     pool: LabelledImages,
     repeats: int,
-    epochs: int | None,
+    card: EvaluationCard,
     device: str,
     shadows: int,
 ) -> Observer:
-    card = find_card(artefact.header.settings.get("card", "dsa-1000"), epochs)
     (name,) = asked_networks(artefact, card.network_for(pool.shape[1:]))
     network = make_for(name, pool.shape, pool.classes)
     dataset = artefact.header.provenance.get("dataset", pool.name)

@@ -22,7 +22,7 @@ from attar.evaluation.ceiling import whole_set
 from attar.evaluation.coded import coded_set
 from attar.evaluation.comparing import condensed
 from attar.evaluation.forecast import Forecast, Work
-from attar.evaluation.given import asked_networks, refuse_single, told_apart
+from attar.evaluation.given import asked_networks, refuse_other_steps, refuse_single, told_apart
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.real import read_real
 from attar.evaluation.results import training_pixels
@@ -108,6 +108,7 @@ def rank(
             f"--card {chosen.name}: no network is trained under it, so there is none to rank; name "
             "another, such as --card dsa-1000"
         )
+    refuse_other_steps(chosen, {"--lrs": lrs or None, "--epochs": epochs, "--updates": updates})
     usual = chosen.network_for(header.shape[1:])
     candidates = _candidates(artefact, networks or usual, lrs)
     if output is not None and any(one.name.partition(":")[0] == OWN for one in candidates):
@@ -184,7 +185,7 @@ def _candidates(
     """
     for lr in lrs:
         if not 0 < lr < float("inf"):
-            raise BadRequest(f"--lrs {lr:g}: more than 0 is needed")
+            raise BadRequest(f"--lrs {lr:g}: positive numbers are needed")
     header = artefact.header
     named = asked_networks(artefact, networks)
     classes = len(header.class_names)
