@@ -258,6 +258,7 @@ def test_class_orders_are_those_of_the_authors() -> None:
         (2, "8images", {"slimming": "random", "slim_iterations": 3}, "nothing is trained"),
         (2, "8images", {"per_class_budget": "proportional"}, "as many images of every class"),
         (2, "8images", {"method": "dm", "card": "dsa-1000"}, "--card dsa-1000"),
+        (2, "1ipc", {"method": "dd"}, "--updates: --card dd trains by exactly the steps"),
         (2, "1ipc", {"method": "mtt"}, "--method mtt.*by itself: .*dm"),
         (5, "1ipc", {"method": "dsa"}, "--method dsa.*telling classes apart.*by itself: .*dm"),
         (5, "8images", {"method": "dm"}, "--slimming slimmable"),
@@ -277,6 +278,11 @@ def test_what_cannot_be_is_refused_before_any_work(
 def test_one_class_at_a_time() -> None:
     result = quick(5, **DM)
     assert result.points[0].mean == 100 and len(result.points) == 5
+
+
+def test_the_title_names_the_method_that_condensed() -> None:
+    usual = {"minutes": 0.01, "classes": "2"}
+    assert quick(1, "600B/class", method=None, **usual).title == "best on digits, 600B/class"
 
 
 def test_the_command_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

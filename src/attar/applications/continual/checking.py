@@ -13,6 +13,7 @@ from attar.condensing.planning import make_plan
 from attar.condensing.suiting import refuse_single
 from attar.data import Splits
 from attar.errors import BadRequest, unknown
+from attar.evaluation.given import refuse_other_steps
 from attar.methods import METHODS, Recipe, Task, usual
 from attar.methods.slimming import SLIMMER
 from attar.slimming.plans import refuse_experts, slimmable_methods
@@ -61,6 +62,9 @@ def check(
             own = condensing.of(memory, len(names), ipc, None)
             plan = make_plan(own, arrived, reading, experts_later=True, draft=True)
             _check_card(condensing, plan.recipe)
+            card = common_card(request, condensing, splits) or plan.recipe.card
+            lengths = {"--epochs": request.epochs, "--updates": request.updates}
+            refuse_other_steps(find_card(card), lengths)
 
 
 def arriving(splits: Splits, names: Sequence[str]) -> Splits:

@@ -207,7 +207,9 @@ class _Run(Stepping):
             yield f"networks of all steps are trained by the card {card}"
 
     def _result(self, steps: Sequence[Step]) -> ContinualResult:
-        request, name = self.request, self.condensing.chosen.name
+        request = self.request
+        # what is used where no method is named depends on how the memory is counted
+        name = self.condensing.of(request.held, 1, 1, None).chosen.name
         return ContinualResult(
             f"{name} on {self.splits.source}, {request.memory}",
             request.command(self.splits.source, self.condensing, **bearing(self.reading)),
