@@ -35,7 +35,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "classwise": ("batch_real=16", "inner=2", "samples=64"),
     "gradient": ("outer=2", "inner=2", "batch_real=16"),
     "distribution": ("batch_real=16",),
-    "distillation": ("steps=2", "epochs=2", "batch_real=16"),
+    "distillation": ("steps=2", "rounds=2", "batch_real=16"),
     "infinite": ("batch_real=16",),
     "kernel": ("pool=2", "batch_real=32"),
     "random_features": ("networks=2", "batch_real=32"),

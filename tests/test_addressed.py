@@ -24,7 +24,6 @@ from attar.synthetic import (
     fill,
     images_within,
 )
-from attar.testing import check_form
 from catalogue import tiny_data
 
 SMALL: dict[str, Any] = {
@@ -179,7 +178,6 @@ def test_bytes_are_those_of_the_file(tmp_path: Path, form: Parametrization, stor
 
 
 def test_classes_of_different_sizes_and_one_class() -> None:
-    assert [one for one in check_form(Addressed(3)) if not one.refused]
     form = Addressed(3)
     layout = Layout(3, 4, (1, 8, 8), (4, 1, 2))
     sizes = [one.numel() for one in drawn(form, layout).parameters()]

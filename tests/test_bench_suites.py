@@ -15,7 +15,17 @@ FOLDER = Path(__file__).parent.parent / "suites"
 SUITES = sorted(FOLDER.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+# an update of RememberThePast goes through 150 steps
+LONG = {"plugin-5"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(one, id=one.stem, marks=[pytest.mark.slow] if one.stem in LONG else [])
+        for one in SUITES
+    ],
+)
 def test_a_suite_runs_at_its_smallest(path: Path, tmp_path: Path) -> None:
     asked = Asked(path, tmp_path / "out", smallest=True, jobs=0, data_dir=tmp_path)
     account, progress = bench(asked)

@@ -28,13 +28,13 @@ from references.unrolled import mean_loss, trained
 
 KEY = Key(3).fold("step", 0)
 # rates at which six steps change the loss
-OBJECTIVE = DatasetDistillation(steps=3, epochs=2, lr_start=0.1, batch_real=7)
+OBJECTIVE = DatasetDistillation(steps=3, rounds=2, lr_start=0.1, batch_real=7)
 SMALL: dict[str, Any] = {
     "network": "convnet2:width=8",
     "precision": "float32",
     "torch_compile": "off",
     "validations": 1,
-    "settings": ("steps=3", "epochs=2", "batch_real=8"),
+    "settings": ("steps=3", "rounds=2", "batch_real=8"),
 }
 
 
@@ -63,7 +63,7 @@ def reference(problem: Problem, images: Tensor, labels: Tensor, raw: Tensor) -> 
     module = problem.network.draw(KEY.fold("network"))
     shapes = {name: tuple(one.shape) for name, one in module.named_parameters()}
     first = torch.cat([one.detach().double().flatten() for one in module.parameters()])
-    rows = batches(len(images), 3, OBJECTIVE.steps) * OBJECTIVE.epochs
+    rows = batches(len(images), 3, OBJECTIVE.steps) * OBJECTIVE.rounds
     # softplus, written out
     sizes = (1 + raw.exp()).log().flatten()
     last = trained(images, labels, sizes, first, rows, lambda step, some: some, shapes, 0.0)
@@ -252,7 +252,7 @@ def test_the_card_is_refused_for_a_set_without_steps() -> None:
     ("wrong", "said"),
     [
         ({"steps": 0}, "steps 0: 1 or more"),
-        ({"epochs": 0}, "epochs 0: 1 or more"),
+        ({"rounds": 0}, "rounds 0: 1 or more"),
         ({"batch_real": 0}, "batch_real 0"),
         ({"networks": -1}, "networks -1: 0 or more"),
         ({"lr_start": 0.0}, "lr_start 0: a positive"),
@@ -267,10 +267,10 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any], said: str) -> 
 
 
 def test_more_steps_than_memory_holds_are_refused_with_the_bytes() -> None:
-    objective = DatasetDistillation(steps=10**6, epochs=10**6)
-    with pytest.raises(BadRequest, match=r"steps 1000000 × epochs 1000000: .* GB .*held=1000000\)"):
+    objective = DatasetDistillation(steps=10**6, rounds=10**6)
+    with pytest.raises(BadRequest, match=r"steps 1000000 × rounds 1000000: .* GB .*held=1000000\)"):
         objective.check(problem_of())
-    huge = ("steps=1000000", "epochs=1000000")
+    huge = ("steps=1000000", "rounds=1000000")
     with pytest.raises(BadRequest, match=r"their step sizes would take .* GB of memory"):
         attar.condense(tiny_data(), method="dd", ipc=1, settings=huge)
 
@@ -314,7 +314,7 @@ from attar.rng import Key
 from attar.testing.tiny import tiny_data, tiny_problem
 steps, held = int(sys.argv[1]), int(sys.argv[2])
 problem = tiny_problem(tiny_data(1, (9, 9, 9), 16), 2, "convnet2:width=128")
-objective = DatasetDistillation(steps=2, epochs=steps // 2, batch_real=8, held=held)
+objective = DatasetDistillation(steps=2, rounds=steps // 2, batch_real=8, held=held)
 images = torch.randn(6, 1, 16, 16)
 size = flat_loss(problem, "cross_entropy").size
 objective.match(images, torch.eye(3).repeat(2, 1), problem, {}, Key(0), objective.learned(problem))

@@ -125,7 +125,8 @@ def test_a_mask_that_tells_something_else_still_has_as_many_places() -> None:
     assert all(len(row.unique()) == 5 and int(row.max()) < 12 for row in found)
 
 
-@pytest.mark.parametrize("chosen", ["low", "class", "image"])
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", ["low", "class"])
 def test_it_holds_what_every_form_has_to(chosen: str) -> None:
     outcomes = check_form(Frequency(0.25, chosen))
     assert [one for one in outcomes if not one.refused]

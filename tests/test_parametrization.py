@@ -93,7 +93,7 @@ def test_every_form_is_listed_under_its_name() -> None:
         (
             {"name": "low_rank", "ranks": 2},
             "unknown setting of the form 'low_rank' 'ranks' (did you mean 'rank'?). "
-            "There is: base, rank.",
+            "There is: auto, base, rank.",
         ),
         ({"name": "pixels", "rank": 2}, "unknown setting of the form 'pixels' 'rank'"),
         ({"name": "low_rank", "base": {"name": "nope"}}, "unknown form 'nope'"),

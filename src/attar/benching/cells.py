@@ -15,6 +15,7 @@ from attar.errors import BadRequest
 from attar.methods import usual
 from attar.networks.families import FAMILIES
 from attar.networks.paper_names import in_our_words
+from attar.training import card as find_card
 
 WHOLE = "whole"
 _ARITHMETIC = ("device", "precision", "compile")
@@ -66,6 +67,18 @@ class Measuring:
         """How the arithmetic is done, where the set's options say it."""
         options = self.making.first.options
         return {name: options[name] for name in _ARITHMETIC if name in options}
+
+    def lengths(self, own: str) -> dict[str, int | None]:
+        """Return epochs and updates, as `attar.evaluate` takes them, of a set.
+
+        Args:
+            own: the card of the set, which holds where the suite names none. One that trains by
+                steps of its own, or no network, takes no other length.
+        """
+        card = find_card(self.card or own)
+        if card.learnt_steps or card.kernel:
+            return {"epochs": None, "updates": None}
+        return {"epochs": self.epochs, "updates": self.updates}
 
     def identity(self) -> dict[str, Any]:
         """Return what the accuracies depend on beside the set."""

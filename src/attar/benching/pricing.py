@@ -96,7 +96,8 @@ class Prices:
     ) -> float:
         test = self._tests[work.making.dataset]
         network = make_for(work.network, test.shape, test.classes)
-        card = find_card(work.card or plan.recipe.card, work.epochs, work.updates)
+        own = plan.recipe.card
+        card = find_card(work.card or own, **work.lengths(own))
         at = (work.making.dataset, card.name)
         if at not in forecasts:
             compute = dataclasses.replace(plan.compute, compile=False)

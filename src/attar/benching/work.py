@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from attar.artefact.artefact import Artefact
+from attar.artefact.loading import load_header
 from attar.benching.cells import Making, Measuring, Work
 from attar.benching.experts import trained
 from attar.benching.folder import Folder
@@ -162,8 +163,7 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
         networks=measuring.network,
         repeats=measuring.repeats,
         card=measuring.card,
-        epochs=measuring.epochs,
-        updates=measuring.updates,
+        **measuring.lengths(str(load_header(path).settings.get("card", "dsa-1000"))),
         baselines=["whole"] if measuring.whole else False,
         seed=measuring.networks_seed,
         data_dir=order.data_dir,

@@ -47,7 +47,8 @@ class DatasetDistillation(Objective):
     Args:
         steps: N, steps of an epoch, among which the images of every class are dealt out; where a
             class has fewer images they take turns.
-        epochs: E, how often the steps are repeated, with step sizes of their own.
+        rounds: E, how often the steps are repeated, with step sizes of their own; the authors call
+            them epochs.
         lr_start: what every step size starts from.
         batch_real: real images, drawn from all classes together, that judge the trained network; a
             smaller data set gives all it has.
@@ -67,7 +68,7 @@ class DatasetDistillation(Objective):
     takes_unequal: ClassVar[bool] = True
 
     steps: int = 10
-    epochs: int = 3
+    rounds: int = 3
     lr_start: float = 0.02
     batch_real: int = 1024
     networks: int = 0
@@ -75,7 +76,7 @@ class DatasetDistillation(Objective):
     weights_on: str = "device"
 
     def __post_init__(self) -> None:
-        least_of = {"steps": 1, "epochs": 1, "batch_real": 1, "networks": 0}
+        least_of = {"steps": 1, "rounds": 1, "batch_real": 1, "networks": 0}
         for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise BadRequest(f"{name} {getattr(self, name)}: {least} or more is needed")
@@ -87,7 +88,7 @@ class DatasetDistillation(Objective):
         """Refuse a network without second derivatives, and weights that memory does not hold."""
         refuse_without_second_derivatives(problem, LOSS, "going back through training")
         size = flat_loss(problem, LOSS).size
-        count = self.steps * self.epochs
+        count = self.steps * self.rounds
         self._keeping.refuse_too_many(problem, count, size, self._all_steps)
 
     def init(self, problem: Problem, key: Key) -> State:
@@ -98,11 +99,11 @@ class DatasetDistillation(Objective):
     def learned(self, problem: Problem) -> dict[str, Tensor]:
         """Return where the step sizes start, E×N, as they are learnt: by their inverse softplus."""
         del problem
-        count = self.epochs * self.steps
+        count = self.rounds * self.steps
         check_memory(4 * count, f"{self._all_steps}: their step sizes", "take fewer steps")
         # log(exp(x) − 1), without an exp that overflows
         start = self.lr_start + math.log(-math.expm1(-self.lr_start))
-        return {LEARNT_LR: torch.full((self.epochs, self.steps), start)}
+        return {LEARNT_LR: torch.full((self.rounds, self.steps), start)}
 
     def kept(
         self, learned: Mapping[str, Tensor], state: State | None = None
@@ -123,7 +124,7 @@ class DatasetDistillation(Objective):
         """Return the loss of a network that is trained by these steps, and its gradients."""
         device, raw = images.device, learned[LEARNT_LR]
         dealt = batches(len(images), problem.layout.classes, self.steps)
-        rows = [one.to(device) for one in dealt] * self.epochs
+        rows = [one.to(device) for one in dealt] * self.rounds
         module = problem.network.draw(self._begun(problem, state, key), device)
         loss = flat_loss(problem, LOSS)
         student = Student(
@@ -152,14 +153,14 @@ class DatasetDistillation(Objective):
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return about how many images go forward: each step's, there and back twice."""
-        again = _AGAIN if 0 < self.held < self.steps * self.epochs else 0.0
+        again = _AGAIN if 0 < self.held < self.steps * self.rounds else 0.0
         batch = max(len(one) for one in batches(layout.rows, layout.classes, self.steps))
-        steps = (_PASSES + again) * self.steps * self.epochs * batch
+        steps = (_PASSES + again) * self.steps * self.rounds * batch
         return steps + 3 * min(self.batch_real, len(data))
 
     @property
     def _all_steps(self) -> str:
-        return f"steps {self.steps} × epochs {self.epochs}"
+        return f"steps {self.steps} × rounds {self.rounds}"
 
     @property
     def _keeping(self) -> Keeping:

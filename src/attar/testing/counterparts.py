@@ -55,7 +55,7 @@ OBJECTIVES: dict[str, Objective] = {
     "gradient": GradientMatching(batch_real=5, augment="crop_flip", outer=2, inner=2),
     "classwise": ClasswiseMatching(batch_real=5, inner=2, samples=6, batch_train=4),
     "contrast": Contrast(augment="crop_flip"),
-    "distillation": DatasetDistillation(steps=2, epochs=2, batch_real=20),
+    "distillation": DatasetDistillation(steps=2, rounds=2, batch_real=20),
     "kernel": KernelRegression(batch_real=20, pool=2, age=2, mirror=True),
     "infinite": InfiniteRegression(batch_real=9),
     "labels": LabelDistillation(batch=4, batch_real=20, gap=2),

@@ -41,7 +41,7 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> Correlation:
 
     Example:
         >>> kendall([1, 2, 3, 4], [1, 2, 4, 3]).value
-        0.6666666666666667
+        0.666666666667
     """
     from scipy.stats import kendalltau
 
