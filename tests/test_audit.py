@@ -160,6 +160,7 @@ def test_hits_are_given_where_there_are_others_enough_to_measure_them() -> None:
         ({"epochs": 3}, "--epochs 3: of shadow sets alone; give --shadows, too"),
         ({"shadows": 2, "minutes": 1.0, "iterations": 1}, "not both"),
         ({"shadows": 2, "minutes": math.inf}, "--minutes inf"),
+        ({"shadows": 2, "minutes": "a"}, "'a': a number is needed"),
         ({"shadows": 2, "iterations": 0}, "--iterations 0"),
         ({"repeats": 0}, "--repeats 0"),
         ({"members": [0, 5000]}, "indices run from 0 to 5000"),

@@ -99,6 +99,7 @@ def test_coefficients_are_scipys_and_their_intervals_those_of_bonett_and_wright(
         ({"lrs": [0.1, 0.1]}, "there is one candidate"),
         ({"lrs": [0.1, -1.0]}, "--lrs -1"),
         ({"lrs": [0.1, float("inf")]}, "--lrs inf: positive numbers"),
+        ({"networks": NETWORKS, "output": 3}, "3: a text or a path is needed"),
         ({"lrs": [0.1, 0.2], "card": "dd"}, "--lrs: --card dd trains by exactly the steps"),
         ({"networks": NETWORKS, "card": "dd", "updates": 3}, "--updates: --card dd trains"),
         ({"networks": NETWORKS, "card": "ntk"}, "no network is trained"),

@@ -103,7 +103,7 @@ def audit(
         (0.51, 0)
     """
     counts = {"shadows": shadows, "repeats": repeats, "epochs": epochs, "seed": seed}
-    check_arguments(audit, counts)
+    check_arguments(audit, {**counts, "minutes": minutes, "iterations": iterations})
     _check(shadows, minutes, iterations, repeats, epochs)
     if not isinstance(artefact, Artefact):
         artefact = load(artefact)

@@ -92,7 +92,7 @@ def rank(
         1.0
     """
     counts = {"repeats": repeats, "epochs": epochs, "updates": updates, "seed": seed}
-    check_arguments(rank, {**counts, "whole_epochs": whole_epochs, "card": card})
+    check_arguments(rank, {**counts, "whole_epochs": whole_epochs, "card": card, "output": output})
     names = _beside(beside)
     if repeats < 1:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
