@@ -11,6 +11,7 @@ from torch import Tensor
 import attar
 from attar.errors import BadRequest
 from attar.rng import Key
+from attar.storage import Content, storage_of
 from attar.synthetic import Frequency, Layout, LowRank, Store, Synthetic
 from attar.synthetic.forms.frequency import Waves, by_frequency, cosines, packed, unpacked
 from attar.testing import check_form
@@ -148,6 +149,27 @@ def test_rows_that_share_nothing_are_nested_parted_and_merged(tmp_path: Path) ->
     part = made.of_classes([made.header.class_names[2], made.header.class_names[0]])
     assert torch.equal(part.images[:each], made.images[2 * each :])
     assert len(attar.merge(made, made, shared="join")) == 2 * len(made)
+
+
+@pytest.mark.parametrize("chosen", ["class", "image"])
+@pytest.mark.parametrize("storage", ["float8", "int8", "int4", "int2"])
+def test_storages_that_would_tell_other_places_are_refused(chosen: str, storage: str) -> None:
+    asked: Any = {"form": f"frequency:chosen={chosen}", "storage": storage, "ipc": 1}
+    with pytest.raises(BadRequest, match="whole numbers up to 255"):
+        attar.condense(tiny_data(), iterations=1, **asked, **SMALL)
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+@pytest.mark.parametrize("chosen", ["class", "image"])
+def test_places_come_back_from_storages_that_are_taken(chosen: str, storage: str) -> None:
+    layout = Layout(3, 2, (3, 8, 8))
+    store = Frequency(0.25, chosen).build(layout)
+    store.fit(torch.randn(6, 3, 8, 8, generator=Key(1).generator()))
+    before = store.state_dict()["mask"]
+    kept, content = storage_of(storage), Content(layout.sizes(), layout.shape)
+    coded = kept.encode({"mask": before}, content)
+    after = kept.decode(coded, {"mask": tuple(before.shape)}, content)["mask"]
+    assert before.max() > 0 and torch.equal(before, after)
 
 
 def test_what_is_refused() -> None:

@@ -47,6 +47,11 @@ class Apart(Storage):
         return self.images.exact and self.labels.exact
 
     @property
+    def whole(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As of the images."""
+        return self.images.whole
+
+    @property
     def fixed(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Where both are."""
         return self.images.fixed and self.labels.fixed

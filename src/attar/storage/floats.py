@@ -63,6 +63,7 @@ class Float32(Floating):
     """Values as they are computed: 4 bytes each."""
 
     name: ClassVar[str] = "float32"
+    whole: ClassVar[int] = 2**24
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Float16(Floating):
     """Eleven significant bits, up to 65,504: 2 bytes each."""
 
     name: ClassVar[str] = "float16"
+    whole: ClassVar[int] = 2**11
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class BFloat16(Floating):
     """Eight significant bits in the range of float32: 2 bytes each."""
 
     name: ClassVar[str] = "bfloat16"
+    whole: ClassVar[int] = 2**8
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Float8(Storage):
     """
 
     name: ClassVar[str] = "float8"
+    whole: ClassVar[int] = 2**4
     fixed: ClassVar[bool] = True
 
     def planned(self, name: str, shape: tuple[int, ...]) -> int:

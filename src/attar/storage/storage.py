@@ -65,6 +65,8 @@ class Storage(ABC):
     name: ClassVar[str]
     # whether what is decoded can be encoded again, whole or by rows, without a further loss
     exact: ClassVar[bool] = True
+    # whole numbers from 0 up to this one are kept as they are; 0 for none that can be relied on
+    whole: ClassVar[int] = 0
     # whether `planned` is what `encode` makes, whatever the values; then nothing is coded
     fixed: ClassVar[bool] = False
 

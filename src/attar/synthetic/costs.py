@@ -98,6 +98,13 @@ def check_storage(storage: Storage, layout: Layout, form: Parametrization) -> No
             f"--storage {storage.name}: sets in the form {form.name!r} cannot be kept so, since "
             f"{form.uncoded}; choose float32, float16 or bfloat16"
         )
+    if form.whole > storage.whole:
+        raise BadRequest(
+            f"--storage {storage.name}: the form {form.name!r} says by whole numbers up to "
+            f"{form.whole} what its values are, and so they would be others; choose float32, "
+            "float16 or bfloat16, or a setting of the form that says nothing so, such as "
+            "--set chosen=low"
+        )
     storage.check(content_of(layout, form), form.name)
 
 

@@ -67,6 +67,11 @@ class Parametrization(ABC):
     less: ClassVar[str] = LESS
 
     @property
+    def whole(self) -> int:
+        """The largest whole number that it stores to say what other values are; 0 for none."""
+        return 0
+
+    @property
     def inner(self) -> Parametrization | None:
         """The form that it wraps; None for one that stands by itself."""
         base = getattr(self, "base", None)
@@ -290,6 +295,11 @@ class Wrapping(Parametrization):
     def uncoded(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As of the base."""
         return self.base.uncoded
+
+    @property
+    def whole(self) -> int:
+        """That of the base."""
+        return self.base.whole
 
     @property
     def telling(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -24,7 +24,7 @@ from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
 
 LOW, BY_CLASS, BY_IMAGE = "low", "class", "image"
-# a stored value holds as many places of a mask as every storage type keeps exactly
+# a stored value holds as many places of a mask as floating-point types of 16 bits keep exactly
 _BITS = 8
 
 
@@ -64,6 +64,11 @@ class Frequency(Parametrization):
             raise BadRequest(f"keep {self.keep:g}: above 0 to 1")
         if self.chosen not in (LOW, BY_CLASS, BY_IMAGE):
             raise unknown("chosen", self.chosen, (LOW, BY_CLASS, BY_IMAGE))
+
+    @property
+    def whole(self) -> int:
+        """Eight places in one value."""
+        return 0 if self.chosen == LOW else 2**_BITS - 1
 
     @property
     def takes_unequal(self) -> bool:
