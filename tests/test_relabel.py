@@ -192,6 +192,12 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], data: Any, said: str
         attar.relabel(before, data, **(FAST | options))
 
 
+@pytest.mark.parametrize("given", [None, 3])
+def test_what_is_no_set_is_refused(given: Any) -> None:
+    with pytest.raises(BadRequest):
+        attar.relabel(given, tiny_data(), **FAST)
+
+
 def test_a_set_of_one_class_is_refused() -> None:
     one = tiny_data(3, (9,))
     before = attar.condense(one, method="random", synthetic_per_class=2, device="cpu")

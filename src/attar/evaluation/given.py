@@ -57,6 +57,10 @@ def asked_networks(
     if isinstance(networks, str) or callable(networks):
         return [networks]
     if networks:
+        if not isinstance(networks, Sequence):
+            raise BadRequest(
+                f"networks {networks!r}: a name, such as 'convnet3', a module, or a list of these"
+            )
         named = [in_our_words(one.strip()) if isinstance(one, str) else one for one in networks]
         return list(dict.fromkeys(named))
     name = artefact.header.settings.get("network", "convnet3")

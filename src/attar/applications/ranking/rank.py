@@ -45,9 +45,9 @@ def rank(
     data: Any = None,
     *,
     networks: Sequence[str | Own] | str | Own | None = None,
-    lrs: Sequence[float] = (),
+    lrs: Sequence[float] | float = (),
     repeats: int = 1,
-    beside: Sequence[str] = (RANDOM,),
+    beside: Sequence[str] | str = (RANDOM,),
     card: str | None = None,
     epochs: int | None = None,
     updates: int | None = None,
@@ -67,7 +67,7 @@ def rank(
         data: the real images with a training and a test part, as `attar.evaluate` takes them.
         networks: candidates: names, ``timm:`` ones too, or own modules; the network that the set
             was made with where only learning rates are compared.
-        lrs: learning rates; each network is then a candidate at each of them.
+        lrs: learning rates, or one; each network is then a candidate at each of them.
         repeats: networks that are trained of each candidate, their accuracies averaged.
         beside: real images of the same bytes to set beside it: ``random``, ``coded``.
         card: name of the evaluation card; by default the artefact's own.
@@ -93,7 +93,8 @@ def rank(
     """
     counts = {"repeats": repeats, "epochs": epochs, "updates": updates, "seed": seed}
     check_arguments(rank, {**counts, "whole_epochs": whole_epochs, "card": card, "output": output})
-    names = _beside(beside)
+    names = _beside((beside,) if isinstance(beside, str) else beside)
+    lrs = (lrs,) if isinstance(lrs, int | float) else lrs
     if repeats < 1:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
     if whole_epochs is not None and whole_epochs < 1:
@@ -183,6 +184,8 @@ def _candidates(
     Raises:
         BadRequest: fewer than two, or a learning rate that is none.
     """
+    if isinstance(lrs, str) or not all(isinstance(lr, int | float) for lr in lrs):
+        raise BadRequest(f"lrs {lrs!r}: a list of numbers is needed, such as [0.003, 0.01]")
     for lr in lrs:
         if not 0 < lr < float("inf"):
             raise BadRequest(f"--lrs {lr:g}: positive numbers are needed")
