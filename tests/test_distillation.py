@@ -298,7 +298,7 @@ def test_the_rate_is_halved_after_every_tenth_of_the_run() -> None:
 
 @pytest.mark.parametrize("kind", ["sgd", "lamb", "adabelief"])
 def test_another_optimiser_leaves_the_first_moment_of_adam(kind: str) -> None:
-    sizes = {"steps": 2, "epochs": 1}
+    sizes = {"steps": 2, "rounds": 1}
     made = attar.condense(
         tiny_data(), method="dd", ipc=1, optimiser=kind, iterations=1, settings=sizes
     )
