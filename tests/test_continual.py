@@ -265,6 +265,7 @@ def test_class_orders_are_those_of_the_authors() -> None:
         (2, "1ipc", {"test_share": 0}, "no test images"),
         (2, "1ipc", {"method": "nosuch"}, "nosuch"),
         (2, "1ipc", {"nosuch": 1}, "nosuch"),
+        (1, "1ipc", {"classes": 1}, "digits has one class"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(

@@ -38,9 +38,14 @@ def check(
         reading: how the data were read.
 
     Raises:
-        BadRequest: no test images of a class, a memory that is too small, or a method that cannot
-            condense a part of the classes by itself.
+        BadRequest: one class, no test images of a class, a memory that is too small, or a method
+            that cannot condense a part of the classes by itself.
     """
+    if splits.train.classes == 1:
+        raise BadRequest(
+            f"{splits.train.name} has one class, and classes arrive one after the other; give data "
+            "with several"
+        )
     _check_test(splits)
     _check_method(condensing, alone=min(sizes) == 1)
     memory, shape = request.held, splits.train.shape

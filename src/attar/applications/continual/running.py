@@ -30,6 +30,7 @@ from attar.files import check_folder, write_text
 from attar.locking import sole_writer
 from attar.options import request_and_reading, request_of
 from attar.renaming import keywords
+from attar.text import counted
 from attar.wording import KEYWORDS
 
 RESULTS, PAGE, ASKED = "results.json", "continual.html", "asked.json"
@@ -189,7 +190,7 @@ class _Run(Stepping):
         unequal = (
             "" if len(set(sizes)) == 1 else ": they do not divide evenly, and none is left out"
         )
-        yield f"{sum(sizes)} classes arrive in {len(sizes)} steps of {listed}{unequal}"
+        yield f"{sum(sizes)} classes arrive in {counted(len(sizes), 'step')} of {listed}{unequal}"
         held = request.held
         if not held.fixed:
             return
