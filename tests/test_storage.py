@@ -87,11 +87,11 @@ def test_float8_clips_and_is_finite(tmp_path: Path) -> None:
         attar.load(damaged(path, "images.values", nan))
 
 
-@pytest.mark.parametrize("name", STORAGES)
+@pytest.mark.parametrize("name", [name for name in STORAGES if STORAGES[name].whole])
 def test_whole_numbers_are_kept_as_far_as_is_said(name: str) -> None:
     storage = storage_of(name)
     content = Content((1,), (1, 1, 1))
-    for most in {storage.whole, min(storage.whole, 255)} - {0}:
+    for most in {storage.whole, min(storage.whole, 255)}:
         values = torch.arange(max(0, most - 40), most + 1).float()
         coded = storage.encode({"a": values}, content)
         assert torch.equal(storage.decode(coded, {"a": tuple(values.shape)}, content)["a"], values)

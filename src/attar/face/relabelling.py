@@ -65,8 +65,8 @@ def relabel(
         3220
     """
     asked, reading = request_and_reading(RelabelRequest, options)
+    asked.check_output(Path(artefact) if isinstance(artefact, str | Path) else None)
     own = artefact if isinstance(artefact, Artefact) else load(artefact)
-    asked.check_output(None if isinstance(artefact, Artefact) else Path(artefact))
     storage = _storage(own, asked.labels)
     _refuse(own, storage, asked.most)
     recipe = recipe_of(asked, own)
