@@ -114,6 +114,11 @@ class Header(BaseModel):
         return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
 
     @property
+    def card(self) -> str:
+        """Name of the card under which it is evaluated where no other is named."""
+        return str(self.settings.get("card", "dsa-1000"))
+
+    @property
     def layout(self) -> Layout:
         """The rows of the set."""
         counts = None if self.class_counts is None else tuple(self.class_counts)

@@ -163,7 +163,7 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
         networks=measuring.network,
         repeats=measuring.repeats,
         card=measuring.card,
-        **measuring.lengths(str(load_header(path).settings.get("card", "dsa-1000"))),
+        **measuring.lengths(load_header(path).card),
         baselines=["whole"] if measuring.whole else False,
         seed=measuring.networks_seed,
         data_dir=order.data_dir,

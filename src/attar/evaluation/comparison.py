@@ -103,9 +103,7 @@ def evaluate(
             f"--scores: they compare trainings with and without augmentation, and there is none of "
             f"{artefact.modality.name}; leave it out"
         )
-    chosen = find_card(
-        card or artefact.header.settings.get("card", "dsa-1000"), asked.epochs, asked.updates
-    )
+    chosen = find_card(card or artefact.header.card, asked.epochs, asked.updates)
     lengths = {"--epochs": asked.epochs, "--updates": asked.updates, "--tune": asked.tune or None}
     refuse_other_steps(chosen, lengths)
     if chosen.kernel and (asked.tune or asked.scores):

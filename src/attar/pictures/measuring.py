@@ -104,7 +104,7 @@ def _is_done(path: Path, step: int, repeats: int, source: str, options: Mapping[
 def defaults(artefact: Artefact, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of measuring with network and card of the artefact filled in."""
     settings = artefact.header.settings
-    name = options.get("card") or settings.get("card", "dsa-1000")
+    name = options.get("card") or artefact.header.card
     # some cards have a network of their own
     own = find_card(name).network_for(artefact.header.shape[1:])
     networks = options.get("networks") or [own or settings.get("network", "convnet3")]

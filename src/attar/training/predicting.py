@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -16,7 +17,7 @@ from attar.rng import Key
 from attar.training.by_class import Hits
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.losses import targets
-from attar.training.trainer import Images, Tensors, Trainer
+from attar.training.trainer import Images, Tensors, Trainer, hits_of
 
 # test images whose kernel is made at once
 _TESTED = 1024
@@ -117,15 +118,6 @@ class KernelPredictor:
         """Return how many images of each class are classified right."""
         known = self._tested
         if known is None or known[0] is not tensors or known[1] is not data:
-            known = self._tested = (tensors, data, self._counted(tensors, data))
+            found = hits_of(partial(self.scores, tensors), data, _TESTED)
+            known = self._tested = (tensors, data, found)
         return known[2]
-
-    def _counted(self, tensors: Tensors, data: LabelledImages) -> Hits:
-        found = [
-            self.scores(tensors, data.take(index)).argmax(dim=1).cpu()
-            for index in torch.arange(len(data)).split(_TESTED)
-        ]
-        truth = data.labels.cpu()
-        right = torch.bincount(truth[torch.cat(found) == truth], minlength=data.classes)
-        tested = torch.bincount(truth, minlength=data.classes)
-        return Hits(tuple(right.tolist()), tuple(tested.tolist()))

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 
 import torch
@@ -123,14 +123,7 @@ class Trainer:
 
     def hits(self, tensors: Tensors, data: LabelledImages) -> Hits:
         """Return how many images of each class a trained network classifies right."""
-        right = torch.zeros(data.classes, dtype=torch.int64, device=self.compute.device)
-        for index in torch.arange(len(data)).split(self.compute.chunk):
-            scores = self.scores(tensors, data.take(index))
-            truth = data.labels[index.to(data.labels.device)].to(scores.device)
-            found = truth[scores.argmax(dim=1) == truth]
-            right += torch.bincount(found, minlength=data.classes)
-        tested = torch.bincount(data.labels, minlength=data.classes)
-        return Hits(tuple(right.tolist()), tuple(tested.tolist()))
+        return hits_of(partial(self.scores, tensors), data, self.compute.chunk)
 
     def scores(self, tensors: Tensors, images: Tensor) -> Tensor:
         """Return the scores (N×K) that a trained network gives to N×C×H×W network inputs."""
@@ -294,3 +287,22 @@ def _stack(drawn: list[Tensors]) -> Tensors:
 
 def _unstack(stacked: Tensors, count: int) -> list[Tensors]:
     return [{name: tensor[i] for name, tensor in stacked.items()} for i in range(count)]
+
+
+def hits_of(scores: Callable[[Tensor], Tensor], data: LabelledImages, chunk: int) -> Hits:
+    """Return how many images of each class have their largest score at their class.
+
+    Args:
+        scores: from N×C×H×W network inputs to N×K.
+        data: what is tested.
+        chunk: images that are scored at once.
+    """
+    right = torch.zeros(data.classes, dtype=torch.int64)
+    for index in torch.arange(len(data)).split(chunk):
+        found = scores(data.take(index)).argmax(dim=1)
+        truth = data.labels[index.to(data.labels.device)].to(found.device)
+        right = right.to(found.device) + torch.bincount(
+            truth[found == truth], minlength=data.classes
+        )
+    tested = torch.bincount(data.labels, minlength=data.classes)
+    return Hits(tuple(right.tolist()), tuple(tested.tolist()))

@@ -109,7 +109,7 @@ def audit(
         artefact = load(artefact)
     request = card = None
     if shadows:
-        card = find_card(artefact.header.settings.get("card", "dsa-1000"), epochs)
+        card = find_card(artefact.header.card, epochs)
         refuse_other_steps(card, {"--epochs": epochs})
         refuse_single(artefact.header.class_names)
         total = MINUTES if minutes is None else minutes

@@ -59,7 +59,7 @@ class Replay:
             updates: likewise.
             dataset: name of the data.
         """
-        name = name or str(self.leading.header.settings.get("card", "dsa-1000"))
+        name = name or self.leading.header.card
         return fitted(find_card(name, epochs, updates), self.leading, dataset)
 
     def training_set(self, card: EvaluationCard, images_per_class: int | None) -> TrainingSet:

@@ -103,7 +103,7 @@ def rank(
         artefact = load(artefact)
     header = artefact.header
     refuse_single(header.class_names)
-    chosen = find_card(card or header.settings.get("card", "dsa-1000"), epochs, updates)
+    chosen = find_card(card or header.card, epochs, updates)
     if chosen.kernel:
         raise BadRequest(
             f"--card {chosen.name}: no network is trained under it, so there is none to rank; name "
