@@ -12,6 +12,7 @@ from PIL import Image
 
 import attar
 from attar.cli import run
+from attar.cli.benching import Bench
 from attar.cli.commands import parse
 from attar.cli.condensing import Condense
 
@@ -394,3 +395,10 @@ def test_settings_may_be_given_one_by_one(given: list[str]) -> None:
     assert isinstance(command, Condense)
     assert command.request.settings == ("a=1", "b=-2", "c=3")
     assert (command.source, command.request.lr, command.request.ipc) == ("digits", 0.1, 2)
+
+
+def test_data_of_a_suite_may_be_given_one_by_one() -> None:
+    # the first of two was lost without a word, and the suite looked for it elsewhere
+    command = parse(["bench", "s.yaml", "--data", "a=npz:1", "--size", "paper", "--data=b=npz:2"])
+    assert isinstance(command, Bench)
+    assert (command.data, command.size) == (("a=npz:1", "b=npz:2"), "paper")

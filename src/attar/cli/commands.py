@@ -52,15 +52,18 @@ Command = (
 
 # options that take several values, which may also be given one at a time
 _SEVERAL = ("--set", "--slim-set", "--evaluation")
+# of a suite's data sets each has a source; elsewhere there is one
+_SEVERAL_OF = {"bench": ("--data",)}
 
 
 def with_values_joined(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with all values of a repeated ``--set`` behind the first of them."""
+    several = (*_SEVERAL, *_SEVERAL_OF.get(next(iter(arguments), ""), ()))
     current: list[str] = []
     parts, first = [current], dict[str, list[str]]()
     for word in arguments:
         name, equals, value = word.partition("=")
-        if name in _SEVERAL:
+        if name in several:
             if name not in first:
                 first[name] = [name]
                 parts.append(first[name])
