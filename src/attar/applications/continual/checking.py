@@ -9,6 +9,7 @@ import torch
 
 from attar.applications.continual.classes import class_order
 from attar.applications.continual.request import LEARNING_FREE, RANDOM, Condensing, ContinualRequest
+from attar.applications.sets import Shrinking
 from attar.condensing.planning import make_plan
 from attar.condensing.suiting import refuse_single
 from attar.data import Splits
@@ -46,12 +47,12 @@ def check(
             f"{splits.train.name} has one class, and classes arrive one after the other; give data "
             "with several"
         )
-    _check_test(splits)
-    _check_method(condensing, alone=min(sizes) == 1)
+    check_test(splits)
+    check_method(condensing, request.groups, alone=min(sizes) == 1)
     memory, shape = request.held, splits.train.shape
     if memory.fixed:
         memory.per_class(sum(sizes), shape, request.rounding)
-        _check_slimming(request, condensing, splits, sizes)
+        check_slimming(request, condensing, splits, sizes)
     tried: set[tuple[object, ...]] = set()
     for order in range(request.orders):
         seen = 0
@@ -66,7 +67,7 @@ def check(
             tried.add(like)
             own = condensing.of(memory, len(names), ipc, None)
             plan = make_plan(own, arrived, reading, experts_later=True, draft=True)
-            _check_card(condensing, plan.recipe)
+            check_card(condensing, plan.recipe)
             card = common_card(request, condensing, splits) or plan.recipe.card
             lengths = {"--epochs": request.epochs, "--updates": request.updates}
             refuse_other_steps(find_card(card), lengths)
@@ -101,29 +102,44 @@ def _tells_apart(recipe: Recipe) -> bool:
     return False
 
 
-def _check_method(condensing: Condensing, alone: bool) -> None:
+def check_method(condensing: Condensing, groups: str, alone: bool) -> None:
+    """Refuse a method that cannot condense a part of the classes by itself.
+
+    Args:
+        condensing: which method.
+        groups: the option that says into how many parts the classes are divided.
+        alone: whether a part may be one class.
+
+    Raises:
+        BadRequest: naming those that can.
+    """
     method = condensing.chosen
     if method.choose or condensing.objective is not None:
         # the plan of a step tells
         return
     recipe = method.recipe(Task("cifar10", 10, (3, 32, 32), 10))
     if recipe.objective.follows_experts:
-        why = "follows networks trained on all classes, which a step does not have"
+        why = "follows networks trained on all classes, of which a set has a part"
     elif alone and _tells_apart(recipe):
-        why = "learns by telling classes apart, and a step has one class; give fewer --steps"
+        why = f"learns by telling classes apart, and a set has one class; give fewer --{groups}"
     else:
         return
     raise BadRequest(
-        f"--method {method.name}: it {why}. These condense what arrives by itself: "
+        f"--method {method.name}: it {why}. These condense a part by itself: "
         f"{', '.join(able(alone))}"
     )
 
 
-def _check_test(splits: Splits) -> None:
+def check_test(splits: Splits) -> None:
+    """Refuse data without test images of every class.
+
+    Raises:
+        BadRequest: naming what lacks.
+    """
     if splits.test is None:
         raise BadRequest(
-            f"{splits.source}: there are no test images, on which networks are tested after every "
-            "step; give a source with a test part, or --test-share 0.2"
+            f"{splits.source}: there are no test images, on which networks are "
+            "tested; give a source with a test part, or --test-share 0.2"
         )
     tested = torch.bincount(splits.test.labels.cpu(), minlength=splits.test.classes)
     lacking = [n for n, count in zip(splits.test.class_names, tested, strict=True) if not count]
@@ -134,14 +150,24 @@ def _check_test(splits: Splits) -> None:
         )
 
 
-def _check_slimming(
-    request: ContinualRequest, condensing: Condensing, splits: Splits, sizes: Sequence[int]
+def check_slimming(
+    request: Shrinking, condensing: Condensing, splits: Splits, sizes: Sequence[int]
 ) -> None:
-    """Refuse a way to shrink that could not be gone."""
+    """Refuse a way to shrink that could not be gone.
+
+    Args:
+        request: says how.
+        condensing: how the sets that shrink are made.
+        splits: the data.
+        sizes: classes of each set.
+
+    Raises:
+        BadRequest: an unknown way, or one that a set cannot go.
+    """
     how = usual_slimming(request, condensing)
     if condensing.per_class_budget != "equal":
         raise BadRequest(
-            "--per-class-budget proportional: a memory that shrinks has as many images of every "
+            "--per-class-budget proportional: a set that shrinks has as many images of every "
             "class; leave it out"
         )
     if how in (LEARNING_FREE, RANDOM):
@@ -153,18 +179,18 @@ def _check_slimming(
     recipe = (SLIMMER if how == SLIMMER.name else METHODS[how]).recipe(task)
     if min(sizes) == 1 and _tells_apart(recipe):
         raise BadRequest(
-            f"--slimming {how}: it learns by telling classes apart, and a step has one class; give "
-            "fewer --steps, or --slimming learning-free or dm"
+            f"--slimming {how}: it learns by telling classes apart, and a set has one class; give "
+            f"fewer --{request.groups}, or --slimming learning-free or dm"
         )
-    _check_card(condensing, recipe)
+    check_card(condensing, recipe)
 
 
-def usual_slimming(request: ContinualRequest, condensing: Condensing) -> str:
+def usual_slimming(request: Shrinking, condensing: Condensing) -> str:
     """Return how a memory shrinks: what was asked for, or what suits its method."""
     return request.slimming or (RANDOM if condensing.chosen.coreset else SLIMMER.name)
 
 
-def common_card(request: ContinualRequest, condensing: Condensing, splits: Splits) -> str | None:
+def common_card(request: Shrinking, condensing: Condensing, splits: Splits) -> str | None:
     """Return the card of all steps; None for that of the method.
 
     Slimmed sets with learnt labels need another one than the method's, and the steps before the
@@ -181,7 +207,8 @@ def common_card(request: ContinualRequest, condensing: Condensing, splits: Split
     return recipe.card if recipe.learned_labels and request.steps > 1 else None
 
 
-def _check_card(condensing: Condensing, recipe: Recipe) -> None:
+def check_card(condensing: Condensing, recipe: Recipe) -> None:
+    """Refuse a card that cannot train on the labels that are learnt."""
     if condensing.card is None or not (recipe.learned_labels and recipe.centred_labels):
         return
     if find_card(condensing.card).loss == "cross_entropy":

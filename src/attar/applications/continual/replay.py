@@ -21,14 +21,17 @@ _CENTRED = 0.5
 
 @dataclass(frozen=True)
 class Replay:
-    """The artefacts of a memory, each of its own classes, in the order in which they arrived."""
+    """The artefacts of a memory, in the order in which they arrived.
+
+    Each holds its own classes; where several hold a class of one name, it is one class.
+    """
 
     parts: tuple[Artefact, ...]
 
     @property
     def class_names(self) -> list[str]:
         """Of all classes seen."""
-        return [name for part in self.parts for name in part.header.class_names]
+        return list(dict.fromkeys(name for one in self.parts for name in one.header.class_names))
 
     @property
     def paper_bytes(self) -> int:
@@ -77,19 +80,18 @@ class Replay:
 
     def _labels(self, centred: bool) -> Tensor:
         """Return class indices; label values of all classes where a part has learnt ones."""
-        total, first, found = len(self.class_names), 0, []
+        names, found = self.class_names, []
         learnt = any(part.header.learned_labels for part in self.parts)
         for part in self.parts:
-            own = len(part.header.class_names)
+            places = torch.tensor([names.index(name) for name in part.header.class_names])
             if learnt:
-                found.append(_widened(part.labels, own, first, total, centred))
+                found.append(_widened(part.labels, places, len(names), centred))
             else:
-                found.append(part.labels + first)
-            first += own
+                found.append(places[part.labels])
         return torch.cat(found)
 
 
-def _widened(labels: Tensor, own: int, first: int, total: int, centred: bool) -> Tensor:
+def _widened(labels: Tensor, places: Tensor, total: int, centred: bool) -> Tensor:
     """Return label values of a part's classes as values of all: nothing is said of the others.
 
     Centred labels are one-hot minus 1/K over √(K/10) where nothing was learnt (Zhou et al. 2022):
@@ -97,16 +99,16 @@ def _widened(labels: Tensor, own: int, first: int, total: int, centred: bool) ->
 
     Args:
         labels: N class indices or N×K label values of the part.
-        own: its K.
-        first: place of its first class among all.
+        places: of its K classes among all.
         total: number of all.
         centred: whether the network learns centred labels.
     """
+    own = len(places)
     if labels.is_floating_point():
         values = labels
         if float(values.sum(dim=1).mean()) < _CENTRED:
             values = values * math.sqrt(own / 10) + 1 / own
     else:
         values = functional.one_hot(labels, own).float()
-    wide = functional.pad(values, (first, total - first - own))
+    wide = torch.zeros(len(values), total).index_copy_(1, places, values)
     return (wide - 1 / total) / math.sqrt(total / 10) if centred else wide

@@ -131,6 +131,11 @@ class ContinualRequest:
             )
 
     @property
+    def groups(self) -> str:
+        """The option that says into how many groups the classes are divided."""
+        return "steps"
+
+    @property
     def held(self) -> Memory:
         """The memory."""
         return parse_memory(self.memory)
