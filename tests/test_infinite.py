@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,9 @@ from attar.errors import BadRequest
 from attar.kernels import Infinite, infinite, solved
 from attar.kernels.recursion import Conv
 from attar.networks import make_for
-from attar.objectives import InfiniteRegression, RandomFeatures
+from attar.objectives import InfiniteRegression, Problem, RandomFeatures
 from attar.rng import Key
+from attar.synthetic import Layout
 from attar.training import card
 from attar.training.predicting import KernelPredictor
 from attar.training.stability import greatest_rate
@@ -292,16 +294,45 @@ def test_what_memory_does_not_hold_is_refused_with_the_bytes(
     monkeypatch.setattr(capacity, "available_memory", lambda: 10**9)
     kernel = infinite(make_for("convnet3:norm=none", (3, 64, 64), 10))
     assert kernel.values == 64**4
-    with pytest.raises(BadRequest, match=r"3×64×64.*would take 2\.\d+ GB.*--resize.*rfad"):
+    with pytest.raises(BadRequest, match=r"3×64×64.*would take 2\.\d+ GB.*take fewer images"):
         kernel.check(10, 10)
     # without pooling, positions do not meet
     infinite(make_for("convnet3:norm=none,pooling=none", (3, 64, 64), 10)).check(10, 10)
     with pytest.raises(BadRequest, match="between 50,000 and 50,000 images"):
         infinite(make_for("mlp", (3, 32, 32), 10)).check(50_000, 50_000)
-    with pytest.raises(BadRequest, match="would take"):
-        attar.condense(
-            tiny_data(3, size=64), method="kip", ipc=1, iterations=1, device="cpu", zca="none"
-        )
+    options: dict[str, Any] = {"method": "kip", "ipc": 1, "iterations": 1, "zca": "none"}
+    with pytest.raises(
+        BadRequest, match=r"would take 2\.\d+ GB.*\(--resize 51\) or random features"
+    ):
+        attar.condense(tiny_data(3, size=64), device="cpu", **options)
+    assert kernel.largest_side(6, 6, 9 * 10**8) == 51
+
+
+@pytest.mark.parametrize(("most", "said"), [(2_000_000, (1041, [])), (64_000, (42, [14]))])
+def test_the_refusal_names_the_largest_that_fits_ready_to_type(
+    most: int, said: tuple[int, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiny_data(counts=(2000,) * 3, size=4)
+    network = make_for("mlp", (3, 4, 4), 3)
+    problem = Problem(data, network, Layout(3, 20, (3, 4, 4)), COMPUTE)
+    there = (infinite(network).bytes(0, 0) + most) * 10 // 9
+    monkeypatch.setattr(capacity, "available_memory", lambda: there)
+    with pytest.raises(BadRequest, match="would take") as refused:
+        InfiniteRegression().check(problem)
+    text = str(refused.value)
+    real = int(re.findall(r"batch_real=(\d+)", text)[0])
+    each = [int(one) for one in re.findall(r"--images-per-class (\d+)", text)]
+    assert (real, each) == said
+    layout = Layout(3, each[0], (3, 4, 4)) if each else problem.layout
+    InfiniteRegression(batch_real=real).check(dataclasses.replace(problem, layout=layout))
+
+
+def test_what_is_explained_is_what_would_be_refused() -> None:
+    network = "convnet2:norm=none,pooling=max"
+    with pytest.raises(BadRequest, match="because of MaxPool2d"):
+        attar.explain(tiny_data(3), method="kip", ipc=1, network=network, zca="none")
+    # of what follows experts, there are none to look at yet
+    assert attar.explain(tiny_data(3), method="mtt", ipc=1)["method"] == "mtt"
 
 
 def test_singular_systems_have_a_solution_all_the_same() -> None:

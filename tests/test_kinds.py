@@ -1,6 +1,9 @@
+import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +12,15 @@ import pytest
 
 import attar
 from attar.condensing.request import Request
+from attar.coresets.selectors import SELECTORS
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
+from attar.kinds import Settings
+from attar.objectives import OBJECTIVES, DatasetDistillation, WeightedSum
+from attar.optimisers import Optimiser
 from attar.slimming.request import SlimRequest
+from attar.storage import STORAGES
+from attar.synthetic.forms import PARAMETRIZATIONS
 
 OUT = "set.safetensors"
 A_METHOD = "a name such as 'lodm', an attar.Method, or an attar.Recipe is needed"
@@ -62,6 +71,52 @@ def test_no_field_answers_a_foreign_object_with_a_type_error(kind: Any) -> None:
         for value in (object(), 1j, [object()], *mapping):
             with pytest.raises(BadRequest):
                 kind(**{**fixed, name: value})
+
+
+TERM = DatasetDistillation()
+KINDS: dict[str, Mapping[str, Any]] = {
+    "objectives": OBJECTIVES,
+    "forms": PARAMETRIZATIONS,
+    "storages": STORAGES,
+    "selectors": SELECTORS,
+    "others": {"optimiser": partial(Optimiser, lr=1.0)},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_setting_answers_a_foreign_object_with_a_type_error(kind: str) -> None:
+    for make in KINDS[kind].values():
+        fields = dataclasses.fields(getattr(make, "func", make))
+        if kind == "objectives" and fields[0].default is dataclasses.MISSING:
+            # made of others
+            make = partial(make, [TERM] if make is WeightedSum else TERM)
+        for item in fields:
+            if not isinstance(item.default, bool | int | float | str):
+                continue
+            for wrong in ("a", 3.5, None, [1], object()):
+                if isinstance(wrong, type(item.default)):
+                    continue
+                with pytest.raises(BadRequest, match=rf"^{item.name} .*(needed|allowed|or more)"):
+                    make(**{item.name: wrong})
+
+
+def test_settings_of_numpy_become_plain_numbers() -> None:
+    one = DatasetDistillation(steps=np.int64(3), lr_start=np.float32(0.5))  # pyright: ignore[reportArgumentType]
+    assert one == DatasetDistillation(steps=3, lr_start=0.5)
+    assert type(one.steps) is int and type(one.lr_start) is float
+    with pytest.raises(BadRequest, match=r"^rounds True: a whole number is needed"):
+        DatasetDistillation(rounds=True)
+
+
+@dataclass(frozen=True)
+class Theirs(Settings):
+    known: int = 1
+    # a name that is not there when the annotation is read
+    other: "Missing" = None  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+
+
+def test_annotations_of_others_that_cannot_be_read_are_left_alone() -> None:
+    assert Theirs(known="a").known == "a"  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ def test_what_fits_in_no_quality_is_refused_with_the_next_step(tmp_path: Path) -
         made(path, **options)
     each = str(refused.value).partition("--images-per-class ")[2].split()[0]
     assert "The checkpoint" in str(refused.value) and not path.exists()
+    # there is no lower quality of png, and the set starts from real images already
+    less = f"again as --storage webp or with --images-per-class {int(each) - 1}."
+    assert less in str(refused.value)
     options |= {"max_bytes": None, "synthetic_per_class": int(each), "resume": True}
     with pytest.warns(UserWarning, match="coding clips"):
         kept = made(path, **options)

@@ -25,6 +25,11 @@ def available_memory() -> int:
     return max(0, min(_of_machine(), _of_process(), _of_group()))
 
 
+def spare_memory() -> int:
+    """Return what a message may promise of it: nine tenths, since the rest moves all the time."""
+    return available_memory() * 9 // 10
+
+
 def check_memory(needed: int, what: str, remedy: str, there: int | None = None) -> None:
     """Refuse what takes more memory than there is, before anything is taken.
 

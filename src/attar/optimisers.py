@@ -12,6 +12,7 @@ from torch import nn
 
 from attar.adabelief import AdaBelief
 from attar.errors import BadRequest, unknown
+from attar.kinds import Settings
 from attar.lamb import Lamb
 from attar.sgd import SGD
 
@@ -32,7 +33,7 @@ OPTIMISERS = ("sgd", "adam", "lamb", "adabelief")
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimiser(Settings):
     """How the learnt tensors of one role are updated.
 
     Args:

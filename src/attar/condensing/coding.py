@@ -121,5 +121,14 @@ def _finest(
         f"even as {storage_text(least)} the trained images take {taken(least)} bytes ({count} "
         f"count), and the budget is {limit}. --resume with --images-per-class "
         f"{plan.layout.per_class} in place of the budget keeps them in what they take; or begin "
-        f"again with a lower quality or --init real."
+        f"again {_smaller(plan, asked)}."
     )
+
+
+def _smaller(plan: Plan, asked: Storage) -> str:
+    """Return what takes less, in words: a lower quality, or where there is none a lossy codec."""
+    each = plan.layout.per_class
+    ways = ["with a lower quality" if hasattr(asked, "quality") else "as --storage webp"]
+    ways += [f"with --images-per-class {each - 1}"] if each > 1 else []
+    ways += ["with --init real"] if plan.recipe.init == "noise" else []
+    return " or ".join(ways)

@@ -122,9 +122,11 @@ def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> 
     _ = request.chosen
     with threads.using(request.threads):
         splits = _read(request, data, callback, reading)
-        return make_plan(
+        plan = make_plan(
             request, splits, reading, experts_later=True, draft=True, watch=callback.reading
         )
+        plan.check()
+        return plan
 
 
 def _read(request: Request, data: Any, callback: Callback, reading: Mapping[str, Any]) -> Splits:

@@ -112,7 +112,7 @@ class Plan:
         synthetic = Synthetic(self.layout, recipe.parametrization, recipe.learned_labels)
         problem = self.problem(self.experts)
         # refused before a network is trained for the start
-        recipe.objective.check(problem)
+        self.check(problem)
         if self.start is not None:
             synthetic.load_state_dict(self.start.state_dict())
         else:
@@ -130,6 +130,19 @@ class Plan:
             self.bounds,
             storage_of(self.request.stored_as),
         )
+
+    def check(self, problem: Problem | None = None) -> None:
+        """Refuse what the objective cannot take.
+
+        Args:
+            problem: what it may read; None for that of a plan which is looked at, without experts.
+
+        Raises:
+            BadRequest: it does.
+        """
+        objective = self.recipe.objective
+        if problem is not None or not objective.follows_experts:
+            objective.check(problem or self.problem(None))
 
     @property
     def bounds(self) -> Bounds | None:

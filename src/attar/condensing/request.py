@@ -36,7 +36,7 @@ _NAMED = ("method", "objective", "form", "network")
 _CHOICES = {
     "init": INITS,
     "optimiser": ("sgd", "adam", "lamb", "adabelief"),
-    "schedule": ("constant", "linear", "cosine", "late_halving"),
+    "schedule": ("constant", "linear", "cosine", "late_halving", "halving"),
     "zca": ("none", "mtt", "frepo", "rtp", "kip"),
     "precision": ("auto", "float32", "bfloat16"),
     "torch_compile": ("auto", "on", "off"),
@@ -129,8 +129,8 @@ class Request:
     ] = None
     """Optimiser of the images or factors."""
     schedule: Annotated[
-        Literal["constant", "linear", "cosine", "late_halving"] | None,
-        option("{constant,linear,cosine,late_halving}", kind=str),
+        Literal["constant", "linear", "cosine", "late_halving", "halving"] | None,
+        option("{constant,linear,cosine,late_halving,halving}", kind=str),
     ] = None
     """How their learning rate falls over --iterations."""
     average: Number = None

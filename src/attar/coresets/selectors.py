@@ -18,6 +18,7 @@ from attar.coresets.study import Study, train
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
+from attar.kinds import Settings
 from attar.networks import Network, make_for
 from attar.registry import Registry
 from attar.rng import Key
@@ -37,7 +38,7 @@ class Chosen:
     labels: list[Tensor] | None = None
 
 
-class Selector(ABC):
+class Selector(Settings, ABC):
     """One way to choose real images of every class."""
 
     name: ClassVar[str]

@@ -121,8 +121,10 @@ def evaluate(
     if train is None:
         _refuse_without_training_images(wanted, asked.tune)
     for kernel in kernels:
-        most = len(train) if train is not None and WHOLE in wanted else len(artefact)
-        kernel.check(most, most)
+        whole = train is not None and WHOLE in wanted
+        most = len(train) if train is not None and whole else len(artefact)
+        fewer = f"leave {WHOLE!r} out of --baselines, or " if whole else ""
+        kernel.check(most, most, f"{fewer}train networks, such as under --card kip")
     told.said(f"tested on {len(test):,} images of {real.name} ({joined(real.note, test.told)})")
     dataset = artefact.header.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,22 +76,44 @@ class Infinite:
             found.append(line)
         return torch.cat([torch.cat(line, dim=1) for line in found])
 
-    def check(self, first: int, second: int) -> None:
+    def check(self, first: int, second: int, remedy: str = "take fewer images") -> None:
         """Refuse, before any work, numbers of images whose kernel does not fit into memory.
 
+        Args:
+            first: images on one side.
+            second: on the other.
+            remedy: what to do.
+
         Raises:
-            BadRequest: it does not.
+            BadRequest: it does not; says what it takes.
         """
-        at_once = max(self.values, _VALUES["cpu"])
-        needed = _BYTES * (_MATRICES * at_once + 4 * first * second)
         size = "×".join(map(str, self.shape))
         check_memory(
-            needed,
+            self.bytes(first, second),
             f"the kernel of {self.name!r} between {first:,} and {second:,} images of {size}, with "
             f"{self.values:,} values for a pair of images,",
-            "take smaller images (--resize), fewer of them (--set batch_real=…), or random "
-            "features (--method rfad)",
+            remedy,
         )
+
+    def bytes(self, first: int, second: int) -> int:
+        """Return the bytes that the kernel between so many images takes, at least."""
+        return _BYTES * (_MATRICES * max(self.values, _VALUES["cpu"]) + 4 * first * second)
+
+    def most_pairs(self, there: int) -> int:
+        """Return how many pairs of images have a kernel within so many bytes; 0 where none has."""
+        return max(0, there - self.bytes(0, 0)) // (4 * _BYTES)
+
+    def largest_side(self, first: int, second: int, there: int) -> int:
+        """Return the height and width, below its own, whose kernel so many bytes hold.
+
+        Another size may have a network of another depth; what its first layers take is the same.
+        It is 0 where there is none.
+        """
+        if len(self.shape) != 3 or self._flat:
+            return 0
+        sides = range(min(self.shape[1:]) - 1, 2 ** self.steps.count("pool") - 1, -1)
+        smaller = (dataclasses.replace(self, shape=(self.shape[0], side, side)) for side in sides)
+        return next((one.shape[1] for one in smaller if one.bytes(first, second) <= there), 0)
 
     @cached_property
     def values(self) -> int:

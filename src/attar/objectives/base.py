@@ -19,6 +19,7 @@ from torch import Tensor
 from attar.compute import Compute
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
+from attar.kinds import Settings
 from attar.networks import Network
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
@@ -139,7 +140,7 @@ class Match:
     kept: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Objective(ABC):
+class Objective(Settings, ABC):
     """One way to compare a synthetic set with real data.
 
     Subclasses are frozen dataclasses: their fields are the settings of the method. They hold
@@ -314,7 +315,7 @@ class SubsetObjective(Objective):
         return found
 
 
-class Penalty(ABC):
+class Penalty(Settings, ABC):
     """A term of the loss on what is stored, whatever it is compared with.
 
     Subclasses are frozen dataclasses: their fields are its settings, weights among them.

@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attar.capacity import spare_memory
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.kernels import KINDS, Infinite, infinite, solved
@@ -63,7 +64,12 @@ class InfiniteRegression(Objective):
     def check(self, problem: Problem) -> None:
         """Refuse a network without an infinite form, and a kernel that memory does not hold."""
         seen, rows = min(self.batch_real, len(problem.data)), len(problem.layout)
-        _kernel(problem).check(max(seen, rows), rows)
+        kernel, there = _kernel(problem), spare_memory()
+        fitting = self._fitting(kernel.most_pairs(there), seen, problem.layout)
+        side = 0 if fitting else kernel.largest_side(max(seen, rows), rows, there)
+        smaller = [f"smaller images (--resize {side})"] if side else []
+        remedy = " or ".join([*fitting, *smaller, "random features (--method rfad)"])
+        kernel.check(max(seen, rows), rows, f"take {remedy}")
 
     def match(
         self,
@@ -84,6 +90,20 @@ class InfiniteRegression(Objective):
         found = kernel.gram(real, leaf, self.kind) @ dual
         error = found - centred_targets(problem, index)
         return gradients(error.square().mean().float() / 2, leaf, values)
+
+    @staticmethod
+    def _fitting(pairs: int, seen: int, layout: Layout) -> list[str]:
+        """Return, in words, the most images with which so many pairs are enough, if any."""
+        rows, classes = len(layout), len(layout.present())
+        real, each = pairs // max(rows, 1), math.isqrt(pairs) // classes
+        if max(rows, classes) <= real < seen:
+            return [f"at most {real:,} real images (--set batch_real={real})"]
+        if 0 < each * classes < rows:
+            return [
+                f"at most {each * classes:,} images in the set (--images-per-class {each} --set "
+                f"batch_real={each * classes})"
+            ]
+        return []
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return 0: no image is sent through a network."""

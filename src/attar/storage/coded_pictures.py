@@ -75,7 +75,7 @@ class CodedPictures(Storage):
         if whitening and (whitening.kind in _INEXACT or "images.values" not in content.pictures):
             raise BadRequest(
                 f"{told}: images whitened by --zca {whitening.kind} cannot be turned back into "
-                f"what the form {form!r} stores; leave --zca out"
+                f"what the form {form!r} stores; give --zca none"
             )
 
     def coarser(self) -> Sequence[Storage]:

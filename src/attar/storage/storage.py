@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from attar.data.preprocessing import Preprocessing
+from attar.kinds import Settings
 from attar.shapes import Shape
 
 # between the name of a tensor and that of a part of what is kept of it
@@ -55,7 +56,7 @@ class Kept:
     shape: tuple[int, ...] | None = None
 
 
-class Storage(ABC):
+class Storage(Settings, ABC):
     """A frozen dataclass: the settings of one storage, and how it keeps values.
 
     Files are not trusted: `decode` is only called with tensors that are as `kept` says, and raises

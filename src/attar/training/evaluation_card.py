@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from attar.data.modality import Modality
 from attar.errors import BadRequest
+from attar.kinds import Settings
 from attar.shapes import Shape
 
 # A mirrored digit is another sign, so the papers drop the flip there.
@@ -48,7 +49,7 @@ class Exceptional:
 
 
 @dataclass(frozen=True)
-class EvaluationCard:
+class EvaluationCard(Settings):
     """How a network is trained from scratch.
 
     Args:

@@ -17,6 +17,7 @@ import torch
 from attar.budget import LESS
 from attar.data.modality import rows_of
 from attar.errors import BadRequest
+from attar.kinds import Settings
 from attar.optimisers import Optimiser
 from attar.options import with_settings
 from attar.shapes import Shape, is_picture
@@ -45,7 +46,7 @@ class Leaf:
 DENSE = Leaf("dense", stores.Dense, stores.dense_values)
 
 
-class Parametrization(ABC):
+class Parametrization(Settings, ABC):
     """A frozen dataclass: the settings of one form, how to build it, and what holds of it.
 
     Only `build` and `values` have to be written. A field called ``base`` that holds another form
