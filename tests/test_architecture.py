@@ -31,7 +31,7 @@ ORDER = (
     ("evaluation",),
     ("importing", "slimming", "testing"),
     ("report",),
-    ("pictures", "benching"),
+    ("pictures", "benching", "watching"),
     ("applications",),
     ("face",),
     ("cli",),

@@ -97,6 +97,17 @@ def written(value: object) -> str:
             return str(value)
 
 
+def duration(seconds: float) -> str:
+    """Write seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{seconds / 60:.1f} min"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def text_digest(text: str, size: int) -> str:
     """Return a digest of a text, of so many bytes, as hexadecimal digits.
 

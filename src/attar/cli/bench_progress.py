@@ -14,7 +14,7 @@ from attar.benching.session import BenchCallback
 from attar.benching.sizes import Sized
 from attar.benching.work import Outcome
 from attar.cli.clock import CLOCK
-from attar.cli.progress import duration
+from attar.text import duration
 
 
 class Lines(BenchCallback):

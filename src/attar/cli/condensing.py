@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -18,9 +19,12 @@ from attar.cli.showing import artefact_facts, print_header
 from attar.condensing.request import Request
 from attar.errors import BadRequest
 from attar.files import check_writable
-from attar.options import File
+from attar.options import File, Whole
 from attar.slimming.request import SlimRequest
 from attar.threads import Choice
+
+if TYPE_CHECKING:
+    from attar.condensing.telling import Callback
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Condense:
     request: Annotated[Request, tyro.conf.arg(name="")]
     report: File = None
     """Also write an HTML report of the run here (without evaluation)."""
+    watch: bool = False
+    """Serve a page, to this machine alone, that shows the set and the run while it goes on."""
+    watch_port: Whole = None
+    """The port of that page; any that is free where left out."""
     explain: bool = False
     """Say what would be made, how and why, and stop: nothing is written."""
     json: bool = False
@@ -81,6 +89,26 @@ def explain(options: Condense) -> None:
         out.print(line, **PLAIN)
 
 
+@contextlib.contextmanager
+def watched(options: Condense) -> Iterator[tuple[Callback, ...]]:
+    """Serve the page of a run where it is asked for, and say where, until the block ends."""
+    if not options.watch and options.watch_port is None:
+        yield ()
+        return
+    from attar.condensing.log import read_log
+    from attar.condensing.paths import Paths
+    from attar.watching import Watch
+
+    assert options.request.output is not None
+    log = read_log(Paths(options.request.output).log) if options.request.resume else []
+    watch = Watch(f"attar condense {options.source}", options.watch_port or 0, log)
+    err.print(f"watch: {watch.address}", **PLAIN)
+    try:
+        yield (watch,)
+    finally:
+        watch.close()
+
+
 def condense(options: Condense) -> None:
     """Run `attar condense`."""
     if options.explain:
@@ -93,16 +121,18 @@ def condense(options: Condense) -> None:
     err.print(f"attar condense: reading {options.source}", **PLAIN)
     from attar.cli.progress import ProgressBar
     from attar.condensing.condense import carry_out
+    from attar.condensing.telling import Several
 
     bar = ProgressBar(err, threads_for(options.request, [options.request.output]))
     try:
-        artefact = carry_out(
-            options.request,
-            options.source,
-            bar,
-            CLOCK.began,
-            **reading_options(options.reading),
-        )
+        with watched(options) as callbacks:
+            artefact = carry_out(
+                options.request,
+                options.source,
+                Several(bar, *callbacks),
+                CLOCK.began,
+                **reading_options(options.reading),
+            )
     finally:
         bar.stop()
     if options.report is not None:

@@ -190,7 +190,7 @@ class Lines(Accuracies):
 
     def expected(self, seconds: float) -> None:
         """Print how long it will take, and then how long the rest will."""
-        from attar.cli.progress import duration
+        from attar.text import duration
 
         line = f"about {duration(seconds)} left"
         if not self._foretold:

@@ -92,7 +92,7 @@ def _facts(store: ExpertStore, folder: Path, trained: int, seconds: float) -> di
 def _lines(facts: dict[str, Any]) -> list[str]:
     """Return the facts for people."""
     from attar.budget import format_bytes
-    from attar.cli.progress import duration
+    from attar.text import duration
 
     accuracies = facts["accuracies"]
     measured = ""

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from attar.budget import format_bytes
-from attar.cli.progress import ReadingBar, duration, run_bar
+from attar.cli.progress import ReadingBar, run_bar
 from attar.experts.plan import Plan
 from attar.experts.telling import ExpertCallback
-from attar.text import counted
+from attar.text import counted, duration
 
 # how often a line is printed where no bar can be drawn
 _LINE_SECONDS = 30

@@ -22,7 +22,7 @@ from attar.condensing.plan import Plan
 from attar.condensing.telling import Callback, Estimate
 from attar.data.dividing import joined
 from attar.synthetic import Layout
-from attar.text import counted
+from attar.text import counted, duration
 from attar.threads import Choice
 
 # how often a line is printed where no bar can be drawn
@@ -294,14 +294,3 @@ def _settings(plan: Plan) -> str:
 def _stored_as(plan: Plan) -> str:
     settings = plan.recipe.parametrization.describe()
     return f"rank {settings['rank']}" if "rank" in settings else str(settings["name"])
-
-
-def duration(seconds: float) -> str:
-    """Write seconds for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 600:
-        return f"{seconds / 60:.1f} min"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -150,6 +150,7 @@ class Session:
         run.share = self._share()
         self.log.step(run.step, loss, self.pace.seconds())
         self.callback.stepped(run.step, loss, self._share(), self.pace.seconds())
+        self.callback.formed(run.step, self._artefact)
         # first, since a validation may be left, and the run then goes on behind this step
         self._keep_when_due()
         self._validate_when_due()

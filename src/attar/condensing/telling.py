@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from attar.artefact.artefact import Artefact
 from attar.condensing.plan import Plan
@@ -56,8 +58,35 @@ class Callback:
     def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
         """After every step: loss, share of the run done in 0…1, seconds since the run began."""
 
+    def formed(self, step: int, artefact: Callable[[], Artefact]) -> None:
+        """After every step: makes the set as it is into an artefact, where it is called."""
+
     def validated(self, step: int, accuracy: float) -> None:
         """After a validation: accuracy in percent."""
 
     def finished(self, artefact: Artefact) -> None:
         """At the end."""
+
+
+class Several(Callback):
+    """Tells each of several.
+
+    Args:
+        *callbacks: told in this order.
+    """
+
+    def __init__(self, *callbacks: Callback) -> None:
+        self._callbacks = callbacks
+
+
+def _told_each(name: str) -> Callable[..., None]:
+    def tell(self: Several, *facts: Any) -> None:
+        for one in self._callbacks:
+            getattr(one, name)(*facts)
+
+    return tell
+
+
+for _name in vars(Callback):
+    if not _name.startswith("_"):
+        setattr(Several, _name, _told_each(_name))

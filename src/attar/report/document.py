@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from attar.files import write_text
 from attar.report.markup import Markup, join, tag
@@ -13,27 +14,22 @@ from attar.report.markup import Markup, join, tag
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 
 
-def write_page(
-    path: Path,
+def page(
     title: str,
     *,
     kicker: str,
     lead: Markup,
     notes: Iterable[object] = (),
     sections: Sequence[tuple[str, Markup]],
-) -> None:
-    """Write a page, atomically.
+) -> str:
+    """Return a page.
 
     Args:
-        path: where.
         title: its heading.
         kicker: what kind of page it is, above the heading.
         lead: what it says, in one or two sentences.
         notes: paragraphs below the lead.
         sections: headings and what is below them; sections without content are left out.
-
-    Raises:
-        RunFailed: the file could not be written.
     """
     body = join(
         tag(
@@ -45,15 +41,31 @@ def write_page(
         ),
         tag("main", *(_section(name, content) for name, content in sections if content)),
     )
-    write_text(path, _document(title, body))
+    return document(title, body)
 
 
-def _document(title: str, body: Markup) -> str:
+def write_page(path: Path, title: str, **content: Any) -> None:
+    """Write what `page` returns, atomically.
+
+    Raises:
+        RunFailed: the file could not be written.
+    """
+    write_text(path, page(title, **content))
+
+
+def document(title: str, body: Markup, policy: str = _POLICY) -> str:
+    """Return a body with the head and the style that every page has.
+
+    Args:
+        title: of the window.
+        body: what it shows.
+        policy: what a browser lets it fetch and run: nothing.
+    """
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     head = join(
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
         tag("style", Markup(style)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -110,14 +111,30 @@ def gallery(artefact: Artefact) -> Markup:
         return tag("p", not_shown(header.shape), class_="note")
     choice = choose(len(header.class_names), header.images_per_class, header.shape)
     blocks = [_one_class(artefact, index, choice) for index in range(choice.classes)]
-    return join(
+    return tag(
+        "div",
         tag("p", _explanation(artefact, choice), class_="note"),
+        _filter(header.class_names[: choice.classes]) if choice.classes > 1 else "",
         tag(
             "dl",
             *blocks,
             class_="gallery wide" if choice.per_class > 4 else "gallery",
             style=f"--strip:{_strip(header, choice)}px",
         ),
+        class_="filtered",
+    )
+
+
+def _filter(names: Sequence[str]) -> Markup:
+    """Return a choice of one class, which hides the others by style alone."""
+    rules = (
+        f".filtered:has(option:nth-child({place + 1}):checked) dl>div:not(:nth-child({place}))"
+        for place in range(1, len(names) + 1)
+    )
+    options = (tag("option", name) for name in ("every class", *names))
+    return join(
+        tag("style", Markup(",".join(rules) + "{display:none}")),
+        tag("p", tag("label", "Show ", tag("select", *options)), class_="filter"),
     )
 
 
@@ -142,13 +159,22 @@ def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
         sides = tuple(min(choice.reduction, side) for side in pixels.shape[-2:])
         pixels = nn.functional.avg_pool2d(pixels, sides)
     height, width = pixels.shape[-2:]
+    # opened, an image is as large as the window by style alone
     images = [
         tag(
-            "img",
-            src=encode(image),
-            width=width * choice.scale,
-            height=height * choice.scale,
-            alt=f"{name}, image {number} of {len(rows)}",
+            "details",
+            tag(
+                "summary",
+                tag(
+                    "img",
+                    src=encode(image),
+                    width=width * choice.scale,
+                    height=height * choice.scale,
+                    alt=f"{name}, image {number} of {len(rows)}",
+                ),
+            ),
+            class_="zoom",
+            name="zoom",
         )
         for number, image in enumerate(pixels, start=1)
     ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from attar.artefact.artefact import Artefact
 from attar.budget import FLOAT32_BYTES, format_bytes
+from attar.files import write_text
 from attar.methods import CODED, METHODS
 from attar.report.axes import Point
 from attar.report.charts import line_chart
@@ -17,7 +18,7 @@ from attar.report.classes import accuracy_by_class
 from attar.report.codec import beside_codec, coded_row
 from attar.report.comparison import NO_BREAK, Row, best, comparison, percent
 from attar.report.course import series
-from attar.report.document import command_block, write_page
+from attar.report.document import command_block, page
 from attar.report.entries import Entry
 from attar.report.facts import dataset, protocol, provenance, settings
 from attar.report.markup import Markup, join, pairs, table, tag
@@ -54,9 +55,25 @@ def write_report(
     Raises:
         RunFailed: the file could not be written.
     """
+    text = report_page(
+        artefact, rows=rows, log=log, title=title, notes=notes, command=command, more=more
+    )
+    write_text(path, text)
+
+
+def report_page(
+    artefact: Artefact,
+    *,
+    rows: Sequence[Row],
+    log: Sequence[Mapping[str, Any]],
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    command: str | None = None,
+    more: Sequence[tuple[str, Markup]] = (),
+) -> str:
+    """Return the page that `write_report` writes, which says what is in it."""
     command = command or artefact.header.provenance.get("command")
-    write_page(
-        path,
+    return page(
         title or f"{artefact.header.method} on {dataset(artefact)}",
         kicker="condensed set",
         lead=_summary(artefact, rows),

@@ -1,0 +1,40 @@
+"""The page around the report of a run that goes on: how far it is, and how much is left."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from attar.report.document import document
+from attar.report.markup import Markup, join, tag
+
+_SCRIPT = Path(__file__).with_name("live.js").read_text(encoding="utf-8")
+_DIGEST = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
+# this script alone runs, and it asks nobody else
+POLICY = (
+    f"default-src 'none'; connect-src 'self'; img-src data:; script-src 'sha256-{_DIGEST}'; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
+# these go with the answer; a page cannot say of itself who may show it in a frame
+SENT = f"{POLICY}; frame-ancestors 'none'"
+
+
+def live_page(title: str) -> str:
+    """Return the page, on which the script of this part fills in what the run says.
+
+    Args:
+        title: its heading, before the report has one.
+    """
+    body = join(
+        tag(
+            "div",
+            tag("p", "reading", id="status", role="status"),
+            tag("progress", max="1", value="0", aria_label="share of the run that is done"),
+            tag("dl", id="numbers"),
+            class_="live",
+        ),
+        tag("div", tag("header", tag("h1", title)), id="report"),
+        tag("script", Markup(_SCRIPT)),
+    )
+    return document(title, body, POLICY)
