@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "attar"
 # every part may import those above it, not those below
 ORDER = (
-    ("lazy", "shapes", "wording"),
+    ("lazy", "places", "shapes", "unplaced", "wording"),
     ("text",),
     ("errors", "rng", "memory", "zipped", "stopping", "faults", "adabelief", "lamb", "sgd"),
-    ("renaming",),
+    ("renaming", "hub"),
     ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),
     ("options", "optimisers", "augmentation", "parallel", "stored"),
     ("tensors", "capacity", "coding"),
@@ -33,6 +33,7 @@ ORDER = (
     ("report",),
     ("pictures", "benching", "watching"),
     ("applications",),
+    ("sharing",),
     ("face",),
     ("cli",),
     ("__main__",),

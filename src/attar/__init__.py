@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from attar.optimisers import Optimiser
     from attar.pictures.drawing import draw
     from attar.registry import register
+    from attar.sharing.pushing import push
     from attar.slimming.slimming import slim
 
 __version__ = "0.1.0"
@@ -80,6 +81,7 @@ _HOMES = {
     "Optimiser": "attar.optimisers",
     "Recipe": "attar.methods.recipe",
     "Task": "attar.methods",
+    "push": "attar.sharing.pushing",
     "rank": "attar.applications.ranking.rank",
     "register": "attar.registry",
     "relabel": "attar.face.relabelling",
@@ -155,6 +157,7 @@ __all__ = [
     "load",
     "load_source",
     "merge",
+    "push",
     "rank",
     "register",
     "relabel",

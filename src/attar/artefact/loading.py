@@ -17,6 +17,7 @@ from attar.artefact.header import FORMAT, FORMAT_VERSION, READ_FROM, Header
 from attar.artefact.parts import Held, Part
 from attar.budget import Budget
 from attar.errors import ArtefactError, BadRequest
+from attar.hub import local
 from attar.kinds import check_kind
 from attar.storage import storage_of
 from attar.stored import Stored, open_stored
@@ -31,7 +32,8 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
     """Read an artefact, or the smaller one that its beginning is. Nothing in it is executed.
 
     Args:
-        path: of the file.
+        path: of the file; or ``hub:OWNER/NAME``, with ``@REVISION`` for one that stays as it is,
+            for what `attar.push` shared on the Hugging Face Hub (extra ``hf``).
         ipc: memory in full float32 images per class, at most the artefact's own; None for the
             whole. A set of components ordered by significance is read without the least
             significant ones (`attar.synthetic.forms.orthogonal.smaller`), a nested one by the
@@ -43,8 +45,9 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
     Raises:
         ArtefactError: the file is missing, truncated, damaged, foreign, tampered with, or of a
             newer format version.
-        BadRequest: the path is none, ``ipc`` is no positive whole number or more than the artefact
-            has, or the artefact is neither ordered nor nested.
+        BadRequest: the path is none, what it stands for on the Hub cannot be had, ``ipc`` is no
+            positive whole number or more than the artefact has, or the artefact is neither ordered
+            nor nested.
 
     Example:
         >>> attar.load("digits.safetensors").images.shape  # doctest: +SKIP
@@ -53,7 +56,7 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
         torch.Size([10, 1, 8, 8])
     """
     check_kind("path", path, Path)
-    path = Path(path)
+    path = local(path)
     with open_stored(path) as stored:
         if ipc is None:
             header, part = _header(path, stored.header), None

@@ -72,9 +72,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        from attar.cli.commands import parse
+        from attar.cli.commands import parse, with_sets_at_hand
 
-        parse(arguments).run()
+        with_sets_at_hand(parse(arguments)).run()
     except AttarError as error:
         _say(error)
         return error.exit_status

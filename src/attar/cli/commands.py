@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -22,8 +25,10 @@ from attar.cli.published import Published
 from attar.cli.ranking import Rank
 from attar.cli.relabelling import Relabel
 from attar.cli.reporting import Report
+from attar.cli.sharing import Push
 from attar.cli.showing import Show
 from attar.cli.slimming import Slim
+from attar.hub import is_address, local
 from attar.text import printable
 
 Command = (
@@ -37,6 +42,7 @@ Command = (
     | Rank
     | Show
     | Export
+    | Push
     | Import
     | Merge
     | Report
@@ -50,6 +56,8 @@ Command = (
     | Pictures
 )
 
+# fields of commands that name sets
+_SETS = ("artefact", "artefacts")
 # options that take several values, which may also be given one at a time
 _SEVERAL = ("--set", "--slim-set", "--evaluation")
 # of a suite's data sets each has a source; elsewhere there is one
@@ -103,6 +111,22 @@ def parse(arguments: Sequence[str]) -> Command:
         # what is refused here is shown as it is given, so it is first given in this form
         _parse(shown)
     return _parse(words)
+
+
+def with_sets_at_hand(command: Command) -> Command:
+    """Return a command in which every set of the Hub is the file that it was downloaded to.
+
+    Raises:
+        AttarError: one cannot be had.
+    """
+    at_hand: dict[str, Any] = {}
+    for name in _SETS:
+        given = getattr(command, name, None)
+        if isinstance(given, tuple) and any(map(is_address, given)):
+            at_hand[name] = tuple(map(local, given))
+        elif isinstance(given, Path) and is_address(given):
+            at_hand[name] = local(given)
+    return dataclasses.replace(command, **at_hand) if at_hand else command
 
 
 def _parse(words: Sequence[str]) -> Command:

@@ -16,7 +16,6 @@ from attar.data.collecting import collect
 from attar.data.dividing import divide, refuse_share, told, wanted_share
 from attar.data.hugging_face_given import given_splits, items_of, load_given
 from attar.data.images import LabelledImages
-from attar.data.named import default_data_dir
 from attar.data.pairs import is_rows, parts_from_arrays
 from attar.data.reading import HELD_OUT, Columns, Reading, Watch, wanted_keep
 from attar.data.resizing import Resize, wanted_size
@@ -26,6 +25,7 @@ from attar.data.subsets import Classes, wanted_subset
 from attar.data.values import Background, ValueRange, wanted_look, wanted_range
 from attar.errors import BadRequest
 from attar.options import Auto
+from attar.places import default_data_dir
 
 
 def from_tensors(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import tarfile
 import warnings
@@ -53,11 +52,6 @@ CONSTANTS = {
     ),
     "cifar100": Constants((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
 }
-
-
-def default_data_dir() -> Path:
-    """Return where downloads are kept: $ATTAR_DATA, or ~/.cache/attar."""
-    return Path(os.environ.get("ATTAR_DATA") or "~/.cache/attar").expanduser()
 
 
 def load_digits(name: str, reading: Reading) -> Parts:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from attar.data.catalogue import SOURCES, source_rows
 from attar.data.dividing import wanted_share
-from attar.data.named import default_data_dir
 from attar.data.reading import HELD_OUT, Columns, Reading, Watch, wanted_keep
 from attar.data.resizing import Resize, wanted_size
 from attar.data.splits import Splits, Zca, assemble, check_zca
@@ -15,6 +14,7 @@ from attar.data.values import Background, ValueRange, range_text, wanted_look
 from attar.data.walking import refuse_no_text
 from attar.errors import BadRequest, unknown
 from attar.options import Auto
+from attar.places import default_data_dir
 
 
 def check_columns(name: str, columns: Columns) -> None:

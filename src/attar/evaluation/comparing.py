@@ -9,7 +9,6 @@ from pathlib import Path
 
 from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages
-from attar.data.named import default_data_dir
 from attar.evaluation.baselines import RANDOM, WHOLE, coreset, images_that_fit, random_set
 from attar.evaluation.ceiling import Ceilings, whole_set
 from attar.evaluation.coded import coded_set
@@ -18,6 +17,7 @@ from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import Row, TrainingSet, with_ceilings
 from attar.evaluation.scoring import Scoring, hard_labels
 from attar.methods import CODED
+from attar.places import default_data_dir
 from attar.training.evaluation_card import EvaluationCard
 
 

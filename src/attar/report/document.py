@@ -9,6 +9,7 @@ from typing import Any
 
 from attar.files import write_text
 from attar.report.markup import Markup, join, tag
+from attar.unplaced import without_folders
 
 # Nothing is fetched and nothing is run, whatever a name or a note may contain.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
@@ -81,6 +82,6 @@ def _section(name: str, content: Markup) -> Markup:
 
 def command_block(command: str) -> Markup:
     """Return a command to be copied; lines do not break within its options."""
-    words = re.split(r"(\s+)", command)
+    words = re.split(r"(\s+)", without_folders(command))
     parts = [tag("span", word) if word.startswith("-") else word for word in words]
     return tag("pre", tag("code", *parts))

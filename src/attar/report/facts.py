@@ -11,6 +11,7 @@ from attar.evaluation.describing import facts
 from attar.report.markup import Markup, breakable, pairs, tag
 from attar.text import written
 from attar.training import CARDS
+from attar.unplaced import unplaced
 
 
 def dataset(artefact: Artefact) -> str:
@@ -65,7 +66,7 @@ def settings(artefact: Artefact) -> Markup:
     """Return every setting that the set depends on."""
     items = [
         (tag("code", breakable(name)), breakable(written(value)))
-        for name, value in flatten(artefact.header.settings)
+        for name, value in flatten(unplaced(artefact.header.settings))
     ]
     return pairs(items, class_="pairs columns") if items else Markup("")
 
@@ -82,7 +83,8 @@ def flatten(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str
 def origin(artefact: Artefact) -> list[tuple[str, str]]:
     """Return where the set comes from and how it is stored, by name."""
     header = artefact.header
-    kept = [(name, written(v)) for name, v in flatten(header.provenance) if name != "command"]
+    told = flatten(unplaced(header.provenance))
+    kept = [(name, written(value)) for name, value in told if name != "command"]
     whitening = [] if header.zca == "none" else [("whitening", header.zca)]
     return [
         *kept,

@@ -7,7 +7,10 @@ import re
 from collections.abc import Sequence
 
 from attar.text import printable
+from attar.unplaced import without_folders
 
+# attributes that people read
+_TEXTS = frozenset({"alt", "aria_label", "data_label", "title"})
 # elements that have no end tag
 _VOID = frozenset({"img", "meta", "wbr"})
 
@@ -19,9 +22,14 @@ class Markup(str):
 
 
 def escape(text: object) -> Markup:
-    """Return ``text`` as HTML that shows it literally; markup stays as it is."""
-    if isinstance(text, Markup):
-        return text
+    """Return ``text`` as HTML that shows it literally; markup stays as it is.
+
+    Pages are sent to others, so folders of this machine are left out of the paths in it.
+    """
+    return text if isinstance(text, Markup) else _literally(without_folders(str(text)))
+
+
+def _literally(text: object) -> Markup:
     return Markup(html.escape(printable(str(text), keep="\t\n")))
 
 
@@ -32,7 +40,8 @@ def join(*parts: object, by: str = "") -> Markup:
 
 def breakable(text: object) -> Markup:
     """Return ``text`` so that a long name may break after a dot, an underscore or a slash."""
-    return join(*re.split(r"(?<=[._/])(?=[^\W\d])", str(text)), by="<wbr>")
+    told = without_folders(str(text))
+    return join(*re.split(r"(?<=[._/])(?=[^\W\d])", told), by="<wbr>")
 
 
 def tag(element: str, /, *children: object, **attributes: object) -> Markup:
@@ -48,13 +57,18 @@ def tag(element: str, /, *children: object, **attributes: object) -> Markup:
         '<p class="note">1 &lt; 2</p>'
     """
     written = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        f' {name.rstrip("_").replace("_", "-")}="{_attribute(name, value)}"'
         for name, value in attributes.items()
         if value is not None
     )
     if element in _VOID:
         return Markup(f"<{element}{written}>")
     return Markup(f"<{element}{written}>{join(*children)}</{element}>")
+
+
+def _attribute(name: str, value: object) -> str:
+    # others hold addresses, pictures and shapes, in which a stroke begins no path
+    return escape(value) if name in _TEXTS else _literally(value)
 
 
 def table(

@@ -1,0 +1,83 @@
+"""Texts without the folders of this machine, for what leaves it: cards, pages, shared files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+# what begins a place on this machine: root, home, the folder above, a drive, another machine
+_BEGINNING = r"(?:file:/+|~[\w.-]*[\\/]|(?:\.\.[\\/])+|/(?!/)|[A-Za-z]:[\\/]|\\\\)"
+# a source or a path alone, whose name may have blanks in it
+_WHOLE = re.compile(rf"((?:[a-z]+:)?){_BEGINNING}.+", re.DOTALL)
+# what a path follows within a text, and where it ends
+_WITHIN = re.compile(rf"(?<![^\s'\"(=:,{{\[]){_BEGINNING}[^\s'\"),;]+")
+_QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+
+
+def without_folders(text: str) -> str:
+    """Return a text in which absolute paths, and those from home or above, are only their names.
+
+    What lies below the current folder stays as it is.
+
+    Example:
+        >>> without_folders("attar condense 'folder:/home/me/my cats' --experts ~/work/experts")
+        "attar condense 'folder:my cats' --experts experts"
+    """
+    text = _QUOTED.sub(_whole_in_quotes, text)
+    return _WITHIN.sub(lambda found: _name(found[0]), text)
+
+
+def unplaced(value: _T) -> _T:
+    """Return plain values, such as those of a header, with every text as `without_folders` does.
+
+    A path that stands alone somewhere is known, and found in the other texts with the blanks in it.
+    """
+    known = {text: _alone(text) for text in _texts(value) if _WHOLE.fullmatch(text)}
+    # a sentence names a source without its kind, too
+    known |= {
+        text.partition(":")[2]: _name(text)
+        for text in tuple(known)
+        if re.match(r"[a-z]{2,}:(?!//)", text)
+    }
+    return _changed(value, dict(sorted(known.items(), key=lambda one: -len(one[0]))))
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inside = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        return [text for one in inside for text in _texts(one)]
+    return []
+
+
+def _changed(value: Any, known: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for text, name in known.items():
+            value = value.replace(text, name)
+        return without_folders(value)
+    if isinstance(value, Mapping):
+        return {name: _changed(one, known) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_changed(one, known) for one in value)
+    return value
+
+
+def _whole_in_quotes(found: re.Match[str]) -> str:
+    mark, inside = found[0][0], found[1] or found[2]
+    return f"{mark}{_alone(inside)}{mark}" if _WHOLE.fullmatch(inside) else found[0]
+
+
+def _alone(text: str) -> str:
+    """Return a source or path that is the whole of a text by its name."""
+    found = _WHOLE.fullmatch(text)
+    assert found is not None
+    several = re.split(rf",(?={_BEGINNING})", text.removeprefix(found[1]))
+    return found[1] + ",".join(map(_name, several))
+
+
+def _name(path: str) -> str:
+    """Return the last part of a path."""
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]

@@ -1,0 +1,53 @@
+import pytest
+
+from attar.unplaced import unplaced, without_folders
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("folder:/home/me/my cats", "folder:my cats"),
+        ("/data/x.npz", "x.npz"),
+        ("npy:/a/b.npy,/a/c.npy", "npy:b.npy,c.npy"),
+        ("folder:/home/me,you/cats", "folder:cats"),
+        ("hf:/home/me/set:train", "hf:set:train"),
+        ("wds:~/a/b/zoo-{000..009}.tar", "wds:zoo-{000..009}.tar"),
+        ("folder:C:\\Users\\me\\cats", "folder:cats"),
+        ("folder:C:/Users/me/cats", "folder:cats"),
+        ("\\\\server\\share\\me", "me"),
+        ("../../me/x", "x"),
+        ("~/x/y/", "y"),
+        ("see file:///home/me/x.", "see x."),
+        ("attar condense '/home/me/a b' -o s", "attar condense 'a b' -o s"),
+        ("attar evaluate /home/me/a.safetensors --ipc 2", "attar evaluate a.safetensors --ipc 2"),
+    ],
+)
+def test_a_place_on_this_machine_becomes_its_name(text: str, told: str) -> None:
+    assert unplaced(text) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hf:owner/name",
+        "https://huggingface.co/datasets/a/b",
+        "folder:photos/cats",
+        "20 % (train / test) and/or 1/2 of mean/std",
+        "wds:zoo-{000..009}.tar",
+    ],
+)
+def test_everything_else_stays(text: str) -> None:
+    assert without_folders(text) == text == unplaced(text)
+
+
+def test_a_path_with_blanks_is_found_in_sentences() -> None:
+    told = {
+        "source": "folder:/home/me/my secret/my cats",
+        "note": "the folder /home/me/my secret/my cats has no parts",
+        "merged": [{"n": (1, "/a/b")}],
+    }
+    assert unplaced(told) == {
+        "source": "folder:my cats",
+        "note": "the folder my cats has no parts",
+        "merged": [{"n": (1, "b")}],
+    }
