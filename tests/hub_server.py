@@ -121,7 +121,8 @@ class Handler(BaseHTTPRequestHandler):
             if one["key"] == "file"
         }
         commit = self.server.hub.commit(name, files)
-        url = f"{self.server.hub.url}/datasets/{name}/commit/{commit}"
+        # huggingface-hub 0.34 reads no commit of another place, and this is asked for nothing
+        url = f"https://huggingface.co/datasets/{name}/commit/{commit}"
         self.answer_json({"success": True, "commitOid": commit, "commitUrl": url})
 
 

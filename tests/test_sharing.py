@@ -59,8 +59,6 @@ def made(of_digits: bytes, tmp_path: Path) -> tuple[attar.Artefact, Path]:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with serving(Hub()) as found:
         monkeypatch.setenv("HF_ENDPOINT", found.url)
-        # huggingface-hub 0.34 reads what a commit is called by this one alone
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", found.url)
         monkeypatch.setenv("HF_TOKEN", "hf_nothing")
         monkeypatch.setenv("ATTAR_DATA", str(tmp_path / "data"))
         yield found
