@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # values that processors take at once: rows of a multiple of these are computed as in one piece
-_LANES = 32
+LANES = 32
 # rows that move by momentum are gathered where they are fewer than one in so many
 _FEW = 4
 # bytes of a piece that stays near the processor
@@ -40,7 +40,7 @@ class SGD(torch.optim.SGD):
         """Whether rows of a tensor by themselves give what they give within the whole."""
         if not self.coast:
             return True
-        return math.prod(values.shape[1:]) % _LANES == 0 and values.is_contiguous()
+        return math.prod(values.shape[1:]) % LANES == 0 and values.is_contiguous()
 
     def step(self, closure: Any = None) -> Any:
         """Update every tensor that has a gradient."""

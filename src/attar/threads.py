@@ -85,8 +85,9 @@ def choose(
     cores: int,
     busy: float | None,
     kept: int | None = None,
+    workers: int = 1,
 ) -> Choice:
-    """Return the number of threads.
+    """Return the number of threads, of each of several processes where there are.
 
     Args:
         asked: by ``--threads``; None where nothing was.
@@ -94,6 +95,7 @@ def choose(
         cores: that this process may use.
         busy: how many of them others keep busy, on average; None where that is not known.
         kept: with what number an earlier part of the same run was made.
+        workers: processes that share those that are free.
 
     Raises:
         BadRequest: fewer than one.
@@ -107,6 +109,9 @@ def choose(
         return Choice(given, "as OMP_NUM_THREADS says")
     if kept is not None and 1 <= kept <= cores:
         return Choice(kept, "as the run began, so that it repeats")
+    if workers > 1:
+        free = choose(None, {}, cores, busy).count
+        return Choice(max(1, free // workers), f"of each of {workers} workers")
     if busy is None:
         return Choice(cores)
     free = max(1, int(cores - busy + 0.5))
@@ -116,18 +121,30 @@ def choose(
     return Choice(free, f"{taken} of {cores} cores {'is' if taken == 1 else 'are'} busy")
 
 
-def use(asked: int | None = None, kept: int | None = None) -> Choice:
+def use(asked: int | None = None, kept: int | None = None, workers: int = 1) -> Choice:
     """Let this process compute with as many threads as `choose` says, and return the choice.
 
     For commands, whose process is their own.
     """
     known = asked is not None or _given(os.environ) is not None
-    choice = choose(asked, os.environ, cores(), None if known else busy_cores(), kept)
+    choice = choose(asked, os.environ, cores(), None if known else busy_cores(), kept, workers)
     if asked is not None or not known:
         import torch
 
         torch.set_num_threads(choice.count)
     return choice
+
+
+@contextlib.contextmanager
+def among(workers: int) -> Iterator[None]:
+    """Compute with a share of the threads within, where several processes do and none is fixed."""
+    if workers == 1 or _given(os.environ) is not None:
+        yield
+        return
+    import torch
+
+    with using(max(1, torch.get_num_threads() // workers)):
+        yield
 
 
 @contextlib.contextmanager

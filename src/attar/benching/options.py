@@ -29,6 +29,7 @@ _OWN = frozenset(
         "overwrite",
         "tensorboard",
         "threads",
+        "workers",
     }
 )
 # what says how a set is updated, and means nothing for a method that makes no updates

@@ -65,7 +65,8 @@ def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choi
 
     begun = [Paths(path).begun for path in outputs if request.resume]
     found = [threads_of(path) for path in begun if path is not None]
-    return threads.use(request.threads, next((one for one in found if one is not None), None))
+    kept = next((one for one in found if one is not None), None)
+    return threads.use(request.threads, kept, getattr(request, "workers", 1))
 
 
 def explain(options: Condense) -> None:

@@ -17,7 +17,6 @@ from rich.progress import (
 
 from attar.artefact.artefact import Artefact
 from attar.budget import format_bytes
-from attar.compute import Compute
 from attar.condensing.plan import Plan
 from attar.condensing.telling import Callback, Estimate
 from attar.data.dividing import joined
@@ -245,7 +244,7 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
         f"budget: {_count(layout)}, {plan.ledger.values} values, "
         f"{plan.ledger.paper} B (paper), {plan.ledger.all} B (all){rest}",
         f"compute: {compute.device}, {compute.precision}, "
-        f"{'compiled' if compute.compile else 'not compiled'}{_threads(compute, threads)}, "
+        f"{'compiled' if compute.compile else 'not compiled'}{_threads(plan, threads)}, "
         f"network {plan.network.name}",
         f"preset: {plan.request.method} for {plan.train.name}, {_stored_as(plan)}, "
         f"{_settings(plan)}",
@@ -274,9 +273,11 @@ def _count(layout: Layout) -> str:
     return f"{layout.rows} images, {min(layout.sizes())} to {layout.per_class} per class"
 
 
-def _threads(compute: Compute, chosen: Choice | None) -> str:
-    """Return how many threads there are, where they do the arithmetic."""
-    count = compute.record().get("threads")
+def _threads(plan: Plan, chosen: Choice | None) -> str:
+    """Return how many threads there are, where they do the arithmetic, and how many workers."""
+    count, workers = plan.compute.record().get("threads"), plan.request.workers
+    if workers > 1:
+        return f", {workers} workers" + (f" of {counted(count, 'thread')} each" if count else "")
     if count is None:
         return ""
     return f", {chosen if chosen is not None and chosen.count == count else Choice(count)}"

@@ -15,12 +15,14 @@ from attar.artefact.loading import load
 from attar.compute import PRECISIONS
 from attar.condensing import checkpoint, compiling
 from attar.condensing.continuing import goes_on
+from attar.condensing.crew import hired
 from attar.condensing.keywords import CondenseOptions
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.condensing.session import Session
+from attar.condensing.shares import shares_of
 from attar.condensing.telling import Callback
 from attar.data import Splits, as_splits
 from attar.errors import BadRequest
@@ -67,7 +69,8 @@ def condense(
         Artefact(lodm: 10 classes × 2 images of 1×8×8, 2560 bytes)
     """
     request, reading = request_and_reading(Request, options, request)
-    return carry_out(request, data, callback or Callback(), **reading)
+    with threads.among(request.workers):
+        return carry_out(request, data, callback or Callback(), **reading)
 
 
 def carry_out(
@@ -126,6 +129,8 @@ def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> 
             request, splits, reading, experts_later=True, draft=True, watch=callback.reading
         )
         plan.check()
+        if request.workers > 1:
+            shares_of(plan, request.workers)
         return plan
 
 
@@ -169,19 +174,25 @@ def complete(plan: Plan, callback: Callback, began: float | None = None) -> Arte
     begun = paths and request.resume and (paths.begun or (paths.output.exists() and paths.output))
     if begun:
         plan = _as_begun(plan, begun)
-    elif request.minutes is not None:
+    elif request.minutes is not None and request.workers == 1:
         plan = compiling.settled(plan, 60 * request.minutes - (time.perf_counter() - began))
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         if goes_on(done.header.settings, plan.settings, paths):
-            return Session(plan, paths, callback, began).complete()
+            return _carried(plan, paths, callback, began)
         if request.snapshots is not None and not paths.snapshots.exists():
             raise BadRequest(
                 f"--snapshots: the run of {paths.output} is complete and kept none; --overwrite "
                 "does it again"
             )
         return done
-    return Session(plan, paths, callback, began).complete()
+    return _carried(plan, paths, callback, began)
+
+
+def _carried(plan: Plan, paths: Paths | None, callback: Callback, began: float) -> Artefact:
+    """Carry a plan out, by the workers that it asks for."""
+    with hired(plan) as crew:
+        return Session(plan, paths, callback, began, crew).complete()
 
 
 def _as_begun(plan: Plan, path: Path) -> Plan:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attar.compute import peak_memory
 from attar.condensing.rounding import Rounding
 from attar.condensing.updating import Updater
 from attar.errors import BadRequest, RunFailed
@@ -219,9 +220,9 @@ class Run:
             "step": self.step,
             "synthetic": nested(self.synthetic.state_dict()),
             "averaged": {} if self.averaged is None else nested(self.averaged.state_dict()),
-            "learned": _copied(self.learned),
-            "state": _copied(self.state),
-            "optimisers": _copied(self.updater.state_dict()),
+            "learned": copied(self.learned),
+            "state": copied(self.state),
+            "optimisers": copied(self.updater.state_dict()),
         }
 
     def load_state_dict(self, tree: Mapping[str, Any]) -> None:
@@ -232,8 +233,12 @@ class Run:
             self.averaged.load_state_dict(dotted(tree["averaged"]))
         for name, value in self.learned.items():
             value.data.copy_(tree["learned"][name])
-        self.state = _copied(tree["state"], self.problem.compute.device)
-        self.updater.load_state_dict(_copied(tree["optimisers"]))
+        self.state = copied(tree["state"], self.problem.compute.device)
+        self.updater.load_state_dict(copied(tree["optimisers"]))
+
+    def memory(self) -> int:
+        """Return the most bytes that the run has held so far; 0 where unknown."""
+        return peak_memory(self.problem.compute.device)
 
     def check(self) -> None:
         """Refuse to go on from values that are no numbers, before anything is made of them.
@@ -301,12 +306,12 @@ def loop(run: Run, until: Callable[[Run], bool], after: Callable[[Run, float], N
         after(run, run.advance())
 
 
-def _copied(tree: Mapping[str, Any], device: torch.device | None = None) -> dict[str, Any]:
+def copied(tree: Mapping[str, Any], device: torch.device | None = None) -> dict[str, Any]:
     """Return the tree with copies of its tensors, on ``device`` where one is given."""
     copy: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            copy[name] = _copied(value, device)
+            copy[name] = copied(value, device)
         elif isinstance(value, Tensor):
             copy[name] = value.detach().clone().to(device or value.device)
         else:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import torch
 
-from attar.compute import peak_memory
 from attar.condensing.engine import Run
 from attar.condensing.pacing import Pace
 from attar.condensing.plan import Plan
@@ -70,7 +69,7 @@ class Estimator:
 
     def nothing(self) -> Estimate:
         """Return the estimate of a run without further updates."""
-        return Estimate(0.0, 0.0, 0.0, peak_memory(self._plan.compute.device), 0)
+        return Estimate(0.0, 0.0, 0.0, self._run.memory(), 0)
 
     def whole(self, pace: Pace, validations: int, epochs: int, notes: tuple[str, ...]) -> Estimate:
         """Return the estimate of the whole command.
@@ -93,7 +92,7 @@ class Estimator:
             self._first,
             self._step,
             total,
-            peak_memory(self._plan.compute.device),
+            self._run.memory(),
             2 * (1 + self._kept) * self._plan.ledger.all + 4 * copies,
             validating,
             notes,

@@ -46,6 +46,7 @@ class CondenseOptions(ReadingOptions, total=False):
     torch_compile: Auto
     chunk: int | None
     threads: int | None
+    workers: int
     snapshots: int | str | tuple[int, ...] | None
     output: str | Path | None
     resume: bool

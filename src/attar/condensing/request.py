@@ -170,6 +170,9 @@ class Request:
     threads: Whole = None
     """CPU threads. Left out, on the command line: one for every core that is free, or as
     OMP_NUM_THREADS says; from Python: as the process has set."""
+    workers: int = 1
+    """Processes that share the classes of the set, one GPU each where there are any, to the same
+    result (docs/running.md). --threads are those of each."""
     snapshots: Annotated[int | str | tuple[int, ...] | None, option("N or STEPS", kind=str)] = None
     """Keep iterates in OUT.snapshots.safetensors, for 'attar pictures': this many, evenly spread
     from the start to the end, or those of these steps, such as 0,100,1000."""
@@ -191,12 +194,7 @@ class Request:
             raise BadRequest(f"--validation {self.validation:g}: from 0 to 0.5")
         if self.average is not None and not 0 <= self.average < 1:
             raise BadRequest(f"--average {self.average:g}: from 0 to below 1")
-        if self.threads is not None and self.threads < 1:
-            raise BadRequest(f"--threads {self.threads}: at least 1 is needed")
-        if self.validations < 1:
-            raise BadRequest(
-                f"--validations {self.validations}: at least 1; --validation 0 for none"
-            )
+        self._check_counts()
         if not self.checkpoint_seconds >= 0:
             raise BadRequest(f"--checkpoint-seconds {self.checkpoint_seconds:g}: 0 or more")
         if self.output is not None and self.output.suffix != ".safetensors":
@@ -266,6 +264,16 @@ class Request:
 
             if not isinstance(value, Objective if name == "objective" else Parametrization):
                 raise BadRequest(f"{name}={value!r}: a name, or an attar {name}, is needed")
+
+    def _check_counts(self) -> None:
+        """Refuse numbers below one."""
+        for name in ("threads", "workers"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise BadRequest(f"--{name} {count}: at least 1 is needed")
+        if self.validations < 1:
+            raise BadRequest(
+                f"--validations {self.validations}: at least 1; --validation 0 for none"
+            )
 
     def _check_length(self) -> None:
         """Refuse a length that no run can have."""
@@ -360,6 +368,7 @@ class Request:
             "checkpoint_seconds",
             "tensorboard",
             "snapshots",
+            "workers",
             "settings",
         }
         values = {name: getattr(self, name) for name in type(self).__dataclass_fields__}

@@ -16,6 +16,8 @@ from attar.artefact.snapshots import Snapshots
 from attar.condensing import checkpoint, engine
 from attar.condensing.checkpoint import Progress
 from attar.condensing.coding import TooLarge
+from attar.condensing.crew import Crew, Lost
+from attar.condensing.divided import Divided
 from attar.condensing.engine import Run
 from attar.condensing.estimating import Estimator
 from attar.condensing.log import Log
@@ -40,10 +42,16 @@ class Session:
         paths: where files go; None writes none.
         callback: told how it goes.
         began: when the command began, by ``time.perf_counter``; None for now.
+        crew: workers that share its classes; None for this process alone.
     """
 
     def __init__(
-        self, plan: Plan, paths: Paths | None, callback: Callback, began: float | None = None
+        self,
+        plan: Plan,
+        paths: Paths | None,
+        callback: Callback,
+        began: float | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.plan = plan
         self.paths = paths
@@ -54,7 +62,8 @@ class Session:
             self.snapshots.check(plan.recipe.iterations if not plan.request.minutes else None)
         self.log = Log(paths.log if paths else None, plan.request.tensorboard)
         self._begun = paths.begun if paths is not None and plan.request.resume else None
-        self.run = plan.run(callback.reading, blank=self._begun is not None)
+        run = plan.run(callback.reading, blank=self._begun is not None)
+        self.run = run if crew is None else Divided(run, crew)
         self.progress = Progress(balanced=plan.selects_balanced)
         self._clock = self._saved_at = time.perf_counter()
         self._stop = threading.Event()
@@ -82,12 +91,15 @@ class Session:
                 raise Interrupted(f"interrupted at step {self.run.step}{where}.")
             return self._finish()
         except RunFailed as error:
-            if isinstance(error, TooLarge):
+            if isinstance(error, TooLarge | Lost):
                 self._checkpoint()
             kept = self.paths.checkpoint if self.paths else None
             if self._stop.is_set() or kept is None or not kept.exists():
                 raise
-            raise RunFailed(f"{error} The checkpoint {kept} is kept.") from error
+            more = "; --resume goes on, with any number of workers"
+            raise RunFailed(
+                f"{error} The checkpoint {kept} is kept{more if isinstance(error, Lost) else ''}."
+            ) from error
         finally:
             self.log.close()
 

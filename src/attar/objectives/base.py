@@ -7,7 +7,7 @@ parametrization; the engine carries the gradients back into whatever is stored.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -241,6 +241,14 @@ class Objective(Settings, ABC):
         """
         del synthetic, problem, key, learned, kept
         return state
+
+    def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
+        """Return the state of the whole set from those of its slices; see `takes_slices`.
+
+        Args:
+            states: classes and state of each slice, all after the same step, every class in one.
+        """
+        return states[0][1]
 
     def usual(self, state: State) -> State:
         """Return a state of a step as most are, where the next one costs more; for measuring."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +46,9 @@ class ClassMeans:
     def real(self, tensors: dict[str, Tensor], problem: Problem, key: Key) -> Tensor:
         """Return K×D mean features of a real batch of each class, without gradients.
 
-        Where the set is a slice, those of the other classes are zero.
+        Where the set is a slice, those of the other classes are zero, and those of its own are
+        bit for bit what they are in the whole: images take the places that they have there in
+        calls of the same shapes.
 
         Args:
             tensors: of the network, as `training_embedding` takes them.
@@ -56,8 +58,10 @@ class ClassMeans:
         embedding, classes = training_embedding(problem), problem.layout.classes
         chunk = None if problem.mixes_samples else problem.compute.chunk
         sums = counts = None
-        for images, owner in rechunked(self._real_batches(problem, key), chunk):
+        for images, owner in rechunked(self._real_batches(problem, key, chunk), chunk):
             features = embedding(tensors, images)[: len(owner)]
+            if problem.layout.is_slice:
+                features, owner = features[owner >= 0], owner[owner >= 0]
             if sums is None or counts is None:
                 sums = features.new_zeros(classes, features.shape[1])
                 counts = torch.zeros(classes, dtype=torch.long, device=features.device)
@@ -88,10 +92,10 @@ class ClassMeans:
         """
         embedding, layout = training_embedding(problem), problem.layout
         chunk = None if problem.mixes_samples else problem.compute.graph_chunk
-        sizes = layout.sizes()
+        sizes, complete = layout.sizes(), layout.whole or layout
         gradient = torch.empty_like(images)
         total = torch.zeros((), device=images.device)
-        for classes in groups(layout, chunk):
+        for classes in groups(complete, chunk):
             present = [label for label in classes if sizes[label]]
             if not present:
                 continue
@@ -106,16 +110,44 @@ class ClassMeans:
                     embedding, tensors, leaf, seen, target, chunk, of
                 )
             else:
-                full = seen if layout.is_equal or chunk is None else filled(seen, chunk)
-                loss = _distance(embedding(tensors, full)[: len(seen)], target, own, of)
+                places = slice(0, len(seen))
+                if layout.is_slice:
+                    seen, places = _among(seen, present, classes, complete)
+                full = seen if complete.is_equal or chunk is None else filled(seen, chunk)
+                loss = _distance(embedding(tensors, full)[places], target, own, of)
                 (gradient[rows],) = torch.autograd.grad(loss, leaf)
             total += loss.detach()
         return total, gradient
 
-    def _real_batches(self, problem: Problem, key: Key) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield augmented real images of every class that the set has, with their labels."""
+    def _real_batches(
+        self, problem: Problem, key: Key, chunk: int | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield augmented real images of every class that the set has, with their labels.
+
+        Of a slice, zero images of the label −1 stand for those of other classes that share a call
+        of ``chunk`` images with them in the whole.
+        """
+        device, present = problem.compute.device, problem.layout.present()
+        if not problem.layout.is_slice:
+            yield from self._real_of(present, problem, key)
+            return
+        counts = [min(self.batch_real, len(own)) for own in problem.data.indices_of_class]
+        whole = sum(counts)
+        size = whole if chunk is None else min(chunk, whole)
+        for run in _runs(present):
+            begin, end = sum(counts[: run.start]), sum(counts[: run.stop])
+            for others, own in ((begin % size, run), (-end % size, ())):
+                if others:
+                    zeros = torch.zeros(others, *problem.data.shape, device=device)
+                    yield zeros, torch.full((others,), -1, device=device)
+                yield from self._real_of(own, problem, key)
+
+    def _real_of(
+        self, labels: Iterable[int], problem: Problem, key: Key
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield augmented real images of some classes, with their labels."""
         device = problem.compute.device
-        for label in problem.layout.present():
+        for label in labels:
             index = problem.data.draw(label, self.batch_real, key.fold("real", label))
             for part in index.split(_TOGETHER):
                 batch = problem.data.take(part).to(device)
@@ -133,6 +165,42 @@ class ClassMeans:
                 for batch, label in zip(batches, classes, strict=True)
             ]
         )
+
+
+def _runs(labels: Sequence[int]) -> Iterator[range]:
+    """Yield runs of classes that follow each other, of classes in order."""
+    first = labels[0]
+    for label, after in zip(labels, (*labels[1:], -1), strict=True):
+        if after != label + 1:
+            yield range(first, label + 1)
+            first = after
+
+
+def _among(
+    seen: Tensor, present: Sequence[int], classes: Iterable[int], whole: Layout
+) -> tuple[Tensor, Tensor]:
+    """Return images of some classes where they lie among those of others, which are zero here.
+
+    Args:
+        seen: images of the classes ``present``, in order.
+        present: some of ``classes``.
+        classes: of a call in the whole.
+        whole: its layout.
+
+    Returns:
+        Images of all of these classes, and the places of the ones given.
+    """
+    sizes = whole.sizes()
+    parts = iter(seen.split([sizes[label] for label in present]))
+    own = set(present)
+    images = torch.cat(
+        [
+            next(parts) if label in own else seen.new_zeros(sizes[label], *seen.shape[1:])
+            for label in classes
+        ]
+    )
+    owner = torch.cat([torch.full((sizes[label],), label in own) for label in classes])
+    return images, owner.nonzero().flatten().to(seen.device)
 
 
 def training_embedding(problem: Problem) -> Functional:

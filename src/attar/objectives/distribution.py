@@ -6,7 +6,7 @@ the low-rank plugin paper.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -72,7 +72,13 @@ class DistributionMatching(SubsetObjective):
         return self._read(layout) != layout
 
     def check(self, problem: Problem) -> None:
-        """Refuse to draw images of the set where all of them affect each other."""
+        """Refuse to draw images of the set, or some classes, where all affect each other."""
+        if problem.layout.is_slice and problem.mixes_samples:
+            raise BadRequest(
+                f"in {problem.network.name} batch normalization lets the images of all classes "
+                "affect each other, so some of them cannot be updated without the others; choose "
+                "a network with another norm, such as convnet3"
+            )
         if self.draws_rows(problem.layout) and problem.mixes_samples:
             raise BadRequest(
                 f"batch {self.batch}: in {problem.network.name} batch normalization lets images "
@@ -177,6 +183,10 @@ class DistributionMatching(SubsetObjective):
         del synthetic, problem, key, learned
         return self._pool.advance(state, kept) if self.pool else state
 
+    def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
+        """Return the pool with the class means that the slices found, each of its classes."""
+        return self._pool.joined(states) if self.pool else {}
+
     def usual(self, state: State) -> State:
         """Return a state in which this step's network is in the pool."""
         return self._pool.filled(state) if self.pool else state
@@ -205,9 +215,10 @@ class DistributionMatching(SubsetObjective):
 
     def _read(self, layout: Layout) -> Layout:
         """Return the layout of the rows that a step reads."""
+        whole = None if layout.whole is None else self._read(layout.whole)
         if not 0 < self.batch < layout.per_class:
-            return layout
+            return layout if whole == layout.whole else replace(layout, whole=whole)
         counts = layout.counts
         if counts is not None:
             counts = tuple(min(self.batch, size) for size in counts)
-        return replace(layout, per_class=self.batch, counts=counts)
+        return replace(layout, per_class=self.batch, counts=counts, whole=whole)

@@ -12,7 +12,7 @@ kept. So what a pool keeps in a state is small, and a run resumes to the same bi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,23 @@ class DrawnPool:
             network |= {"uses": 0, "key": []}
         networks = {**state["networks"], name: network}
         return {"turn": state["turn"] + 1, "key": state["key"], "networks": networks}
+
+    def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
+        """Return one pool of those of several slices, whose tensors have a row for each class.
+
+        Args:
+            states: classes and pool of each.
+        """
+        first = states[0][1]
+        networks = {}
+        for name, network in first["networks"].items():
+            found = {what: value.clone() for what, value in network["found"].items()}
+            for labels, state in states[1:]:
+                own = sorted(labels)
+                for what, value in found.items():
+                    value[own] = state["networks"][name]["found"][what][own].to(value)
+            networks[name] = {**network, "found": found}
+        return {**first, "networks": networks}
 
     def filled(self, state: State) -> State:
         """Return the pool as if the network whose turn it is had been drawn before."""

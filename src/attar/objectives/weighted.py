@@ -7,7 +7,7 @@ of its own; losses and gradients are added up by weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -181,6 +181,13 @@ class WeightedSum(Objective):
                 learned,
                 kept.get(number, NOTHING),
             )
+            for number, term in self._numbered()
+        }
+
+    def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
+        """Return the states of the terms, each joined by itself."""
+        return {
+            number: term.joined([(labels, state[number]) for labels, state in states])
             for number, term in self._numbered()
         }
 

@@ -43,6 +43,8 @@ class Processes:
             have ended.
         devices: CUDA devices, one for each worker in turn; empty to leave that alone.
         grace: seconds that `close` leaves tasks to keep what they have done.
+        count: threads of each; None for a share of the cores.
+        option: that says how many processes there are, for messages.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Processes:
         lock: int | None = None,
         devices: Sequence[str] = (),
         grace: float = 0.0,
+        count: int | None = None,
+        option: str = "--jobs",
     ) -> None:
         self._tell = tell
         self._handles = [] if lock is None else [lock]
@@ -60,7 +64,8 @@ class Processes:
         self._grace = grace
         self._stopping = False
         self._workers: list[_Worker | None] = [None] * jobs
-        own = threads.share(jobs)
+        self._option = option
+        own = count or threads.share(jobs)
         self._environments = [environment(own, index, devices) for index in range(jobs)]
 
     def free(self) -> bool:
@@ -154,7 +159,7 @@ class Processes:
         return None
 
     def _lost(self, worker: _Worker, key: str) -> Ended:
-        lost = _end_of(worker)
+        lost = _end_of(worker, self._option)
         _kill(worker)
         self._workers[self._workers.index(worker)] = None
         return Ended(key, stopped=True) if self._stopping else Ended(key, lost=lost)
@@ -169,24 +174,25 @@ def _kill(worker: _Worker) -> None:
     worker.complaints.close()
 
 
-def _end_of(worker: _Worker) -> str:
+def _end_of(worker: _Worker, option: str) -> str:
     code = worker.process.wait()
     worker.complaints.seek(0)
-    return how_ended(code, worker.complaints.read().decode(errors="replace"))
+    return how_ended(code, worker.complaints.read().decode(errors="replace"), option)
 
 
-def how_ended(code: int, complaints: str = "") -> str:
+def how_ended(code: int, complaints: str = "", option: str = "--jobs") -> str:
     """Say how a process ended that should have gone on, to be read after "its" or "a".
 
     Args:
         code: as `subprocess` returns it.
         complaints: what it wrote on standard error outside any task.
+        option: that says how many processes there are.
     """
     if code >= 0:
         lines = complaints.strip().splitlines()
         return f"process ended with status {code}{f' ({lines[-1]})' if lines else ''}"
     name = signal.Signals(-code).name
-    memory = " (often for want of memory: fewer --jobs need less)" if name == "SIGKILL" else ""
+    memory = f" (often for want of memory: fewer {option} need less)" if name == "SIGKILL" else ""
     return f"process was ended by {name}{memory}"
 
 

@@ -30,7 +30,7 @@ from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, Wrapping
 from attar.synthetic.forms.low_rank import with_rank
 from attar.synthetic.forms.pixels import PLAIN
 from attar.synthetic.layout import Layout
-from attar.synthetic.slices import put_back, slice_of
+from attar.synthetic.slices import places_apart, put_back, slice_of
 from attar.synthetic.stores import Store
 from attar.synthetic.synthetic_set import Synthetic
 from attar.synthetic.table import Table
@@ -73,6 +73,7 @@ __all__ = [
     "from_description",
     "images_within",
     "limits",
+    "places_apart",
     "planned_ledger",
     "put_back",
     "slice_of",

@@ -22,8 +22,8 @@ class Layout:
             stored class after class.
         shape: of one image: C, H, W of a picture, D of a vector.
         counts: images of each class where they differ; None where each has n.
-        is_slice: whether these are some classes of a larger set, the others having no rows here;
-            see `of_classes`.
+        whole: of the larger set of which these are some classes, the others having no rows here;
+            see `of_classes`. None where they are all.
 
     Raises:
         BadRequest: counts that are not one positive number for each class (in a slice, for one
@@ -38,7 +38,7 @@ class Layout:
     per_class: int
     shape: Shape
     counts: tuple[int, ...] | None = None
-    is_slice: bool = False
+    whole: Layout | None = None
 
     def __post_init__(self) -> None:
         if self.counts is None:
@@ -61,6 +61,11 @@ class Layout:
     def rows(self) -> int:
         """Number of rows; unlike ``len``, it may be more than an index can count."""
         return self.classes * self.per_class if self.counts is None else sum(self.counts)
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether these are some classes of a larger set."""
+        return self.whole is not None
 
     @property
     def is_equal(self) -> bool:
@@ -120,7 +125,7 @@ class Layout:
             )
         sizes = (n if label in wanted else 0 for label, n in enumerate(self.sizes()))
         counts = tuple(sizes)
-        return replace(self, per_class=max(counts), counts=counts, is_slice=True)
+        return replace(self, per_class=max(counts), counts=counts, whole=self.whole or self)
 
     def index_of(self, labels: Collection[int]) -> Tensor:
         """Return the rows of some classes, int64, in their order here."""

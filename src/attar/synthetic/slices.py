@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from attar.errors import BadRequest
+from attar.synthetic.forms.form import Parametrization
+from attar.synthetic.layout import Layout
 from attar.synthetic.synthetic_set import Synthetic
 
 
@@ -22,7 +24,7 @@ def slice_of(whole: Synthetic, labels: Collection[int]) -> Synthetic:
         BadRequest: no such class, or classes that share what is stored.
     """
     layout = whole.layout.of_classes(labels)
-    bases, rows = _places(whole, labels)
+    bases, rows = places_apart(whole.parametrization, whole.layout, labels)
     found = Synthetic(layout, whole.parametrization, whole.labels is not None)
     found.load_state_dict(
         {
@@ -42,15 +44,20 @@ def put_back(part: Synthetic, whole: Synthetic, labels: Collection[int]) -> None
         whole: the set, which is changed.
         labels: of the classes.
     """
-    bases, rows = _places(whole, labels)
+    bases, rows = places_apart(whole.parametrization, whole.layout, labels)
     stored = whole.state_dict()
     for name, tensor in part.state_dict().items():
         stored[name][bases if name.startswith("images.") else rows] = tensor.to(stored[name])
 
 
-def _places(whole: Synthetic, labels: Collection[int]) -> tuple[Tensor, Tensor]:
-    """Return which stored bases, and which rows, some classes have."""
-    form, layout = whole.parametrization, whole.layout
+def places_apart(
+    form: Parametrization, layout: Layout, labels: Collection[int]
+) -> tuple[Tensor, Tensor]:
+    """Return which stored bases, and which rows, some classes have.
+
+    Raises:
+        BadRequest: no such class, or classes that share what is stored with others.
+    """
     rows = layout.index_of(labels)
     if form.takes_unequal and form.by_base:
         table, part = form.table(layout), form.table(layout.of_classes(labels))

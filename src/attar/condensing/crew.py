@@ -1,0 +1,137 @@
+"""The workers of a run, which are asked all at once and waited for together."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from attar.condensing.plan import Plan
+from attar.condensing.shares import Share, shares_of
+from attar.condensing.worker import Order, answer, begin, order_of
+from attar.errors import BadRequest, RunFailed
+from attar.parallel import Ended, Processes, Task, visible_devices
+
+_POLL_SECONDS = 60.0
+
+
+class Lost(RunFailed):
+    """A worker is gone, and with it what it had done since it was last asked for it."""
+
+
+class Crew(Protocol):
+    """Workers, each with a `attar.condensing.worker.Hand` for its share of the classes."""
+
+    @property
+    def shares(self) -> Sequence[Share]:
+        """The classes of each."""
+        ...
+
+    def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return what each worker answers.
+
+        Args:
+            what: a method of `Hand`.
+            arguments: of it, for each worker.
+
+        Raises:
+            Lost: a worker is gone.
+            BadRequest, RunFailed: what a worker raised.
+        """
+        ...
+
+
+@contextlib.contextmanager
+def hired(plan: Plan) -> Iterator[Crew | None]:
+    """Start the workers that a request asks for, and end them with the block.
+
+    Raises:
+        BadRequest: the run cannot be shared out, or is made of parts that other processes do not
+            find.
+    """
+    count = plan.request.workers
+    if count == 1:
+        yield None
+        return
+    with contextlib.closing(_OwnProcesses(shares_of(plan, count), order_of(plan))) as crew:
+        yield crew
+
+
+class _OwnProcesses:
+    """Workers that are processes of this machine, one GPU each where there are any.
+
+    Args:
+        shares: the classes of each.
+        order: of the run.
+    """
+
+    def __init__(self, shares: Sequence[Share], order: Order) -> None:
+        self.shares = shares
+        any_gpu = str(order.compute.device) == "cuda"
+        self._room = Processes(
+            len(shares),
+            devices=visible_devices() if any_gpu else (),
+            count=order.threads,
+            option="--workers",
+        )
+        self._asked: set[str] = set()
+        try:
+            there = self._room.share(order)
+            tasks = [(there, share.labels) for share in shares]
+            self._done([Task(str(s), begin, own) for s, own in zip(shares, tasks, strict=True)])
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            self.close()
+            raise _unknown(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return what each worker answers."""
+        return self._done(
+            [
+                Task(str(share), answer, (what, *own))
+                for share, own in zip(self.shares, arguments, strict=True)
+            ]
+        )
+
+    def close(self) -> None:
+        """End all of them."""
+        self._room.close()
+
+    def _done(self, tasks: Sequence[Task]) -> list[Any]:
+        # an answer that nobody waited for, since a measurement was left
+        while self._asked:
+            self._heard()
+        for task in tasks:
+            # all are free, so that each task goes to the same worker
+            self._room.submit(task)
+            self._asked.add(task.key)
+        found: dict[str, Any] = {}
+        while self._asked:
+            found |= self._heard()
+        return [found[task.key] for task in tasks]
+
+    def _heard(self) -> dict[str, Any]:
+        found = {}
+        for ended in self._room.wait(_POLL_SECONDS):
+            self._asked.discard(ended.key)
+            found[ended.key] = _value(ended)
+        return found
+
+
+def _value(ended: Ended) -> Any:
+    if ended.lost:
+        raise Lost(f"{ended.key} was lost: its {ended.lost}.")
+    if ended.failure.startswith(("AttributeError: Can't get", "ModuleNotFoundError")):
+        raise _unknown(ended.failure)
+    ended.raise_failure()
+    return ended.value
+
+
+def _unknown(why: str) -> BadRequest:
+    return BadRequest(
+        f"--workers: other processes do not find a part of this run ({why}); a method, an "
+        "objective, a form or a network of your own must be a name in a module that they can import"
+    )

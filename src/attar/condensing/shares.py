@@ -1,0 +1,153 @@
+"""How the classes of a run are shared out over workers, and which runs can be.
+
+A worker updates some classes as one process updates all: what is drawn follows from keys, and
+images go through networks in calls of the same shapes, so the values are the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from attar.condensing.plan import Plan
+from attar.errors import BadRequest
+from attar.sgd import LANES
+from attar.synthetic import places_apart
+from attar.text import counted
+
+# whose classes are independent; what others learn from tells classes apart
+_METHODS = "dm, lodm, fastdm and fastlodm can"
+# a synthetic image goes forward and back
+_PASSES = 3
+
+
+@dataclass(frozen=True)
+class Share:
+    """The classes of one worker.
+
+    Args:
+        number: of the worker, from 1.
+        count: of workers.
+        labels: of its classes, which follow each other.
+    """
+
+    number: int
+    count: int
+    labels: range
+
+    def __str__(self) -> str:
+        first, last = self.labels[0], self.labels[-1]
+        own = f"class {first}" if first == last else f"classes {first} to {last}"
+        return f"worker {self.number} of {self.count} ({own})"
+
+
+def shares_of(plan: Plan, count: int) -> list[Share]:
+    """Return the classes of each of ``count`` workers, about as much work for each.
+
+    Raises:
+        BadRequest: there are more workers than classes, or its classes are not independent.
+    """
+    said = f"--workers {count}"
+    classes = plan.layout.classes
+    if count > classes:
+        raise BadRequest(
+            f"{said}: the set has {counted(classes, 'class')}, and a worker needs one at least; "
+            f"ask for {classes} or fewer"
+        )
+    _refuse_dependent(plan, said)
+    places = _places(plan)
+    if count > len(places) + 1:
+        raise BadRequest(
+            f"{said}: images of {math.prod(plan.layout.shape)} values can be shared out by "
+            f"{len(places) + 1} workers at most without other rounding at the ends; ask for fewer"
+        )
+    ends = _ends(_work(plan), places, count)
+    found = [
+        Share(number, count, range(begin, end))
+        for number, (begin, end) in enumerate(zip([0, *ends], [*ends, classes], strict=True), 1)
+    ]
+    for share in found:
+        _refuse_slice(plan, share.labels, said)
+    return found
+
+
+def _refuse_dependent(plan: Plan, said: str) -> None:
+    """Refuse a run of which every update depends on all classes."""
+    recipe = plan.recipe
+    if recipe.iterations == 0 and plan.request.minutes is None:
+        raise BadRequest(
+            f"{said}: the method {plan.request.chosen.name!r} makes no updates, and these are what "
+            "workers share; leave it out"
+        )
+    if not recipe.objective.takes_slices:
+        raise BadRequest(
+            f"{said}: the objective {recipe.objective.name!r} learns from all classes together, so "
+            f"they cannot be shared out; methods of independent classes {_METHODS}"
+        )
+    _refuse_slice(plan, range(1), said)
+    if recipe.penalty is not None or plan.rounds:
+        what = "its penalty" if recipe.penalty is not None else f"--storage {plan.request.storage}"
+        raise BadRequest(
+            f"{said}: {what} looks at the stored values of all classes together; leave it out"
+        )
+    for role, one in recipe.optimisers.items():
+        if one is not None and (one.kind == "lamb" or one.clip is not None):
+            what = "LAMB" if one.kind == "lamb" else "a clip of the gradient"
+            raise BadRequest(
+                f"{said}: the {role} are updated by {what}, which takes the norm over all classes; "
+                "take --optimiser sgd or adam"
+            )
+
+
+def _refuse_slice(plan: Plan, labels: range, said: str) -> None:
+    """Refuse what the form or the objective cannot take apart, as they say it."""
+    try:
+        places_apart(plan.recipe.parametrization, plan.layout, labels)
+        problem = plan.problem(None)
+        part = dataclasses.replace(problem, layout=plan.layout.of_classes(labels))
+        plan.recipe.objective.check(part)
+    except BadRequest as error:
+        raise BadRequest(f"{said}: {error.text}") from error
+
+
+def _places(plan: Plan) -> list[int]:
+    """Return the classes at which a share may begin.
+
+    What is learnt before must be a multiple of what processors take at once, since they compute a
+    tensor's end in another way.
+    """
+    form, layout, found = plan.recipe.parametrization, plan.layout, []
+    for label in range(1, layout.classes):
+        before = layout.of_classes(range(label))
+        with torch.device("meta"):
+            images = form.build(before)
+            learnt = list(images.parameters())
+            if plan.recipe.learned_labels:
+                learnt += form.build_labels(before, images).parameters()
+        if all(tensor.numel() % LANES == 0 for tensor in learnt):
+            found.append(label)
+    return found
+
+
+def _work(plan: Plan) -> list[float]:
+    """Return about what a step of each class takes, in images sent forward."""
+    drawn = getattr(plan.recipe.objective, "batch_real", 0)
+    sizes = plan.layout.sizes()
+    own = (min(drawn, len(one)) for one in plan.train.indices_of_class)
+    return [real + _PASSES * size for real, size in zip(own, sizes, strict=True)]
+
+
+def _ends(work: Sequence[float], places: Sequence[int], count: int) -> list[int]:
+    """Return where all shares but the last one end: near even parts of the work."""
+    found: list[int] = []
+    for number in range(1, count):
+        left = count - 1 - number
+        first = places.index(found[-1]) + 1 if found else 0
+        allowed = places[first : len(places) - left]
+        wanted = sum(work) * number / count
+        found.append(min(allowed, key=lambda place: abs(sum(work[:place]) - wanted)))
+    return found
