@@ -178,6 +178,7 @@ def test_all_options_at_once() -> None:
         "checkpoint_seconds",
         "tensorboard",
         "snapshots",
+        "workers",
     }
     values: dict[str, Any] = {
         "method": "dm",
@@ -210,6 +211,7 @@ def test_all_options_at_once() -> None:
         "torch_compile": "off",
         "chunk": 4,
         "threads": 3,
+        "workers": 2,
         "output": OUT,
         "resume": True,
         "checkpoint_seconds": 1.0,
