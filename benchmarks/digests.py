@@ -68,7 +68,7 @@ COMMON: dict[str, Any] = {
 NETWORK_OF: dict[str, str] = dict.fromkeys(
     ("infinite", "random_features"), "convnet2:width=8,norm=none,pooling=none"
 )
-CHOOSERS = ("random", "herding", "forgetting", "kcenter", "confident", "taught")
+CHOOSERS = ("random", "herding", "forgetting", "kcenter", "confident", "taught", "rded")
 # what chooses another method, or a storage
 LEFT_OUT = ("best", "coded")
 

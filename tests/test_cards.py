@@ -40,6 +40,8 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 # what each card fixes: epochs, batch, optimiser, rate, momentum, decay, schedule, loss, mixing
 
 
+# students of a teacher
+KL = ("rded", "sre2l", "rethinkdc")
 FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss", "mixing")
 
 
@@ -60,6 +62,9 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
         ("ld", (0, 50, "adam", 1e-3, 0.0, "constant", "cross_entropy", "none")),
         ("frepo", (0, 500, "adam", 3e-4, 0.0, "warm_cosine", "squared", "none")),
         ("kip", (0, 100, "sgd", 1.0, 0.01, "cosine", "squared", "none")),
+        ("rded", (300, 50, "adamw", 1e-3, 0.01, "half_cosine", "kl", "cutmix")),
+        ("sre2l", (300, 1024, "adamw", 1e-3, 0.01, "cosine", "kl", "cutmix")),
+        ("rethinkdc", (300, 128, "adamw", 1e-3, 0.01, "cosine", "kl", "cutmix")),
         ("ntk", (0, MOST, "sgd", 0.01, 5e-4, "constant", "squared", "none")),
         ("nngp", (0, MOST, "sgd", 0.01, 5e-4, "constant", "squared", "none")),
     ],
@@ -67,9 +72,9 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
 def test_cards_have_the_constants_of_their_authors(name: str, values: tuple[object, ...]) -> None:
     one = CARDS[name]
     assert tuple(getattr(one, field) for field in FIXED) == values
-    assert one.name == name and (one.momentum == 0.9 or name in ("dd", "ld", "frepo"))
+    assert one.name == name and (one.momentum == 0.9 or name in ("dd", "ld", "frepo", *KL))
     assert one.learnt_lr == (name in ("mtt", "haba"))
-    assert one.one_more == (name not in ("idc", "rtp", "dd", "ld", "frepo", "kip", *KINDS))
+    assert one.one_more == (name not in ("idc", "rtp", "dd", "ld", "frepo", "kip", *KL, *KINDS))
     assert one.learnt_steps == (name == "dd")
     assert one.stable == (name == "kip") and one.kernel == (name if name in KINDS else "")
     assert bool(one.networks) == (name == "frepo")

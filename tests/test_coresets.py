@@ -16,6 +16,7 @@ from attar.condensing.telling import Callback
 from attar.coresets import (
     SELECTORS,
     Confident,
+    Crops,
     Forgetting,
     Herding,
     KCenter,
@@ -262,11 +263,11 @@ def test_bad_settings_are_refused(settings: dict[str, Any], text: str) -> None:
 
 def test_names() -> None:
     coresets = {name for name, method in METHODS.items() if method.coreset}
-    assert coresets == {"random", "coded", "confident", "taught", *STUDYING}
+    assert coresets == {"random", "coded", "confident", "taught", "rded", *STUDYING}
     assert set(INITS) == {"noise", *SELECTORS}
     assert all(SELECTORS[name].name == name for name in SELECTORS)
     # --set could not tell them apart
-    of_selectors = {item.name for item in dataclasses.fields(Confident)}
+    of_selectors = {item.name for kind in (Confident, Crops) for item in dataclasses.fields(kind)}
     for objective in OBJECTIVES.values():
         assert not of_selectors & {item.name for item in dataclasses.fields(objective)}  # pyright: ignore[reportArgumentType]
 

@@ -15,8 +15,8 @@ import torch
 
 import attar
 from attar.errors import BadRequest
-from attar.importing.pickled_names import names_in
-from attar.importing.pickles import read_pickled
+from attar.pickled.names import names_in
+from attar.pickled.reading import read_pickled
 from peer_files import class_by_class, hallucinators, inputs, write_dc, write_flax, write_haba
 from peer_files import write_mtt as write
 

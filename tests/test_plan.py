@@ -197,7 +197,7 @@ def test_zero_iterations_are_a_wish_too() -> None:
         (
             {"init": "kmeans"},
             "unknown value of --init 'kmeans'. "
-            "There is: confident, forgetting, herding, kcenter, noise, real.",
+            "There is: confident, crops, forgetting, herding, kcenter, noise, real.",
         ),
         (
             {"card": "dsa-100"},

@@ -16,6 +16,8 @@ from attar.renaming import fields
 Count = Literal["paper", "all"]
 
 FLOAT32_BYTES = 4
+# what the names of the tensors of stored labels begin with
+LABELS = "labels."
 # options that store images in less, where a form has none of its own
 LESS = "--rank, --storage"
 _UNITS = {
@@ -91,6 +93,11 @@ class Ledger:
     def all(self) -> int:
         """Bytes of everything that must travel; equals the payload of the artefact."""
         return sum(entry.bytes for entry in self.entries)
+
+    @property
+    def labels(self) -> int:
+        """Bytes of stored labels."""
+        return sum(entry.bytes for entry in self.entries if entry.name.startswith(LABELS))
 
     @property
     def values(self) -> int:

@@ -28,6 +28,8 @@ PARTS = "parts"
 NOTES = "coding"
 # where it tells what a method decided by itself, or --storage auto, and why
 CHOSEN = "chosen"
+# where it tells of the trained network that its labels come from
+TEACHER = "teacher"
 
 
 class Header(BaseModel):

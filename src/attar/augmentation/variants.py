@@ -9,6 +9,7 @@ it is that of DSA, one operation for the batch.
 | ``dc`` | one, drawn for each image (`attar.augmentation.dsa.augment_as_dc`) |
 | ``idc`` | flip, colour and cutout where they are listed, and one of the rest |
 | ``frepo`` | one, drawn for the batch, of operations of its own |
+| ``rded`` | all that are listed, each with draws for every image |
 
 Parameters are drawn for each image. Shape letters: B images, C channels, H height, W width.
 """
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 from attar.augmentation import dsa as dsa
+from attar.augmentation.patches import draw_boxes, shuffled, take_crops, usual_factor
 from attar.errors import BadRequest, unknown
 from attar.rng import Key
 
@@ -38,6 +40,8 @@ ZOOM = (0.8, 1.25)
 TRANSLATE_RATIO = 0.125
 # of FRePo's cutout: side of the hole as a part of the image's
 HOLE = 4
+# of crops of ImageNet: the least share of the area, and the ratios of width to height
+LEAST_AREA, RATIOS = 0.08, (3 / 4, 4 / 3)
 
 
 def augment_as_idc(
@@ -83,6 +87,35 @@ def augment_as_frepo(images: Tensor, names: tuple[str, ...], key: Key) -> Tensor
     chosen = names[int(torch.randint(len(names), (1,), generator=generator))]
     draws = torch.rand(len(images), 3, generator=generator).to(images.device)
     return FREPO_OPERATIONS[chosen](images, draws)
+
+
+def augment_as_rded(images: Tensor, names: tuple[str, ...], key: Key) -> Tensor:
+    """Apply what the authors of decoupled methods train on, in their order.
+
+    Where pictures are made of several crops (`usual_factor`), ``shuffle`` puts these into another
+    order, and ``crop`` takes as much of the area as one of a row has, or more; else both do
+    nothing. ``zoom`` takes 8 % of the area or more, as for ImageNet; ``flip`` mirrors every other
+    image.
+
+    Source: Yin et al., SRe2L, 2023; Sun et al., RDED, 2024, and their code.
+
+    Args:
+        images: B×C×H×W network inputs.
+        names: out of shuffle, crop, zoom and flip.
+        key: decides all parameters.
+    """
+    size = (images.shape[2], images.shape[3])
+    factor = usual_factor(size)
+    if "shuffle" in names:
+        images = shuffled(images, factor, key.fold("shuffle"))
+    for name, least in (("crop", 1 / factor), ("zoom", LEAST_AREA)):
+        if name in names and least < 1:
+            boxes = draw_boxes(len(images), size, (least, 1.0), RATIOS, key.fold(name))
+            images = take_crops(images, boxes, size)
+    if "flip" in names:
+        mirrored = torch.rand(len(images), generator=key.fold("flip").generator()) < 0.5
+        images = torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+    return images
 
 
 def _spread(draws: Tensor) -> Tensor:
@@ -198,6 +231,7 @@ WAYS: dict[str, Way] = {
     ),
     "idc": Way(tuple(IDC_OPERATIONS), augment_as_idc),
     "frepo": Way(tuple(FREPO_OPERATIONS), augment_as_frepo),
+    "rded": Way(("shuffle", "crop", "zoom", "flip"), augment_as_rded),
 }
 
 

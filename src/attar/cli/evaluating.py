@@ -76,6 +76,10 @@ class Evaluate(Columns):
     """Compile the networks; auto: where it pays."""
     threads: Whole = None
     """CPU threads; left out: one for every core that is free, or as OMP_NUM_THREADS says."""
+    teacher: Name = None
+    """A trained network that labels every batch as it is augmented and mixed, under a card such as
+    rded, in rows of their own, with its bytes counted: OUT.teacher.safetensors, a folder of 'attar
+    experts', or ARCH:FILE, as 'attar condense' takes it."""
     vectorized: Whole = None
     """Networks that train in one step; left out: what is faster on the device."""
     data_dir: Folder = None
@@ -143,6 +147,7 @@ def evaluate(options: Evaluate) -> None:
             precision=options.precision,
             torch_compile=options.compile,
             vectorized=options.vectorized,
+            teacher=options.teacher,
             callback=Lines(status, options.repeats),
             **reading_options(options),
         )

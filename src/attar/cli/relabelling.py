@@ -45,7 +45,6 @@ def relabel(options: Relabel) -> None:
     err.print(f"attar relabel: reading {options.artefact}", **PLAIN)
     use(asked.threads)
     from attar.artefact.loading import load
-    from attar.face.relabelling import label_bytes
     from attar.face.relabelling import relabel as relabelled
 
     given = {one.name: getattr(asked, one.name) for one in dataclasses.fields(asked)}
@@ -61,6 +60,6 @@ def relabel(options: Relabel) -> None:
         print_json({"path": str(asked.output), **artefact_facts(made)})
         return
     before = load(options.artefact).nbytes
-    labels = f"{format_bytes(label_bytes(made))} of {asked.labels} labels"
+    labels = f"{format_bytes(made.ledger.labels)} of {asked.labels} labels"
     whole = f"{format_bytes(made.nbytes)} in place of {format_bytes(before)}"
     out.print(f"{asked.output}: {labels}, {whole} in all", **PLAIN)

@@ -113,6 +113,22 @@ def _under(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [("" if index else title, line) for index, line in enumerate(lines)]
 
 
+def _labels(told: Mapping[str, Any]) -> list[str]:
+    """Return what labels take, stored or made anew by a teacher."""
+    from attar.budget import format_bytes
+
+    lines = []
+    if "stored_bytes" in told:
+        lines.append(f"{told['stored_bytes']} B stored")
+    if teacher := told.get("teacher"):
+        lines.append(
+            f"from {teacher['network']} ({teacher.get('origin')}, digest {teacher.get('digest')}); "
+            f"made anew they need it, {format_bytes(teacher['bytes'])}, and "
+            f"{format_bytes(told['all_bytes_with_teacher'])} in all"
+        )
+    return lines
+
+
 def _held(header: Header) -> str:
     from attar.artefact.header import BALANCED, SELECTED_BY
 
@@ -125,7 +141,7 @@ def _held(header: Header) -> str:
 def print_header(artefact: Artefact, path: Path) -> None:
     """Print an artefact's header for people."""
     from attar.artefact.header import READ_FROM
-    from attar.face.files import knows_clipping, orthogonality
+    from attar.face.files import knows_clipping, labels_of, orthogonality
 
     header, totals = artefact.header, artefact.totals
     table = Grid(box=None, show_header=False, pad_edge=False)
@@ -146,6 +162,7 @@ def print_header(artefact: Artefact, path: Path) -> None:
         ("stored", f"{header.stored_as}, {header.storage}, {totals.values} values"),
         *_under("coding", header.notes),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
+        *_under("labels", _labels(labels_of(artefact))),
         *((name, _values(one)) for name, one in artefact.learned.items()),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),
         *made,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact, preprocessing_fields
-from attar.artefact.header import CHOSEN, NOTES, PARTS, Header
+from attar.artefact.header import CHOSEN, NOTES, PARTS, TEACHER, Header
 from attar.condensing.coding import coding_of
 from attar.condensing.plan import Plan
 from attar.objectives import Nested
@@ -81,6 +81,7 @@ def artefact_of(
                 **_threads(plan),
                 "command": plan.command,
                 **({NOTES: notes} if notes else {}),
+                **({} if plan.teacher is None else {TEACHER: plan.teacher.facts()}),
                 **({} if plan.choice is None else {CHOSEN: plan.choice.as_dict()}),
                 **values,
                 **plan.provenance,

@@ -95,10 +95,31 @@ def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
         # nothing is matched
         given = {name: part for name, part in given.items() if name == "selector"}
     settled = _each_with_its_settings(list(given.values()), request.given_settings())
+    settled = _with_teacher(settled, request)
     changes |= {**parts, "parametrization": form} | dict(zip(given, settled, strict=True))
     nested = changes.pop("nested")
     recipe = dataclasses.replace(recipe, **changes)
     return recipe if nested is None else _with_subsets(recipe, nested, request)
+
+
+def _with_teacher(parts: Sequence[Any], request: Request) -> list[Any]:
+    """Return parts that look at images with a teacher with the one asked for, others as they are.
+
+    Raises:
+        BadRequest: none does.
+    """
+    if request.teacher is None:
+        return list(parts)
+    able = [hasattr(part, "teacher") for part in parts]
+    if not any(able):
+        raise BadRequest(
+            f"--teacher {request.teacher}: method {request.chosen.name!r} has no teacher; leave it "
+            "out, or choose one that has, such as rded"
+        )
+    return [
+        dataclasses.replace(part, teacher=request.teacher) if has else part
+        for part, has in zip(parts, able, strict=True)
+    ]
 
 
 def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:

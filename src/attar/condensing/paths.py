@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attar.artefact.artefact import evaluation_path, last_iterate_path
 from attar.artefact.snapshots import snapshots_path
+from attar.teachers.file import teacher_path
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,19 @@ class Paths:
         return snapshots_path(self.output)
 
     @property
+    def teacher(self) -> Path:
+        """The trained network that labels come from, where one was trained for it."""
+        return teacher_path(self.output)
+
+    @property
     def beside(self) -> tuple[Path, ...]:
         """Whatever a run and the evaluation of what it made write beside the output."""
-        own = (self.checkpoint, self.log, self.last, self.snapshots)
+        own = (self.checkpoint, self.log, self.last, self.snapshots, self.teacher)
         return (*own, evaluation_path(self.output), evaluation_path(self.last))
 
     def clear_leftovers(self) -> None:
         """Remove temporary files that a killed run left behind."""
-        for path in (self.output, self.checkpoint, self.end, self.log, self.last, self.snapshots):
+        written = (self.output, self.checkpoint, self.end, self.log, self.last, self.snapshots)
+        for path in (*written, self.teacher):
             for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                 leftover.unlink(missing_ok=True)

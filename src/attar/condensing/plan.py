@@ -28,6 +28,7 @@ from attar.objectives.base import Trajectories
 from attar.rng import Key
 from attar.storage import grid_of, storage_of
 from attar.synthetic import Layout, Synthetic
+from attar.teachers.teacher import Teacher
 from attar.tensors import feed
 from attar.training.by_class import unequal
 
@@ -60,6 +61,7 @@ class Plan:
         coded_start: the real images that the set is or starts from, where their number follows
             from what they take when coded.
         choice: what the method decided by itself, where it does; the request has it in place.
+        found: what came of the start: the ``teacher``, once it is there.
     """
 
     request: Request
@@ -80,6 +82,12 @@ class Plan:
     parts: Mapping[str, Any] = field(default_factory=dict)
     coded_start: CodedStart | None = None
     choice: Choice | None = None
+    found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def teacher(self) -> Teacher | None:
+        """The trained network that labels come from, once it is there; None where none do."""
+        return self.found.get("teacher") if self.recipe.learned_labels else None
 
     @property
     def command(self) -> str:
@@ -176,7 +184,9 @@ class Plan:
         elif not blank:
             bases = self.recipe.parametrization.real_bases(self.layout)
             sizes = self.layout.sizes() if bases is None else bases
-            images, labels = self._real_start(selector, sizes, key, watch)
+            images, labels, teacher = self._real_start(selector, sizes, key, watch)
+            if teacher is not None:
+                self.found["teacher"] = teacher
             if bases is None:
                 synthetic.images.fit(images)
             else:

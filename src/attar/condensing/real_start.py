@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,9 +19,21 @@ from attar.networks import Network
 from attar.rng import Key
 from attar.storage import Storage, sizes_of
 from attar.synthetic import NEVER, Layout, Parametrization, Synthetic
+from attar.teachers.teacher import Teacher
 
-# network inputs, class by class, and N×K label values where the selector gives any
-Rows = tuple[Tensor, Tensor | None]
+
+class Rows(NamedTuple):
+    """Real images, class by class.
+
+    Args:
+        images: network inputs.
+        labels: N×K label values where the selector gives any.
+        teacher: the trained network that gave them, where one did.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    teacher: Teacher | None = None
 
 
 def real_rows(
@@ -40,8 +53,12 @@ def real_rows(
 
 
 def _taken(data: LabelledImages, chosen: Chosen, sizes: Sequence[int]) -> Rows:
-    images = data.take(torch.cat(_filling(chosen.rows, sizes))).cpu()
-    return images, None if chosen.labels is None else torch.cat(_filling(chosen.labels, sizes))
+    if chosen.images is None:
+        images = data.take(torch.cat(_filling(chosen.rows, sizes))).cpu()
+    else:
+        images = torch.cat(_filling(chosen.images, sizes))
+    labels = None if chosen.labels is None else torch.cat(_filling(chosen.labels, sizes))
+    return Rows(images, labels, chosen.teacher)
 
 
 def _filling(parts: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
@@ -100,7 +117,7 @@ class CodedStart:
         few = zip(self.order.rows, sizes, strict=True)
         if not self.again and any(n > len(own) for own, n in few):
             return dict.fromkeys(self.form.shapes(layout), NEVER)
-        images, labels = self.rows(sizes)
+        images, labels, _ = self.rows(sizes)
         with torch.no_grad():
             synthetic = Synthetic(layout, self.form, self.labelled and labels is not None)
             synthetic.images.fit(images)

@@ -29,7 +29,7 @@ from attar.text import command_line
 from attar.wording import KEYWORDS, option_of
 
 # real images drawn at random, noise, or the selectors in attar.coresets
-INITS = ("real", "noise", "herding", "forgetting", "kcenter", "confident")
+INITS = ("real", "noise", "herding", "forgetting", "kcenter", "confident", "crops")
 # the options that Python gives as values, too
 _NAMED = ("method", "objective", "form", "network")
 # refused here and not by the parser, so that a near name is told
@@ -104,7 +104,7 @@ class Request:
     each channel its own, by the spectrum, in the memory of the method's rank (2 without one)."""
     init: Annotated[
         Path | str | None,
-        option("{real,noise,herding,forgetting,kcenter,confident} or FILE", kind=str),
+        option("{real,noise,herding,forgetting,kcenter,confident,crops} or FILE", kind=str),
     ] = None
     """Start from random real images, from noise, from real images chosen in this way, or from the
     images of an artefact (FILE.safetensors)."""
@@ -147,6 +147,12 @@ class Request:
     """Form of ZCA whitening."""
     experts: Folder = None
     """Expert trajectories to match, made by 'attar experts', for methods such as mtt and esp."""
+    teacher: Name = None
+    """The trained network that chooses and labels images (methods rded, taught, confident):
+    OUT.teacher.safetensors of another set, a folder that 'attar experts' made, or ARCH:FILE, that
+    is, weights on disk of torchvision, timm:NAME or a network here, such as
+    resnet18:weights.pth,norm=imagenet. The name of a network: it is trained first, as one is where
+    this is left out."""
     settings: Settings = ()
     """Settings of the objective, or of how real images are chosen, as name=value, such as
     batch_real=64, augment=none or epochs=5; from Python also {"batch_real": 64}."""

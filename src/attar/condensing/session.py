@@ -28,6 +28,9 @@ from attar.condensing.plan import Plan
 from attar.condensing.telling import Callback, Estimate
 from attar.condensing.validating import Validator, fitting, told
 from attar.errors import BadRequest, Interrupted, RunFailed
+from attar.teachers.file import save_teacher
+from attar.teachers.teacher import TRAINED
+from attar.training import CARDS
 
 
 class _Left(BaseException):
@@ -291,12 +294,23 @@ class Session:
             # one without updates is done anew as fast as it is read
             if self.run.step:
                 checkpoint.save(self.paths.end, self.run, progress, self.plan.identity)
+            self._keep_teacher(self.paths)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
         for note in artefact.header.notes if self.plan.estimated else ():
             warnings.warn(note, stacklevel=2)
         self.callback.finished(artefact)
         return artefact
+
+    def _keep_teacher(self, paths: Paths) -> None:
+        """Write the network that labels come from, where it was trained here and is needed again.
+
+        A card that learns from a teacher asks it for the labels of every batch.
+        """
+        teacher = self.plan.teacher
+        needed = CARDS[self.plan.recipe.card].loss == "kl"
+        if teacher is not None and teacher.origin == TRAINED and needed:
+            save_teacher(paths.teacher, teacher, self.plan.train)
 
     def _artefact(self, *, best: bool = False) -> Artefact:
         """Return the present iterate, or the best one, as an artefact."""

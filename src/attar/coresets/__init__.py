@@ -1,11 +1,10 @@
 """Coreset selection: which real images to keep, as a set of their own or to start from."""
 
+from attar.coresets.crops import Crops
 from attar.coresets.forgetting import forgetting_counts, most_forgotten
 from attar.coresets.geometry import herding, kcenter
 from attar.coresets.selectors import (
-    SELECTORS,
     Chosen,
-    Confident,
     Forgetting,
     Herding,
     KCenter,
@@ -14,11 +13,20 @@ from attar.coresets.selectors import (
     StudyingSelector,
 )
 from attar.coresets.study import Study, train
+from attar.coresets.taught import Confident, TaughtSelector
+from attar.registry import Registry
+
+SELECTORS: Registry[type[Selector]] = Registry(
+    "selector",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Selector),
+    (RandomImages, Herding, Forgetting, KCenter, Confident, Crops),
+)
 
 __all__ = [
     "SELECTORS",
     "Chosen",
     "Confident",
+    "Crops",
     "Forgetting",
     "Herding",
     "KCenter",
@@ -26,6 +34,7 @@ __all__ = [
     "Selector",
     "Study",
     "StudyingSelector",
+    "TaughtSelector",
     "forgetting_counts",
     "herding",
     "kcenter",

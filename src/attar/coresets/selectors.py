@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
-from attar.augmentation.variants import read_strategy
 from attar.compute import Compute
 from attar.coresets.forgetting import most_forgotten
 from attar.coresets.geometry import herding, kcenter
@@ -19,9 +17,9 @@ from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.kinds import Settings
-from attar.networks import Network, make_for
-from attar.registry import Registry
+from attar.networks import Network
 from attar.rng import Key
+from attar.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,15 @@ class Chosen:
         rows: of each class, distinct indices into the data, int64, on the CPU.
         labels: of each class, a row of K label values for each of them, float32, on the CPU; None
             where they are labelled by their class alone.
+        images: of each class, network inputs in place of those rows, on the CPU; None where these
+            are taken as they are.
+        teacher: the trained network that gave the labels; None where none did.
     """
 
     rows: list[Tensor]
     labels: list[Tensor] | None = None
+    images: list[Tensor] | None = None
+    teacher: Teacher | None = None
 
 
 class Selector(Settings, ABC):
@@ -213,7 +216,7 @@ class StudyingSelector(Selector):
             rows.append(self.rank(study, label, size, key))
             if watch is not None:
                 watch(f"classes chosen by {self.name}", label + 1, data.classes)
-        return Chosen(rows, self.labels(study, rows))
+        return Chosen(rows, self.labels(study, rows), teacher=study.teacher)
 
     def labels(self, study: Study, rows: Sequence[Tensor]) -> list[Tensor] | None:
         """Return label values of the images chosen of each class; None for the class alone."""
@@ -264,63 +267,3 @@ class Forgetting(StudyingSelector):
         """Return the images of a class forgotten most often."""
         own = study.data.indices_of_class[label]
         return own[most_forgotten(study.correct[:, own], count, key.fold("ties", label))]
-
-
-@dataclass(frozen=True)
-class Confident(StudyingSelector):
-    """Images that a network trained on all of them is sure of, with what it says of them.
-
-    They are drawn at random of those that it is sure enough of, so that they differ: the surest
-    ones are much alike, and where all are easy it is as good as drawing from all. Their labels are
-    the probabilities that the network gives them.
-
-    Args:
-        sure: the probability of its own class from which on an image is drawn; the others follow
-            by how sure the network is.
-        teacher: the network by name; empty for the one that is matched in.
-        augment_selection: of the images that it is trained on.
-    """
-
-    name: ClassVar[str] = "confident"
-    schedule: ClassVar[Literal["constant", "warm_cosine"]] = "warm_cosine"
-
-    epochs: int = 8
-    lr_selection: float = 0.05
-    batch_selection: int = 128
-    sure: float = 0.9
-    teacher: str = ""
-    augment_selection: str = "flip_crop"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.sure <= 1:
-            raise BadRequest(f"--set sure={self.sure:g}: from 0 to 1")
-        read_strategy(self.augment_selection)
-
-    def learner(self, data: LabelledImages, network: Network) -> Network:
-        """Return the teacher."""
-        return make_for(self.teacher, data.shape, data.classes) if self.teacher else network
-
-    def seen(self, data: LabelledImages) -> str:
-        """Return the teacher's augmentation."""
-        return self.augment_selection if data.modality.augments else "none"
-
-    def rank(self, study: Study, label: int, count: int, key: Key) -> Tensor:
-        """Return images that the teacher is sure of, in an order drawn from ``key``."""
-        own = study.data.indices_of_class[label]
-        sure = study.probabilities(own)[:, label]
-        order = own[sure.argsort(descending=True, stable=True)]
-        most = int((sure >= self.sure).sum())
-        drawn = torch.randperm(most, generator=key.fold("drawn", label).generator())
-        return torch.cat([order[:most][drawn], order[most:]])[:count]
-
-    def labels(self, study: Study, rows: Sequence[Tensor]) -> list[Tensor]:
-        """Return the probabilities that the teacher gives the images."""
-        return [study.probabilities(own) for own in rows]
-
-
-SELECTORS: Registry[type[Selector]] = Registry(
-    "selector",
-    lambda thing: isinstance(thing, type) and issubclass(thing, Selector),
-    (RandomImages, Herding, Forgetting, KCenter, Confident),
-)

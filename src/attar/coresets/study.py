@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -14,12 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from attar.compute import Compute, Functional
+from attar.compute import Compute
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import RunFailed
 from attar.networks import Network
 from attar.rng import Key
+from attar.teachers.teacher import Teacher
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.trainer import Trainer, Update
 
@@ -39,6 +41,7 @@ class Study:
         tensors: its parameters and buffers, by name.
         correct: E×N bool on the CPU: whether it classified an image right when it met it in an
             epoch, before the update on its batch.
+        known: the network where it was not trained here, but read from disk.
     """
 
     data: LabelledImages
@@ -46,6 +49,12 @@ class Study:
     compute: Compute
     tensors: dict[str, Tensor]
     correct: Tensor
+    known: Teacher | None = None
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The network, as what says of any images what they are."""
+        return self.known or Teacher(self.network, self.compute, self.tensors)
 
     def features(self, index: Tensor) -> Tensor:
         """Return the features (B×D float32, on the device) before the last linear layer.
@@ -53,11 +62,7 @@ class Study:
         Raises:
             RunFailed: a feature is NaN or Inf.
         """
-        found = []
-        for part in index.split(self.compute.chunk):
-            images = self.data.take(part).to(self.compute.device)
-            found.append(self._embedding.chunk(self.tensors, images))
-        return self._finite(torch.cat(found), "features")
+        return self._finite(self._of(self.teacher.features, index), "features")
 
     def probabilities(self, index: Tensor) -> Tensor:
         """Return what the network says of images: B×K probabilities, float32, on the CPU.
@@ -65,11 +70,19 @@ class Study:
         Raises:
             RunFailed: a score is NaN or Inf.
         """
-        found = []
-        for part in index.split(self.compute.chunk):
-            images = self.data.take(part).to(self.compute.device)
-            found.append(self._forward.chunk(self.tensors, images).float().cpu())
-        return self._finite(torch.cat(found), "scores").softmax(dim=1)
+        return self.judged(self._of(self.teacher.scores, index).cpu())
+
+    def judged(self, scores: Tensor) -> Tensor:
+        """Return probabilities of scores (B×K) of the network.
+
+        Raises:
+            RunFailed: a score is NaN or Inf.
+        """
+        return self._finite(scores.float(), "scores").softmax(dim=1)
+
+    def _of(self, function: Callable[[Tensor], Tensor], index: Tensor) -> Tensor:
+        parts = index.split(self.compute.chunk)
+        return torch.cat([function(self.data.take(part)) for part in parts])
 
     def _finite(self, values: Tensor, said: str) -> Tensor:
         if not bool(torch.isfinite(values).all()):
@@ -79,18 +92,6 @@ class Study:
                 "lr_selection."
             )
         return values
-
-    @cached_property
-    def _embedding(self) -> Functional:
-        return self._function("embed")
-
-    @cached_property
-    def _forward(self) -> Functional:
-        return self._function("forward")
-
-    def _function(self, name: str) -> Functional:
-        module = self.network.draw(Key(0), self.compute.device)
-        return Functional(module.eval(), name, self.compute)
 
 
 def train(

@@ -18,6 +18,7 @@ from attar.evaluation.rows import Row, TrainingSet, with_ceilings
 from attar.evaluation.scoring import Scoring, hard_labels
 from attar.methods import CODED
 from attar.places import default_data_dir
+from attar.teachers.teacher import Teacher
 from attar.training.evaluation_card import EvaluationCard
 
 
@@ -33,6 +34,7 @@ class Asked:
         scores: whether robust scores are wanted.
         data_dir: folder of the data; None for the usual one.
         note: of the artefact's own row.
+        teacher: labels batches of the set and of random images, beside rows without it.
     """
 
     baselines: tuple[str, ...]
@@ -42,6 +44,7 @@ class Asked:
     scores: bool = False
     data_dir: Path | None = None
     note: str = ""
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ class Comparison:
         asked, size = self.asked, self.artefact.totals.paper
         own = dataclasses.replace(condensed(self.artefact, asked.card), note=asked.note)
         sets = [own, hard_labels(own)] if own.labels.ndim > 1 else [own]
+        if asked.teacher is not None:
+            sets.append(self._without_labels(own).taught(asked.teacher))
         if self.last is not None:
             sets.append(condensed(self.last, asked.card))
         if self.train is None:
@@ -104,13 +109,23 @@ class Comparison:
         for name in asked.baselines:
             if name == RANDOM:
                 unequal = not self.artefact.header.layout.is_equal
-                sets.append(random_set(self.train, size, asked.card, asked.seed, unequal=unequal))
+                drawn = random_set(self.train, size, asked.card, asked.seed, unequal=unequal)
+                sets.append(drawn)
+                if asked.teacher is not None:
+                    sets.append(drawn.taught(asked.teacher))
             elif name == CODED:
                 network = self.measurer.networks[0]
                 sets.append(coded_set(self.train, size, asked.card, network, asked.seed))
             elif name != WHOLE:
                 sets.append(self._coreset(name, self.train, size))
         return sets
+
+    def _without_labels(self, own: TrainingSet) -> TrainingSet:
+        """Return the set without labels that are stored: those of batches take their place."""
+        if own.labels.ndim == 1 or own.bytes is None:
+            return own
+        kept = own.bytes - self.artefact.ledger.labels
+        return dataclasses.replace(own, labels=own.labels.argmax(dim=1), bytes=kept)
 
     def _coreset(self, name: str, train: LabelledImages, size: int) -> TrainingSet:
         compute = self.measurer.compute

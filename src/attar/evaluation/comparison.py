@@ -24,6 +24,7 @@ from attar.evaluation.real import read_real
 from attar.evaluation.request import EvaluateOptions, EvaluationRequest
 from attar.evaluation.results import training_pixels
 from attar.evaluation.rows import Row
+from attar.evaluation.teaching import refuse_deaf, teacher_of
 from attar.evaluation.telling import EvaluationCallback, hears_of_time, settled
 from attar.evaluation.tuning import Tuning
 from attar.kernels import infinite
@@ -106,6 +107,8 @@ def evaluate(
     chosen = find_card(card or artefact.header.card, asked.epochs, asked.updates)
     lengths = {"--epochs": asked.epochs, "--updates": asked.updates, "--tune": asked.tune or None}
     refuse_other_steps(chosen, lengths)
+    if asked.teacher is not None:
+        refuse_deaf(chosen, asked.teacher)
     if chosen.kernel and (asked.tune or asked.scores):
         option = "--tune" if asked.tune else "--scores"
         raise BadRequest(
@@ -150,6 +153,7 @@ def evaluate(
         asked.scores,
         reading.get("data_dir"),
         note,
+        teacher_of(asked.teacher, artefact, real, compute),
     )
     run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
     return run.rows()

@@ -9,6 +9,7 @@ _SCHEDULES = {
     "steps": ", a fifth of it after two thirds and again after five sixths",
     "constant": "",
     "cosine": ", down to 0 along a cosine",
+    "half_cosine": ", down to a half along a cosine, an epoch at a time",
     "warm_cosine": " after 500 updates of warming up, then down to a hundredth",
 }
 _SHORT = {
@@ -16,9 +17,15 @@ _SHORT = {
     "steps": " ÷5 twice",
     "constant": "",
     "cosine": ", cosine",
+    "half_cosine": ", half a cosine",
     "warm_cosine": " warmed up, then cosine",
 }
-_LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared error of centred labels"}
+_LOSSES = {
+    "cross_entropy": "cross-entropy",
+    "squared": "squared error of centred labels",
+    "kl": "divergence from what a teacher says, both at a temperature of",
+}
+_OPTIMISERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
 def _counted(updates: tuple[tuple[int, int], ...]) -> str:
@@ -39,7 +46,7 @@ def facts(card: EvaluationCard, dataset: str) -> list[tuple[str, str]]:
     optimiser = f"learning rate {_rate(card)}{_SCHEDULES[card.schedule]}"
     if card.learnt_lr:
         optimiser = f"learnt {optimiser.replace('rate', 'rate, else', 1)}"
-    how = f"Adam, {optimiser}"
+    how = f"{_OPTIMISERS[card.optimiser]}, {optimiser}"
     if card.optimiser == "sgd":
         how = f"SGD, {optimiser}, momentum {card.momentum:g}"
     counts = f"{card.epochs:,}" if card.epochs else _counted(card.updates)
@@ -50,7 +57,7 @@ def facts(card: EvaluationCard, dataset: str) -> list[tuple[str, str]]:
         ("Epochs", length),
         ("Optimiser", how),
         ("Weight decay", f"{card.weight_decay:g}"),
-        ("Loss", _LOSSES[card.loss]),
+        ("Loss", _LOSSES[card.loss] + (f" {card.temperature:g}" if card.loss == "kl" else "")),
         ("Augmentation", card.strategy(dataset).replace(":", ": ").replace("_", ", ")),
         *([("Mixing", f"CutMix in {card.mixed:.0%} of batches")] * (card.mixing != "none")),
         *([("Network", card.networks[0][1])] if card.networks else []),
@@ -84,12 +91,12 @@ def fixed(card: EvaluationCard) -> str:
     parts = [
         length,
         f"batch {card.batch}",
-        f"{card.optimiser.upper() if card.optimiser == 'sgd' else 'Adam'} {rate}"
-        + _SHORT[card.schedule],
+        f"{_OPTIMISERS[card.optimiser]} {rate}" + _SHORT[card.schedule],
         *(["no weight decay"] if card.weight_decay == 0 else []),
         f"{kind} augmentation",
         *(["CutMix"] if card.mixing != "none" else []),
         *(["squared error"] if card.loss == "squared" else []),
+        *([f"teacher at {card.temperature:g}"] if card.loss == "kl" else []),
         *(["own network"] if card.networks else []),
     ]
     return f"{whose}: {', '.join(parts)}"

@@ -24,6 +24,7 @@ class EvaluateOptions(ReadingOptions, total=False):
     precision: str
     torch_compile: str
     vectorized: int | None
+    teacher: str | None
 
 
 @fields(compile="torch_compile")
@@ -49,6 +50,8 @@ class EvaluationRequest:
         precision: auto, float32 or bfloat16.
         torch_compile: auto, on or off.
         vectorized: networks that train in one step; None takes what is faster.
+        teacher: a trained network on disk that labels every batch, as it is augmented and mixed,
+            in rows of their own: of the set and of random images. Its bytes are counted there.
 
     Raises:
         BadRequest: a value of another kind, or out of its range.
@@ -65,6 +68,7 @@ class EvaluationRequest:
     precision: str = "auto"
     torch_compile: str = "auto"
     vectorized: int | None = None
+    teacher: str | None = None
 
     def __post_init__(self) -> None:
         settle_kinds(self)

@@ -23,7 +23,7 @@ from attar.training.beginning import evaluation_key, repeat_key
 from attar.training.by_class import Hits, largest_share
 from attar.training.cards import EvaluationCard
 from attar.training.predicting import trainer_of
-from attar.training.trainer import Images
+from attar.training.trainer import Images, Labelling
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ def evaluate_images(
     compute: Compute | None = None,
     vectorized: int | None = None,
     progress: Callable[[str, int, float | None], None] | None = None,
+    teacher: Labelling | None = None,
 ) -> list[Result]:
     """Train networks from scratch on images and test them on real ones.
 
@@ -160,12 +161,15 @@ def evaluate_images(
         vectorized: networks per training step; None takes what is faster on the device.
         progress: called with network, number of the repeat and its accuracy; with None when
             its training begins.
+        teacher: labels every batch as it is made, in place of ``labels``.
 
     Raises:
         BadRequest: no network, no repeat, an unknown network, or images that do not fit the
             test set.
     """
     card = card.suited(test.modality)
+    if teacher is None and not labels.is_floating_point():
+        card = card.hard()
     if repeats < 1 or not networks:
         raise BadRequest(f"--repeats {repeats}: at least one network is needed")
     shape = tuple(images.shape[1:]) if isinstance(images, Tensor) else images.shape
@@ -194,7 +198,7 @@ def evaluate_images(
             group = keys[start : start + trainer.vectorized]
             if progress is not None:
                 progress(network.name, first + start + 1, None)
-            for tensors in trainer.fit(images, labels, card, strategy, group):
+            for tensors in trainer.fit(images, labels, card, strategy, group, teacher):
                 found.append(trainer.hits(tensors, test))
                 if progress is not None:
                     progress(network.name, first + len(found), found[-1].accuracy)

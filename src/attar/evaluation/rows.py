@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from attar.budget import format_bytes
 from attar.evaluation.ranking import Scores
 from attar.evaluation.results import Result
+from attar.teachers.teacher import Teacher
 from attar.training.cards import EvaluationCard
 from attar.training.trainer import Images
 
@@ -95,6 +97,8 @@ class TrainingSet:
         bytes: as of a row.
         note: as of a row.
         own_labels: False where learnt labels were replaced by class indices.
+        teacher: labels every batch in place of ``labels``, and has to travel with the set; None
+            where labels are as they are.
     """
 
     name: str
@@ -107,6 +111,19 @@ class TrainingSet:
     bytes: int | None
     note: str = ""
     own_labels: bool = True
+    teacher: Teacher | None = None
+
+    def taught(self, teacher: Teacher) -> TrainingSet:
+        """Return the set with the labels that a teacher gives every batch, its bytes counted."""
+        taken = None if self.bytes is None else self.bytes + teacher.nbytes
+        note = f"labels by {teacher.network.name}, {format_bytes(teacher.nbytes)}, at every batch"
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}, teacher's labels",
+            bytes=taken,
+            note="; ".join(filter(None, (self.note, note))),
+            teacher=teacher,
+        )
 
     def row(self, results: Iterable[Result]) -> Row:
         """Return the line with what was measured."""

@@ -124,8 +124,8 @@ def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.named_parameters()}
 
 
-def read_header(folder: Path) -> Header:
-    """Return the header of a store.
+def read_header(folder: Path, option: str = "--experts") -> Header:
+    """Return the header of a store, which messages call as this option does.
 
     Raises:
         ArtefactError: there is none, or it is damaged.
@@ -135,7 +135,7 @@ def read_header(folder: Path) -> Header:
         header = Header.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise ArtefactError(
-            f"--experts {folder}: no expert trajectories are there ({NAME} is missing); make them "
+            f"{option} {folder}: no expert trajectories are there ({NAME} is missing); make them "
             "with 'attar experts'"
         ) from None
     except OSError as error:

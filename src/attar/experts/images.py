@@ -27,19 +27,34 @@ def check_images(folder: Path, header: Header, train: LabelledImages) -> None:
     """
     if not header.data or header.data == digest_of(train):
         return
+    refuse_other_classes(header, train, f"--experts {folder}", "condense")
     told = header.provenance
-    there, wanted = told.get("classes"), list(train.class_names)
-    if there is not None and there != wanted:
-        raise BadRequest(
-            f"--experts {folder}: these were trained on the classes {_listed(there)}, not on "
-            f"{_listed(wanted)}; condense the same classes in the same order, or train others"
-        )
     warnings.warn(
         f"--experts {folder}: these were trained on other images ({told.get('images')} of "
         f"{told.get('source')}, here {len(train)}); if that is not meant, train others with the "
         "same options of reading",
         stacklevel=2,
     )
+
+
+def refuse_other_classes(header: Header, train: LabelledImages, said: str, verb: str) -> None:
+    """Refuse experts of other classes, or of the same in another order.
+
+    Args:
+        header: of the store.
+        train: the images.
+        said: how messages call the experts.
+        verb: what is to be done with the images.
+
+    Raises:
+        BadRequest: they are of others.
+    """
+    there, wanted = header.provenance.get("classes"), list(train.class_names)
+    if there is not None and there != wanted:
+        raise BadRequest(
+            f"{said}: these were trained on the classes {_listed(there)}, not on "
+            f"{_listed(wanted)}; {verb} the same classes in the same order, or train others"
+        )
 
 
 def _listed(names: list[str]) -> str:

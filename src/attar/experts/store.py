@@ -175,49 +175,52 @@ class ExpertStore:
             yield stored
 
 
-def open_experts(folder: Path, network: Network, preprocessing: Preprocessing) -> ExpertStore:
+def open_experts(
+    folder: Path, network: Network, preprocessing: Preprocessing, option: str = "--experts"
+) -> ExpertStore:
     """Open a store for networks of one kind and images preprocessed in one way.
 
     Args:
         folder: of the store.
         network: whose parameters are to be matched.
         preprocessing: of the images to condense.
+        option: how messages call the folder.
 
     Raises:
         ArtefactError: there is no store, or it is damaged.
         BadRequest: it has no expert yet, or its experts are of another network or saw images
             normalized or whitened in another way.
     """
-    header = read_header(Path(folder))
+    header = read_header(Path(folder), option)
     if header.network != network.name or list(header.shapes.items()) != list(
         shapes_of(network).items()
     ):
         raise BadRequest(
-            f"--experts {folder}: these are of network {header.network}, not of {network.name}; "
+            f"{option} {folder}: these are of network {header.network}, not of {network.name}; "
             f"condense with --network {header.network}, or train others"
         )
-    _refuse_other_inputs(folder, header.inputs, inputs_of(preprocessing))
+    _refuse_other_inputs(f"{option} {folder}", header.inputs, inputs_of(preprocessing))
     store = ExpertStore(Path(folder), header, numbers(Path(folder)))
     if not store.count:
-        raise BadRequest(f"--experts {folder}: there is no expert yet; run 'attar experts' again")
+        raise BadRequest(f"{option} {folder}: there is no expert yet; run 'attar experts' again")
     store.check()
     return store
 
 
-def _refuse_other_inputs(folder: Path, there: Inputs, wanted: Inputs) -> None:
+def _refuse_other_inputs(said: str, there: Inputs, wanted: Inputs) -> None:
     if (there.mean, there.std) != (wanted.mean, wanted.std):
         raise BadRequest(
-            f"--experts {folder}: these saw pixels normalized by mean {list(there.mean)} and "
+            f"{said}: these saw pixels normalized by mean {list(there.mean)} and "
             f"standard deviation {list(there.std)}, not by {list(wanted.mean)} and "
             f"{list(wanted.std)}; train others on these data"
         )
     if there.zca != wanted.zca:
         raise BadRequest(
-            f"--experts {folder}: these saw images whitened by {there.zca!r}, not by "
+            f"{said}: these saw images whitened by {there.zca!r}, not by "
             f"{wanted.zca!r}; condense with --zca {there.zca}, or train others"
         )
     if there.whitening != wanted.whitening:
         raise BadRequest(
-            f"--experts {folder}: these saw images whitened by another matrix, computed from other "
+            f"{said}: these saw images whitened by another matrix, computed from other "
             "images; train others on these data"
         )

@@ -11,6 +11,7 @@ from typing import Any
 from attar.artefact.artefact import Artefact
 from attar.artefact.clipping import Clipping
 from attar.artefact.exporting import Kind, check_export, export_npz, export_pictures
+from attar.artefact.header import TEACHER
 from attar.artefact.loading import load
 from attar.data.tiff import check_library
 from attar.errors import BadRequest
@@ -111,8 +112,24 @@ def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[st
     header = own.header.model_dump(mode="json")
     learned = {name: one.tolist() for name, one in own.learned.items()}
     found = {"card": header, "checked": own.checked, "sizes": sizes, "learned": learned}
+    if labels := labels_of(own):
+        found["labels"] = labels
     found |= orthogonality(own)
     return found | ({"clipped": _clipped(own.clipped)} if knows_clipping(own) else {})
+
+
+def labels_of(artefact: Artefact) -> dict[str, Any]:
+    """Return what labels take that are stored, and which teacher makes them anew; {} for none.
+
+    ``all_bytes_with_teacher`` is what has to travel where the teacher labels every batch: the set
+    without the labels that are stored, and all of the teacher.
+    """
+    stored, teacher = artefact.ledger.labels, artefact.header.provenance.get(TEACHER)
+    found: dict[str, Any] = {"stored_bytes": stored} if stored else {}
+    if isinstance(teacher, dict) and isinstance(teacher.get("bytes"), int):
+        rest = artefact.nbytes - stored + teacher["bytes"]
+        found |= {"teacher": teacher, "all_bytes_with_teacher": rest}
+    return found
 
 
 def _clipped(lost: Clipping | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import attar
 from attar import threads
 from attar.artefact.artefact import Artefact
 from attar.artefact.loading import load
-from attar.budget import Budget, format_bytes
+from attar.budget import LABELS, Budget, format_bytes
 from attar.data.reading import Watch
 from attar.errors import BadRequest, unknown
 from attar.evaluation.real import read_splits, with_preprocessing
@@ -24,8 +24,6 @@ from attar.storage import STORAGES, Apart, Storage, sizes_of, storage_of, storag
 from attar.storage.coded_pictures import CodedPictures
 from attar.synthetic import Synthetic, content_of
 from attar.training import card as find_card
-
-LABELS = "labels."
 
 
 @keywords(bytes="max_bytes", compile="torch_compile")
@@ -137,7 +135,7 @@ def _refuse(artefact: Artefact, storage: Storage, most: int | None) -> None:
         return
     sizes = {name: storage.planned(name, shape) for name, shape in _shapes(artefact).items()}
     added = sum(size or 0 for size in sizes.values())
-    images = artefact.nbytes - label_bytes(artefact)
+    images = artefact.nbytes - artefact.ledger.labels
     if images + added > most:
         raise BadRequest(
             f"--bytes {most}: without labels the set takes {format_bytes(images)}, and labels as "
@@ -194,11 +192,6 @@ def _budget(artefact: Artefact, added: int, most: int | None) -> dict[str, Any]:
         return {**Budget(max_bytes=most, count="all").as_dict(), "limit": most}
     before = artefact.header.budget
     totals = artefact.totals
-    unused, had = totals.unused, label_bytes(artefact)
+    unused, had = totals.unused, artefact.ledger.labels
     over = totals.count == "all" and unused is not None and unused + had < added
     return {} if over else before
-
-
-def label_bytes(artefact: Artefact) -> int:
-    """Return what the labels of a set take."""
-    return sum(one.bytes for one in artefact.ledger.entries if one.name.startswith(LABELS))

@@ -16,8 +16,8 @@ from attar.data.folders import images_below
 from attar.data.npz_file import Arrays
 from attar.errors import BadRequest
 from attar.importing.flax_files import is_flax, read_flax
-from attar.importing.pickled_names import is_archive
-from attar.importing.pickles import read_pickled
+from attar.pickled.names import is_archive
+from attar.pickled.reading import read_pickled
 from attar.zipped import UNREADABLE, opened, reason
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".tar")

@@ -234,6 +234,13 @@ METHODS: Registry[Method] = Registry(
             coreset=True,
         ),
         Method(
+            "rded",
+            "crops of real images that a teacher is surest of, tiled, and its labels",
+            "Sun et al. 2024",
+            "rded.rded",
+            coreset=True,
+        ),
+        Method(
             "best",
             "what serves the bytes and the minutes best, by measured rules; --explain says what",
             "Attar",

@@ -20,11 +20,15 @@ from attar.methods.task import Task
 WIDTH = 64
 
 
+def teacher_of(task: Task) -> str:
+    """Return the network that is trained to choose and to label; empty for the method's own."""
+    network = published_network(task)
+    return f"{network}:width={WIDTH}" if network.startswith("convnet") else ""
+
+
 def confident(task: Task) -> Recipe:
     """Return real images that a teacher is sure of."""
-    network = published_network(task)
-    teacher = f"{network}:width={WIDTH}" if network.startswith("convnet") else ""
-    selector = Confident(teacher=teacher)
+    selector = Confident(teacher=teacher_of(task))
     return dataclasses.replace(random(task), init=selector.name, selector=selector)
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from attar.budget import LABELS
 from attar.errors import BadRequest
 from attar.storage.coded_pictures import CodedPictures
 from attar.storage.storage import Content, Kept, Storage
-
-_LABELS = "labels."
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Apart(Storage):
 
     def of(self, name: str) -> Storage:
         """Return that of the labels, or that of the images."""
-        return self.labels if name.startswith(_LABELS) else self.images
+        return self.labels if name.startswith(LABELS) else self.images
 
     def settled(self) -> Storage:
         """Return both without what only a run needs."""
@@ -86,7 +85,7 @@ class Apart(Storage):
 
     def encode(self, tensors: Mapping[str, Tensor], content: Content) -> dict[str, Tensor]:
         """Return what each storage keeps of its own tensors."""
-        images = {name: one for name, one in tensors.items() if not name.startswith(_LABELS)}
+        images = {name: one for name, one in tensors.items() if not name.startswith(LABELS)}
         labels = {name: one for name, one in tensors.items() if name not in images}
         return self.images.encode(images, content) | self.labels.encode(labels, content)
 
@@ -97,7 +96,7 @@ class Apart(Storage):
         content: Content,
     ) -> dict[str, Tensor]:
         """Return what each storage decodes of its own tensors."""
-        images = {name: one for name, one in shapes.items() if not name.startswith(_LABELS)}
+        images = {name: one for name, one in shapes.items() if not name.startswith(LABELS)}
         labels = {name: one for name, one in shapes.items() if name not in images}
         found = self.images.decode(coded, images, content)
         try:

@@ -1,12 +1,13 @@
 """The evaluation cards there are; adding one is one entry in `CARDS`.
 
 Sources: the evaluation code of DC and DSA, CAFE, MTT, IDC, HaBa, Remember the Past, DD,
-LD and FRePo, and the settings that the low-rank plugin's authors recorded.
+LD, FRePo, RDED, SRe2L and of a study of decoupled methods (rethinkdc), and the settings that the
+low-rank plugin's authors recorded.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attar.errors import BadRequest, unknown
 from attar.registry import Registry
@@ -35,6 +36,19 @@ _KERNELS: tuple[tuple[Literal["ntk", "nngp"], str], ...] = (
     ("nngp", "covariances"),
 )
 _FREPO_NETWORKS = ((0, "frepo3:norm=none"), (64, "frepo4:norm=none"), (128, "frepo5:norm=none"))
+
+# what the students of decoupled methods have in common
+_DISTILLED: dict[str, Any] = {
+    "lr": 1e-3,
+    "momentum": 0.0,
+    "weight_decay": 0.01,
+    "optimiser": "adamw",
+    "one_more": False,
+    "loss": "kl",
+    "temperature": 20.0,
+    "mixing": "cutmix",
+    "mixed": 1.0,
+}
 
 CARDS: Registry[EvaluationCard] = Registry(
     "card",
@@ -155,6 +169,54 @@ CARDS: Registry[EvaluationCard] = Registry(
             loss="squared",
             updates=((0, 5_000),),
             stable=True,
+        ),
+        EvaluationCard(
+            "rded",
+            "RDED: 300 epochs of AdamW on what a teacher says at 20 of mixed, shuffled crops",
+            300,
+            "rded:shuffle_crop_flip",
+            batch=50,
+            schedule="half_cosine",
+            exceptions=(
+                Exceptional(per_class=1, changes=(("batch", 10),)),
+                Exceptional(per_class=50, changes=(("batch", 100),)),
+                Exceptional(("cifar100",), per_class=1, changes=(("batch", 20),)),
+                Exceptional(("cifar100",), per_class=10, changes=(("batch", 100),)),
+                Exceptional(("cifar100",), per_class=50, changes=(("batch", 200),)),
+                Exceptional(("tiny_imagenet",), changes=(("batch", 100),)),
+            ),
+            **_DISTILLED,
+        ),
+        EvaluationCard(
+            "sre2l",
+            "SRe2L, CDA: 300 epochs of AdamW on what a teacher says at 20 of mixed crops",
+            300,
+            "rded:zoom_flip",
+            batch=1024,
+            schedule="cosine",
+            exceptions=(
+                Exceptional(
+                    ("tiny_imagenet",),
+                    changes=(
+                        ("epochs", 100),
+                        ("batch", 64),
+                        ("optimiser", "sgd"),
+                        ("lr", 0.2),
+                        ("momentum", 0.9),
+                        ("weight_decay", 1e-4),
+                    ),
+                ),
+            ),
+            **_DISTILLED,
+        ),
+        EvaluationCard(
+            "rethinkdc",
+            "One for all decoupled methods: 300 epochs of AdamW in batches of 128, as sre2l else",
+            300,
+            "rded:zoom_flip",
+            batch=128,
+            schedule="cosine",
+            **_DISTILLED,
         ),
         *(
             EvaluationCard(

@@ -59,12 +59,13 @@ class EvaluationCard(Settings):
         augment: as `attar.augmentation.variants` reads it; ``dc`` for the DC authors' own rule.
         lr: learning rate at the start, or at the height of a schedule that warms up.
         momentum: of SGD.
-        weight_decay: of SGD.
+        weight_decay: of SGD, or of AdamW, which has none for norms and biases.
         batch: images per update.
-        optimiser: ``sgd`` or ``adam``.
+        optimiser: ``sgd``, ``adam`` or ``adamw``.
         schedule: name in `attar.training.schedules.SCHEDULES`.
         one_more: run one epoch more than ``epochs``, as the DC authors' loop does.
-        loss: name in `attar.training.losses.LOSSES`.
+        loss: name in `attar.training.losses.LOSSES`; ``kl`` is against what a teacher says, both
+            at ``temperature``, and without one `hard` stands for the card.
         mixing: ``cutmix`` pastes a box of another image into each, and mixes the labels.
         mixed: probability that a batch is mixed.
         updates: pairs of a number of images and the updates for it, in rising order; a set has
@@ -89,6 +90,7 @@ class EvaluationCard(Settings):
             from the set.
         learnt_updates: train for as many updates as were found best with the set, where it tells
             them.
+        temperature: by which scores are divided under ``kl``.
     """
 
     name: str
@@ -99,10 +101,10 @@ class EvaluationCard(Settings):
     momentum: float = 0.9
     weight_decay: float = 5e-4
     batch: int = 256
-    optimiser: Literal["sgd", "adam"] = "sgd"
-    schedule: Literal["drop", "steps", "constant", "cosine", "warm_cosine"] = "drop"
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    schedule: Literal["drop", "steps", "constant", "cosine", "half_cosine", "warm_cosine"] = "drop"
     one_more: bool = True
-    loss: Literal["cross_entropy", "squared"] = "cross_entropy"
+    loss: Literal["cross_entropy", "squared", "kl"] = "cross_entropy"
     mixing: Literal["none", "cutmix"] = "none"
     mixed: float = 0.5
     updates: tuple[tuple[int, int], ...] = ()
@@ -117,6 +119,7 @@ class EvaluationCard(Settings):
     ridge: float = 1e-6
     stable: bool = False
     learnt_updates: bool = False
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 and not self.updates:
@@ -250,6 +253,19 @@ class EvaluationCard(Settings):
             return self
         return dataclasses.replace(self, learnt_steps=False, rates=())
 
+    def hard(self) -> EvaluationCard:
+        """Return the card for class indices without a teacher, which its name then says.
+
+        Cross-entropy takes the place of the divergence from what a teacher says, and nothing is
+        mixed. Cards of other losses stay as they are.
+        """
+        if self.loss != "kl":
+            return self
+        name = renamed(self.name, "hard labels")
+        return dataclasses.replace(
+            self, name=name, loss="cross_entropy", mixing="none", temperature=1.0
+        )
+
     def suited(self, modality: Modality) -> EvaluationCard:
         """Return the card without augmentation where rows have none, which its name then says."""
         if modality.augments or self.augment == self.mixing == "none":
@@ -285,6 +301,7 @@ class EvaluationCard(Settings):
             "ridge": not self.kernel,
             "stable": not self.stable,
             "learnt_updates": not self.learnt_updates,
+            "temperature": self.loss != "kl",
         }
         return {name: value for name, value in told.items() if not quiet.get(name)}
 

@@ -52,14 +52,21 @@ class Learning:
         tensors: parameters and buffers by name.
         learnable: the names of the parameters.
         card: what says which optimiser.
+        stacked: whether the first axis of every tensor is that of several networks.
     """
 
     def __init__(
-        self, tensors: dict[str, Tensor], learnable: Sequence[str], card: EvaluationCard
+        self,
+        tensors: dict[str, Tensor],
+        learnable: Sequence[str],
+        card: EvaluationCard,
+        *,
+        stacked: bool = False,
     ) -> None:
         self.tensors = tensors
         self._learnable = {name: tensors[name].requires_grad_() for name in learnable}
         self._card = card
+        self._axes = 2 if stacked else 1
         self._optimiser = self._fresh()
 
     def at(self, step: Step) -> None:
@@ -98,6 +105,8 @@ class Learning:
             )
 
     def _fresh(self) -> torch.optim.Optimizer:
+        if self._card.optimiser == "adamw":
+            return _adamw(list(self._learnable.values()), self._card, self._axes)
         return OPTIMISERS[self._card.optimiser](list(self._learnable.values()), self._card)
 
 
@@ -109,6 +118,14 @@ def _sgd(parameters: list[Tensor], card: EvaluationCard) -> torch.optim.Optimize
 
 def _adam(parameters: list[Tensor], card: EvaluationCard) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=card.lr)
+
+
+def _adamw(parameters: list[Tensor], card: EvaluationCard, axes: int) -> torch.optim.Optimizer:
+    """Decay matrices and kernels alone, not the vectors of norms and biases."""
+    wide = [one for one in parameters if one.ndim > axes]
+    flat = [one for one in parameters if one.ndim <= axes]
+    groups = [{"params": wide}, {"params": flat, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=card.lr, weight_decay=card.weight_decay)
 
 
 OPTIMISERS = {"sgd": _sgd, "adam": _adam}

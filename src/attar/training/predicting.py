@@ -17,7 +17,7 @@ from attar.rng import Key
 from attar.training.by_class import Hits
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.losses import targets
-from attar.training.trainer import Images, Tensors, Trainer, hits_of
+from attar.training.trainer import Images, Labelling, Tensors, Trainer, hits_of
 
 # test images whose kernel is made at once
 _TESTED = 1024
@@ -35,6 +35,7 @@ class Judge(Protocol):
         card: EvaluationCard,
         strategy: str,
         keys: Sequence[Key],
+        teacher: Labelling | None = None,
     ) -> list[Tensors]:
         """Learn once for every key, as `Trainer.fit` does."""
         ...
@@ -86,13 +87,14 @@ class KernelPredictor:
         card: EvaluationCard,
         strategy: str,
         keys: Sequence[Key],
+        teacher: Labelling | None = None,
     ) -> list[Tensors]:
         """Return the images and the weight of each in the scores, once for every key.
 
         Raises:
             BadRequest: the kernel does not fit into memory.
         """
-        del strategy
+        del strategy, teacher
         self._kernel.check(len(images), len(images))
         self._kind = card.kernel
         if not isinstance(images, Tensor):

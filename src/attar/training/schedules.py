@@ -91,11 +91,18 @@ def _cosine(at: Moment) -> float:
     return (1 + math.cos(math.pi * at.update / max(at.updates, 1))) / 2
 
 
+def _half_cosine(at: Moment) -> float:
+    """The first half of a cosine, down to a half, in steps of an epoch where epochs count."""
+    share = at.epoch / at.epochs if at.epochs else at.update / max(at.updates, 1)
+    return (1 + math.cos(math.pi * share / 2)) / 2
+
+
 SCHEDULES = {
     "drop": Schedule(_drop, restarts=True),
     "steps": Schedule(_steps),
     "constant": Schedule(lambda at: 1.0),
     "cosine": Schedule(_cosine),
+    "half_cosine": Schedule(_half_cosine),
     "warm_cosine": Schedule(_warm_cosine),
 }
 

@@ -24,7 +24,7 @@ from attar.training.batches import batches
 from attar.training.by_class import Hits
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning, Midway
-from attar.training.losses import loss, summed, targets
+from attar.training.losses import loss, summed, targets, tempered
 from attar.training.mixing import cutmix
 from attar.training.schedules import Step, steps
 from attar.training.stability import greatest_rate
@@ -35,6 +35,8 @@ _LOOKED_AT = 50
 Tensors = dict[str, Tensor]
 # network inputs that are all there, or a set from which they are made batch by batch
 Images = Tensor | LabelledImages
+# a trained network that labels batches as they are made: from B×C×H×W network inputs to B×K scores
+Labelling = Callable[[Tensor], Tensor]
 # images and targets of one network
 Batch = tuple[Tensor, Tensor]
 
@@ -96,6 +98,7 @@ class Trainer:
         card: EvaluationCard,
         strategy: str,
         keys: Sequence[Key],
+        teacher: Labelling | None = None,
     ) -> list[Tensors]:
         """Train one network for every key and return their tensors.
 
@@ -106,6 +109,8 @@ class Trainer:
             card: the recipe.
             strategy: the augmentation, as `EvaluationCard.strategy` returns it.
             keys: of initialisation, shuffling and augmentation, one per network.
+            teacher: labels every batch, augmented and mixed, in place of ``labels``, under a card
+                whose loss is ``kl``.
         """
         if isinstance(images, Tensor):
             images = images.to(self.compute.device)
@@ -113,7 +118,12 @@ class Trainer:
         trained: list[Tensors] = []
         for first in range(0, len(keys), self.vectorized):
             trained += self.fit_together(
-                images, labels, card, strategy, keys[first : first + self.vectorized]
+                images,
+                labels,
+                card,
+                strategy,
+                keys[first : first + self.vectorized],
+                teacher=teacher,
             )
         return trained
 
@@ -141,6 +151,7 @@ class Trainer:
         begun: Midway | None = None,
         after: Callable[[Midway], None] | None = None,
         updated: Callable[[Update], None] | None = None,
+        teacher: Labelling | None = None,
     ) -> list[Tensors]:
         """Train one network for every key, all in one step, and return their tensors.
 
@@ -154,7 +165,10 @@ class Trainer:
                 to, the result is the same.
             after: called with the drawn networks, unless ``begun``, and after every epoch.
             updated: called after every update, where one network is trained.
+            teacher: as `fit` takes it.
         """
+        if teacher is None and not labels.is_floating_point():
+            card = card.hard()
         learning = self._learning(card, keys, begun)
         card = self._stable(card, images, keys)
         truth = targets(labels, self.network.classes, card)
@@ -169,11 +183,12 @@ class Trainer:
             for step in updates:
                 rows = [order.rows(step) for order in orders]
                 drawn = [
-                    self._batch(images, truth, own, card, strategy, key, step)
+                    self._batch(images, truth, own, card, strategy, key, step, teacher)
                     for own, key in zip(rows, keys, strict=True)
                 ]
                 scores, wanted = self._scored(learning.tensors, drawn)
-                found = (loss if len(keys) == 1 else summed)(scores, wanted, card.loss)
+                of_all = loss if len(keys) == 1 else summed
+                found = of_all(scores, wanted, card.loss, card.temperature)
                 learning.at(step)
                 learning.update(found)
                 if updated is not None:
@@ -198,7 +213,7 @@ class Trainer:
             each = [there] if len(keys) == 1 else _unstack(there, len(keys))
             each = [self.training.arranged(one) for one in each]
         tensors = each[0] if len(keys) == 1 else _stack(each)
-        learning = Learning(tensors, self.parameter_names, card)
+        learning = Learning(tensors, self.parameter_names, card, stacked=len(keys) > 1)
         if begun is not None:
             learning.restore(begun.optimiser)
         return learning
@@ -223,6 +238,7 @@ class Trainer:
         strategy: str,
         key: Key,
         step: Step,
+        teacher: Labelling | None = None,
     ) -> Batch:
         """Return network inputs, augmented and mixed, and targets, on the device."""
         device = self.compute.device
@@ -232,9 +248,11 @@ class Trainer:
             batch = images.take(rows).to(device)
         batch = augmented(batch, strategy, key.fold("augment", step.epoch, step.start))
         wanted = truth[rows.to(device)]
-        if card.mixing == "none":
-            return batch, wanted
-        return cutmix(batch, wanted, card.mixed, key.fold("mix", step.epoch, step.start))
+        if card.mixing != "none":
+            batch, wanted = cutmix(
+                batch, wanted, card.mixed, key.fold("mix", step.epoch, step.start)
+            )
+        return batch, wanted if teacher is None else tempered(teacher(batch), card)
 
     def _scored(self, tensors: Tensors, drawn: Sequence[Batch]) -> Batch:
         """Return scores and targets, with a first axis of the networks where these are several."""

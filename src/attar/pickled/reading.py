@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from attar.errors import BadRequest
-from attar.importing.pickled_names import NUMBER, NUMBER_TYPE, is_archive, refuse_code
+from attar.pickled.names import NUMBER, NUMBER_TYPE, is_archive, refuse_code
 from attar.zipped import UNREADABLE, reason
 
 # of lists in lists, and of all values: a file can name one list any number of times

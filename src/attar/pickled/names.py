@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from attar.errors import BadRequest
-from attar.importing.pickle_limits import ENCODE, Account, Measured
+from attar.pickled.limits import ENCODE, Account, Measured
 from attar.zipped import UNREADABLE, check_member, opened, reason
 
 _STORAGES = ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")

@@ -1,0 +1,1 @@
+"""Trained networks that choose, make or label images: read from disk, or made on the spot."""

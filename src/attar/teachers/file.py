@@ -1,0 +1,123 @@
+"""A teacher in a file of its own: what has to travel where labels are made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attar.compute import Compute
+from attar.data import LabelledImages
+from attar.data.preprocessing import Preprocessing
+from attar.errors import ArtefactError, BadRequest
+from attar.experts.header import inputs_of
+from attar.networks import make_for
+from attar.rng import Key
+from attar.stored import is_of, open_stored
+from attar.teachers.teacher import Teacher, tensors_of
+from attar.tensors import all_finite, save_tensors
+
+FORMAT = "attar.teacher"
+FORMAT_VERSION = 2
+
+
+def teacher_path(artefact: Path) -> Path:
+    """Return where the teacher of an artefact lies, where one was trained for it."""
+    return Path(artefact).with_suffix(".teacher.safetensors")
+
+
+def save_teacher(path: Path, teacher: Teacher, data: LabelledImages) -> None:
+    """Write a teacher, atomically, with the classes and the normalization that it knows."""
+    header = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "network": teacher.network.name,
+        "classes": list(data.class_names),
+        "shape": list(data.shape),
+        "inputs": inputs_of(data.preprocessing).model_dump(mode="json"),
+        "origin": teacher.origin,
+    }
+    save_tensors(path, teacher.tensors, header)
+
+
+def load_teacher(path: Path, data: LabelledImages, compute: Compute, said: str) -> Teacher:
+    """Return the teacher in a file, for these data.
+
+    Args:
+        path: of the file.
+        data: whose classes, shape and preprocessing it must know.
+        compute: device, precision and compilation.
+        said: how messages call it, such as ``--teacher FILE``.
+
+    Raises:
+        ArtefactError: the file is missing, truncated, damaged or foreign.
+        BadRequest: it was trained on other classes, or on images of another size or normalization.
+    """
+    with open_stored(path) as stored:
+        header = stored.header
+        if not is_of(header, FORMAT, FORMAT_VERSION):
+            raise ArtefactError(
+                f"{said}: {path} holds no teacher; those that were trained for an artefact lie "
+                "beside it, as OUT.teacher.safetensors"
+            )
+        refuse_other_classes(header.get("classes"), data, said)
+        _refuse_other_images(header, data.shape, data.preprocessing, said)
+        tensors = stored.all()
+    network = make_for(str(header.get("network")), data.shape, data.classes)
+    wanted = tensors_of(network.draw(Key(0)))
+    if {n: one.shape for n, one in wanted.items()} != {n: one.shape for n, one in tensors.items()}:
+        raise ArtefactError(f"{said}: {path} does not hold the weights of {network.name}")
+    if not all_finite({n: one for n, one in tensors.items() if one.is_floating_point()}):
+        raise ArtefactError(f"{said}: {path} holds values that are no numbers")
+    there = {name: tensors[name].to(compute.device) for name in wanted}
+    return Teacher(network, compute, there, origin=path.name)
+
+
+def refuse_other_classes(classes: Any, data: LabelledImages, said: str) -> None:
+    """Refuse a teacher of other classes, or of the same in another order."""
+    ours = list(data.class_names)
+    if classes == ours:
+        return
+    theirs = [str(one) for one in classes] if isinstance(classes, list) else []
+    raise BadRequest(
+        f"{said}: this teacher was trained on the classes {_listed(theirs)}, not on "
+        f"{_listed(ours)}; give one of the same classes in the same order, or leave it out to have "
+        "one trained"
+    )
+
+
+def refuse_other_normalization(mean: Any, std: Any, data: Preprocessing, said: str) -> None:
+    """Refuse a teacher that saw pixels normalized in another way."""
+    if (tuple(mean), tuple(std)) != (tuple(data.mean), tuple(data.std)):
+        raise BadRequest(
+            f"{said}: this teacher saw pixels normalized by mean {_numbers(mean)} and standard "
+            f"deviation {_numbers(std)}, not by {_numbers(data.mean)} and {_numbers(data.std)}; "
+            "give one of these data, or leave it out to have one trained"
+        )
+
+
+def _refuse_other_images(
+    header: dict[str, Any], shape: tuple[int, ...], data: Preprocessing, said: str
+) -> None:
+    there, ours = header.get("shape"), inputs_of(data)
+    if there != list(shape):
+        raise BadRequest(
+            f"{said}: this teacher was trained on images of "
+            f"{'×'.join(map(str, there or []))}, not of {'×'.join(map(str, shape))}; give one of "
+            "these data, or leave it out to have one trained"
+        )
+    inputs: dict[str, Any] = header.get("inputs") or {}
+    refuse_other_normalization(inputs.get("mean", ()), inputs.get("std", ()), data, said)
+    if (inputs.get("zca"), inputs.get("whitening")) != (ours.zca, ours.whitening):
+        raise BadRequest(
+            f"{said}: this teacher saw images whitened by {inputs.get('zca')!r}, and these are "
+            f"whitened by {ours.zca!r} or by another matrix; give one of these data"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
+
+
+def _numbers(values: Any) -> str:
+    return "(" + ", ".join(f"{one:.4g}" for one in values) + ")"
