@@ -40,6 +40,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "kernel": ("pool=2", "batch_real=32"),
     "random_features": ("networks=2", "batch_real=32"),
     "labels": ("batch=8", "batch_real=16", "gap=2"),
+    "statistics": ("squeeze_epochs=1", "roll=2"),
     "subspace": ("length=1", "steps=2", "batch_real=16"),
     "trajectory": ("steps=3", "expert_epochs=1", "max_start=1"),
     "unrolled": ("steps=4", "batch=3", "batch_real=8", "bases=4"),
@@ -57,6 +58,7 @@ OBJECTIVE_OF = {
     "dd": "distillation",
     **dict.fromkeys(("ld", "ld-or2"), "labels"),
     "esp": "subspace",
+    **dict.fromkeys(("sre2l", "cda"), "statistics"),
 }
 COMMON: dict[str, Any] = {
     "precision": "float32",
@@ -67,7 +69,7 @@ COMMON: dict[str, Any] = {
 # a kernel of infinite width needs a network without norms, and is quick without pooling
 NETWORK_OF: dict[str, str] = dict.fromkeys(
     ("infinite", "random_features"), "convnet2:width=8,norm=none,pooling=none"
-)
+) | {"statistics": "convnet2:width=8,norm=batch"}
 CHOOSERS = ("random", "herding", "forgetting", "kcenter", "confident", "taught", "rded")
 # what chooses another method, or a storage
 LEFT_OUT = ("best", "coded")

@@ -60,7 +60,7 @@ def test_methods() -> None:
     kernels = {"frepo", "lofrepo", "slimmable"}
     idc, rtp = {"idc", "idc-i", "loidc", "loidc-i"}, {"remember-the-past", "lortp"}
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
-    others |= {"cafe", "cafe-dsa"}
+    others |= {"cafe", "cafe-dsa", "sre2l", "cda"}
     others |= {*DECODERS, *OWN, "best", "dd", "ld", "ld-or2"}
     infinite = ("kip", "kip-labels")
     whitened = {

@@ -202,6 +202,7 @@ def test_all_options_at_once() -> None:
         "card": "dc-300",
         "zca": "mtt",
         "experts": Path("experts"),
+        "teacher": "convnet3",
         "settings": ("a=1",),
         "validation": 0.25,
         "validations": 2,

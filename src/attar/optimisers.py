@@ -48,6 +48,7 @@ class Optimiser(Settings):
         coast: whether rows that a step does not read go on by their momentum, as they do where all
             are one tensor; of SGD.
         beta: how much of Adam's first moment is left at every step, from 0 to below 1.
+        beta2: likewise of its second moment.
     """
 
     lr: float
@@ -58,6 +59,7 @@ class Optimiser(Settings):
     floor: float = 0.0
     coast: bool = True
     beta: float = 0.9
+    beta2: float = 0.999
 
     def __post_init__(self) -> None:
         if self.kind not in OPTIMISERS:
@@ -75,6 +77,8 @@ class Optimiser(Settings):
             raise unknown("schedule", self.schedule, SCHEDULES)
         if not 0 <= self.beta < 1 or (self.beta != 0.9 and self.kind != "adam"):
             raise BadRequest(f"beta {self.beta:g}: from 0 to below 1, and of Adam alone")
+        if not 0 <= self.beta2 < 1 or (self.beta2 != 0.999 and self.kind != "adam"):
+            raise BadRequest(f"beta2 {self.beta2:g}: from 0 to below 1, and of Adam alone")
         if not 0 <= self.floor <= 1:
             raise BadRequest(f"floor {self.floor}: a share of the learning rate, from 0 to 1")
         if not self.coast and (self.kind != "sgd" or self.clip is not None):
@@ -88,7 +92,7 @@ class Optimiser(Settings):
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimiser of these parameters."""
         if self.kind == "adam":
-            return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta, 0.999))
+            return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta, self.beta2))
         if self.kind == "lamb":
             return Lamb(parameters, lr=self.lr)
         if self.kind == "adabelief":
@@ -97,7 +101,7 @@ class Optimiser(Settings):
 
     def describe(self) -> dict[str, Any]:
         """Return the settings as a plain dictionary, without what came later and is as it was."""
-        later = {"floor": 0.0, "coast": True, "beta": 0.9}
+        later = {"floor": 0.0, "coast": True, "beta": 0.9, "beta2": 0.999}
         return {
             n: value for n, value in asdict(self).items() if n not in later or value != later[n]
         }

@@ -21,8 +21,9 @@ def bounded(recipe: Recipe, request: Request, train: LabelledImages) -> Recipe:
     Raises:
         BadRequest: the rows have no black and white, or are whitened.
     """
-    if not request.bounded:
-        return recipe
+    whitened = train.preprocessing.whitening is not None
+    if not request.bounded and (not recipe.bounded or whitened or not train.modality.bounded):
+        return dataclasses.replace(recipe, bounded=False)
     if not train.modality.bounded:
         raise BadRequest(
             f"--bounded: {train.modality.name} have no black and white to stay between; leave it "

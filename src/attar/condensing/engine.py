@@ -66,6 +66,7 @@ class Run:
             problem,
             learned_labels=synthetic.labels is not None,
             variants=synthetic.parametrization.variants(problem.layout),
+            steps=steps,
         )
         if problem.layout.is_slice and not objective.takes_slices:
             raise BadRequest(

@@ -110,15 +110,17 @@ def _with_teacher(parts: Sequence[Any], request: Request) -> list[Any]:
     """
     if request.teacher is None:
         return list(parts)
-    able = [hasattr(part, "teacher") for part in parts]
+    # objectives learn from it, selectors choose and label by it
+    names = ["squeezed" if isinstance(part, Objective) else "teacher" for part in parts]
+    able = [name in _names_of(part) for name, part in zip(names, parts, strict=True)]
     if not any(able):
         raise BadRequest(
             f"--teacher {request.teacher}: method {request.chosen.name!r} has no teacher; leave it "
             "out, or choose one that has, such as rded"
         )
     return [
-        dataclasses.replace(part, teacher=request.teacher) if has else part
-        for part, has in zip(parts, able, strict=True)
+        dataclasses.replace(part, **{name: request.teacher}) if has else part
+        for part, name, has in zip(parts, names, able, strict=True)
     ]
 
 
@@ -163,7 +165,7 @@ def _changed(optimiser: Optimiser, request: Request) -> Optimiser:
     if chosen.get("kind", optimiser.kind) != "sgd":
         chosen.setdefault("momentum", 0.0)
     if chosen.get("kind", optimiser.kind) != optimiser.kind:
-        chosen |= {"beta": Optimiser.beta, "coast": Optimiser.coast}
+        chosen |= {"beta": Optimiser.beta, "beta2": Optimiser.beta2, "coast": Optimiser.coast}
     return dataclasses.replace(optimiser, **chosen)
 
 

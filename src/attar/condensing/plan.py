@@ -30,6 +30,7 @@ from attar.storage import grid_of, storage_of
 from attar.synthetic import Layout, Synthetic
 from attar.teachers.teacher import Teacher
 from attar.tensors import feed
+from attar.training import CARDS
 from attar.training.by_class import unequal
 
 # parts of an identity that only updates of the set depend on
@@ -87,7 +88,8 @@ class Plan:
     @property
     def teacher(self) -> Teacher | None:
         """The trained network that labels come from, once it is there; None where none do."""
-        return self.found.get("teacher") if self.recipe.learned_labels else None
+        needed = self.recipe.learned_labels or CARDS[self.recipe.card].loss == "kl"
+        return self.found.get("teacher") if needed else None
 
     @property
     def command(self) -> str:
@@ -160,7 +162,7 @@ class Plan:
         none outside.
         """
         form = self.recipe.parametrization
-        if not (self.request.bounded and keeps_within(form, self.request)):
+        if not ((self.request.bounded or self.recipe.bounded) and keeps_within(form, self.request)):
             return None
         return black_and_white(self.train.preprocessing)
 
@@ -173,7 +175,13 @@ class Plan:
         network = opened(self.network) if self.recipe.objective.matches_gradients else self.network
         variants = self.recipe.parametrization.variants(self.layout)
         return Problem(
-            self.train, network, self.layout, self.compute, experts=experts, variants=variants
+            self.train,
+            network,
+            self.layout,
+            self.compute,
+            experts=experts,
+            variants=variants,
+            steps=self.steps,
         )
 
     def _begin(self, synthetic: Synthetic, key: Key, watch: Watch | None, *, blank: bool) -> None:
@@ -248,7 +256,7 @@ class Plan:
             identity["class_counts"] = list(self.layout.counts)
         if self.recipe.objective.matches_gradients and opened(self.network) is not self.network:
             identity["network_start"] = "no branch at zero"
-        if self.request.bounded:
+        if self.request.bounded or recipe.bounded:
             identity["bounded"] = True
         if self.experts is not None:
             identity["experts"] = self.experts.digest

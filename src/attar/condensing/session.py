@@ -322,6 +322,9 @@ class Session:
             self.run.check()
             measured, learned = progress.last_accuracy, self.run.learned_kept()
             tensors, step = self.run.iterate.state_dict(), self.run.step
+        teacher = self.run.objective.teacher(self.run.problem, self.run.state)
+        if teacher is not None and self.run.step:
+            self.plan.found["teacher"] = teacher
         iterate = "selected" if best else "last"
         balanced = measured is not None and progress.balanced
         values = {SELECTED_BY: BALANCED} if balanced else {}

@@ -12,9 +12,9 @@ from attar.coresets.selectors import (
     Selector,
     StudyingSelector,
 )
-from attar.coresets.study import Study, train
 from attar.coresets.taught import Confident, TaughtSelector
 from attar.registry import Registry
+from attar.teachers.study import Study, train
 
 SELECTORS: Registry[type[Selector]] = Registry(
     "selector",

@@ -18,7 +18,6 @@ from torch.nn import functional
 from attar.augmentation.patches import draw_boxes, padded, parts, take_crops, tiled, usual_factor
 from attar.compute import Compute
 from attar.coresets.selectors import Chosen
-from attar.coresets.study import Study
 from attar.coresets.taught import TaughtSelector
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
@@ -26,6 +25,7 @@ from attar.errors import BadRequest
 from attar.networks import Network
 from attar.rng import Key
 from attar.shapes import is_picture, sides
+from attar.teachers.study import Study
 
 _FACTORS = (0, 1, 2, 3, 4)
 

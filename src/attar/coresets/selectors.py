@@ -12,13 +12,13 @@ from torch import Tensor
 from attar.compute import Compute
 from attar.coresets.forgetting import most_forgotten
 from attar.coresets.geometry import herding, kcenter
-from attar.coresets.study import Study, train
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.kinds import Settings
 from attar.networks import Network
 from attar.rng import Key
+from attar.teachers.study import Study, train
 from attar.teachers.teacher import Teacher
 
 

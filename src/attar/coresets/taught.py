@@ -12,13 +12,13 @@ from torch import Tensor
 from attar.augmentation.variants import read_strategy
 from attar.compute import Compute
 from attar.coresets.selectors import StudyingSelector
-from attar.coresets.study import Study
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
 from attar.networks import Network, make_for
 from attar.rng import Key
 from attar.teachers.finding import find_teacher, is_on_disk
+from attar.teachers.study import Study
 
 
 @dataclass(frozen=True)

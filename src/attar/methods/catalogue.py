@@ -241,6 +241,18 @@ METHODS: Registry[Method] = Registry(
             coreset=True,
         ),
         Method(
+            "sre2l",
+            "images that a trained network knows, with its statistics of batch normalization",
+            "Yin et al. 2023",
+            "statistics.sre2l",
+        ),
+        Method(
+            "cda",
+            "as sre2l, on crops that get smaller from step to step",
+            "Yin & Shen 2023",
+            "statistics.cda",
+        ),
+        Method(
             "best",
             "what serves the bytes and the minutes best, by measured rules; --explain says what",
             "Attar",

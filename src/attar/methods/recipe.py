@@ -42,6 +42,7 @@ class Recipe:
         selector: the settings of ``init``; None for its defaults.
         average: weight of the past in a running average of the set, which stands in place of the
             last update; 0 for none.
+        bounded: whether images are kept between black and white, where they have these.
     """
 
     objective: Objective
@@ -58,6 +59,7 @@ class Recipe:
     selector: Selector | None = None
     rows: int | None = None
     average: float = 0.0
+    bounded: bool = False
 
     @property
     def leading(self) -> Optimiser | None:

@@ -24,6 +24,7 @@ from attar.objectives.nested import Nested
 from attar.objectives.parameters import ParameterMatching
 from attar.objectives.random_features import RandomFeatures
 from attar.objectives.significance import SignificancePenalty
+from attar.objectives.statistics import StatisticsMatching
 from attar.objectives.subspace import SubspaceProjection
 from attar.objectives.trajectory import TrajectoryMatching
 from attar.objectives.unrolled import UnrolledTraining
@@ -46,6 +47,7 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         Nested,
         ParameterMatching,
         RandomFeatures,
+        StatisticsMatching,
         SubspaceProjection,
         TrajectoryMatching,
         UnrolledTraining,
@@ -75,6 +77,7 @@ __all__ = [
     "RandomFeatures",
     "SignificancePenalty",
     "State",
+    "StatisticsMatching",
     "SubsetObjective",
     "SubspaceProjection",
     "TrajectoryMatching",

@@ -23,6 +23,7 @@ from attar.kinds import Settings
 from attar.networks import Network
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
+from attar.teachers.teacher import Teacher
 
 # what an objective that learns or hands on nothing is given
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -65,6 +66,7 @@ class Problem:
         compute: device, precision, compilation, chunk size.
         learned_labels: whether the labels of the synthetic set are learnt; a run sets it.
         experts: networks trained on the real data; None where there are none.
+        steps: updates of the whole run; None where time ends it, or nothing says; a run sets it.
         variants: images made of every base of the synthetic set, which lie together; 1 for one, or
             where bases have unequal numbers of them; a run sets it.
         cache: for functions compiled once per run; never checkpointed.
@@ -77,6 +79,7 @@ class Problem:
     learned_labels: bool = False
     experts: Trajectories | None = None
     variants: int = 1
+    steps: int | None = None
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -249,6 +252,15 @@ class Objective(Settings, ABC):
             states: classes and state of each slice, all after the same step, every class in one.
         """
         return states[0][1]
+
+    def teacher(self, problem: Problem, state: State) -> Teacher | None:
+        """Return the trained network that it learns from, to be kept with the set; None for none.
+
+        Args:
+            problem: what may be read.
+            state: as it is.
+        """
+        del problem, state
 
     def usual(self, state: State) -> State:
         """Return a state of a step as most are, where the next one costs more; for measuring."""

@@ -16,6 +16,7 @@ from attar.objectives import (
     Objective,
     ParameterMatching,
     RandomFeatures,
+    StatisticsMatching,
     SubspaceProjection,
     TrajectoryMatching,
     UnrolledTraining,
@@ -62,6 +63,7 @@ OBJECTIVES: dict[str, Objective] = {
     "nested": Nested(DistributionMatching(batch_real=5), every=1, networks=2, batch_check=4),
     "parameters": ParameterMatching(pool=2, age=3),
     "random_features": RandomFeatures(batch_real=20, networks=2),
+    "statistics": StatisticsMatching(roll=2, batch=2, squeeze_epochs=1),
     "subspace": SubspaceProjection(steps=2, batch_real=5),
     "trajectory": TrajectoryMatching(steps=3, batch=4),
     "unrolled": UnrolledTraining(steps=3, batch=1, batch_real=5),
@@ -75,6 +77,7 @@ SLIMMERS = {"parameters"}
 NETWORK_OF = {
     "infinite": "convnet2:width=8,norm=none,pooling=none",
     "random_features": "convnet2:width=8,norm=none",
+    "statistics": "convnet2:width=8,norm=batch",
 }
 # without and with a norm that lets images of a batch affect each other
 NETWORKS = ("convnet2:width=8", "convnet2:width=8,norm=batch")

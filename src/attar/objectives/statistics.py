@@ -1,0 +1,285 @@
+"""Images that a trained network knows, with its own statistics of batch normalization (SRe2L).
+
+Source: Yin, Xing and Shen, Squeeze, Recover and Relabel, 2023; Yin and Shen, Dataset Distillation
+via Curriculum Data Synthesis (CDA), 2023; and their code.
+
+Shape letters: B images of a group, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attar.augmentation.patches import draw_boxes, take_crops
+from attar.augmentation.variants import LEAST_AREA, RATIOS
+from attar.data.images import LabelledImages
+from attar.errors import BadRequest
+from attar.networks import Network, make_for
+from attar.networks.weight import without_memory
+from attar.objectives.base import NOTHING, Match, Objective, Problem, State
+from attar.rng import Key
+from attar.shapes import is_picture, sides
+from attar.synthetic import Layout, Synthetic
+from attar.teachers.finding import find_teacher, is_on_disk
+from attar.teachers.study import train
+from attar.teachers.teacher import Teacher, tensors_of
+from attar.tensors import dotted, nested
+
+_NORMS = nn.modules.batchnorm._BatchNorm
+# of the teacher that is trained here, as those that label
+_RATE, _BATCH, _AUGMENT = 0.05, 128, "flip_crop"
+
+
+@dataclass(frozen=True)
+class StatisticsMatching(Objective):
+    """Cross-entropy of a teacher, and how far its inner statistics are from those of its training.
+
+    The loss of a group of images, the i-th of each class, is their mean cross-entropy and ``bn``
+    times the sum over layers of batch normalization of ‖μ − μ̂‖ + ‖σ² − σ̂²‖: mean and variance of
+    every channel of what comes into the layer, beside the running ones that the teacher kept; the
+    first layer counts ``first_bn`` times. One crop, one mirroring and one shift, drawn for the
+    group, come before. The loss of the set is the sum over groups.
+
+    Args:
+        bn: weight of the statistics.
+        first_bn: of the first layer, beside the others.
+        least_area: the least share of the area that a crop takes; 1 for whole images.
+        ease: the share of the run over which the least area comes down from 1 to that, along a
+            cosine (CDA); 0 to begin with it.
+        flip: whether half of the steps mirror the images.
+        roll: pixels by which they are shifted at most, round the border.
+        batch: images of a group at most, of as many classes.
+        squeezed: the teacher on disk, as `attar.teachers.finding.find_teacher` takes it, or the
+            name of one to be trained; empty for the network of the run.
+        squeeze_epochs: of training it.
+
+    Raises:
+        BadRequest: a setting out of range.
+    """
+
+    name: ClassVar[str] = "statistics"
+    takes_unequal: ClassVar[bool] = True
+
+    bn: float = 0.01
+    first_bn: float = 10.0
+    least_area: float = LEAST_AREA
+    ease: float = 0.0
+    flip: bool = True
+    roll: int = 32
+    batch: int = 100
+    squeezed: str = ""
+    squeeze_epochs: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("bn", "first_bn"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise BadRequest(f"{name} {getattr(self, name):g}: a number of 0 or more is needed")
+        if not 0 < self.least_area <= 1:
+            raise BadRequest(f"least_area {self.least_area:g}: above 0, to 1")
+        if not 0 <= self.ease <= 1:
+            raise BadRequest(f"ease {self.ease:g}: a share of the run, from 0 to 1")
+        for name, least in (("roll", 0), ("batch", 1), ("squeeze_epochs", 1)):
+            if getattr(self, name) < least:
+                raise BadRequest(f"{name} {getattr(self, name)}: at least {least} is needed")
+
+    def init(self, problem: Problem, key: Key) -> State:
+        """Return the seed of the teacher's training, how many steps are done, and its place.
+
+        It is trained at the first step, and not where a run goes on from a checkpoint that has it.
+        """
+        found: State = {"seed": key.integer(), "step": 0}
+        if is_on_disk(self.squeezed):
+            return found
+        drawn = self._learner(problem).draw(Key(0), problem.compute.device)
+        return found | {"trained": False, "network": nested(tensors_of(drawn))}
+
+    def match(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+    ) -> Match:
+        """Return the loss and its gradient for the images."""
+        del learned
+        squeezed = self._squeezed(problem, state)
+        least = self.least_at(state["step"], problem.steps)
+        slopes, total = torch.empty_like(images), images.new_zeros(())
+        for number, rows in enumerate(_groups(problem.layout, self.batch)):
+            leaf = images[rows].detach().requires_grad_()
+            seen = self._seen(leaf, least, key.fold("group", number))
+            loss = self.loss(squeezed, seen, labels[rows])
+            (slopes[rows],) = torch.autograd.grad(loss, leaf)
+            total = total + loss.detach()
+        return Match(total, slopes)
+
+    def loss(self, squeezed: Squeezed, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of a group of images as the teacher sees them."""
+        scores, distances = squeezed(images)
+        weights = [self.first_bn, *(1.0 for _ in distances[1:])]
+        statistics = sum(w * one for w, one in zip(weights, distances, strict=True))
+        return functional.cross_entropy(scores, labels) + self.bn * statistics
+
+    def least_at(self, step: int, steps: int | None) -> float:
+        """Return the least share of the area of a crop at a step of a run."""
+        if not self.ease or steps is None:
+            return self.least_area
+        done = step / max(1.0, self.ease * steps)
+        if done >= 1:
+            return self.least_area
+        return self.least_area + (1 - self.least_area) * (1 + math.cos(math.pi * done)) / 2
+
+    def advance(
+        self,
+        synthetic: Synthetic,
+        problem: Problem,
+        state: State,
+        key: Key,
+        learned: Mapping[str, Tensor] = NOTHING,
+        kept: Mapping[str, Any] = NOTHING,
+    ) -> State:
+        """Return the state with one more step, and with the teacher where it was trained here."""
+        del synthetic, key, learned, kept
+        found = state | {"step": state["step"] + 1}
+        if not state.get("trained", True):
+            known = self._squeezed(problem, state).teacher.tensors
+            found |= {"trained": True, "network": nested(known)}
+        return found
+
+    def teacher(self, problem: Problem, state: State) -> Teacher:
+        """Return the teacher."""
+        return self._squeezed(problem, state).teacher
+
+    def passes(self, layout: Layout, data: LabelledImages) -> float:
+        """Return the images of a step, with a backward pass."""
+        del data
+        return 3.0 * layout.rows
+
+    def check(self, problem: Problem) -> None:
+        """Refuse rows that are no pictures, networks without the norm, and a run without an end."""
+        if not is_picture(problem.data.shape):
+            raise BadRequest("the objective 'statistics' is of pictures, and these are vectors")
+        if self.ease and problem.steps is None:
+            raise BadRequest(
+                f"ease {self.ease:g}: crops get smaller over a number of updates; give "
+                "--iterations in place of --minutes, or --set ease=0"
+            )
+        if is_on_disk(self.squeezed):
+            _ = self._squeezed(problem, {})
+            return
+        network = self._learner(problem)
+        made = without_memory(
+            lambda: network.factory(network.channels, network.size, network.classes)
+        )
+        if not any(isinstance(part, _NORMS) for part in made.modules()):
+            raise _no_norm(network.name)
+
+    def _learner(self, problem: Problem) -> Network:
+        if not self.squeezed:
+            return problem.network
+        return make_for(self.squeezed, problem.data.shape, problem.data.classes)
+
+    def _squeezed(self, problem: Problem, state: State) -> Squeezed:
+        """Return the teacher, made once in a process."""
+        if "squeezed" not in problem.cache:
+            problem.cache["squeezed"] = Squeezed(self._found(problem, state))
+        return problem.cache["squeezed"]
+
+    def _found(self, problem: Problem, state: State) -> Teacher:
+        data, compute = problem.data, problem.compute
+        if is_on_disk(self.squeezed):
+            return find_teacher(self.squeezed, data, compute)
+        network = self._learner(problem)
+        if state["trained"]:
+            device = compute.device
+            kept = {name: one.to(device) for name, one in dotted(state["network"]).items()}
+            return Teacher(network, compute, kept)
+        return train(
+            data,
+            network,
+            compute,
+            epochs=self.squeeze_epochs,
+            lr=_RATE,
+            batch=_BATCH,
+            key=Key(state["seed"]).fold("squeeze"),
+            augment=_AUGMENT,
+            schedule="warm_cosine",
+        ).teacher
+
+    def _seen(self, images: Tensor, least: float, key: Key) -> Tensor:
+        """Return a group of images, cropped, mirrored and shifted as one."""
+        tall, wide = sides(tuple(images.shape[1:]))
+        if least < 1:
+            box = draw_boxes(1, (tall, wide), (least, 1.0), RATIOS, key.fold("crop"))
+            images = take_crops(images, box, (tall, wide))
+        draws = torch.rand(3, generator=key.fold("place").generator())
+        if self.flip and draws[0] < 0.5:
+            images = images.flip(3)
+        down, right = (int(one * (self.roll + 1)) for one in draws[1:].tolist())
+        return images.roll((down, right), dims=(2, 3)) if down or right else images
+
+
+class Squeezed:
+    """A teacher that tells how far the statistics of a batch are from those that it kept.
+
+    Args:
+        teacher: with batch normalization.
+
+    Raises:
+        BadRequest: it has none.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+        module = teacher.module()
+        self._norms = [part for part in module.modules() if isinstance(part, _NORMS)]
+        if not self._norms or any(one.running_mean is None for one in self._norms):
+            raise _no_norm(teacher.network.name)
+        self._module = module
+        self._distances: list[Tensor] = []
+        for norm in self._norms:
+            norm.register_forward_pre_hook(self._note)
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return scores (B×K) of network inputs, and the distance of every layer, in order."""
+        self._distances = []
+        compute = self.teacher.compute
+        with compute.autocast():
+            scores = self._module(compute.lay_out(self.teacher.seen(images)))
+        found, self._distances = self._distances, []
+        return scores.float(), found
+
+    def _note(self, norm: nn.Module, given: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, _NORMS)
+        assert norm.running_mean is not None and norm.running_var is not None
+        maps = given[0].float()
+        axes = [axis for axis in range(maps.ndim) if axis != 1]
+        variance, mean = torch.var_mean(maps, axes, correction=0)
+        apart = (norm.running_var - variance).norm() + (norm.running_mean - mean).norm()
+        self._distances.append(apart)
+
+
+def _no_norm(network: str) -> BadRequest:
+    return BadRequest(
+        f"the objective 'statistics' matches what batch normalization keeps, and {network} has "
+        "none; choose a network that has, such as --network convnet3:norm=batch or resnet18:"
+        "norm=batch"
+    )
+
+
+def _groups(layout: Layout, most: int) -> list[Tensor]:
+    """Return the rows of each group: the i-th images of the classes, at most so many."""
+    ranks = torch.cat([torch.arange(size) for size in layout.sizes()])
+    found = []
+    for rank in range(layout.per_class):
+        found += list((ranks == rank).nonzero().flatten().split(most))
+    return found
