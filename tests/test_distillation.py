@@ -14,8 +14,10 @@ from torch import Tensor
 import attar
 from attar.errors import BadRequest
 from attar.methods import METHODS, Task
-from attar.objectives import DatasetDistillation, Match, Problem
+from attar.objectives import DatasetDistillation, Match, Problem, keeping
+from attar.objectives.flat import flat_loss
 from attar.objectives.keeping import Keeping
+from attar.objectives.unrolling import Steps
 from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import Pixels
@@ -115,6 +117,30 @@ def test_where_and_how_many_weights_are_kept_changes_nothing(changed: dict[str, 
     assert one.images is not None and other.images is not None
     assert torch.equal(one.loss, other.loss) and torch.equal(one.images, other.images)
     assert torch.equal(one.learned[LEARNT_LR], other.learned[LEARNT_LR])
+
+
+def test_graphs_are_kept_where_memory_allows_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = problem_of()
+    loss = flat_loss(problem, "cross_entropy")
+    images, labels, _ = given(problem)
+    steps = Steps(images, labels, batches(len(images), 3, 3) * 2, (), KEY)
+    first = torch.cat([one.detach().flatten() for one in problem.network.draw(KEY).parameters()])
+    each = loss.graph_bytes(first, *steps.minibatch(0))
+    # at least the images and what the first convolution makes of them
+    assert each > 4 * images[0].numel() * 3
+    kept = matched(OBJECTIVE, problem)
+    for there, expected in ((24 * each, True), (24 * each - 1, False)):
+        monkeypatch.setattr(keeping, "available_memory", lambda there=there: there)
+        other = problem_of()
+        assert Keeping(0, "device").graphs(other, loss, steps, first) is expected
+        found = matched(OBJECTIVE, other)
+        assert kept.images is not None and found.images is not None
+        assert torch.equal(found.images, kept.images)
+        assert torch.equal(found.learned[LEARNT_LR], kept.learned[LEARNT_LR])
+    assert not Keeping(2, "device").graphs(problem_of(), loss, steps, first)
+    assert not Keeping(0, "cpu").graphs(problem_of(), loss, steps, first)
 
 
 def test_what_is_kept_hardly_grows_with_the_steps() -> None:

@@ -57,7 +57,8 @@ class DatasetDistillation(Objective):
             draws another one at every update.
         held: steps whose parameters are held at a time; of the others as many, evenly spread, and
             those between are found again. Memory is least for √(E·N), and hardly grows with E·N
-            for a fixed number; 0 holds all. The gradient is the same.
+            for a fixed number; 0 holds all, and with a fourth of the memory for them the graphs of
+            their gradients, so that no step is done twice. The gradient is the same.
         weights_on: where they are kept, ``device`` or ``cpu``: 8·E·N·P bytes where all are held.
 
     Raises:
@@ -126,13 +127,15 @@ class DatasetDistillation(Objective):
         dealt = batches(len(images), problem.layout.classes, self.steps)
         rows = [one.to(device) for one in dealt] * self.rounds
         module = problem.network.draw(self._begun(problem, state, key), device)
-        loss = flat_loss(problem, LOSS)
+        loss, steps = flat_loss(problem, LOSS), Steps(images, labels, rows, (), key)
+        first = torch.cat([one.detach().flatten() for one in module.parameters()])
         student = Student(
             loss,
-            Steps(images, labels, rows, (), key),
-            torch.cat([one.detach().flatten() for one in module.parameters()]),
+            steps,
+            first,
             functional.softplus(raw).flatten(),
             kept_on=self._keeping.on,
+            graphs=self._keeping.graphs(problem, loss, steps, first),
         )
         found = checkpointed(student, loss_on(loss, *self._real(problem, key)), self.held or None)
         slope = found.lr.view_as(raw) * torch.sigmoid(raw)

@@ -9,7 +9,7 @@ Shape letters: P parameters, B images, K classes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,28 @@ class Pulled:
     parameters: Tensor | None
     images: Tensor
     labels: Tensor
+
+
+@dataclass(frozen=True)
+class Graphed:
+    """A gradient g of the loss for the parameters with its graph, so that nothing is done again.
+
+    Args:
+        gradient: g, P values.
+        parts: from v to the derivatives of g·v for parameters, images and labels, for each part of
+            the batch.
+        count: images, without those that fill up the last part.
+    """
+
+    gradient: Tensor
+    parts: Sequence[Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]]
+    count: int
+
+    def pull(self, direction: Tensor) -> Pulled:
+        """Return the derivatives of g·v for ``direction``, v, and let the graph go."""
+        curved, image, label = zip(*(back(direction) for back in self.parts), strict=True)
+        images, labels = torch.cat(image)[: self.count], torch.cat(label)[: self.count]
+        return Pulled(None, torch.stack(curved).sum(dim=0), images, labels)
 
 
 class FlatLoss:
@@ -160,6 +182,40 @@ class FlatLoss:
             torch.cat(image)[:count],
             torch.cat(label)[:count],
         )
+
+    def graphed(self, flat: Tensor, images: Tensor, labels: Tensor) -> Graphed:
+        """Return the same gradient with its graph; see `gradient`.
+
+        To pull it back takes half the time of `pull`, and memory for the graph until then.
+        """
+        total, found = torch.zeros_like(flat), []
+        for part, truth, shares in self._parts(images, labels):
+
+            def gradient(
+                flat: Tensor, image: Tensor, label: Tensor, own: Tensor = shares
+            ) -> Tensor:
+                return self._gradient_of_part(flat, self.buffers, image, label, own)
+
+            one, back, *_ = torch.func.vjp(gradient, flat, part, truth)
+            total += one
+            found.append(back)
+        return Graphed(total, found, len(images))
+
+    def graph_bytes(self, flat: Tensor, images: Tensor, labels: Tensor) -> int:
+        """Return about the bytes that such a graph keeps, by making one of autograd's own."""
+        kept: dict[int, int] = {}
+
+        def count(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        leaf = flat.detach().requires_grad_()
+        # the transforms of `graphed` take no such hooks
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            value = self.value(leaf, images, labels)
+            torch.autograd.grad(value, leaf, create_graph=True)
+        return sum(kept.values())
 
     def _parts(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         size = len(images) if self._mixes else min(self._compute.graph_chunk, len(images))

@@ -9,11 +9,13 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from attar.capacity import available_memory, check_memory
 from attar.errors import BadRequest, unknown
 from attar.objectives.base import Problem
-from attar.objectives.unrolling import cut
+from attar.objectives.flat import FlatLoss
+from attar.objectives.unrolling import Steps, cut
 
 PLACES = ("device", "cpu")
 
@@ -60,6 +62,29 @@ class Keeping:
             begun, left = begun + len(parts), len(parts[0])
         return 4 * size * (self.each * held + self.first * begun)
 
+    def graphs(self, problem: Problem, loss: FlatLoss, steps: Steps, first: Tensor) -> bool:
+        """Whether the gradients of all steps may keep their graphs until they are gone back.
+
+        They may where all steps are held where they are made, nothing is compiled, and their
+        graphs, measured on the first of them once in a run, take at most a fourth of the memory
+        that there is. The result is the same.
+        """
+        if self.held or self.on is not None or problem.compute.compile:
+            return False
+        name = "keeping: graphs"
+        if name not in problem.cache:
+            most = max(range(len(steps)), key=lambda step: len(steps.rows[step]))
+            each = loss.graph_bytes(first, *steps.minibatch(most))
+            problem.cache[name] = 4 * each * len(steps) <= self._there(problem)
+        return problem.cache[name]
+
+    def _there(self, problem: Problem) -> int:
+        """Return the bytes of memory where it is kept."""
+        device = problem.compute.device
+        if device.type == "cuda" and self.on is None:
+            return torch.cuda.mem_get_info(device)[0]
+        return available_memory()
+
     def refuse_too_many(self, problem: Problem, steps: int, size: int, what: str) -> None:
         """Refuse more steps than memory holds, before any work.
 
@@ -72,9 +97,7 @@ class Keeping:
         Raises:
             BadRequest: there is not that much memory.
         """
-        device, there = problem.compute.device, available_memory()
-        if device.type == "cuda" and self.on is None:
-            there, _ = torch.cuda.mem_get_info(device)
+        there = self._there(problem)
         # least work among what takes little, and least memory
         fewer = (math.ceil(math.sqrt(steps)), min(4, steps))
         fitting = [n for n in fewer if replace(self, held=n).bytes(steps, size) <= there]

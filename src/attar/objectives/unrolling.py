@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from attar.augmentation.dsa import augment
-from attar.objectives.flat import FlatLoss, Pulled
+from attar.objectives.flat import FlatLoss, Graphed, Pulled
 from attar.rng import Key
 
 
@@ -149,6 +149,8 @@ def loss_on(loss: FlatLoss, images: Tensor, labels: Tensor) -> End:
 
 # θ and v
 Moment = tuple[Tensor, Tensor | None]
+# these of a step, and its gradient with a graph where that is kept
+Kept = tuple[Moment, Graphed | None]
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Student:
         momentum: μ, from 0 to below 1.
         learns_lr: whether a slope for α is wanted, which needs every v_i.
         kept_on: where the parameters of the steps are kept; None for where they are made.
+        graphs: whether the steps that are held keep the graphs of their gradients, too, so that
+            they are not done again on the way back; the slopes are the same.
     """
 
     loss: FlatLoss
@@ -172,6 +176,7 @@ class Student:
     momentum: float = 0.0
     learns_lr: bool = True
     kept_on: torch.device | None = None
+    graphs: bool = False
 
     @property
     def shared(self) -> Tensor:
@@ -192,17 +197,21 @@ class Student:
             return gradient
         return self.momentum * velocity + gradient
 
-    def trace(self, now: Moment, numbers: range) -> tuple[list[Moment], Moment]:
-        """Return θ_i and v_{i+1} of some steps in order, where kept, and θ and v after the last.
+    def trace(self, now: Moment, numbers: range) -> tuple[list[Kept], Moment]:
+        """Return what is kept of some steps, θ_i and v_{i+1}, and θ and v after the last.
 
         Where α is not learnt, v_{i+1} is left out.
         """
-        done: list[Moment] = []
+        done: list[Kept] = []
         student, velocity = now
         for step in numbers:
-            gradient = self.loss.gradient(student, *self.steps.minibatch(step))
+            minibatch = self.steps.minibatch(step)
+            graphed = self.loss.graphed(student, *minibatch) if self.graphs else None
+            gradient = (
+                self.loss.gradient(student, *minibatch) if graphed is None else graphed.gradient
+            )
             velocity = self.moved(velocity, gradient)
-            done.append(self.put((student, velocity if self.learns_lr else None)))
+            done.append((self.put((student, velocity if self.learns_lr else None)), graphed))
             student = student - self.rate(step) * velocity
         return done, (student, velocity)
 
@@ -262,10 +271,14 @@ def checkpointed(student: Student, end: End, held: int | None = None) -> Slopes:
         if slope is None:
             value, slope = end(now[0])
         for step in reversed(last):
-            weights, velocity = student.got(done.pop())
+            moment, graphed = done.pop()
+            weights, velocity = student.got(moment)
             direction = student.moved(direction, student.own(step) * slope)
-            minibatch = student.steps.minibatch(step)
-            pulled = student.loss.pull(weights, *minibatch, direction, gradient=False)
+            if graphed is None:
+                minibatch = student.steps.minibatch(step)
+                pulled = student.loss.pull(weights, *minibatch, direction, gradient=False)
+            else:
+                pulled = graphed.pull(direction)
             found.add(step, pulled, None if velocity is None else velocity @ slope)
             assert pulled.parameters is not None
             slope = slope - student.shared * pulled.parameters
