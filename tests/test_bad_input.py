@@ -78,7 +78,7 @@ def said(
             ("--bytes", "10", "--method", "lodm"),
             ("10 bytes", "one takes 1280 bytes", "Raise --ipc or --bytes"),
         ),
-        (("--device", "gpu"), ("--device 'gpu'", "auto, cpu, cuda or cuda:N")),
+        (("--device", "gpu"), ("--device 'gpu'", "auto, cpu, cuda, cuda:N or mps")),
         (("--chunk", "0"), ("--chunk 0", "at least one")),
         (("--itertions", "5"), ("--itertions", "Perhaps you meant", "--iterations")),
     ],

@@ -35,6 +35,16 @@ def test_auto_is_settled_by_a_rule() -> None:
     assert choose("cpu", pixels=0) == choose("cpu", pixels=0)
 
 
+def test_the_gpu_of_a_mac_is_taken_where_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose("mps").device.type == "mps"
+    # it has no float64, which some methods need: it is taken where it is asked for
+    assert choose("auto").device.type != "mps"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(BadRequest, match="--device mps: torch finds no GPU of Apple's"):
+        choose("mps")
+
+
 @pytest.fixture(autouse=True)
 def forgetting_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(computing, "_FAILURES", [])
@@ -59,8 +69,8 @@ def test_chunks() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"device": "gpu"}, "--device 'gpu': auto, cpu, cuda or cuda:N"),
-        ({"device": "meta"}, "--device 'meta': auto, cpu, cuda or cuda:N"),
+        ({"device": "gpu"}, "--device 'gpu': auto, cpu, cuda, cuda:N or mps"),
+        ({"device": "meta"}, "--device 'meta': auto, cpu, cuda, cuda:N or mps"),
         ({"device": "cuda:99"}, "use --device cpu"),
         ({"precision": "float16"}, "--precision 'float16': auto, float32 or bfloat16"),
         ({"compile": "yes"}, "--compile 'yes': auto, on or off"),

@@ -225,7 +225,7 @@ def test_zero_iterations_are_a_wish_too() -> None:
         ({"settings": ("batch_real=1.5",)}, "--set batch_real=1.5: a whole number is needed"),
         ({"settings": ("batch_real=0",)}, "batch_real 0: at least one real image is needed"),
         ({"settings": ("augment=colour",)}, "unknown augmentation 'colour' (did you mean 'color'"),
-        ({"device": "tpu"}, "--device 'tpu': auto, cpu, cuda or cuda:N"),
+        ({"device": "tpu"}, "--device 'tpu': auto, cpu, cuda, cuda:N or mps"),
         ({"precision": "float16"}, "unknown value of --precision 'float16' (did you mean"),
         ({"torch_compile": "yes"}, "unknown value of --compile 'yes'. There is: auto, off, on."),
         ({"chunk": 0}, "--chunk 0: at least one image per call is needed"),

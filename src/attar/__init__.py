@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from attar.lazy import importer
@@ -68,7 +69,10 @@ if TYPE_CHECKING:
     from attar.sharing.pushing import push
     from attar.slimming.slimming import slim
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("attar")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.1.0"
 
 # torch takes seconds to import, so each name is imported when it is first used
 _HOMES = {

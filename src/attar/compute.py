@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from attar.errors import BadRequest
 
 PRECISIONS = ("float32", "bfloat16")
+_DEVICES = "auto, cpu, cuda, cuda:N or mps"
 # what a module makes of images
 Method = Callable[[nn.Module, Tensor], Tensor]
 # Images per call. On a CPU the activations of a chunk should stay near the caches; a GPU wants
@@ -86,7 +87,8 @@ def choose(
     """Return a concrete choice; ``auto`` takes what pays on this machine.
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        device: ``auto`` (a CUDA device where there is one, else the CPU), ``cpu``, ``cuda``,
+            ``cuda:1``, … or ``mps``
         precision: ``auto``, ``float32`` or ``bfloat16``.
         compile: ``auto``, ``on`` or ``off``.
         pixels: image pixels that the whole run will send through a network.
@@ -116,14 +118,18 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise BadRequest(f"--device {name!r}: auto, cpu, cuda or cuda:N") from None
+        raise BadRequest(f"--device {name!r}: {_DEVICES}") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BadRequest(
             f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA device(s); "
             "use --device cpu"
         )
-    if device.type not in ("cpu", "cuda"):
-        raise BadRequest(f"--device {name!r}: auto, cpu, cuda or cuda:N")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise BadRequest(
+            f"--device {name}: torch finds no GPU of Apple's on this machine; use --device cpu"
+        )
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise BadRequest(f"--device {name!r}: {_DEVICES}")
     return device
 
 

@@ -49,7 +49,7 @@ class Audit:
     seed: int = 0
     """Of shadow sets, networks and samples."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N; of the networks."""
+    """auto, cpu, cuda, cuda:N or mps; of the networks."""
     json: bool = False
     """Print one JSON object."""
 

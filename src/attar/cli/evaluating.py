@@ -69,7 +69,7 @@ class Evaluate(Columns):
     seed: int = 0
     """Of the networks, not of the artefact."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the networks."""
     compile: Literal["auto", "on", "off"] = "auto"

@@ -41,7 +41,7 @@ class OfFiles:
     seed: int = 0
     """Of the networks."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps."""
     threads: Whole = None
     """CPU threads; left out: one for every core that is free, or as OMP_NUM_THREADS says."""
     data_dir: Folder = None

@@ -65,7 +65,7 @@ class Pictures(Columns):
     seed: int = 0
     """Of networks, samples and tsne."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the networks."""
     compile: Literal["auto", "on", "off"] = "auto"

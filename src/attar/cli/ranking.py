@@ -60,7 +60,7 @@ class Rank:
     seed: int = 0
     """Of the networks and the real images."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps."""
     json: bool = False
     """Print one JSON object."""
 

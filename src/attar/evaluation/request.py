@@ -46,7 +46,7 @@ class EvaluationRequest:
         tune: first look for the learning rate and the epochs around the card's on held-out
             training images, and use what was found for all rows (see `attar.evaluation.tuning`).
         seed: of the networks.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, float32 or bfloat16.
         torch_compile: auto, on or off.
         vectorized: networks that train in one step; None takes what is faster.

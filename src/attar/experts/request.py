@@ -86,7 +86,7 @@ class ExpertsRequest:
     """Train on a Ray cluster, such as auto or ray://host:10001; local starts one on this machine
     (needs the extra 'ray')."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps."""
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
     ] = "auto"

@@ -167,8 +167,11 @@ class Processes:
 
 def _kill(worker: _Worker) -> None:
     # each leads a group of its own, with what compilers have started in it
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.process.pid, signal.SIGKILL)
+    if sys.platform == "win32":
+        worker.process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.process.pid, signal.SIGKILL)
     worker.process.wait()
     worker.line.close()
     worker.complaints.close()

@@ -36,7 +36,7 @@ class Options:
         card: how they are trained; None for the card of each artefact.
         epochs: another number of epochs than the card's.
         seed: of networks, samples and t-SNE.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, float32 or bfloat16.
         torch_compile: auto, on or off.
 

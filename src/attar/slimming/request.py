@@ -108,7 +108,7 @@ class SlimRequest:
     seed: int = 0
     """Everything random follows from it."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps."""
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], option("{auto,float32,bfloat16}", kind=str)
     ] = "auto"

@@ -89,7 +89,7 @@ def audit(
         repeats: networks that are trained on each set.
         epochs: of these, in place of the card's.
         seed: of shadow sets, networks and samples.
-        device: auto, cpu, cuda or cuda:N; of networks.
+        device: auto, cpu, cuda, cuda:N or mps; of networks.
         said: told what is done, and what it costs.
         **reading: how the data are read, as `attar.load_source` takes it.
 

@@ -78,7 +78,7 @@ def rank(
         resume: go on with what the file has.
         overwrite: replace the file.
         seed: of the networks and the real images.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         said: told what it will cost, and how it goes.
         **reading: how the data are read, as `attar.load_source` takes it.
 
