@@ -26,6 +26,8 @@ from torch import Tensor
 from attar.data.channels import MOST
 from attar.data.decoding import decode_parts
 from attar.data.keeping import holds
+from attar.data.on_demand import Decoded
+from attar.data.on_disk import OnDisk
 from attar.data.parallel import in_parallel
 from attar.data.picture_files import Files, Pictures, unreadable
 from attar.data.reading import Reading
@@ -53,7 +55,7 @@ def decoded(
 ) -> Sequence[Rows]:
     """Return the images of all parts, from the cache where they are in it.
 
-    Those that are decoded as they are needed are neither looked for there nor kept.
+    Those that are decoded as they are needed are kept one by one; see `attar.data.on_disk`.
 
     Args:
         parts: training pictures, then test pictures, then those to select by, where there are.
@@ -72,7 +74,7 @@ def decoded(
 
     files = [part for part in parts if isinstance(part, Files)]
     # what is no file has no time of change
-    if len(files) < len(parts) or total(parts) < KEPT_FROM or reading.in_memory == "off":
+    if len(files) < len(parts) or total(parts) < KEPT_FROM:
         return decode()
     read_as = [reading.size, mode, reading.subset, reading.look]
     if reading.test_share is not None:
@@ -87,7 +89,16 @@ def decoded(
     if len(held) == len(found):
         remove_outdated(path, prefix)
         keep(path, held)
-    return found
+        return found
+    remove_outdated(path, prefix)
+    if not hasattr(os, "preadv"):
+        return found
+    return [
+        OnDisk(one.without_room(), path.with_suffix(f".{part}.rows"))
+        if isinstance(one, Decoded)
+        else one
+        for one, part in zip(found, NAMES, strict=False)
+    ]
 
 
 def is_held(path: Path, wanted: Auto) -> bool:
@@ -154,8 +165,9 @@ def remove_outdated(path: Path, prefix: str) -> None:
     now = time.time()
     # a file that cannot be removed, or that another process removes first, does no harm
     with contextlib.suppress(OSError):
-        for old in path.parent.glob(f"{prefix}-*.safetensors"):
-            old.unlink(missing_ok=True)
+        for old in path.parent.glob(f"{prefix}-*"):
+            if not old.name.startswith(path.stem):
+                old.unlink(missing_ok=True)
         for old in path.parent.glob(f".{prefix}-*.tmp"):
             if now - old.stat().st_mtime > _LEFTOVER_SECONDS:
                 old.unlink(missing_ok=True)

@@ -6,15 +6,28 @@ import hashlib
 from typing import Any
 
 from attar.data.images import LabelledImages
+from attar.data.remembered import remembered
 from attar.data.rows import in_parts
 from attar.tensors import feed
 
 
 def digest_of(data: LabelledImages) -> str:
     """Return a digest of images and labels, as they are before preprocessing."""
+    said = repr((data.images.shape, str(data.images.dtype), data.prepared))
+
+    def find() -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(said.encode())
+        feed_stored(digest, data)
+        return digest.hexdigest()
+
+    return remembered(data.images, f"digest {said} {of_labels(data)}", find)
+
+
+def of_labels(data: LabelledImages) -> str:
+    """Return a digest of the labels alone."""
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((data.images.shape, str(data.images.dtype), data.prepared)).encode())
-    feed_stored(digest, data)
+    feed(digest, data.labels)
     return digest.hexdigest()
 
 

@@ -47,6 +47,10 @@ class Decoded:
         self._most = room // (math.prod(self.shape[1:]) * self.dtype.itemsize)
         self._kept: dict[int, Tensor] = {}
 
+    def without_room(self) -> Decoded:
+        """Return the same, of which nothing is kept in memory."""
+        return Decoded(self._pictures, self._wanted, self._look)
+
     @property
     def told(self) -> str:
         """Where they lie."""

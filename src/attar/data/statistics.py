@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from attar.data.remembered import remembered
 from attar.data.rows import Rows, in_parts
 
 
@@ -17,6 +18,11 @@ def channel_statistics(
 
     A constant channel gets ``floor`` for its deviation, so that it can be divided by.
     """
+    found = remembered(images, f"statistics {floor}", lambda: _statistics(images, floor))
+    return tuple(found[0]), tuple(found[1])
+
+
+def _statistics(images: Rows, floor: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     square = torch.zeros_like(total)
