@@ -46,7 +46,8 @@ def continual(options: Continual) -> None:
     if request.output is None:
         raise BadRequest("-o is missing: name the folder to write, such as -o continual")
     err.print(f"attar continual: reading {options.source}", **PLAIN)
-    from attar.applications.continual.running import PAGE, RESULTS, carry_out
+    from attar.applications.continual.running import PAGE, carry_out
+    from attar.applications.folders import RESULTS
 
     threads.use(options.condensing.threads)
     lines = Lines(err, request.repeats)

@@ -10,8 +10,13 @@ from attar.errors import BadRequest
 from attar.text import counted
 
 
-def division(classes: int, steps: int) -> list[int]:
+def division(classes: int, steps: int, groups: str = "step") -> list[int]:
     """Return how many classes arrive at each step, the larger groups first; none is left out.
+
+    Args:
+        classes: there are.
+        steps: or other groups, into which they are divided.
+        groups: what one is called.
 
     Raises:
         BadRequest: there are more steps than classes.
@@ -22,8 +27,8 @@ def division(classes: int, steps: int) -> list[int]:
     """
     if steps > classes:
         raise BadRequest(
-            f"--steps {steps}: there are {counted(classes, 'class')}, and each step needs one; "
-            f"{classes} is the most"
+            f"--{groups}s {steps}: there are {counted(classes, 'class')}, and each {groups} needs "
+            f"one; {classes} is the most"
         )
     each, more = divmod(classes, steps)
     return [each + (step < more) for step in range(steps)]

@@ -152,31 +152,68 @@ class ContinualRequest:
             network: to match in, where one was named; for what is trained.
             **options: further fields of `SlimRequest`.
         """
-        how = self.slimming or usual
-        trains = how not in (LEARNING_FREE, RANDOM)
-        own: dict[str, Any] = {
-            "ipc": ipc,
-            "learning_free": how == LEARNING_FREE,
-            "random": how == RANDOM,
-            "iterations": self.slim_iterations,
-            "settings": self.slim_settings,
-            "seed": seed,
-        }
-        if trains:
-            own |= {"method": how, "network": network}
-        return SlimRequest(**own, **options)
+        how, iterations = self.slimming or usual, self.slim_iterations
+        return slim_request(how, ipc, seed, iterations, self.slim_settings, network, **options)
 
     def command(self, source: str, condensing: Condensing, **reading: object) -> str:
         """Return the command line that asks for the same."""
-        own = {
-            name: getattr(self, name)
-            for name, item in type(self).__dataclass_fields__.items()
-            if name not in ("output", "overwrite", "slim_settings")
-            and getattr(self, name) != item.default
-        }
-        own["slim_set"] = settings_as_texts(self.slim_settings)
-        command = command_line(["attar", "continual", source], own)
-        # without its own first words and its output
-        more = shlex.split(condensing.command(source, **reading))[3:-2]
-        output = self.output.name if self.output else "DIR"
-        return " ".join([command, *([shlex.join(more)] if more else []), "-o", output])
+        return command_of("continual", self, source, condensing, **reading)
+
+
+def command_of(
+    name: str, request: Any, source: str, condensing: Condensing, **reading: object
+) -> str:
+    """Return the command line that asks for what a request of an application does.
+
+    Args:
+        name: of the command.
+        request: a dataclass of its options.
+        source: the data.
+        condensing: how sets are made.
+        **reading: how the data are read.
+    """
+    own = {
+        name: getattr(request, name)
+        for name, item in type(request).__dataclass_fields__.items()
+        if name not in ("output", "overwrite", "slim_settings")
+        and getattr(request, name) != item.default
+    }
+    own["slim_set"] = settings_as_texts(request.slim_settings)
+    command = command_line(["attar", name, source], own)
+    # without its own first words and its output
+    more = shlex.split(condensing.command(source, **reading))[3:-2]
+    output = request.output.name if request.output else "DIR"
+    return " ".join([command, *([shlex.join(more)] if more else []), "-o", output])
+
+
+def slim_request(
+    how: str,
+    ipc: int,
+    seed: int,
+    iterations: int | None,
+    settings: Any,
+    network: Any = None,
+    **options: Any,
+) -> SlimRequest:
+    """Return the request of one slimming.
+
+    Args:
+        how: ``learning-free``, ``random`` or a method.
+        ipc: images of each class that are left.
+        seed: of it.
+        iterations: updates, where it trains.
+        settings: of the slimming.
+        network: to match in, where one was named; for what is trained.
+        **options: further fields of `SlimRequest`.
+    """
+    own: dict[str, Any] = {
+        "ipc": ipc,
+        "learning_free": how == LEARNING_FREE,
+        "random": how == RANDOM,
+        "iterations": iterations,
+        "settings": settings,
+        "seed": seed,
+    }
+    if how not in (LEARNING_FREE, RANDOM):
+        own |= {"method": how, "network": network}
+    return SlimRequest(**own, **options)

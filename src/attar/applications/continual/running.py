@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Unpack
 
 from attar import threads
@@ -21,19 +17,17 @@ from attar.applications.continual.request import Condensing, ContinualRequest
 from attar.applications.continual.results import ContinualResult, Step
 from attar.applications.continual.stepping import Stepping
 from attar.applications.continual.telling import ContinualCallback
+from attar.applications.folders import RESULTS, begin, run_folder
 from attar.budget import FLOAT32_BYTES
 from attar.data import as_splits, bearing
 from attar.data.identity import digest_of
 from attar.data.rows import in_memory
-from attar.errors import BadRequest
-from attar.files import check_folder, write_text
-from attar.locking import sole_writer
 from attar.options import request_and_reading, request_of
 from attar.renaming import keywords
 from attar.text import counted
 from attar.wording import KEYWORDS
 
-RESULTS, PAGE, ASKED = "results.json", "continual.html", "asked.json"
+PAGE = "continual.html"
 
 
 @keywords(slim_set="slim_settings", **KEYWORDS)
@@ -98,7 +92,7 @@ def carry_out(
         **reading: how the data are read.
     """
     _ = condensing.chosen
-    with threads.using(condensing.threads), _folder(request.output) as folder:
+    with threads.using(condensing.threads), run_folder(request.output, "continual") as folder:
         splits = as_splits(
             data,
             zca=condensing.zca or (lambda name: condensing.chosen.zca(name, request.held.ipc or 1)),
@@ -112,18 +106,6 @@ def carry_out(
             request, condensing, splits, splits.test, reading, folder, callback, tuple(sizes)
         )
         return run.whole()
-
-
-@contextlib.contextmanager
-def _folder(output: Path | None) -> Iterator[Path]:
-    """Keep other runs from the folder; where none is named, one that is gone afterwards."""
-    if output is None:
-        with tempfile.TemporaryDirectory(prefix="attar-continual-") as folder:
-            yield Path(folder)
-        return
-    check_folder(output, example="continual")
-    with sole_writer(output / RESULTS):
-        yield output
 
 
 @dataclass(frozen=True)
@@ -158,29 +140,13 @@ class _Run(Stepping):
 
     def _begin(self) -> None:
         """Refuse a folder of another run, or note in it what is asked for."""
-        train, path = self.splits.train, self.folder / ASKED
-        asked = {
-            "command": dataclasses.replace(self.request, orders=1, output=None).command(
-                self.splits.source, self.condensing, **bearing(self.reading)
-            ),
-            "images": digest_of(train) if in_memory(train.images) else len(train),
-        }
-        if path.exists() and not self.request.overwrite:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            if before != asked:
-                raise BadRequest(
-                    f"-o {self.folder}: another run is there ({before.get('command')}"
-                    f"{'' if before.get('command') != asked['command'] else ', of other images'}); "
-                    "--overwrite begins anew, or choose another folder"
-                )
-            return
-        if not path.exists() and (self.folder / RESULTS).exists():
-            raise BadRequest(
-                f"-o {self.folder}: it has a {RESULTS} of something else; choose another folder"
-            )
-        for old in self.folder.glob("order-*/step-*"):
-            old.unlink()
-        write_text(path, json.dumps(asked, indent=1) + "\n")
+        train = self.splits.train
+        command = dataclasses.replace(self.request, orders=1, output=None).command(
+            self.splits.source, self.condensing, **bearing(self.reading)
+        )
+        images = digest_of(train) if in_memory(train.images) else len(train)
+        asked = {"command": command, "images": images}
+        begin(self.folder, asked, "order-*/step-*", overwrite=self.request.overwrite)
 
     def _told(self) -> Iterator[str]:
         request, shape, sizes = self.request, self.splits.train.shape, self.sizes

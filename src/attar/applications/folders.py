@@ -1,0 +1,65 @@
+"""The folder of a run: nobody else writes it, and another run's is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attar.errors import BadRequest
+from attar.files import check_folder, write_text
+from attar.locking import sole_writer
+
+RESULTS, _ASKED = "results.json", "asked.json"
+
+
+@contextlib.contextmanager
+def run_folder(output: Path | None, name: str) -> Iterator[Path]:
+    """Keep other runs from a folder; where none is named, one that is gone afterwards.
+
+    Args:
+        output: the folder, made if it is not there.
+        name: of the application, for messages.
+    """
+    if output is None:
+        with tempfile.TemporaryDirectory(prefix=f"attar-{name}-") as folder:
+            yield Path(folder)
+        return
+    check_folder(output, example=name)
+    with sole_writer(output / RESULTS):
+        yield output
+
+
+def begin(folder: Path, asked: Mapping[str, Any], parts: str, *, overwrite: bool) -> None:
+    """Refuse a folder of another run, or note in it what is asked for.
+
+    Args:
+        folder: of the run.
+        asked: ``command`` and whatever else the results depend on.
+        parts: pattern of the files that a run writes beside its results; a new run removes them.
+        overwrite: begin anew, whatever is there.
+
+    Raises:
+        BadRequest: another run is there.
+    """
+    path = folder / _ASKED
+    if path.exists() and not overwrite:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != asked:
+            other = "" if before.get("command") != asked["command"] else ", of other images"
+            raise BadRequest(
+                f"-o {folder}: another run is there ({before.get('command')}{other}); --overwrite "
+                "begins anew, or choose another folder"
+            )
+        return
+    if not path.exists() and (folder / RESULTS).exists():
+        raise BadRequest(
+            f"-o {folder}: it has a {RESULTS} of something else; choose another folder"
+        )
+    for old in folder.glob(parts):
+        if old.is_file():
+            old.unlink()
+    write_text(path, json.dumps(asked, indent=1) + "\n")
