@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from attar.applications.auditing.audit import audit
     from attar.applications.continual.running import continual
+    from attar.applications.federated.running import federated
     from attar.applications.ranking.rank import rank
     from attar.artefact.artefact import Artefact
     from attar.artefact.loading import load
@@ -95,6 +96,7 @@ _HOMES = {
     "condense": "attar.condensing.condense",
     "continual": "attar.applications.continual.running",
     "evaluate": "attar.evaluation.comparison",
+    "federated": "attar.applications.federated.running",
     "from_dataset": "attar.data",
     "from_tensors": "attar.data",
     "import_artefact": "attar.importing.importer",
@@ -150,6 +152,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "federated",
     "from_dataset",
     "from_tensors",
     "import_artefact",

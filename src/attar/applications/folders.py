@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,13 @@ def run_folder(output: Path | None, name: str) -> Iterator[Path]:
         yield output
 
 
-def begin(folder: Path, asked: Mapping[str, Any], parts: str, *, overwrite: bool) -> None:
+def begin(folder: Path, asked: Mapping[str, Any], parts: Sequence[str], *, overwrite: bool) -> None:
     """Refuse a folder of another run, or note in it what is asked for.
 
     Args:
         folder: of the run.
         asked: ``command`` and whatever else the results depend on.
-        parts: pattern of the files that a run writes beside its results; a new run removes them.
+        parts: patterns of the files that a run writes beside its results; a new run removes them.
         overwrite: begin anew, whatever is there.
 
     Raises:
@@ -59,7 +59,8 @@ def begin(folder: Path, asked: Mapping[str, Any], parts: str, *, overwrite: bool
         raise BadRequest(
             f"-o {folder}: it has a {RESULTS} of something else; choose another folder"
         )
-    for old in folder.glob(parts):
-        if old.is_file():
-            old.unlink()
+    for pattern in parts:
+        for old in folder.glob(pattern):
+            if old.is_file():
+                old.unlink()
     write_text(path, json.dumps(asked, indent=1) + "\n")

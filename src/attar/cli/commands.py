@@ -17,6 +17,7 @@ from attar.cli.demo import Demo
 from attar.cli.evaluating import Evaluate
 from attar.cli.experts import Experts
 from attar.cli.exporting import Export
+from attar.cli.federated import Federated
 from attar.cli.importing import Import
 from attar.cli.listing import Cards, Methods, Networks, Sources
 from attar.cli.merging import Merge
@@ -53,6 +54,7 @@ Command = (
     | Published
     | Bench
     | Continual
+    | Federated
     | Pictures
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attar.applications.continual.chart import course
+from attar.applications.chart import Dot, course, whole_axis
 from attar.applications.continual.results import ContinualResult, Point
 from attar.budget import format_bytes
 from attar.report.document import command_block, write_page
@@ -65,7 +65,7 @@ def write_html(path: Path, result: ContinualResult) -> None:
     caption = f"Accuracy is the mean ± one {spread(result)}, in %. {FORGETTING}"
     drawn = table(HEADS, rows(result), caption=caption, numeric=range(1, len(HEADS)))
     sections = [
-        ("Course", join(course({result.title: points}, spread(result)))),
+        ("Course", _course([result])),
         ("Step by step", tag("div", drawn, class_="scroll", tabindex="0")),
         ("Classes of earlier steps", _by_step(result)),
         ("Orders of the classes", _orders(result)),
@@ -111,9 +111,20 @@ def _together(results: Sequence[ContinualResult]) -> Markup:
         cells.append([one.title, *means, *[""] * (steps - len(means)), last[4], last[5]])
     drawn = table(heads, cells, caption=f"Accuracy in %, mean ± one {spread(results[0])}")
     return join(
-        course({one.title: one.points for one in results}, spread(results[0])),
+        _course(results),
         tag("div", drawn, class_="scroll", tabindex="0"),
     )
+
+
+def _course(results: Sequence[ContinualResult]) -> Markup:
+    """Return accuracy over the classes seen, with its spread."""
+    lines = {
+        one.title: [Dot(p.seen, p.mean, p.std, f"of {p.seen}") for p in one.points]
+        for one in results
+    }
+    across = whole_axis([point.seen for one in results for point in one.points])
+    head = "Accuracy on all classes seen"
+    return join(course(lines, across, "classes seen", head, spread(results[0])))
 
 
 def _by_step(result: ContinualResult) -> Markup:

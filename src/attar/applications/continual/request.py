@@ -49,7 +49,8 @@ class Condensing(Request):
         for name in TAKEN:
             if self.gives(name):
                 raise BadRequest(
-                    f"{name}: --memory says how much is kept, and -o where; leave it out"
+                    f"{name}: --memory (or --bandwidth) says how much is kept, and -o where; leave "
+                    "it out"
                 )
 
     def of(self, memory: Memory, classes: int, ipc: int | None, output: Path | None) -> Request:

@@ -146,7 +146,7 @@ class _Run(Stepping):
         )
         images = digest_of(train) if in_memory(train.images) else len(train)
         asked = {"command": command, "images": images}
-        begin(self.folder, asked, "order-*/step-*", overwrite=self.request.overwrite)
+        begin(self.folder, asked, ["order-*/step-*"], overwrite=self.request.overwrite)
 
     def _told(self) -> Iterator[str]:
         request, shape, sizes = self.request, self.splits.train.shape, self.sizes

@@ -1,0 +1,1 @@
+"""Federated learning in one message: clients send condensed sets, a server merges and trains."""
