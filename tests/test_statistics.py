@@ -1,6 +1,8 @@
 """SRe2L and CDA: a teacher's statistics of batch normalization, in float64 and as methods."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from attar.data import Splits
 from attar.errors import BadRequest
 from attar.methods import METHODS, Task
 from attar.networks import build
+from attar.networks.weight import activation_bytes
 from attar.objectives import Problem, StatisticsMatching
 from attar.objectives.statistics import Squeezed
 from attar.rng import Key
@@ -66,6 +69,64 @@ def test_the_loss_and_its_gradient_are_those_of_the_reference() -> None:
     assert found.loss.item() == pytest.approx(total.item(), rel=1e-5)
     assert wide.grad is not None
     assert torch.allclose(found.images.double(), wide.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_parts_of_a_group_give_the_gradient_of_the_whole() -> None:
+    layout = Layout(3, 1, (1, 8, 8))
+    images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(5))
+    labels = torch.nn.functional.one_hot(layout.class_of_row(), 3).float()
+    cropped = dataclasses.replace(PLAIN, least_area=0.3, flip=True, roll=2, batch=3)
+    found = []
+    for most in (3, 2, 1):
+        given = problem(layout)
+        given.cache["squeezed"] = squeezed = Squeezed(teacher())
+        assert squeezed.most == COMPUTE.graph_chunk
+        squeezed.most = most
+        found.append(cropped.match(images, labels, given, {"step": 0}, Key(1)))
+    whole, *parts = found
+    for one in parts:
+        assert one.loss.item() == pytest.approx(whole.loss.item(), rel=1e-5)
+        assert one.images is not None and whole.images is not None
+        assert torch.allclose(one.images, whole.images, rtol=1e-4, atol=1e-6)
+
+
+def test_memory_is_known_before_a_group_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build(BATCH, 1, (8, 8), 3)
+    # two blocks: convolution, norm, activation of 8 maps, and their pooling; padded by 3 first
+    maps = 8 * (3 * 144 + 36 + 3 * 36 + 9) + 3
+    each = activation_bytes(network.draw(Key(0)).eval(), (1, 8, 8))
+    assert each == 2 * 4 * maps
+    monkeypatch.setattr("attar.objectives.statistics.spare_memory", lambda: 5 * 2 * each)
+    assert Squeezed(teacher()).most == 5
+
+
+@pytest.mark.slow
+def test_large_images_of_a_residual_network_fit_into_6_gb(tmp_path: Path) -> None:
+    """64 images of 224 pixels, 32 classes, in a process of its own whose peak is told."""
+    script = tmp_path / "large.py"
+    script.write_text(LARGE, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert int(done.stdout.split()[-1]) < 6e9
+
+
+LARGE = """
+import torch, attar
+from attar.compute import peak_memory
+from attar.data import LabelledImages, Preprocessing, Splits
+labels = torch.arange(32).repeat_interleave(4)
+images = torch.randint(0, 255, (128, 3, 224, 224), dtype=torch.uint8)
+data = LabelledImages(
+    images, labels, tuple(map(str, range(32))), Preprocessing((0.5,) * 3, (0.25,) * 3), "noise"
+)
+made = attar.condense(
+    Splits(data, data), method="sre2l", synthetic_per_class=2, network="timm:resnet18",
+    iterations=1, settings={"squeeze_epochs": 1}, validation=0, device="cpu",
+)
+assert len(made) == 64
+print(peak_memory(torch.device("cpu")))
+"""
 
 
 def test_crops_get_smaller_along_a_cosine() -> None:
@@ -205,4 +266,4 @@ def test_real_crops_are_a_start_as_any() -> None:
     )
     # the crops are whole images, which one small step hardly moves
     apart = torch.cdist(made.images.flatten(1), data.take(torch.arange(len(data))).flatten(1))
-    assert bool((apart.min(dim=1).values < 1e-3).all())
+    assert bool((apart.min(dim=1).values < 0.05).all())

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attar.budget import format_bytes
 from attar.capacity import check_memory
 from attar.errors import BadRequest
+from attar.shapes import Shape
 
 # the weights and their gradients; every method and every training keeps more
 _COPIES = 2
@@ -33,6 +34,29 @@ def check_fits(module: nn.Module, said: str) -> None:
         BadRequest: its weights and their gradients alone are more than there is.
     """
     check_memory(_COPIES * bytes_of(module), _described(module, said), "give a smaller network")
+
+
+@torch.no_grad()
+def activation_bytes(module: nn.Module, shape: Shape) -> int:
+    """Return about what the graph of one image takes: all that layers give, and their gradients.
+
+    Args:
+        module: the network, in evaluation mode.
+        shape: of the image.
+    """
+    found = 0
+
+    def note(_: nn.Module, given: object, output: object) -> None:
+        nonlocal found
+        if isinstance(output, Tensor):
+            found += _COPIES * output.numel() * output.element_size()
+
+    leaves = [part for part in module.modules() if not list(part.children())]
+    hooks = [part.register_forward_hook(note) for part in leaves]
+    module(torch.zeros(1, *shape, device=next(module.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def check_device(module: nn.Module, device: str | torch.device, said: str) -> None:

@@ -9,7 +9,7 @@ Shape letters: B images of a group, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,10 +19,11 @@ from torch.nn import functional
 
 from attar.augmentation.patches import draw_boxes, take_crops
 from attar.augmentation.variants import LEAST_AREA, RATIOS
+from attar.capacity import check_memory, spare_memory
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.networks import Network, make_for
-from attar.networks.weight import without_memory
+from attar.networks.weight import activation_bytes
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
 from attar.rng import Key
 from attar.shapes import is_picture, sides
@@ -35,6 +36,9 @@ from attar.tensors import dotted, nested
 _NORMS = nn.modules.batchnorm._BatchNorm
 # of the teacher that is trained here, as those that label
 _RATE, _BATCH, _AUGMENT = 0.05, 128, "flip_crop"
+
+# of the memory that is left, the graph of a group may take this part of; on a GPU nobody asks
+_SHARE, _ANY = 2, 2**62
 
 
 @dataclass(frozen=True)
@@ -115,19 +119,53 @@ class StatisticsMatching(Objective):
         least = self.least_at(state["step"], problem.steps)
         slopes, total = torch.empty_like(images), images.new_zeros(())
         for number, rows in enumerate(_groups(problem.layout, self.batch)):
-            leaf = images[rows].detach().requires_grad_()
-            seen = self._seen(leaf, least, key.fold("group", number))
-            loss = self.loss(squeezed, seen, labels[rows])
-            (slopes[rows],) = torch.autograd.grad(loss, leaf)
-            total = total + loss.detach()
+            own = key.fold("group", number)
+            loss, slopes[rows] = self._group(squeezed, images[rows], labels[rows], least, own)
+            total = total + loss
         return Match(total, slopes)
 
-    def loss(self, squeezed: Squeezed, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of a group of images as the teacher sees them."""
-        scores, distances = squeezed(images)
-        weights = [self.first_bn, *(1.0 for _ in distances[1:])]
-        statistics = sum(w * one for w, one in zip(weights, distances, strict=True))
-        return functional.cross_entropy(scores, labels) + self.bn * statistics
+    def _group(
+        self, squeezed: Squeezed, images: Tensor, labels: Tensor, least: float, key: Key
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of a group and its gradient.
+
+        Where its graph does not fit into memory, statistics are taken first without one. As their
+        slopes are known then, and images meet in nothing else, parts of the group give the rest.
+        """
+        leaf = images.detach().requires_grad_()
+        if len(images) <= squeezed.most:
+            scores, moments = squeezed(self._seen(leaf, least, key))
+            loss = functional.cross_entropy(scores, labels) + self._distance(squeezed, moments)
+            return loss.detach(), torch.autograd.grad(loss, leaf)[0]
+        shares = [len(one) / len(images) for one in images.split(squeezed.most)]
+        with torch.no_grad():
+            parts = [
+                squeezed(self._seen(one, least, key))[1] for one in images.split(squeezed.most)
+            ]
+            moments = [
+                sum(share * one for share, one in zip(shares, layer, strict=True))
+                for layer in zip(*parts, strict=True)
+            ]
+        known = [one.requires_grad_() for one in moments if isinstance(one, Tensor)]
+        apart = self._distance(squeezed, known)
+        slopes = torch.autograd.grad(apart, known)
+        total = apart.detach()
+        found = []
+        pieces = zip(images.split(squeezed.most), labels.split(squeezed.most), shares, strict=True)
+        for one, truth, share in pieces:
+            leaf = one.detach().requires_grad_()
+            scores, moments = squeezed(self._seen(leaf, least, key))
+            entropy = share * functional.cross_entropy(scores, truth)
+            inner = sum((s * m).sum() for s, m in zip(slopes, moments, strict=True))
+            found.append(torch.autograd.grad(entropy + share * inner, leaf)[0])
+            total = total + entropy.detach()
+        return total, torch.cat(found)
+
+    def _distance(self, squeezed: Squeezed, moments: Sequence[Tensor]) -> Tensor:
+        """Return the weighted distance of all layers from what the teacher kept."""
+        apart = squeezed.distances(moments)
+        weights = [self.first_bn, *(1.0 for _ in apart[1:])]
+        return self.bn * torch.stack([w * d for w, d in zip(weights, apart, strict=True)]).sum()
 
     def least_at(self, step: int, steps: int | None) -> float:
         """Return the least share of the area of a crop at a step of a run."""
@@ -177,9 +215,7 @@ class StatisticsMatching(Objective):
             _ = self._squeezed(problem, {})
             return
         network = self._learner(problem)
-        made = without_memory(
-            lambda: network.factory(network.channels, network.size, network.classes)
-        )
+        made = network.draw(Key(0))
         if not any(isinstance(part, _NORMS) for part in made.modules()):
             raise _no_norm(network.name)
 
@@ -245,27 +281,51 @@ class Squeezed:
         if not self._norms or any(one.running_mean is None for one in self._norms):
             raise _no_norm(teacher.network.name)
         self._module = module
-        self._distances: list[Tensor] = []
+        self._moments: list[Tensor] = []
+        network, compute = teacher.network, teacher.compute
+        each = activation_bytes(module, (network.channels, *network.size))
+        # images whose graph is kept at once
+        there = spare_memory() if compute.device.type == "cpu" else _ANY
+        self.most = max(1, min(compute.graph_chunk, there // (_SHARE * max(1, each))))
+        check_memory(
+            each if compute.device.type == "cpu" else 0,
+            f"the graph of one image in {network.name}",
+            "give a smaller network, or smaller images (--resize)",
+        )
         for norm in self._norms:
             norm.register_forward_pre_hook(self._note)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return scores (B×K) of network inputs, and the distance of every layer, in order."""
-        self._distances = []
+        """Return scores (B×K) of network inputs, and 2×C moments of what every layer is given.
+
+        These are means of the values and of their squares over images and places, so those of all
+        images are the means of those of parts.
+        """
+        self._moments = []
         compute = self.teacher.compute
         with compute.autocast():
             scores = self._module(compute.lay_out(self.teacher.seen(images)))
-        found, self._distances = self._distances, []
+        found, self._moments = self._moments, []
         return scores.float(), found
+
+    def distances(self, moments: Sequence[Tensor]) -> list[Tensor]:
+        """Return ‖μ − μ̂‖ + ‖σ² − σ̂²‖ of every layer."""
+        found = []
+        for norm, (mean, square) in zip(self._norms, moments, strict=True):
+            assert norm.running_mean is not None and norm.running_var is not None
+            # moments are taken about the mean that the layer kept, so that nothing cancels
+            variance = square - mean.square()
+            found.append((norm.running_var - variance).norm() + mean.norm())
+        return found
 
     def _note(self, norm: nn.Module, given: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, _NORMS)
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
         maps = given[0].float()
         axes = [axis for axis in range(maps.ndim) if axis != 1]
         variance, mean = torch.var_mean(maps, axes, correction=0)
-        apart = (norm.running_var - variance).norm() + (norm.running_mean - mean).norm()
-        self._distances.append(apart)
+        mean = mean - norm.running_mean
+        self._moments.append(torch.stack([mean, variance + mean.square()]))
 
 
 def _no_norm(network: str) -> BadRequest:
