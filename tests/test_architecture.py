@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent / "src" / "attar"
 ORDER = (
     ("lazy", "places", "shapes", "unplaced", "wording"),
     ("text",),
+    ("console",),
     ("errors", "rng", "memory", "zipped", "stopping", "faults", "adabelief", "lamb", "sgd"),
     ("renaming", "hub"),
     ("files", "locking", "kinds", "budget", "registry", "published", "threads", "checksums"),

@@ -259,7 +259,7 @@ def test_images_are_in_memory_once(tmp_path: Path) -> None:
 def test_a_bar_appears_once_reading_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    from attar.cli import progress
+    from attar.condensing import progress
 
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from attar.artefact.clipping import Clipping, clipping_of
 from attar.artefact.coding import check_parted, encoded, rounded
+from attar.artefact.dataset import CondensedDataset
 from attar.artefact.header import FORMAT_VERSION, READ_FROM, Header, Totals
 from attar.budget import Ledger
-from attar.data.modality import Modality, modality_of
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
 from attar.errors import BadRequest, unknown
@@ -38,11 +37,13 @@ STANDARD = "standardisation."
 LEARNT = "learned."
 
 
-class Artefact(Dataset[tuple[Tensor, Tensor]]):
+class Artefact(CondensedDataset):
     """A condensed set: a dataset that an ordinary DataLoader trains on.
 
     Items are (image, label): C×H×W float32 network inputs (preprocessed) and a class index,
-    or K label values where labels were learnt.
+    or K label values where labels were learnt. Like the data sets of torchvision it has `classes`,
+    `class_to_idx` and `targets`; `transform` is what real images need, and ``item_transform`` what
+    items go through, None as a rule. Nothing that follows from these can be set.
 
     Args:
         header: what the file says of itself.
@@ -95,9 +96,6 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.synthetic)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.images[index], self.labels[index]
-
     def __repr__(self) -> str:
         header = self.header
         return (
@@ -106,13 +104,13 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
         )
 
     @cached_property
-    def images(self) -> Tensor:
+    def images(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """All images as N×C×H×W float32 network inputs, class after class."""
         with torch.no_grad():
             return self.synthetic.images(torch.arange(len(self))).contiguous()
 
     @cached_property
-    def labels(self) -> Tensor:
+    def labels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """N class indices (int64), or N×K label values where they were learnt."""
         if self.synthetic.labels is None:
             return self.synthetic.class_of_row
@@ -120,7 +118,7 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
             return self.synthetic.labels(torch.arange(len(self)))
 
     @cached_property
-    def pixels(self) -> Tensor:
+    def pixels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """All images as N×C×H×W pixels, clipped to [0, 1] to be looked at; vectors as they are.
 
         Nothing keeps what is learnt within black and white: `clipped` says how much is lost here,
@@ -141,11 +139,6 @@ class Artefact(Dataset[tuple[Tensor, Tensor]]):
     def clipped(self) -> Clipping | None:
         """What `pixels` clips; None where all pixels lie in [0, 1], and for vectors."""
         return clipping_of(self.raw_pixels) if self.modality.bounded else None
-
-    @property
-    def modality(self) -> Modality:
-        """What suits its rows."""
-        return modality_of(self.header.shape)
 
     @property
     def storage(self) -> Storage:

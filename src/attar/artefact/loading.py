@@ -13,6 +13,7 @@ from torch import Tensor
 from attar.artefact.artefact import LEARNT, Artefact, preprocessing_of
 from attar.artefact.checks import check_header, check_set, check_tensors
 from attar.artefact.coding import check_parted
+from attar.artefact.dataset import Transform
 from attar.artefact.header import FORMAT, FORMAT_VERSION, READ_FROM, Header
 from attar.artefact.parts import Held, Part
 from attar.budget import Budget
@@ -28,7 +29,9 @@ from attar.tensors import read_header
 _NO_SET = (BadRequest, TypeError, KeyError, ValueError, RuntimeError, OverflowError)
 
 
-def load(path: str | Path, ipc: int | None = None) -> Artefact:
+def load(
+    path: str | Path, ipc: int | None = None, *, transform: Transform | None = None
+) -> Artefact:
     """Read an artefact, or the smaller one that its beginning is. Nothing in it is executed.
 
     Args:
@@ -41,6 +44,8 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
             of checksums at either end of a range, beside the header, U and Σ, and the tensors of
             a whitening, which are needed whole. A file of coded values (`attar.storage`) is read
             whole, and the smaller set taken out of that.
+        transform: what each item goes through, such as a random crop: it takes network inputs,
+            C×H×W float32 (see `Artefact.with_transform`).
 
     Raises:
         ArtefactError: the file is missing, truncated, damaged, foreign, tampered with, or of a
@@ -55,6 +60,11 @@ def load(path: str | Path, ipc: int | None = None) -> Artefact:
         >>> attar.load("ordered.safetensors", ipc=1).images.shape  # doctest: +SKIP
         torch.Size([10, 1, 8, 8])
     """
+    made = _loaded(path, ipc)
+    return made if transform is None else made.with_transform(transform)
+
+
+def _loaded(path: str | Path, ipc: int | None) -> Artefact:
     check_kind("path", path, Path)
     path = local(path)
     with open_stored(path) as stored:

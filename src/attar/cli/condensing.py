@@ -72,8 +72,8 @@ def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choi
 def explain(options: Condense) -> None:
     """Run `attar condense --explain`."""
     err.print(f"attar condense: reading {options.source}", **PLAIN)
-    from attar.cli.progress import ProgressBar, describe_plan
     from attar.condensing.condense import drafted
+    from attar.condensing.progress import ProgressBar, describe_plan
     from attar.face.explaining import explained
 
     bar = ProgressBar(err)
@@ -120,8 +120,8 @@ def condense(options: Condense) -> None:
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
     err.print(f"attar condense: reading {options.source}", **PLAIN)
-    from attar.cli.progress import ProgressBar
     from attar.condensing.condense import carry_out
+    from attar.condensing.progress import ProgressBar
     from attar.condensing.telling import Several
 
     bar = ProgressBar(err, threads_for(options.request, [options.request.output]))

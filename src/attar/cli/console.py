@@ -12,35 +12,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
-from rich.segment import Segment
 from rich.status import Status
 from rich.table import Table
 
+from attar.console import Plain
 from attar.text import printable, printable_json
-
-
-class Plain(Console):
-    """A console on which nothing that is printed can act.
-
-    Args:
-        stderr: whether it is the one of errors and progress.
-    """
-
-    def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False)
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print texts, each in a line, and tables."""
-        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **options)
-
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterable[Segment]:
-        """Yield what is written, whatever it was made of: tables, bars, texts with styles."""
-        for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else printable(text, keep="\n"), style, control)
 
 
 class Grid(Table):

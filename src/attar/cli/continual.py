@@ -86,7 +86,7 @@ class Lines(ContinualCallback):
     """Prints one line for what is done, and one for every network; a bar while one condenses."""
 
     def __init__(self, console: Console, repeats: int) -> None:
-        from attar.cli.progress import ProgressBar
+        from attar.condensing.progress import ProgressBar
 
         self._console = console
         self._repeats = repeats
@@ -98,7 +98,7 @@ class Lines(ContinualCallback):
 
     def condensing(self) -> Callback:
         """Return a new bar."""
-        from attar.cli.progress import ProgressBar
+        from attar.condensing.progress import ProgressBar
 
         self.stop()
         self._bar = ProgressBar(self._console, brief=True)

@@ -65,8 +65,8 @@ def run(folder: Path, seed: int, count: int | None) -> None:
         count: CPU threads; None for one on every core that is free.
     """
     err.print("attar demo: reading digits", **PLAIN)
-    from attar.cli.progress import ProgressBar
     from attar.condensing.condense import carry_out
+    from attar.condensing.progress import ProgressBar
     from attar.evaluation.comparison import evaluate
     from attar.evaluation.record import digest
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from attar.budget import format_bytes
-from attar.cli.progress import ReadingBar, run_bar
+from attar.condensing.progress import ReadingBar, run_bar
 from attar.experts.plan import Plan
 from attar.experts.telling import ExpertCallback
 from attar.text import counted, duration

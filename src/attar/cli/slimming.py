@@ -41,7 +41,7 @@ def slim(options: Slim) -> None:
         raise BadRequest("-o is missing: name the file to write, such as -o smaller.safetensors")
     sizes = request.sizes()
     err.print(f"attar slim: reading {options.artefact}", **PLAIN)
-    from attar.cli.progress import ProgressBar
+    from attar.condensing.progress import ProgressBar
     from attar.condensing.telling import Callback
     from attar.slimming.slimming import carry_out
 

@@ -23,8 +23,9 @@ from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.condensing.session import Session
 from attar.condensing.shares import shares_of
+from attar.condensing.showing import shown
 from attar.condensing.telling import Callback
-from attar.data import Splits, as_splits
+from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.locking import sole_writer
@@ -36,21 +37,28 @@ from attar.wording import KEYWORDS
 @keywords(listener="callback", **KEYWORDS)
 def condense(
     data: Any,
-    request: Request | None = None,
+    labels: Any = None,
     *,
+    request: Request | None = None,
     callback: Callback | None = None,
+    progress: bool | None = None,
     **options: Unpack[CondenseOptions],
 ) -> Artefact:
     """Condense a labelled image set.
 
     Args:
-        data: a source by name (``digits``, ``folder:DIR``, ``npz:FILE``), a
-            ``torch.utils.data.Dataset`` or ``datasets.Dataset``, a pair of images and labels, or
-            `LabelledImages`. Objects are taken whole, but for the images held out to select an
+        data: images, beside ``labels``; or a source by name (``digits``, ``folder:DIR``,
+            ``npz:FILE``), a ``torch.utils.data.Dataset``, ``datasets.Dataset`` or ``DataLoader``, a
+            list of (image, label), a pair (train, test) of these, or `LabelledImages`. Images are
+            arrays or tensors (N×H×W, N×H×W×C, N×C×H×W), uint8, or floats in 0…1 or 0…255, or lists
+            of Pillow images. Objects are taken whole, but for the images held out to select an
             iterate (``validation``); of a source without a test part 20 % are held out as test,
             as on the command line, unless ``test_share`` says otherwise.
+        labels: of the images, whole numbers 0…K−1 or names. An `attar.Request` is taken here, too.
         request: the options as one value, in place of those below but for reading the data.
-        callback: told how it goes; silent by default.
+        callback: told how it goes.
+        progress: show the plan, a bar and what was chosen where no budget was given, on standard
+            error; None shows the bar in terminals and notebooks alone.
         **options: the fields of `attar.Request`, such as ``method="lodm", ipc=10``, and
             those of reading the data: ``resize``, ``classes``, ``per_class``, ``test_share``,
             ``data_dir``, … (see `attar.load_source`), and ``name="cifar10"``, which says what an
@@ -65,12 +73,29 @@ def condense(
         RunFailed: the run diverged, was interrupted, or a file could not be written.
 
     Example:
-        >>> attar.condense("digits", ipc=1, iterations=100)  # doctest: +SKIP
+        >>> attar.condense(X, y, ipc=1, iterations=100)  # doctest: +SKIP
         Artefact(lodm: 10 classes × 2 images of 1×8×8, 2560 bytes)
     """
-    request, reading = request_and_reading(Request, options, request)
-    with threads.among(request.workers):
-        return carry_out(request, data, callback or Callback(), **reading)
+    data, request = images_and_request(data, labels, request)
+    asked, reading = request_and_reading(Request, options, request)
+    with threads.among(asked.workers), shown(asked, callback, progress) as told:
+        return carry_out(asked, data, told, **reading)
+
+
+def images_and_request(
+    data: Any, labels: Any, request: Request | None
+) -> tuple[Any, Request | None]:
+    """Return what is read, images with labels as a pair, and the request that stands for them."""
+    if isinstance(labels, Request) and request is None:
+        return data, labels
+    if labels is None:
+        return data, request
+    if isinstance(labels, Mapping) or isinstance(data, str | Path | Splits | LabelledImages):
+        raise BadRequest(
+            "what stands behind the data are labels of images, or else an attar.Request is needed; "
+            "give options by name, such as ipc=1"
+        )
+    return (data, labels), request
 
 
 def carry_out(

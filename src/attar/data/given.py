@@ -7,20 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from attar.data.arrays import ClassNames
 from attar.data.collecting import collect
 from attar.data.dividing import divide, refuse_share, told, wanted_share
+from attar.data.handed import handed
 from attar.data.hugging_face_given import given_splits, items_of, load_given
 from attar.data.images import LabelledImages
-from attar.data.pairs import is_rows, parts_from_arrays
+from attar.data.pairs import parts_from_arrays
 from attar.data.reading import HELD_OUT, Columns, Reading, Watch, wanted_keep
 from attar.data.resizing import Resize, wanted_size
 from attar.data.sources import SOURCES, kind_of, load_source
 from attar.data.splits import Splits, Zca, assemble, check_zca, settled_zca
+from attar.data.standardised import classes_of
 from attar.data.subsets import Classes, wanted_subset
 from attar.data.values import Background, ValueRange, wanted_look, wanted_range
 from attar.errors import BadRequest
@@ -120,18 +121,28 @@ def from_dataset(
     """
     check_zca(zca)
     size, subset = wanted_size(resize), wanted_subset(classes, per_class)
-    found = getattr(dataset, "classes", None)
-    if class_names is None and isinstance(found, Sequence) and not isinstance(found, str):
-        class_names = [str(one) for one in found]
     look = wanted_look(value_range, background)
     columns = Columns(path_column, label_column)
     images, labels = collect(dataset, name, size, look, columns)
+    if class_names is None:
+        class_names = _own_names(dataset, labels)
     pair = None if test is None else collect(test, f"{name} test", size, look, columns)
     share = wanted_share(test_share)
     parts = parts_from_arrays(
         images, labels, pair, class_names, name=name, subset=subset, share=share
     )
     return assemble(parts, name=name, source=source_of(name), zca=zca)
+
+
+def _own_names(dataset: Any, labels: Tensor) -> list[str] | None:
+    """Return the class names that a data set tells, or a whole of which it has every class."""
+    found = classes_of(dataset)
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        return None
+    inherited = not hasattr(dataset, "classes")
+    if inherited and len(found) != len(labels.unique()):
+        return None
+    return [str(one) for one in found]
 
 
 def as_splits(
@@ -157,9 +168,11 @@ def as_splits(
 
     Args:
         data: `Splits`; a source name; the path of a folder, .csv or .npz file; a
-            `LabelledImages`; a map-style data set; a ``datasets.DatasetDict``; a pair (images,
-            labels) of tensors or arrays; or a pair (train, test) of two of one of these. Of
-            ``datasets.Dataset`` the rows are read as those of ``hf:``. Objects without a test
+            `LabelledImages`; a map-style data set, or a ``DataLoader`` over one; a
+            ``datasets.DatasetDict``; a pair (images, labels): tensors, arrays or lists, labels as
+            numbers or names; a list of pairs; or a pair (train, test) of two of one of these. Of
+            ``datasets.Dataset`` the rows are read as those of ``hf:``. Floats are 0…1 or 0…255;
+            torchvision's ``Normalize`` is undone, where it comes last. Objects without a test
             part are training images, all of them; for sources by name and paths see
             `load_source`.
         data_dir: see `load_source`.
@@ -222,9 +235,8 @@ def as_splits(
             )
         return named(made, name)
     options["name"] = name = "data" if name is None else name
-    train: Any
-    test: Any
-    train, test = data if is_pair(data) else (data, None)
+    given = handed(data, value_range, Columns(path_column, label_column))
+    data = given.data
     whole = default_share if test_share is None else test_share
     splits = given_splits(data)
     items = None if splits is None else items_of(splits)
@@ -243,22 +255,23 @@ def as_splits(
         )
         check_zca(zca)
         parts = load_given(splits, reading, name)
-        return assemble(parts, name=name, source=source_of(name), zca=zca)
+        return given.told(assemble(parts, name=name, source=source_of(name), zca=zca))
+    train, test = given.parts
     if items is not None or isinstance(train, Dataset):
         refuse_columns(columns, "split_column")
-        train, test, names = items or (train, test, None)
+        train, test, options["class_names"] = items or (train, test, given.class_names)
         options |= {"path_column": path_column, "label_column": label_column}
         options["test_share"] = whole if test is None else test_share
-        return from_dataset(train, test, names, **options)
+        return given.told(from_dataset(train, test, **options))
     refuse_columns(columns, *columns)
-    if is_pair(train) and is_pair(test):
-        return from_tensors(train[0], train[1], test=tuple(test), test_share=test_share, **options)
-    if (isinstance(train, Tensor | np.ndarray) or is_rows(train)) and test is not None:
-        return from_tensors(train, test, test_share=whole, **options)
-    raise BadRequest(
-        f"{type(data).__name__} is no data; give a source name, a map-style Dataset, a pair of "
-        "images and labels (tensors or arrays), LabelledImages or Splits"
-    )
+    if not is_pair(train):
+        raise BadRequest(
+            f"{type(data).__name__} is no data; give a source name, images and labels (arrays, "
+            "tensors or lists), a list of pairs, a map-style Dataset, a DataLoader, or Splits"
+        )
+    options["test_share"] = whole if test is None else test_share
+    made = from_tensors(*train, test=test, class_names=given.class_names, **options)
+    return given.told(made)
 
 
 def refuse_columns(columns: dict[str, Any], *names: str) -> None:

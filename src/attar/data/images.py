@@ -320,7 +320,8 @@ def check_float_range(images: Rows, name: str, *, any_range: bool = False) -> No
         done += len(part)
         low, high = min(low, float(part.min())), max(high, float(part.max()))
     if not any_range and (low < 0 or high > 1):
+        hint = "; of standardised ones, leave Normalize out" if low < 0 else ""
         raise BadRequest(
             f"{name}: floating images run from {low:g} to {high:g}; scale them to [0, 1], "
-            f"or {range_advice(low, high)}"
+            f"or {range_advice(low, high)}{hint}"
         )

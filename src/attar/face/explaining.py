@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from attar.condensing.condense import drafted
+from attar.condensing.condense import drafted, images_and_request
 from attar.condensing.keywords import CondenseOptions
 from attar.condensing.plan import Plan
 from attar.condensing.request import Request
@@ -16,12 +16,17 @@ from attar.wording import KEYWORDS
 
 @keywords(**KEYWORDS)
 def explain(
-    data: Any, request: Request | None = None, **options: Unpack[CondenseOptions]
+    data: Any,
+    labels: Any = None,
+    *,
+    request: Request | None = None,
+    **options: Unpack[CondenseOptions],
 ) -> dict[str, Any]:
     """Return what `attar.condense` would make of the same arguments, and why; nothing is made.
 
     Args:
         data: as `attar.condense` takes it.
+        labels: likewise.
         request: the options as one value.
         **options: as `attar.condense` takes them.
 
@@ -38,8 +43,9 @@ def explain(
         >>> explain("digits", max_bytes="2.5kB")["method"]
         'random'
     """
-    request, reading = request_and_reading(Request, options, request)
-    return explained(drafted(request, data, Callback(), **reading))
+    data, request = images_and_request(data, labels, request)
+    asked, reading = request_and_reading(Request, options, request)
+    return explained(drafted(asked, data, Callback(), **reading))
 
 
 def explained(plan: Plan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import time
 
 from rich.console import Console
@@ -18,16 +19,25 @@ from rich.progress import (
 from attar.artefact.artefact import Artefact
 from attar.budget import format_bytes
 from attar.condensing.plan import Plan
+from attar.condensing.request import Request
 from attar.condensing.telling import Callback, Estimate
 from attar.data.dividing import joined
 from attar.synthetic import Layout
 from attar.text import counted, duration
 from attar.threads import Choice
+from attar.wording import worded
 
 # how often a line is printed where no bar can be drawn
 _LINE_SECONDS = 30
 # reading that ends within this time shows nothing
 _SILENT_SECONDS = 1.0
+
+
+def draws(console: Console) -> bool:
+    """Tell whether a bar can be drawn: on a terminal, or in a notebook that has widgets."""
+    if console.is_jupyter:
+        return importlib.util.find_spec("ipywidgets") is not None
+    return console.is_terminal
 
 
 class ReadingBar:
@@ -48,7 +58,7 @@ class ReadingBar:
             self._what, self._began, self._said = what, now, now
         if now - self._began < _SILENT_SECONDS:
             return
-        if not self._console.is_terminal:
+        if not draws(self._console):
             if now - self._said >= _LINE_SECONDS:
                 self._said = now
                 self._console.print(f"{what}: {done} of {total}", highlight=False)
@@ -130,13 +140,14 @@ class ProgressBar(Callback):
         batch = getattr(plan.recipe.objective, "batch_real", 0)
         self._images += sum(min(batch, len(own)) for own in plan.train.indices_of_class)
         self._task = self._bar.add_task("measuring", total=1.0, left="", facts="")
-        self._bar.start()
+        if draws(self._console) or not self._console.is_jupyter:
+            self._bar.start()
 
     def phase(self, name: str) -> None:
         """Name on the bar what goes on; where there is no bar, say what is long."""
         if self._task is not None:
             self._bar.update(self._task, description=name)
-        if name == "compiling" and not self._console.is_terminal:
+        if name == "compiling" and not draws(self._console):
             self._console.print(name, highlight=False)
 
     def started(self, plan: Plan, estimate: Estimate, step: int) -> None:
@@ -166,7 +177,7 @@ class ProgressBar(Callback):
         left = f"{duration(since / gone * (1 - share))} left" if gone > 0 and share < 1 else ""
         facts = f"step {step}  loss {loss:.4g}  {speed:.0f} images/s{self._accuracy}"
         self._bar.update(self._task, completed=share, left=left, facts=facts)
-        if not self._console.is_terminal and seconds - self._said >= _LINE_SECONDS:
+        if not draws(self._console) and seconds - self._said >= _LINE_SECONDS:
             self._said = seconds
             self._console.print(f"{share:.0%}  {left}  {facts}", highlight=False, soft_wrap=True)
 
@@ -209,6 +220,18 @@ def _data_of(plan: Plan) -> str:
     return str(slimmed["from"]) if slimmed else plan.source
 
 
+def unasked_budget(request: object) -> str:
+    """Return what is taken where nobody said how large the set may be; empty where that is said."""
+    if not isinstance(request, Request):  # that of slimming has no such default
+        return ""
+    if (request.ipc, request.max_bytes, request.synthetic_per_class) != (None, None, None):
+        return ""
+    return worded(
+        f"no budget was given: taken is --ipc 1, the memory of one full image per class, with the "
+        f"method {request.chosen.name}. Say --ipc 10, or --bytes 120kB for what the file may take"
+    )
+
+
 def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
     """Return the plan in a few lines for people.
 
@@ -236,7 +259,9 @@ def describe_plan(plan: Plan, threads: Choice | None = None) -> list[str]:
             f"note: the smallest class has {fewest} images for {wanted}; such classes "
             "start from theirs more than once"
         ]
+    unasked = unasked_budget(plan.request)
     return [
+        *([f"note: {unasked}"] if unasked else []),
         f"{plan.request.method} on {_data_of(plan)}: {counted(len(plan.train), 'image')} of "
         f"{counted(layout.classes, 'class')}{held}",
         *_choice_of(plan),

@@ -1,0 +1,38 @@
+"""What a call from Python shows: a bar in terminals and notebooks, and the budget that it took."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from attar.condensing.request import Request
+from attar.condensing.telling import Callback, Several
+
+
+@contextlib.contextmanager
+def shown(request: Request, callback: Callback | None, progress: bool | None) -> Iterator[Callback]:
+    """Give who is to be told of a run, and end the bar with the block.
+
+    Args:
+        request: what is asked for.
+        callback: told beside the bar.
+        progress: show the bar, and elsewhere lines; None for the bar where it can be drawn. False
+            shows nothing.
+    """
+    if progress is False:
+        yield callback or Callback()
+        return
+    from attar.condensing.progress import ProgressBar, draws, unasked_budget
+    from attar.console import Plain
+
+    console = Plain(stderr=True)
+    if progress is None and not draws(console):
+        if unasked := unasked_budget(request):
+            console.print(f"attar: {unasked}", highlight=False, soft_wrap=True)
+        yield callback or Callback()
+        return
+    bar = ProgressBar(console)
+    try:
+        yield bar if callback is None else Several(bar, callback)
+    finally:
+        bar.stop()
