@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 import attar
 from attar.data import Splits, as_splits
+from attar.wording import in_python
 
 NAMES = ("ant", "bee", "cow")
 # torchvision's constants of ImageNet
@@ -192,7 +193,7 @@ def test_a_stream_is_refused() -> None:
 def test_condense_takes_images_and_labels(capsys: pytest.CaptureFixture[str]) -> None:
     small: dict[str, Any] = {"method": "random", "device": "cpu", "validation": 0}
     made = attar.condense(X, y, **small)
-    said = capsys.readouterr().err
+    said = in_python(capsys.readouterr().err)
     assert "no budget was given: taken is ipc=1" in said and "ipc=10, or max_bytes=120kB" in said
     pair = attar.condense((X, y), progress=False, **small)
     assert torch.equal(made.images, pair.images) and capsys.readouterr().err == ""
