@@ -20,16 +20,17 @@ def to_datasets(own: CondensedDataset) -> Any:
             "as_datasets needs the library 'datasets': pip install 'attar[hf]'"
         ) from error
     shape: tuple[int, ...] = tuple(own.header.shape)
+    axes, channels = len(shape), shape[0]
     arrays = {2: datasets.Array2D, 3: datasets.Array3D, 4: datasets.Array4D}
     value = datasets.Value("float32")
-    inputs: Any = datasets.Sequence(value, length=own.header.shape[0])
-    if len(shape) > 1:
-        if len(shape) not in arrays:
-            raise BadRequest(f"as_datasets: rows of {len(shape)} axes have no column there")
-        inputs = arrays[len(shape)](shape, "float32")
+    inputs: Any = datasets.Sequence(value, length=channels)
+    if axes > 1:
+        if axes not in arrays:
+            raise BadRequest(f"as_datasets: rows of {axes} axes have no column there")
+        inputs = arrays[axes](shape, "float32")
     features: dict[str, Any] = {}
     columns: dict[str, Any] = {}
-    if own.modality.gallery and shape[0] in (1, 3):
+    if own.modality.gallery and channels in (1, 3):
         features["image"] = datasets.Image()
         columns["image"] = [as_picture(one) for one in own.pixels]
     features |= {"pixel_values": inputs, "label": datasets.ClassLabel(names=own.classes)}
