@@ -5,15 +5,12 @@ from __future__ import annotations
 import base64
 import html
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attar.text import printable
-
-if TYPE_CHECKING:
-    from attar.artefact.dataset import CondensedDataset
 
 _CLASSES = 10
 _EACH = 8
@@ -21,12 +18,12 @@ _EACH = 8
 _SIDE = 40
 
 
-def grid_html(title: str, own: CondensedDataset) -> str:
+def grid_html(title: str, own: Any) -> str:
     """Return HTML with a title, and below it a row of pictures for each of the first classes.
 
     Args:
         title: text.
-        own: the set; of rows that are no pictures the title is all.
+        own: the `CondensedDataset`; of rows that are no pictures the title is all.
     """
     head = f"<p><code>{html.escape(title)}</code></p>"
     if not own.modality.gallery:
@@ -41,7 +38,7 @@ def grid_html(title: str, own: CondensedDataset) -> str:
     return f"{head}<table>{''.join(rows)}</table>{more}"
 
 
-def _pictures(own: CondensedDataset, targets: Tensor, label: int) -> str:
+def _pictures(own: Any, targets: Tensor, label: int) -> str:
     chosen = (targets == label).nonzero().flatten()[:_EACH]
     return "".join(_picture(own.pixels[index]) for index in chosen.tolist())
 

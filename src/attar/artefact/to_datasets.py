@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attar.artefact.grid import as_picture
 from attar.errors import BadRequest
 
-if TYPE_CHECKING:
-    from attar.artefact.dataset import CondensedDataset
 
-
-def to_datasets(own: CondensedDataset) -> Any:
+def to_datasets(own: Any) -> Any:
     """Return a ``datasets.Dataset``; see `CondensedDataset.as_datasets`."""
     try:
         import datasets
