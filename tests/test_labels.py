@@ -21,7 +21,9 @@ from attar.tensors import probabilities
 from attar.training import CARDS
 from attar.training.fitting import LEARNT_UPDATES, with_learnt
 from catalogue import tiny_data, tiny_problem, tiny_run
-from references.unrolled import mean_loss, trained
+from references import convnet
+from references.trajectory import parted
+from references.unrolled import trained
 
 KEY = Key(3).fold("step", 0)
 LEARNERS = ("rr", "or2")
@@ -70,9 +72,18 @@ def reference(
     objective: LabelDistillation, problem: Problem, images: Tensor, labels: Tensor
 ) -> Tensor:
     """Return the loss on real images, with its graph, in float64."""
-    state, data = begun(objective, problem), problem.data
+    data = problem.data
     index = torch.randperm(len(data), generator=KEY.fold("real").generator())[:7]
-    real, truth = data.take(index).double(), torch.eye(3, dtype=torch.float64)[data.labels[index]]
+    scores = reference_scores(objective, problem, images, labels, index)
+    truth = torch.eye(3, dtype=torch.float64)[data.labels[index]]
+    return -(truth * scores.log_softmax(dim=1)).sum() / len(index)
+
+
+def reference_scores(
+    objective: LabelDistillation, problem: Problem, images: Tensor, labels: Tensor, index: Tensor
+) -> Tensor:
+    """Return the scores of real images, likewise."""
+    state, real = begun(objective, problem), problem.data.take(index).double()
     module = problem.network.draw(KEY.fold("network")).double()
     if objective.learner == "or2":
         shapes = {name: tuple(one.shape) for name, one in module.named_parameters()}
@@ -81,14 +92,13 @@ def reference(
         last = trained(
             images, labels, lr, first, [torch.arange(4)], lambda step, some: some, shapes, 0.0
         )
-        return mean_loss(last, real, truth, shapes)
+        return convnet.scores(parted(last, shapes), real, norm="instance")
     seen, own = (_with_one(module.embed(one)) for one in (real, images))  # type: ignore[operator]
     # the primal normal equations, where ours may solve the dual ones
     gram = own.T @ own + torch.eye(own.shape[1], dtype=torch.float64)
     solved = torch.linalg.inv(gram) @ own.T @ labels
     last = 0.99 * state["last"].double() + 0.01 * solved
-    scores = 1.7 * seen @ last
-    return -(truth * scores.log_softmax(dim=1)).sum() / len(real)
+    return 1.7 * seen @ last
 
 
 def _with_one(features: Tensor) -> Tensor:
@@ -109,6 +119,22 @@ def test_loss_and_slopes_are_those_of_one_graph(learner: str) -> None:
     ):
         assert one is not None and float(other.norm()) > 1e-6
         assert float((one.double() - other).norm() / other.norm()) < 2e-3
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_what_is_watched_is_the_error_on_real_images_as_the_authors_have_it(learner: str) -> None:
+    # label_distillation_or2.py and _rr.py of ondrejbohdal/label-distillation: err1, not the loss
+    objective, problem = objective_of(learner), problem_of()
+    found = matched(objective, problem)
+    rows = objective.select(problem, {}, KEY)
+    images, labels = (one[rows].double() for one in given(problem))
+    index = torch.randperm(len(problem.data), generator=KEY.fold("real").generator())[:7]
+    scores = reference_scores(objective, problem, images, labels, index)
+    wrong = (scores.argmax(dim=1) != problem.data.labels[index]).sum()
+    assert found.kept["watched"] == float(wrong)
+    by_loss = matched(dataclasses.replace(objective, watch="loss"), problem)
+    assert by_loss.kept["watched"] == float(found.loss)
+    assert torch.equal(by_loss.loss, found.loss)
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -251,6 +277,7 @@ def test_a_killed_run_goes_on_to_the_same_set(tmp_path: Path, method: str) -> No
         ({"batch": -1}, "batch -1"),
         ({"batch_real": 0}, "batch_real 0: 1 or more"),
         ({"gap": 0}, "gap 0: 1 or more"),
+        ({"watch": "los"}, "did you mean 'loss'"),
         ({"lr_network": 0.0}, "lr_network 0: a positive"),
         ({"ridge": -1.0}, "ridge -1: a number of 0 or more"),
     ],

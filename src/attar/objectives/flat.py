@@ -130,6 +130,14 @@ class FlatLoss:
         found = [self._mean(flat, self.buffers, *part) for part in self._parts(images, labels)]
         return torch.stack(found).sum()
 
+    def scores(self, flat: Tensor, images: Tensor) -> Tensor:
+        """Return the scores of B×C×H×W network inputs, B×K, without a graph."""
+        tensors = {**self.tensors(flat), **self.buffers}
+        size = len(images) if self._mixes else self._compute.graph_chunk
+        with torch.no_grad():
+            parts = [self._compute.lay_out(part) for part in images.split(size)]
+            return torch.cat([self._network.plain(tensors, part) for part in parts])
+
     def gradient(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the gradient of the mean loss for the parameters, P values.
 

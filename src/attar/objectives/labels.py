@@ -8,6 +8,7 @@ Shape letters: B images, K classes, f features, P parameters.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from attar.training.fitting import LEARNT_UPDATES
 
 LOSS = "cross_entropy"
 LEARNERS = ("rr", "or2")
+WATCHES = ("error", "loss")
 # of the weights that ridge regressions found, how much a new one counts
 _NEW = 0.01
 # learning rates of Adam: of the network, and of the scale of its scores
@@ -55,9 +57,9 @@ class LabelDistillation(Objective):
     """The cross-entropy on real images of a network that has just learnt from some of the set.
 
     One network is trained all the time: an update of the set by Adam on a minibatch of it, labels
-    kept on probabilities, is followed by one of the network. It is drawn anew when its mean loss
-    no longer falls. How long the last three lasted, the artefact keeps as ``learned_updates``, for
-    which the card ``ld`` trains.
+    kept on probabilities, is followed by one of the network. It is drawn anew when its mean error
+    on real images no longer falls. How long the last three lasted, the artefact keeps as
+    ``learned_updates``, for which the card ``ld`` trains.
 
     Args:
         learner: how the network learns from a minibatch. ``or2``: by one step of gradient descent,
@@ -67,7 +69,9 @@ class LabelDistillation(Objective):
         batch_real: real images, drawn from all classes together; a smaller data set gives all.
         lr_network: learning rate of the one step of ``or2``.
         ridge: λ of ``rr``, as it is.
-        gap: updates over which the loss is averaged, and so many more in which it must fall.
+        gap: updates over which what is watched is averaged, and so many more in which it must fall.
+        watch: what that is: ``error``, how many of the real images are classified wrong, as the
+            authors have it, or ``loss``.
 
     Raises:
         BadRequest: a setting out of range.
@@ -83,10 +87,13 @@ class LabelDistillation(Objective):
     lr_network: float = 0.01
     ridge: float = 1.0
     gap: int = 50
+    watch: str = "error"
 
     def __post_init__(self) -> None:
         if self.learner not in LEARNERS:
             raise unknown("learner", self.learner, LEARNERS)
+        if self.watch not in WATCHES:
+            raise unknown("watch", self.watch, WATCHES)
         for name, least in {"batch": 0, "batch_real": 1, "gap": 1}.items():
             if getattr(self, name) < least:
                 raise BadRequest(f"{name} {getattr(self, name)}: {least} or more is needed")
@@ -138,7 +145,8 @@ class LabelDistillation(Objective):
         find = self._after_regression if self.learner == "rr" else self._after_step
         found = find(images, labels, real, truth, problem, state, key)
         rows = self.select(problem, state, key).to(images.device)
-        kept = {"rows": rows, "labels": labels, "loss": float(found.loss)}
+        watched = float(found.loss) if self.watch == "loss" else found.kept["errors"]
+        kept = {"rows": rows, "labels": labels, "watched": watched}
         return Match(found.loss, found.images, found.labels, kept=kept)
 
     def advance(
@@ -152,7 +160,7 @@ class LabelDistillation(Objective):
     ) -> State:
         """Return the state with the network an update older, or drawn anew."""
         del learned
-        known, length = Patience(self.gap).after(state["known"], kept["loss"])
+        known, length = Patience(self.gap).after(state["known"], kept["watched"])
         if length is not None:
             lengths = with_length(state["lengths"], max(1, length))
             return {**self._drawn(problem, key.fold("drawn")), "lengths": lengths}
@@ -195,8 +203,16 @@ class LabelDistillation(Objective):
         rows = torch.arange(len(images), device=images.device)
         steps = Steps(images, labels, [rows], (), key)
         student = Student(loss, steps, state["network"]["values"], lr, learns_lr=False)
-        found = checkpointed(student, loss_on(loss, real, truth))
-        return Match(found.loss, found.images, found.labels)
+        judged, errors = loss_on(loss, real, truth), 0.0
+
+        def end(last: Tensor) -> tuple[Tensor, Tensor]:
+            nonlocal errors
+            if self.watch == "error":
+                errors = _errors(loss.scores(last, real), truth)
+            return judged(last)
+
+        found = checkpointed(student, end)
+        return Match(found.loss, found.images, found.labels, kept={"errors": errors})
 
     def _trained(
         self, images: Tensor, labels: Tensor, before: Tensor, problem: Problem, state: State
@@ -226,7 +242,8 @@ class LabelDistillation(Objective):
         own = _with_one(features_of(embedding, tensors, leaf, problem.compute))
         last = self._last(own, values, state)
         scores = state["scale"]["values"] * (seen @ last)
-        return gradients(functional.cross_entropy(scores, truth), leaf, values)
+        found = gradients(functional.cross_entropy(scores, truth), leaf, values)
+        return dataclasses.replace(found, kept={"errors": _errors(scores.detach(), truth)})
 
     def _trained_last(
         self, images: Tensor, labels: Tensor, before: Tensor, problem: Problem, state: State
@@ -248,6 +265,11 @@ class LabelDistillation(Objective):
         """Return the last layer, (f+1)×K, moved by a hundredth to the regression's."""
         solved = ridge_solution(features, labels, self.ridge, relative=False)
         return (1 - _NEW) * state["last"] + _NEW * solved
+
+
+def _errors(scores: Tensor, truth: Tensor) -> float:
+    """Return how many scores have their greatest value where the truth, likewise B×K, has not."""
+    return float((scores.argmax(dim=1) != truth.argmax(dim=1)).sum())
 
 
 def _with_one(features: Tensor) -> Tensor:

@@ -26,8 +26,8 @@ _LENGTHS = 3
 class Patience:
     """When a network is drawn anew.
 
-    Its mean loss over the last ``gap`` updates must fall below its least so far within ``gap``
-    further ones.
+    The mean of what is watched, its error or loss, over the last ``gap`` updates must fall below
+    its least so far within ``gap`` further ones.
 
     Args:
         gap: updates.
@@ -45,11 +45,11 @@ class Patience:
         }
 
     def after(self, known: Mapping[str, Any], loss: float) -> tuple[State, int | None]:
-        """Return what is known after an update, and where its loss was least if it stalls.
+        """Return what is known after an update, and where it was least if it stalls.
 
         Args:
             known: before it.
-            loss: of this update.
+            loss: what is watched, of this update.
         """
         losses, age = known["losses"].clone(), known["age"] + 1
         losses[known["age"] % self.gap] = loss
