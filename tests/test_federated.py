@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -343,3 +345,11 @@ def test_a_client_that_is_refused_is_named_and_the_round_goes_on(kind: str, tmp_
     assert "/" not in why.replace("B/", "") and len(last.sets) == 1
     assert last.accuracies and len(last.classes) == len(result.rounds[0].classes)
     assert "client 2 was left out" in (tmp_path / "federated.html").read_text()
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    example = Path(__file__).parent.parent / "examples" / "federated_bytes.py"
+    assert len(example.read_text().splitlines()) <= 60
+    words = [sys.executable, str(example), "digits", "2", "20", "random", str(tmp_path), "2"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].startswith("coded")
