@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -22,11 +22,11 @@ from attar.applications.continual.page import write_several
 from attar.applications.continual.results import ContinualResult, Step
 from attar.applications.continual.telling import ContinualCallback
 
-# data, steps, memory, rank of lodm: 80 images of each class, as in its paper
+# data, steps, images of each class, rank of lodm: 80 images of each class, as in its paper
 PANELS = {
-    "CIFAR-10, 5 steps": ("cifar10", 5, "10ipc", 2),
-    "CIFAR-100, 5 steps": ("cifar100", 5, "20ipc", 4),
-    "CIFAR-100, 10 steps": ("cifar100", 10, "20ipc", 4),
+    "CIFAR-10, 5 steps": ("cifar10", 5, 10, 2),
+    "CIFAR-100, 5 steps": ("cifar100", 5, 20, 4),
+    "CIFAR-100, 10 steps": ("cifar100", 10, 20, 4),
 }
 METHODS = ("random", "herding", "dsa", "dm", "lodm")
 
@@ -40,9 +40,13 @@ class Options:
     data: tuple[str, ...] = ()
     """Where data lie, as NAME=SOURCE."""
     iterations: int = 200
-    """Updates of each condensed set; the papers: 20,000 of dm, 1000 outer loops of dsa."""
+    """Updates of each condensed set of dm and lodm; the papers: 20,000."""
+    loops: int = 20
+    """Outer loops of dsa; the papers: 1000."""
     epochs: int = 100
     """Of each network; the papers: 1000."""
+    updates: int | None = None
+    """Of each network, in place of epochs, which are more updates of a larger memory."""
     repeats: int = 1
     """Networks after each step; the papers: 3."""
     orders: int = 3
@@ -51,8 +55,18 @@ class Options:
     """To match in and to be tested."""
     per_class: int | None = None
     """The most training images of a class."""
+    classes: int | None = None
+    """The first classes of CIFAR-100 alone."""
+    share: int = 1
+    """Divides the memory of each class."""
+    batch_real: int = 256
+    """Real images of a class in an update."""
     only: tuple[str, ...] = ()
     """Names of methods; all where left out."""
+    panels: tuple[str, ...] = tuple(PANELS)
+    """Those to run, in this order."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile what is trained."""
 
 
 class Lines(ContinualCallback):
@@ -65,37 +79,47 @@ class Lines(ContinualCallback):
 
 def main(options: Options) -> None:
     """Run all panels, or what is left of them."""
-    sources = dict(one.split("=", 1) for one in options.data)
     found: dict[str, list[ContinualResult]] = {name: [] for name in PANELS}
+    length = f"{options.epochs} epochs" if options.updates is None else f"{options.updates} updates"
     title = (
-        f"Figure 4: {options.network}, {options.iterations} updates of each set, "
-        f"{options.epochs} epochs, {options.orders} orders"
+        f"Figure 4: {options.network}, {options.iterations} updates of each set, {length} of each "
+        f"network, {options.orders} orders"
     )
-    for panel, (data, steps, memory, rank) in PANELS.items():
+    for panel in options.panels:
         for method in METHODS:
             if options.only and method not in options.only:
                 continue
             print(f"{panel}: {method}", flush=True)
-            more: dict[str, Any] = {"rank": rank} if method == "lodm" else {}
-            if not attar.methods.METHODS[method].coreset:
-                more["iterations"] = options.iterations
-            found[panel].append(
-                attar.continual(
-                    sources.get(data, data),
-                    steps,
-                    memory,
-                    method=method,
-                    orders=options.orders,
-                    repeats=options.repeats,
-                    epochs=options.epochs,
-                    network=options.network,
-                    per_class=options.per_class,
-                    output=options.output / f"{data}-{steps}-{method}",
-                    callback=Lines(),
-                    **more,
-                )
-            )
+            found[panel].append(one_run(options, panel, method))
             write_several(options.output / "figure-4.html", title, found)
+
+
+def one_run(options: Options, panel: str, method: str) -> ContinualResult:
+    """Run one method of one panel, or what is left of it."""
+    data, steps, ipc, rank = PANELS[panel]
+    more: dict[str, Any] = {"rank": rank} if method == "lodm" else {}
+    if not attar.methods.METHODS[method].coreset:
+        more["iterations"] = options.loops if method == "dsa" else options.iterations
+        more["settings"] = f"batch_real={options.batch_real}"
+    if options.updates is None:
+        more["epochs"] = options.epochs
+    return attar.continual(
+        dict(one.split("=", 1) for one in options.data).get(data, data),
+        steps,
+        f"{max(1, ipc // options.share)}ipc",
+        method=method,
+        orders=options.orders,
+        repeats=options.repeats,
+        updates=options.updates,
+        network=options.network,
+        torch_compile=options.compile,
+        per_class=options.per_class,
+        classes=options.classes if data == "cifar100" else None,
+        validation=0,  # as in the papers, the last update counts
+        output=options.output / f"{data}-{steps}-{method}",
+        callback=Lines(),
+        **more,
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from attar.applications.continual.results import ContinualResult
 from attar.applications.continual.telling import ContinualCallback
 from attar.cli import run as attar_command
 from attar.condensing.telling import Callback
+from attar.errors import Interrupted
 
 QUICK: dict[str, Any] = {
     "classes": 5,
@@ -181,6 +183,33 @@ def test_a_run_goes_on_where_it_was_killed_to_the_same_result(tmp_path: Path) ->
     (folder / "order-1" / "step-2.json").write_text("{}")
     with pytest.raises(BadRequest, match=r"step-2.json: damaged"):
         quick(output=folder)
+
+
+@pytest.mark.usefixtures("minding_ctrl_c")
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_stopped_run_says_how_it_goes_on(kept: bool, tmp_path: Path) -> None:
+    class Stops(ContinualCallback):
+        def condensing(self) -> Callback:
+            class Within(Callback):
+                def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
+                    signal.raise_signal(signal.SIGINT)
+
+            return Within()
+
+    output = tmp_path / "run" if kept else None
+    words = "order 1, step 1; the same command goes on" if kept else "step 1; nothing is kept"
+    with pytest.raises(Interrupted, match=words):
+        quick(output=output, **DM, callback=Stops())
+    if kept:
+        assert len(quick(output=output, **DM).steps) == 2
+
+
+def test_help_speaks_of_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        attar_command(["continual", "--help"])
+    told = capsys.readouterr().out
+    assert "--memory says the bytes" in " ".join(told.replace("│", " ").split())
+    assert "--bytes" not in told and "--explain" not in told
 
 
 def test_a_memory_for_all_classes_never_exceeds_unless_the_paper_is_repeated() -> None:

@@ -17,6 +17,7 @@ from attar.applications.continual.telling import ContinualCallback
 from attar.applications.sets import by_group, condensed, measured, shrunk
 from attar.artefact.loading import load
 from attar.data import LabelledImages, Splits
+from attar.errors import Interrupted
 from attar.evaluation.results import Result
 from attar.rng import Key
 
@@ -62,11 +63,16 @@ class Stepping:
         train, request = self.splits.train, self.request
         ipc = request.held.per_class(seen, train.shape, request.rounding)
         clock = _Clock()
-        shrunk = [self._shrunk(Path(one), order, number, ipc) for one in memory]
-        clock.lap("slimming")
-        arrived = self._arrived(classes, order, number, ipc)
+        try:
+            before = [self._shrunk(Path(one), order, number, ipc) for one in memory]
+            clock.lap("slimming")
+            arrived = self._arrived(classes, order, number, ipc)
+        except Interrupted as error:
+            # what continues is this command, and not one of the set that it was at
+            on = "the same command goes on from there" if request.output else "nothing is kept"
+            raise Interrupted(f"interrupted at order {order}, step {number}; {on}.") from error
         clock.lap("condensing")
-        parts = (*shrunk, arrived)
+        parts = (*before, arrived)
         replay = Replay(tuple(load(self.folder / part) for part in parts))
         result = self._measured(replay, order, number, ipc)
         clock.lap("training")
