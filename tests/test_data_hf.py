@@ -1,6 +1,7 @@
 """Data sets made here and read by the library; nothing is fetched from the Hub."""
 
 import io
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -288,16 +289,22 @@ def test_names_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hugging_face.short_name("owner/name/some") == "name"
 
 
-def test_what_cannot_be_had_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_had_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(BadRequest, match=r"/nowhere does not exist"):
         load_source(f"hf:{tmp_path}/nowhere")
 
     def fail(*_: Any) -> None:
+        # huggingface-hub 2.4 warns of each of its attempts
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
         raise ConnectionError("no network")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(BadRequest, match=r"hf:mnist could not be read \(no network\)"):
+    told = r"hf:mnist could not be read \(no network\): the Hub cannot be reached, so give"
+    with caplog.at_level(logging.WARNING), pytest.raises(BadRequest, match=told):
         load_source("hf:mnist")
+    assert caplog.records == []
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

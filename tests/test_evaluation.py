@@ -329,8 +329,10 @@ def test_the_interval_of_the_mean_is_that_of_the_textbook() -> None:
     error = statistics.stdev(values) / len(values) ** 0.5
     assert found.interval == pytest.approx(2.776445 * error, rel=1e-6)
     assert found.as_dict()["interval"] == found.interval
+    # of two values t is 12.7, and says nothing
     assert Result("net", "card", (70.0,), 1.0).interval is None
-    assert Result("net", "card", (70.0, 70.0), 1.0).interval == 0
+    assert Result("net", "card", (70.0, 71.0), 1.0).interval is None
+    assert Result("net", "card", (70.0,) * 3, 1.0).interval == 0
 
 
 def test_later_repeats_are_those_of_a_longer_evaluation() -> None:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         list_cards,
         list_methods,
         list_networks,
+        list_recipes,
         list_sources,
         list_tables,
     )
@@ -115,6 +116,7 @@ _HOMES = {
     "list_cards": "attar.face.listing",
     "list_methods": "attar.face.listing",
     "list_networks": "attar.face.listing",
+    "list_recipes": "attar.face.listing",
     "list_sources": "attar.face.listing",
     "list_tables": "attar.face.listing",
     "write_report": "attar.face.pages",
@@ -159,6 +161,7 @@ __all__ = [
     "list_cards",
     "list_methods",
     "list_networks",
+    "list_recipes",
     "list_sources",
     "list_tables",
     "load",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -183,7 +184,17 @@ def _quiet_compiler() -> Any:
     with warnings.catch_warnings():
         # deprecations inside the compiler itself are none of the user's business
         warnings.filterwarnings("ignore", module=r"torch\.")
-        yield
+        # nor, on a CPU, that a toolkit finds no GPU, of which Inductor of torch 2.15 warns
+        extensions = logging.getLogger("torch.utils.cpp_extension")
+        extensions.addFilter(_says_more)
+        try:
+            yield
+        finally:
+            extensions.removeFilter(_says_more)
+
+
+def _says_more(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("No CUDA runtime is found")
 
 
 def _is_compiler_error(error: Exception) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tyro
 
@@ -29,6 +29,7 @@ from attar.cli.reporting import Report
 from attar.cli.sharing import Push
 from attar.cli.showing import Show
 from attar.cli.slimming import Slim
+from attar.errors import unknown
 from attar.hub import is_address, local
 from attar.text import printable
 
@@ -105,9 +106,13 @@ def parse(arguments: Sequence[str]) -> Command:
     """Return the command that the arguments ask for.
 
     Raises:
-        AttarError: an option's value is refused. Unknown options end the process with status 2.
+        AttarError: there is no such command, or an option's value is refused. Unknown options
+            end the process with status 2.
     """
     words = with_usual_names(with_values_joined(arguments))
+    known = [kind.__name__.lower() for kind in get_args(Command)]
+    if words and words[0] not in known and not words[0].startswith("-"):
+        raise unknown("command", words[0], known)
     shown = list(map(printable, words))
     if shown != words:
         # what is refused here is shown as it is given, so it is first given in this form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,10 @@ def open_splits(name: str, source: str) -> dict[str, Any]:
     folder = Path(name).expanduser()
     if name.startswith(("/", ".", "~")) and not folder.exists():
         raise BadRequest(f"{source}: {folder.absolute()} does not exist")
+    # of the Hub's library: each of its attempts would be a line of its own
+    words = logging.getLogger("huggingface_hub")
+    level = words.level
+    words.setLevel(logging.ERROR)
     try:
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
             found: Any = datasets.load_from_disk(str(folder))
@@ -99,12 +104,19 @@ def open_splits(name: str, source: str) -> dict[str, Any]:
         else:
             owner_and_name, configuration = parse_name(name)
             found = datasets.load_dataset(owner_and_name, configuration)
+    except ConnectionError as error:
+        raise BadRequest(
+            f"{source} could not be read ({error}): the Hub cannot be reached, so give a local "
+            "folder, hf:FOLDER, or what was downloaded before to the folder that HF_HOME names"
+        ) from error
     except Exception as error:  # downloading and parsing raise errors without a common base
         raise BadRequest(
             f"{source} could not be read ({error}). Give the name of a data set of the Hub, a "
             "third part for its configuration (owner/name/configuration) where it has several, "
             "or a local folder; HF_HOME says where downloads are kept"
         ) from error
+    finally:
+        words.setLevel(level)
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 

@@ -6,10 +6,13 @@ import functools
 import math
 
 CONFIDENCE = 0.95
+_FEWEST = 3
 
 
 def half_width(std: float, count: int) -> float | None:
-    """Return the half width of the 95 % confidence interval of a mean; None for one value.
+    """Return the half width of the 95 % confidence interval of a mean; None for one value or two.
+
+    Of two, Student's t is 12.7: an interval of ± 17 points says nothing but that two are too few.
 
     Args:
         std: population standard deviation of the values, in any unit.
@@ -18,7 +21,7 @@ def half_width(std: float, count: int) -> float | None:
     Source: Student's t with ``count − 1`` degrees of freedom; ``std / √(count − 1)`` is the
     sample standard deviation over the root of the count.
     """
-    if count < 2:
+    if count < _FEWEST:
         return None
     return quantile(count - 1) * std / math.sqrt(count - 1)
 

@@ -57,6 +57,19 @@ def list_cards(pattern: str = "*") -> list[str]:
     return _matching(CARDS, pattern)
 
 
+def list_recipes(pattern: str = "*") -> list[str]:
+    """Return the names of the training recipes, which the papers' evaluations call cards.
+
+    Each fixes optimiser, schedule, loss, augmentation and epochs of a network that is trained on
+    a set; `list_cards` returns the same.
+
+    Example:
+        >>> list_recipes("dsa*")
+        ['dsa-300', 'dsa-1000']
+    """
+    return list_cards(pattern)
+
+
 def list_tables(pattern: str = "*") -> list[str]:
     """Return the ids of the papers' tables, as `attar.published.published` takes them.
 

@@ -70,6 +70,9 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
     if head == TIMM and colon:
         return from_timm.build(tail, channels, size, classes)
     family, depth = _parsed(head)
+    if ":" in tail:
+        commas = f"{head}:{tail.replace(':', ',')}"
+        raise BadRequest(f"network {name!r}: options have commas between them, as in {commas}")
     options = {}
     for part in filter(None, tail.split(",")):
         option, equals, value = part.partition("=")
