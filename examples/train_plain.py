@@ -12,9 +12,8 @@ import attar
 
 def main(updates: int = 300) -> float:
     digits = attar.load_source("digits")
-    condensed = attar.condense(
-        "digits", method="random", ipc=10
-    )  # or attar.load("set.safetensors")
+    # or attar.load("set.safetensors")
+    condensed = attar.condense("digits", method="random", ipc=10)
 
     size = condensed[0][0].numel()
     net = nn.Sequential(nn.Flatten(), nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 10))

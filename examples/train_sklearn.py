@@ -3,6 +3,7 @@
 uv run python examples/train_sklearn.py
 """
 
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -11,10 +12,10 @@ import attar
 
 
 def main(iterations: int = 200) -> float:
-    digits = load_digits()
-    images = digits.images / 16  # N×8×8, in [0, 1]
-    x_train, x_test, y_train, y_test = train_test_split(
-        images, digits.target, random_state=0, stratify=digits.target
+    rows, labels = load_digits(return_X_y=True)
+    images = np.asarray(rows).reshape(-1, 8, 8) / 16  # in [0, 1]
+    x_train, x_test, y_train, y_test = map(
+        np.asarray, train_test_split(images, labels, random_state=0, stratify=labels)
     )
     condensed = attar.condense(x_train, y_train, method="dm", ipc=5, iterations=iterations)
 

@@ -21,7 +21,7 @@ def main(epochs: int = 2) -> float:
 
     net = torchvision.models.resnet18(num_classes=len(condensed.classes))
     net.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)  # digits are gray, and small
-    net.maxpool = nn.Identity()
+    net.maxpool = nn.MaxPool2d(1)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
     for _ in range(epochs):
         for images, labels in DataLoader(condensed, batch_size=50, shuffle=True):
