@@ -5,13 +5,8 @@ uv run --extra hf --with transformers,accelerate python examples/train_hf_traine
 
 import numpy as np
 import torch
+import transformers  # pyright: ignore[reportMissingImports]
 from datasets import Dataset
-from transformers import (  # pyright: ignore[reportMissingImports]
-    Trainer,
-    TrainingArguments,
-    ViTConfig,
-    ViTForImageClassification,
-)
 
 import attar
 
@@ -27,14 +22,14 @@ def main(updates: int = 300) -> float:
     channels, side, _ = condensed.images.shape[1:]
     shape = {"num_channels": channels, "image_size": side, "patch_size": 2}
     width = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
-    config = ViTConfig(
+    config = transformers.ViTConfig(
         **shape,
         **width,
         num_hidden_layers=2,
         id2label=dict(enumerate(condensed.classes)),
         label2id=condensed.class_to_idx,
     )
-    options = TrainingArguments(
+    options = transformers.TrainingArguments(
         "hf-trainer",
         max_steps=updates,
         learning_rate=1e-3,
@@ -43,8 +38,8 @@ def main(updates: int = 300) -> float:
         report_to="none",
         use_cpu=True,
     )
-    trainer = Trainer(
-        ViTForImageClassification(config),
+    trainer = transformers.Trainer(
+        transformers.ViTForImageClassification(config),
         options,
         # the columns pixel_values and label are what its models take; it drops the others
         train_dataset=condensed.as_datasets().with_format("torch"),

@@ -17,7 +17,9 @@ def main(iterations: int = 200) -> float:
     x_train, x_test, y_train, y_test = map(
         np.asarray, train_test_split(images, labels, random_state=0, stratify=labels)
     )
-    condensed = attar.condense(x_train, y_train, method="dm", ipc=5, iterations=iterations)
+    condensed = attar.condense(
+        x_train, y_train, method="dm", ipc=5, iterations=iterations, validation=0
+    )
 
     rows, classes = condensed.as_numpy()
     classifier = LogisticRegression(max_iter=500).fit(rows, classes)
