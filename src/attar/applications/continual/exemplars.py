@@ -13,16 +13,16 @@ from torch import Tensor
 
 from attar.applications.continual.checking import check_method, usual_slimming
 from attar.applications.continual.keywords import ContinualOptions
-from attar.applications.continual.request import Condensing, ContinualRequest
+from attar.applications.continual.request import LEARNING_FREE, RANDOM, Condensing, ContinualRequest
 from attar.applications.sets import larger
 from attar.artefact.artefact import Artefact
 from attar.condensing.condense import complete
 from attar.condensing.planning import make_plan
 from attar.condensing.telling import Callback
 from attar.data import LabelledImages, Preprocessing, Splits, from_tensors
-from attar.errors import BadRequest
+from attar.errors import BadRequest, unknown
 from attar.methods import Task
-from attar.options import request_and_reading, request_of
+from attar.options import READING, request_and_reading, request_of
 from attar.slimming.plans import slimmable_methods
 from attar.slimming.slimming import carry_out as slimmed
 
@@ -72,16 +72,18 @@ class Exemplars:
         given: dict[str, Any] = {**options}
         own = ("slimming", "slim_iterations", "slim_settings", "rounding")
         mine = {name: given.pop(name) for name in own if name in given}
-        refused = [name for name in ContinualRequest.__dataclass_fields__ if name in given]
-        self._condensing, reading = request_and_reading(Condensing, given)
-        self._name = str(reading.pop("name", None) or "data")
-        refused += ["zca"] * (self._condensing.zca is not None)
-        if refused or reading:
+        left = [*READING[:-1], *ContinualRequest.__dataclass_fields__, "zca"]
+        if refused := [name for name in left if given.get(name) is not None]:
             raise BadRequest(
-                f"{(refused or list(reading))[0]}: an exemplar buffer takes images as they come, "
-                "and trains and tests no network; leave it out"
+                f"{refused[0]}: an exemplar buffer takes images as they come, and trains and tests "
+                "no network; leave it out"
             )
+        self._condensing, reading = request_and_reading(Condensing, given)
+        self._name = str(reading.get("name") or "data")
         self._request = request_of(ContinualRequest, {**mine, "steps": 1, "memory": _words(images)})
+        ways = [LEARNING_FREE, RANDOM, *slimmable_methods()]
+        if self._request.slimming not in (None, *ways):
+            raise unknown("value of --slimming", str(self._request.slimming), ways)
         if (mean is None) != (std is None):
             raise BadRequest("mean and std: give both, as the transform normalises by, or neither")
         check_method(self._condensing, "--steps", alone=False)
