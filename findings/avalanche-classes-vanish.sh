@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Ten classes in three experiences, by Avalanche's class_incremental_benchmark(num_experiences=3).
 #
-# Expected: 4, 3 and 3 classes, as a comment in its source says ("final exp will take reminder of classes");
+# Expected: 4, 3 and 3 classes, the last experience or the first taking what is left over;
 # or a refusal, as nc_benchmark gives for the same request.
 # Seen with avalanche-lib 0.6.0: 3, 3 and 3. One class is in no experience of any stream, neither to be
 # learnt nor to be tested, and nothing says so. With seed=… the global generator of torch is seeded, too: what
