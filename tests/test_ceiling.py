@@ -36,9 +36,9 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     fit = Trainer.fit
 
-    def watched(self, images, labels, recipe, strategy, keys):
+    def watched(self, images, labels, recipe, strategy, keys, *teacher):
         seen.extend([len(labels)] * len(keys))
-        return fit(self, images, labels, recipe, strategy, keys)
+        return fit(self, images, labels, recipe, strategy, keys, *teacher)
 
     monkeypatch.setattr(Trainer, "fit", watched)
     return seen

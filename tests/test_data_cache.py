@@ -96,6 +96,21 @@ def test_a_changed_added_or_removed_file_is_decoded_again(zoo: Path, decoded: li
     assert len(kept(zoo)) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no time of change there")
+def test_files_that_change_places_are_decoded_again(zoo: Path, decoded: list[int]) -> None:
+    ant, bee = zoo / "ant/00.png", zoo / "bee/00.png"
+    for path in (ant, bee):
+        # as long as each other, and written at the same moment
+        path.write_bytes(path.read_bytes().ljust(10_000, b"\0"))
+        os.utime(path, (1, 1))
+    before, first = ant.stat(), load(zoo)
+    while ant.stat().st_ctime_ns == before.st_ctime_ns:
+        ant.rename(zoo / "aside"), bee.rename(ant), (zoo / "aside").rename(bee)
+    assert (ant.stat().st_size, ant.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert not same(load(zoo), first)
+    assert decoded == [20, 20]
+
+
 def test_each_way_of_reading_is_kept_for_itself(zoo: Path, decoded: list[int]) -> None:
     ways = ({}, {"resize": 3}, {"resize": 5}, {"per_class": 6}, {"classes": "bee,ant"})
     first = [load(zoo, **way) for way in ways]

@@ -261,9 +261,9 @@ def test_the_name_of_the_dataset_decides_about_flips(monkeypatch: pytest.MonkeyP
     seen: list[str] = []
     fit = Trainer.fit
 
-    def watched(self, images, labels, recipe, strategy, keys):
+    def watched(self, images, labels, recipe, strategy, keys, *teacher):
         seen.append(strategy)
-        return fit(self, images, labels, recipe, "none", keys)
+        return fit(self, images, labels, recipe, "none", keys, *teacher)
 
     monkeypatch.setattr(Trainer, "fit", watched)
     images, labels = tiny_set()

@@ -22,7 +22,7 @@ from attar.applications.federated.bandwidth import parse_bandwidth
 from attar.applications.federated.client import Client, Local
 from attar.applications.federated.request import FederatedRequest
 from attar.applications.federated.results import FederatedResult
-from attar.applications.federated.running import carry_out
+from attar.applications.federated.running import carry_out, prepare, serve
 from attar.applications.federated.telling import FederatedCallback
 from attar.cli import run as attar_command
 from attar.tensors import read_header, read_tensors, save_tensors
@@ -68,6 +68,30 @@ def test_clients_join_and_what_they_send_is_slimmed_to_their_share(tmp_path: Pat
     assert FederatedResult.load(tmp_path / "results.json") == result
     page = (tmp_path / "federated.html").read_text()
     assert page.count("<svg") == 2 and "Run it again" in page
+
+
+def test_a_folder_of_another_run_is_refused_whatever_carries_the_messages(tmp_path: Path) -> None:
+    quick(output=tmp_path)
+    for options in ({"updates": 3}, OPTIONS):
+        request = FederatedRequest(2, "12", output=tmp_path, **{**OPTIONS, **options})
+        prepared = prepare(request, Condensing(**RANDOM), "digits", FederatedCallback(), READ)
+        if options is OPTIONS:
+            assert serve(prepared, tmp_path, Local({}, 1.0, FederatedCallback())).rounds
+            continue
+        with pytest.raises(BadRequest, match="another run is there"):
+            serve(prepared, tmp_path, Local({}, 1.0, FederatedCallback()))
+    (tmp_path / "asked.json").write_text("{")
+    with pytest.raises(BadRequest, match=r"another run is there .its asked\.json is damaged"):
+        quick(output=tmp_path)
+
+
+def test_a_client_sends_no_more_than_it_has() -> None:
+    said = Said()
+    # 12 images of each of 5 classes: 3 and 2 are shared out
+    rounds = quick(2, 1000, callback=said).rounds
+    assert [one.images_per_class for one in rounds] == [(12,), (12, 12)]
+    assert [one.paper_bytes for one in rounds] == [36 * 256, 60 * 256]
+    assert any("1000 images: 12 → 12 images of each class" in line for line in said.lines)
 
 
 def test_every_slimming_begins_with_the_first_set(tmp_path: Path) -> None:

@@ -146,9 +146,9 @@ def test_learnt_labels_are_compared_with_hard_ones_and_a_teacher(
     seen: list[torch.Tensor] = []
     fit = Trainer.fit
 
-    def watched(self, images, labels, recipe, strategy, keys):
+    def watched(self, images, labels, recipe, strategy, keys, *teacher):
         seen.append(labels)
-        return fit(self, images, labels, recipe, strategy, keys)
+        return fit(self, images, labels, recipe, strategy, keys, *teacher)
 
     monkeypatch.setattr(Trainer, "fit", watched)
     rows = attar.evaluate(artefact, both(), epochs=2, scores=True, **QUICK)
@@ -159,6 +159,7 @@ def test_learnt_labels_are_compared_with_hard_ones_and_a_teacher(
         ("whole", "own"),
     ]
     assert rows[1].name == f"{rows[0].name}, hard labels"
+    assert rows[1].note == "argmax of each label" and not rows[0].note
     # the class of the largest value, not the one that the image was made for
     hard = next(labels for labels in seen if len(labels) == 6 and labels.ndim == 1)
     assert hard.tolist() == [2, 0, 1, 1, 2, 2]
@@ -178,9 +179,9 @@ def test_squared_error_compares_with_the_scores_of_the_teacher(
     seen: list[torch.Tensor] = []
     fit = Trainer.fit
 
-    def watched(self, images, labels, recipe, strategy, keys):
+    def watched(self, images, labels, recipe, strategy, keys, *teacher):
         seen.append(labels)
-        return fit(self, images, labels, recipe, strategy, keys)
+        return fit(self, images, labels, recipe, strategy, keys, *teacher)
 
     monkeypatch.setattr(Trainer, "fit", watched)
     artefact = soft_artefact()

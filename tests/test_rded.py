@@ -212,13 +212,25 @@ def test_a_teacher_labels_batches_in_rows_of_their_own(
     assert found == [
         ("condensed", "own", pixels + stored, "rded (epochs 2)"),
         ("condensed", "hard", pixels + stored, "rded (epochs 2, hard labels)"),
-        ("condensed", "own", pixels + size, "rded (epochs 2)"),
+        ("condensed", "taught", pixels + size, "rded (epochs 2)"),
         ("random", "own", pixels, "rded (epochs 2, hard labels)"),
-        ("random", "own", pixels + size, "rded (epochs 2)"),
+        ("random", "taught", pixels + size, "rded (epochs 2)"),
     ]
     assert "labels by" in rows[2].note and rows[2].name.endswith("teacher's labels")
     with pytest.raises(BadRequest, match="under the card 'dsa-1000' networks learn from stored"):
         attar.evaluate(made, (data, data), teacher=teacher, card="dsa-1000", repeats=1)
+
+
+def test_scores_beside_a_teacher_are_of_random_images_without_it(made: Path) -> None:
+    data = tiny_data(counts=(9, 14, 12))
+    hard = attar.condense(Splits(data, data), method="random", ipc=2, device="cpu")
+    given: dict[str, Any] = {"repeats": 1, "epochs": 2, "device": "cpu", "networks": NETWORK}
+    teacher = str(made.with_suffix(".teacher.safetensors"))
+    rows = attar.evaluate(
+        hard, (data, data), card="rded", teacher=teacher, scores=True, ceiling_epochs=2, **given
+    )
+    (plain,) = (row for row in rows if row.kind == "random" and row.labels == "own")
+    assert [row.scores[0].random for row in rows if row.scores] == [plain.results[0].accuracies]
 
 
 def test_another_teacher_than_that_of_the_labels_is_told(made: Path, tmp_path: Path) -> None:

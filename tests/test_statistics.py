@@ -20,6 +20,7 @@ from attar.objectives.statistics import Squeezed
 from attar.rng import Key
 from attar.synthetic import Layout
 from attar.teachers.teacher import Teacher, tensors_of
+from attar.tensors import read_header, read_tensors, save_tensors
 from catalogue import COMPUTE, NETWORK, tiny_data
 from references import statistics as slow
 
@@ -267,3 +268,23 @@ def test_real_crops_are_a_start_as_any() -> None:
     # the crops are whole images, which one small step hardly moves
     apart = torch.cdist(made.images.flatten(1), data.take(torch.arange(len(data))).flatten(1))
     assert bool((apart.min(dim=1).values < 0.05).all())
+
+
+def test_a_run_does_not_go_on_with_another_teacher(made: Path, tmp_path: Path) -> None:
+    data, teacher, out = (
+        tiny_data(counts=(9, 14, 12)),
+        tmp_path / "t.safetensors",
+        tmp_path / "o.safetensors",
+    )
+    first = made.with_suffix(".teacher.safetensors")
+    teacher.write_bytes(first.read_bytes())
+    options: dict[str, Any] = {**QUICK, "settings": "roll=1", "teacher": str(teacher)}
+    options |= {"method": "sre2l", "ipc": 1, "output": out, "schedule": "constant"}
+    attar.condense(Splits(data, data), iterations=1, **options)
+    tensors = {n: one + 0.1 * one.is_floating_point() for n, one in read_tensors(first).items()}
+    save_tensors(teacher, tensors, read_header(first))
+    with pytest.raises(BadRequest, match="it is not the network that this run began with"):
+        attar.condense(Splits(data, data), iterations=2, resume=True, **options)
+    teacher.write_bytes(first.read_bytes())
+    went_on = attar.condense(Splits(data, data), iterations=2, resume=True, **options)
+    assert went_on.header.step == 2

@@ -122,6 +122,9 @@ def test_rows_of_odd_length_are_shared_out_where_their_ends_do_not_matter() -> N
     assert [share.labels for share in shares_of(plan, 2)] == [range(32), range(32, 40)]
     with pytest.raises(BadRequest, match=r"--workers 3: images of 49 values .* by 2 workers"):
         shares_of(plan, 3)
+    few = planned(tiny_data(counts=(6,) * 3, size=7), ipc=1, network="convnet1:width=4")
+    with pytest.raises(BadRequest, match=r"can be shared out by none without .*; leave it out"):
+        shares_of(few, 2)
     assert same(stepped(Divided(plan.run(), Here(plan, 2)), 2), stepped(plan.run(), 2))
 
 

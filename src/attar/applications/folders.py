@@ -47,12 +47,13 @@ def begin(folder: Path, asked: Mapping[str, Any], parts: Sequence[str], *, overw
     """
     path = folder / _ASKED
     if path.exists() and not overwrite:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _read(path)
         if before != asked:
-            other = "" if before.get("command") != asked["command"] else ", of other images"
+            command = before.get("command", f"its {_ASKED} is damaged")
+            other = "" if command != asked["command"] else ", of other images"
             raise BadRequest(
-                f"-o {folder}: another run is there ({before.get('command')}{other}); --overwrite "
-                "begins anew, or choose another folder"
+                f"-o {folder}: another run is there ({command}{other}); --overwrite begins anew, "
+                "or choose another folder"
             )
         return
     if not path.exists() and (folder / RESULTS).exists():
@@ -64,3 +65,12 @@ def begin(folder: Path, asked: Mapping[str, Any], parts: Sequence[str], *, overw
             if old.is_file():
                 old.unlink()
     write_text(path, json.dumps(asked, indent=1) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a run noted; {} where that is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

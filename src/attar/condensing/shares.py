@@ -61,9 +61,11 @@ def shares_of(plan: Plan, count: int) -> list[Share]:
     _refuse_dependent(plan, said)
     places = _places(plan)
     if count > len(places) + 1:
+        values = math.prod(plan.layout.shape)
+        most = f"by {len(places) + 1} workers at most" if places else "by none"
         raise BadRequest(
-            f"{said}: images of {math.prod(plan.layout.shape)} values can be shared out by "
-            f"{len(places) + 1} workers at most without other rounding at the ends; ask for fewer"
+            f"{said}: images of {values} values can be shared out {most} without other rounding at "
+            f"the ends; {'ask for fewer' if places else 'leave it out'}"
         )
     ends = _ends(_work(plan), places, count)
     found = [

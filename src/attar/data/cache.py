@@ -123,7 +123,7 @@ def digest(texts: Sequence[str]) -> str:
 
 
 def files_key(parts: Sequence[Files]) -> str:
-    """Return a digest of path, size and time of change of every file, and of what decodes it."""
+    """Return a digest of path, size and times of change of every file, and of what decodes it."""
     import PIL
 
     texts = [f"{FORMAT_VERSION} {PIL.__version__}"]
@@ -139,12 +139,15 @@ def files_key(parts: Sequence[Files]) -> str:
 
 
 def stamp(path: Path) -> str:
-    """Return path, size and time of change of one file as a text."""
+    """Return path, size and times of change of one file as a text.
+
+    Two files that change places keep their sizes and times of writing, but not those of change.
+    """
     try:
         found = path.stat()
     except OSError as error:
         raise unreadable(str(path), error) from error
-    return f"{path}\0{found.st_size} {found.st_mtime_ns}"
+    return f"{path}\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def keep(path: Path, images: Sequence[Tensor]) -> None:

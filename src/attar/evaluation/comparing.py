@@ -194,5 +194,5 @@ def _by_role(rows: Sequence[Row]) -> dict[str, Row]:
     own = rows[0]
     hard = next((row for row in rows if row.labels == "hard"), own)
     return {"own": own, "hard": hard} | {
-        row.kind: row for row in rows if row.kind in (RANDOM, WHOLE)
+        row.kind: row for row in rows if row.kind in (RANDOM, WHOLE) and row.labels != "taught"
     }

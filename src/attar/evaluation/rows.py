@@ -33,7 +33,7 @@ class Row:
         kind: ``condensed``, ``random``, ``coreset`` (real images that a method selected) or
             ``whole``.
         labels: ``own`` as they are stored, ``hard`` where learnt labels were replaced by the
-            class of their largest value.
+            class of their largest value, ``taught`` where a teacher labelled every batch.
         scores: robust scores, one per network, where they were asked for.
     """
 
@@ -44,7 +44,7 @@ class Row:
     results: tuple[Result, ...]
     note: str = ""
     kind: Kind = "condensed"
-    labels: Literal["own", "hard"] = "own"
+    labels: Literal["own", "hard", "taught"] = "own"
     scores: tuple[Scores, ...] = ()
 
     @property
@@ -135,7 +135,7 @@ class TrainingSet:
             tuple(results),
             self.note,
             self.kind,
-            "own" if self.own_labels else "hard",
+            "taught" if self.teacher else "own" if self.own_labels else "hard",
         )
 
 

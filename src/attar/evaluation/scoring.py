@@ -141,6 +141,7 @@ def hard_labels(given: TrainingSet) -> TrainingSet:
     return dataclasses.replace(
         given,
         name=f"{given.name}, hard labels",
+        note="; ".join(filter(None, (given.note, "argmax of each label"))),
         labels=given.labels.argmax(dim=1),
         own_labels=False,
     )

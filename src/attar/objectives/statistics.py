@@ -96,11 +96,12 @@ class StatisticsMatching(Objective):
     def init(self, problem: Problem, key: Key) -> State:
         """Return the seed of the teacher's training, how many steps are done, and its place.
 
+        Of one on disk it says which it is, so that none takes its place before the run goes on.
         It is trained at the first step, and not where a run goes on from a checkpoint that has it.
         """
         found: State = {"seed": key.integer(), "step": 0}
         if is_on_disk(self.squeezed):
-            return found
+            return found | {"known": _number(self._squeezed(problem, {}).teacher)}
         drawn = self._learner(problem).draw(Key(0), problem.compute.device)
         return found | {"trained": False, "network": nested(tensors_of(drawn))}
 
@@ -228,7 +229,13 @@ class StatisticsMatching(Objective):
         """Return the teacher, made once in a process."""
         if "squeezed" not in problem.cache:
             problem.cache["squeezed"] = Squeezed(self._found(problem, state))
-        return problem.cache["squeezed"]
+        found: Squeezed = problem.cache["squeezed"]
+        if "known" in state and state["known"] != _number(found.teacher):
+            raise BadRequest(
+                f"--teacher {self.squeezed}: it is not the network that this run began with; put "
+                "that one back, or begin anew with --overwrite"
+            )
+        return found
 
     def _found(self, problem: Problem, state: State) -> Teacher:
         data, compute = problem.data, problem.compute
@@ -326,6 +333,11 @@ class Squeezed:
         variance, mean = torch.var_mean(maps, axes, correction=0)
         mean = mean - norm.running_mean
         self._moments.append(torch.stack([mean, variance + mean.square()]))
+
+
+def _number(teacher: Teacher) -> int:
+    """Return a number that tells a teacher from others, as a state keeps it."""
+    return int(teacher.digest[:15], 16)
 
 
 def _no_norm(network: str) -> BadRequest:

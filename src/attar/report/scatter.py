@@ -100,7 +100,8 @@ def _lines(others: Sequence[Baseline], protocol: Protocol, entries: Sequence[Ent
     taken: dict[str, set[tuple[int, float]]] = {}
     for one in others:
         if one.kind in ("random", "coreset") and one.row.bytes is not None:
-            name = "random real images" if one.kind == "random" else one.row.name
+            plain = one.kind == "random" and one.row.labels != "taught"
+            name = "random real images" if plain else one.row.name
             found = taken.setdefault(name, set())
             found.add((one.row.bytes, one.accuracies[protocol][0]))
     whole = [one for one in others if one.kind == "whole"]

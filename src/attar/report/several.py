@@ -118,7 +118,10 @@ def _lead(entries: Sequence[Entry]) -> Markup:
     if best is None:
         return join(text, ". No two of them have been evaluated in the same way.")
     accuracy = own_accuracies(entries[best])[protocol]
-    others = [one for one in baselines_of(entries) if best in one.beside]
+    # what a teacher labels stands beside what it labels
+    others = [
+        one for one in baselines_of(entries) if best in one.beside and one.row.labels != "taught"
+    ]
     against = [
         f"{percent(one.accuracies[protocol])} {what}"
         for kind, what in (

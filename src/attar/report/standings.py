@@ -124,7 +124,7 @@ def _below(result: Result | None) -> str:
 
 
 def _with_hard_labels(index: int) -> Markup:
-    return join(tag("b", letter(index)), " with hard labels", small("the class of each label"))
+    return join(tag("b", letter(index)), " with hard labels", small("argmax of each label"))
 
 
 def _same() -> Markup:

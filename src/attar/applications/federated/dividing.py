@@ -58,6 +58,16 @@ class Parting:
         validation = None if kept is None else kept.of_classes(names)
         return Splits(self.splits.train.of_classes(names), None, "", source, validation)
 
+    def per_class(self, client: int, share: int, rounding: Rounding) -> int:
+        """Return the full images of each class that a client sends of a share of so many."""
+        names, train = self.classes[client - 1], self.splits.train
+        if self.rows is not None:
+            own = sum(map(len, self.rows[client - 1]))
+        else:
+            sizes = dict(zip(train.class_names, map(len, train.indices_of_class), strict=True))
+            own = sum(sizes[name] for name in names)
+        return min(divided(share, len(names), rounding), own // len(names))
+
     def _rows_of(self, client: int) -> LabelledImages:
         assert self.rows is not None
         lacking = dataclasses.replace(self.splits.train, may_lack_classes=True)

@@ -11,7 +11,6 @@ from attar import threads
 from attar.applications.continual.checking import usual_slimming
 from attar.applications.continual.request import Condensing
 from attar.applications.federated.asking import Courier
-from attar.applications.federated.bandwidth import divided
 from attar.applications.federated.checking import check
 from attar.applications.federated.client import Client, Local
 from attar.applications.federated.contending import Contender, contenders
@@ -103,7 +102,6 @@ def carry_out(
     _ = condensing.chosen
     with threads.using(condensing.threads), run_folder(request.output, "federated") as folder:
         prepared = prepare(request, condensing, data, callback, reading)
-        _begin(prepared, folder)
         for told in _told(prepared):
             callback.said(told)
         clients = {n: prepared.client(n, folder) for n in range(1, request.clients + 1)}
@@ -179,8 +177,13 @@ def prepare(
 
 
 def serve(prepared: Prepared, folder: Path, courier: Courier) -> FederatedResult:
-    """Hold all rounds, or what is left of them."""
+    """Hold all rounds, or what is left of them.
+
+    Raises:
+        BadRequest: another run is in the folder.
+    """
     assert prepared.splits.test is not None
+    _begin(prepared, folder)
     server = Server(
         prepared.request,
         prepared.parting,
@@ -233,7 +236,7 @@ def _told(prepared: Prepared) -> Iterator[str]:
 
 
 def _each(parting: Parting, share: int, clients: int, rounding: Any) -> str:
-    found = sorted({divided(share, len(own), rounding) for own in parting.classes[:clients]})
+    found = sorted({parting.per_class(one, share, rounding) for one in _upto(clients)})
     return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 

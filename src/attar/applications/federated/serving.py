@@ -8,7 +8,6 @@ from pathlib import Path
 
 from attar.applications.federated.arriving import Expected
 from attar.applications.federated.asking import Courier
-from attar.applications.federated.bandwidth import divided
 from attar.applications.federated.contending import Contender
 from attar.applications.federated.dividing import Parting
 from attar.applications.federated.request import FederatedRequest
@@ -54,7 +53,7 @@ class Server:
 
     def per_class(self, client: int, share: int) -> int:
         """Return the full images of each class of a client."""
-        return divided(share, len(self.parting.classes[client - 1]), self.request.rounding)
+        return self.parting.per_class(client, share, self.request.rounding)
 
     def keep(self, contender: Contender, participants: int, client: int, data: bytes) -> str:
         """Write a message as it arrived; return its path in the folder of the run."""
