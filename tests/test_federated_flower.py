@@ -16,8 +16,10 @@ from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 import attar
+from attar import BadRequest
 from attar.applications.federated import flower
 from attar.applications.federated.results import FederatedResult
+from attar.locking import sole_writer
 
 OPTIONS: dict[str, Any] = {
     **{"classes": 4, "per_class": 12, "updates": 2, "repeats": 1, "validation": 0},
@@ -67,8 +69,10 @@ class Direct(Grid):
         return reply
 
 
-def over_flower(folder: Path, change: Change | None = None) -> FederatedResult:
-    server, client = flower.apps("digits", 2, 8, folder, **OPTIONS)
+def over_flower(
+    folder: Path, change: Change | None = None, bandwidth: int = 8, **options: Any
+) -> FederatedResult:
+    server, client = flower.apps("digits", 2, bandwidth, folder, **OPTIONS, **options)
     grid = Direct(client, {77: 0, 55: 1}, change)
     server(grid, Context(1, 0, {}, RecordDict(), {}))
     return FederatedResult.load(folder / "results.json")
@@ -124,3 +128,26 @@ def test_what_is_no_message_is_left_out(kind: str, tmp_path: Path) -> None:
     last = over_flower(tmp_path, change).rounds[-1]
     assert [one.client for one in last.refused] == [2] and why in last.refused[0].why
     assert last.accuracies and len(last.classes) == 2
+
+
+def test_the_folder_is_kept_from_other_runs_as_that_of_a_run_without_flower(tmp_path: Path) -> None:
+    over_flower(tmp_path)
+    with pytest.raises(BadRequest, match="another run is there"):
+        over_flower(tmp_path, bandwidth=16)
+    anew = over_flower(tmp_path, bandwidth=16, overwrite=True)
+    assert anew.rounds[0].paper_bytes == 16 * 256
+    with sole_writer(tmp_path / "results.json"), pytest.raises(BadRequest):
+        over_flower(tmp_path, bandwidth=16)
+
+
+def test_a_client_app_goes_to_another_process(tmp_path: Path) -> None:
+    # as the simulation engine sends it to its actors (ray 2.55)
+    pickle = pytest.importorskip("ray.cloudpickle", reason="needs ray: flwr[simulation]")
+    server, client = flower.apps("digits", 2, 8, tmp_path, **OPTIONS)
+    server(Direct(client, {77: 0, 55: 1}, None), Context(1, 0, {}, RecordDict(), {}))
+    # what was read from the data stays
+    sent = pickle.dumps(client)
+    assert len(sent) < 20_000
+    asked = Message(RecordDict(), 77, "query.who")
+    reply = pickle.loads(sent)(asked, Context(1, 77, {"partition-id": 1}, RecordDict(), {}))
+    assert reply.content["who"]["who"] == 2

@@ -4,23 +4,27 @@ Nothing is decided here: questions and answers of `asking` go through, each answ
 uint8. Tried with flwr 1.42 (extra `flower`).
 """
 
+# nothing here is called before `apps` has looked whether Flower is there
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from attar import threads
 from attar.applications.continual.request import Condensing
 from attar.applications.federated.asking import Answer, Ask
-from attar.applications.federated.client import FAILED, Client, late
+from attar.applications.federated.client import FAILED, late
 from attar.applications.federated.request import FederatedRequest
-from attar.applications.federated.results import FederatedResult
-from attar.applications.federated.running import Prepared, prepare, serve
+from attar.applications.federated.running import Prepared, carry_out, prepare
 from attar.applications.federated.telling import FederatedCallback
 from attar.errors import BadRequest, RunFailed
 from attar.options import request_and_reading, request_of
@@ -130,12 +134,43 @@ def _answer(reply: Message) -> Answer:
     return Answer(array.tobytes(), counted=counted)
 
 
-def client_app(client: Callable[[int], Client]) -> ClientApp:
-    """Return a ClientApp; which client it is, the node says by its ``partition-id``, from 0.
+@dataclass(frozen=True)
+class _Run:
+    """A run as it was asked for; that is all that goes to another process, which reads the data."""
 
-    Args:
-        client: from a number, counted from 1, to who answers.
-    """
+    request: FederatedRequest
+    condensing: Condensing
+    data: Any
+    reading: Mapping[str, Any]
+
+    @functools.cached_property
+    def _prepared(self) -> Prepared:
+        return prepare(self.request, self.condensing, self.data, FederatedCallback(), self.reading)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def answer(self, number: int, ask: Ask, payload: bytes) -> bytes:
+        """Return the message of a client, counted from 1."""
+        assert self.request.output is not None
+        with threads.using(self.condensing.threads):
+            return self._prepared.client(number, self.request.output).answer(ask, payload)
+
+    def serve(self, grid: Grid) -> None:
+        """Hold all rounds."""
+        request = self.request
+        carry_out(
+            request,
+            self.condensing,
+            self.data,
+            FederatedCallback(),
+            lambda clients: Line(grid, request.clients, request.timeout),
+            **self.reading,
+        )
+
+
+def _client_app(run: _Run) -> ClientApp:
+    """Return a ClientApp; which client it is, the node says by its ``partition-id``, from 0."""
     app = ClientApp()
 
     def number(context: Context) -> int:
@@ -150,7 +185,7 @@ def client_app(client: Callable[[int], Client]) -> ClientApp:
     def ask(message: Message, context: Context) -> Message:
         asked = Ask.read(str(message.content.config_records[_ASK][_ASK]))
         payload = message.content.array_records[_DATA][_DATA].numpy().tobytes()
-        data = client(number(context)).answer(asked, payload)
+        data = run.answer(number(context), asked, payload)
         told = ArrayRecord({_DATA: Array(np.frombuffer(data, np.uint8))})
         return Message(RecordDict({_DATA: told}), reply_to=message)
 
@@ -159,23 +194,13 @@ def client_app(client: Callable[[int], Client]) -> ClientApp:
     return app
 
 
-def server_app(
-    prepared: Callable[[], Prepared], folder: Path, done: Callable[[FederatedResult], None]
-) -> ServerApp:
-    """Return a ServerApp that holds all rounds.
-
-    Args:
-        prepared: gives the run.
-        folder: for what arrives and what comes of it.
-        done: told the result.
-    """
+def _server_app(run: _Run) -> ServerApp:
+    """Return a ServerApp that holds all rounds."""
     app = ServerApp()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        run = prepared()
-        line = Line(grid, run.request.clients, run.request.timeout)
-        done(serve(run, folder, line))
+        run.serve(grid)
 
     del main
     return app
@@ -187,7 +212,8 @@ def apps(
     """Return a ServerApp and a ClientApp for processes of their own.
 
     Both sides read the same data; a client condenses the part of its node's ``partition-id``, and
-    the server reads test images and names of classes.
+    the server reads test images and names of classes. The folder is the server's alone while it
+    runs, and is gone on with or begun anew as that of `attar.federated`.
 
     Args:
         data: as `attar.federated` takes it.
@@ -206,14 +232,5 @@ def apps(
     mine |= {"clients": clients, "bandwidth": str(bandwidth), "output": Path(output)}
     condensing, reading = request_and_reading(Condensing, options)
     request = request_of(FederatedRequest, mine)
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    @functools.cache
-    def prepared() -> Prepared:
-        return prepare(request, condensing, data, FederatedCallback(), reading)
-
-    return (
-        server_app(prepared, folder, lambda result: None),
-        client_app(lambda number: prepared().client(number, folder)),
-    )
+    run = _Run(request, condensing, data, reading)
+    return _server_app(run), _client_app(run)
