@@ -223,7 +223,7 @@ def test_codes_are_factored_by_a_low_rank_leaf() -> None:
     [
         ({"decoders": 0}, "decoders 0: a whole number, 1 or more"),
         ({"channels": 0}, "channels 0: a whole number, 1 or more"),
-        ({"hidden": 1.5}, "hidden 1.5: a whole number, 1 or more"),
+        ({"hidden": 1.5}, "hidden 1.5: a whole number is needed"),
         ({"upsamplings": -1}, "upsamplings -1: a whole number, 0 or more"),
         ({"decoders": True}, "decoders True: a whole number"),
         ({"upsamplings": 4}, "upsamplings 4: images of 8×8 can be halved 3 times; 0 to 3"),

@@ -177,7 +177,7 @@ def test_no_value_on_the_way_exceeds_the_bound() -> None:
         ({"hallucinators": 0}, "hallucinators 0: a whole number, 1 or more"),
         ({"hallucinators": True}, "hallucinators True: a whole number"),
         ({"channels": -1}, "channels -1: a whole number, 0 or more"),
-        ({"kernel": 1.5}, "kernel 1.5: a whole number, 1 or more"),
+        ({"kernel": 1.5}, "kernel 1.5: a whole number is needed"),
         ({"kernel": 9}, "kernel 9: hallucinators do not fit into images of 8×12; give 1 to 8"),
         ({"channels": 3}, "channels 3: a base with more channels than the 1 of an image"),
     ],

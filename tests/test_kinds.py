@@ -12,7 +12,7 @@ import pytest
 
 import attar
 from attar.condensing.request import Request
-from attar.coresets.selectors import SELECTORS
+from attar.coresets import SELECTORS
 from attar.errors import BadRequest
 from attar.experts.request import ExpertsRequest
 from attar.kinds import Settings

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from attar.evaluation import Result
 from attar.evaluation.ranking import SCORED, Scores
 from attar.evaluation.record import Evaluation
@@ -48,9 +50,10 @@ def page_of(path: Path, *entries: Entry) -> str:
 def test_one_set_is_shown_with_everything_beside_it(tmp_path: Path) -> None:
     html = page_of_one(tmp_path / "one.html", entry())
     _, own, hard, random, coreset, whole = table_rows(section(html, "comparison"))
-    # 12.706 for one degree of freedom times a standard error of 1
-    for said in ("71.0 ± 1.0 %", "95 % ± 12.7", "79 % of the ceiling"):
+    # of two networks there is no interval
+    for said in ("71.0 ± 1.0 %", "79 % of the ceiling"):
         assert said in own, said
+    assert "95 %" not in own
     assert "hard labels" in hard and "61.0" in hard and "68 % of the ceiling" in hard
     assert "50.0" in random and "herding" in coreset and "61 % of the ceiling" in coreset
     assert "20 epochs, not 1000" in whole and "of the ceiling" not in whole
@@ -85,3 +88,16 @@ def test_without_scores_there_is_no_such_section(tmp_path: Path) -> None:
     plain = dataclasses.replace(plain, evaluations=(dataclasses.replace(evaluation, rows=rows),))
     assert "robust-scores" not in page_of_one(tmp_path / "one.html", plain)
     assert "robust-scores" not in page_of(tmp_path / "two.html", plain, plain)
+
+
+def test_of_two_networks_the_spread_is_told_without_an_interval(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from attar.cli.tables import print_rows
+
+    one = row("condensed", "lodm", 70.0, 72.0)
+    compute = {"device": "cpu", "precision": "float32", "compile": False}
+    result = dataclasses.replace(one.results[0], compute=compute)
+    print_rows([dataclasses.replace(one, results=(result,))])
+    told = capsys.readouterr().out
+    assert "mean ± std" in told and "71.00 ± 1.00" in told and "95 %" not in told

@@ -109,12 +109,14 @@ def test_factors_of_tiled_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("factor", "text"),
-    [(0, "--factor 0"), (9, "--factor 9"), (5, "--factor 5"), (2.0, "a whole number is needed")],
+    [(0, "--factor 0"), (9, "--factor 9"), (5, "--factor 5")],
 )
 def test_factors_that_do_not_cut(factor: int, text: str) -> None:
     for call in (Tiled(factor).build, Tiled(factor).values):
         with pytest.raises(BadRequest, match=text):
             call(Layout(1, 1, (1, 8, 8)))
+    with pytest.raises(BadRequest, match=r"factor 2\.0: a whole number is needed"):
+        Tiled(2.0)
 
 
 def test_padding_of_other_channels() -> None:

@@ -104,7 +104,7 @@ class Cell:
 
     @property
     def interval(self) -> float | None:
-        """Half width of the 95 % confidence interval of the mean; None for one network.
+        """Half width of the 95 % confidence interval of the mean; None below three networks.
 
         Student's t over all networks of all sets, taken as independent.
         """

@@ -155,8 +155,10 @@ def figure(cell: Cell | None, usual: tuple[int, int] | None = None) -> str:
     if cell.mean is None or cell.std is None:
         return "failed" if cell.failures else "not measured"
     text = f"{cell.mean:.2f}"
+    if len(cell.accuracies) > 1:
+        text += f"{NO_BREAK}±{NO_BREAK}{cell.std:.2f}"
     if cell.interval is not None:
-        text += f"{NO_BREAK}±{NO_BREAK}{cell.std:.2f} (±{cell.interval:.2f})"
+        text += f" (±{cell.interval:.2f})"
     said = []
     if cell.balanced_mean is not None and unequal(cell.tested):
         said.append(f"balanced {cell.balanced_mean:.2f}")

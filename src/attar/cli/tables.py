@@ -40,9 +40,10 @@ def print_rows(rows: Sequence[Row], class_names: Sequence[str] = ()) -> None:
     results = [result for row in rows for result in row.results]
     said = remarks(rows)
     notes = list(dict.fromkeys(text for own in said for text in own))
-    several = any(result.interval is not None for result in results)
+    several = any(len(result.accuracies) > 1 for result in results)
+    sure = any(result.interval is not None for result in results)
     heads = ["network", "mean ± std" if several else "accuracy"]
-    heads += ["95 %"] * several
+    heads += ["95 %"] * sure
     heads += ["of ceiling"] * any(result.share is not None for result in results)
     shared = _shared(results)
     balanced = any(unequal(result.tested) for result in results)
@@ -51,7 +52,7 @@ def print_rows(rows: Sequence[Row], class_names: Sequence[str] = ()) -> None:
     room = out.width - sum(longest) - _PADDING * (len(heads) + 1) - 1
     table = Grid(
         title=_title(rows[0].results[0], several, shared),
-        caption=_caption(rows, several),
+        caption=_caption(rows, sure),
         show_lines=True,
         box=HORIZONTALS,
     )
@@ -125,7 +126,7 @@ def _title(first: Result, several: bool, shared: int | None) -> str:
     return f"test accuracy in %{spread}, {first.card}"
 
 
-def _caption(rows: Sequence[Row], several: bool) -> str:
+def _caption(rows: Sequence[Row], sure: bool) -> str:
     """Say how it was computed and what the columns are."""
     from attar.training.by_class import largest_share, largest_stands_out, unequal
 
@@ -133,7 +134,7 @@ def _caption(rows: Sequence[Row], several: bool) -> str:
     parts = [f"{first.compute['device']}, {first.compute['precision']}"]
     parts.append("compiled" if first.compute["compile"] else "not compiled")
     text = ", ".join(parts)
-    if several:
+    if sure:
         text += "; 95 %: half width of the confidence interval of the mean"
     tested = next((one.tested for row in rows for one in row.results if one.tested), ())
     if tested and largest_stands_out(tested):
@@ -190,9 +191,9 @@ def _columns(row: Row, heads: Sequence[str], counted: bool, balanced: bool) -> l
 
 def _figures(of: Result | Spread, share: str, heads: Sequence[str]) -> list[list[str]]:
     """Return the cells behind the name of a network."""
-    several = "95 %" in heads
+    several = "mean ± std" in heads
     cells = [[f"{of.mean:.2f} ± {of.std:.2f}" if several else f"{of.mean:.2f}"]]
-    if several:
+    if "95 %" in heads:
         cells.append([_interval(of.interval)])
     if "of ceiling" in heads:
         cells.append([share])

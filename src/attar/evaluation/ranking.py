@@ -106,7 +106,7 @@ class Spread:
 
     @property
     def interval(self) -> float | None:
-        """Half width of the 95 % confidence interval of the mean; None for one network."""
+        """Half width of the 95 % confidence interval of the mean; None below three networks."""
         return half_width(self.std, len(self.values))
 
     def as_dict(self) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def list_recipes(pattern: str = "*") -> list[str]:
     a set; `list_cards` returns the same.
 
     Example:
-        >>> list_recipes("dsa*")
-        ['dsa-300', 'dsa-1000']
+        >>> list_recipes("dc*")
+        ['dc-300', 'dc-1000']
     """
     return list_cards(pattern)
 

@@ -57,8 +57,7 @@ def _table(scores: Sequence[tuple[object, Scores]]) -> Markup:
 
 def _spread(spread: Spread, digits: int) -> Markup:
     text = f"{spread.mean:.{digits}f}"
-    if spread.interval is None:
-        return Markup(text)
-    below = f"95 % ± {spread.interval:.{digits}f}"
-    text += f" ± {spread.std:.{digits}f}"
-    return join(text.replace(" ", NO_BREAK), small(below))
+    if len(spread.values) > 1:
+        text += f" ± {spread.std:.{digits}f}".replace(" ", NO_BREAK)
+    below = "" if spread.interval is None else f"95 % ± {spread.interval:.{digits}f}"
+    return join(text, small(below))

@@ -92,7 +92,7 @@ class Point:
         images_per_class: full images' memory of each class; None where bytes say it.
         mean: accuracy in percent: mean over orders of the means over networks.
         std: population standard deviation over orders; over networks where there is one order.
-        interval: half width of the 95 % confidence interval of the mean; None for one value.
+        interval: half width of the 95 % confidence interval of the mean; None below three values.
         forgetting: mean over earlier steps of the best accuracy on their classes before, less that
             now, in percentage points; None at the first step.
         paper_bytes: the most that a memory took, as the papers count.

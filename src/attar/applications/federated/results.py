@@ -93,7 +93,7 @@ class Round:
 
     @property
     def interval(self) -> float | None:
-        """Half width of the 95 % confidence interval of the mean; None for one network."""
+        """Half width of the 95 % confidence interval of the mean; None below three networks."""
         return half_width(self.std, len(self.accuracies)) if self.accuracies else None
 
     def as_dict(self) -> dict[str, Any]:
