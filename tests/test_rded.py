@@ -146,7 +146,8 @@ def test_rded_is_that_of_its_authors() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"crops": 0}, "--set crops=0: at least 1"),
+        ({"crops": 0}, "--set crops=0: from 1 to 100"),
+        ({"crops": 10**9}, "--set crops=1000000000: from 1 to 100"),
         ({"crop_pool": 0}, "--set crop_pool=0: at least 1"),
         ({"crop_factor": 5}, "--set crop_factor=5: from 1 to 4"),
         ({"crop_scale": 0.0}, "--set crop_scale=0: above 0, to 1"),

@@ -20,6 +20,7 @@ from attar.rng import Key
 from attar.teachers.file import load_teacher, save_teacher
 from attar.teachers.finding import find_teacher, is_on_disk
 from attar.teachers.teacher import Teacher, tensors_of
+from attar.tensors import read_header, read_tensors, save_tensors
 from catalogue import COMPUTE, NETWORK, tiny_data
 
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -206,6 +207,23 @@ def test_a_damaged_or_foreign_file_is_refused(kept: Path, tmp_path: Path) -> Non
     )
     with pytest.raises(ArtefactError, match="holds no teacher"):
         load_teacher(tmp_path / "set.safetensors", data, COMPUTE, "--teacher x")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": 5},
+        {"inputs": "x"},
+        {"inputs": {"mean": ["a"], "std": [1.0]}},
+        {"classes": 5},
+        {"network": 5},
+    ],
+    ids=str,
+)
+def test_a_header_of_other_kinds_is_no_teacher(kept: Path, changes: dict[str, Any]) -> None:
+    save_tensors(kept, read_tensors(kept), {**read_header(kept), **changes})
+    with pytest.raises(ArtefactError, match="holds no teacher"):
+        scores_of(str(kept), tiny_data())
 
 
 @pytest.mark.parametrize("network", [NETWORK, "convnet2:width=8,norm=batch"])

@@ -28,6 +28,8 @@ from attar.shapes import is_picture, sides
 from attar.teachers.study import Study
 
 _FACTORS = (0, 1, 2, 3, 4)
+# crops of an image: those of a call's images are in memory together
+_MOST = 100
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ class Crops(TaughtSelector):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.crops < 1 or self.crop_pool < 1:
-            few = "crops" if self.crops < 1 else "crop_pool"
-            raise BadRequest(f"--set {few}={getattr(self, few)}: at least 1 is needed")
+        if not 1 <= self.crops <= _MOST:
+            raise BadRequest(f"--set crops={self.crops}: from 1 to {_MOST}")
+        if self.crop_pool < 1:
+            raise BadRequest(f"--set crop_pool={self.crop_pool}: at least 1 is needed")
         if self.crop_factor not in _FACTORS:
             raise BadRequest(f"--set crop_factor={self.crop_factor}: from 1 to 4, or 0 by the size")
         if not 0 < self.crop_scale <= 1:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from attar.compute import Compute
 from attar.data import LabelledImages
 from attar.data.preprocessing import Preprocessing
 from attar.errors import ArtefactError, BadRequest
-from attar.experts.header import inputs_of
+from attar.experts.header import Inputs, inputs_of
 from attar.networks import make_for
 from attar.rng import Key
 from attar.stored import is_of, open_stored
@@ -18,6 +21,17 @@ from attar.tensors import all_finite, save_tensors
 
 FORMAT = "attar.teacher"
 FORMAT_VERSION = 2
+
+
+class _Header(BaseModel):
+    """What a file says of the network in it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    network: str
+    classes: list[str]
+    shape: tuple[int, ...]
+    inputs: Inputs
 
 
 def teacher_path(artefact: Path) -> Path:
@@ -53,16 +67,11 @@ def load_teacher(path: Path, data: LabelledImages, compute: Compute, said: str) 
         BadRequest: it was trained on other classes, or on images of another size or normalization.
     """
     with open_stored(path) as stored:
-        header = stored.header
-        if not is_of(header, FORMAT, FORMAT_VERSION):
-            raise ArtefactError(
-                f"{said}: {path} holds no teacher; those that were trained for an artefact lie "
-                "beside it, as OUT.teacher.safetensors"
-            )
-        refuse_other_classes(header.get("classes"), data, said)
+        header = _read(stored.header, path, said)
+        refuse_other_classes(header.classes, data, said)
         _refuse_other_images(header, data.shape, data.preprocessing, said)
         tensors = stored.all()
-    network = make_for(str(header.get("network")), data.shape, data.classes)
+    network = make_for(header.network, data.shape, data.classes)
     wanted = tensors_of(network.draw(Key(0)))
     if {n: one.shape for n, one in wanted.items()} != {n: one.shape for n, one in tensors.items()}:
         raise ArtefactError(f"{said}: {path} does not hold the weights of {network.name}")
@@ -72,14 +81,25 @@ def load_teacher(path: Path, data: LabelledImages, compute: Compute, said: str) 
     return Teacher(network, compute, there, origin=path.name)
 
 
-def refuse_other_classes(classes: Any, data: LabelledImages, said: str) -> None:
+def _read(header: Mapping[str, Any], path: Path, said: str) -> _Header:
+    try:
+        if is_of(header, FORMAT, FORMAT_VERSION):
+            return _Header.model_validate(header)
+    except ValidationError:
+        pass
+    raise ArtefactError(
+        f"{said}: {path} holds no teacher; those that were trained for an artefact lie beside it, "
+        "as OUT.teacher.safetensors"
+    )
+
+
+def refuse_other_classes(classes: Sequence[str], data: LabelledImages, said: str) -> None:
     """Refuse a teacher of other classes, or of the same in another order."""
     ours = list(data.class_names)
-    if classes == ours:
+    if list(classes) == ours:
         return
-    theirs = [str(one) for one in classes] if isinstance(classes, list) else []
     raise BadRequest(
-        f"{said}: this teacher was trained on the classes {_listed(theirs)}, not on "
+        f"{said}: this teacher was trained on the classes {_listed(classes)}, not on "
         f"{_listed(ours)}; give one of the same classes in the same order, or leave it out to have "
         "one trained"
     )
@@ -96,25 +116,24 @@ def refuse_other_normalization(mean: Any, std: Any, data: Preprocessing, said: s
 
 
 def _refuse_other_images(
-    header: dict[str, Any], shape: tuple[int, ...], data: Preprocessing, said: str
+    header: _Header, shape: tuple[int, ...], data: Preprocessing, said: str
 ) -> None:
-    there, ours = header.get("shape"), inputs_of(data)
-    if there != list(shape):
+    there, ours = header.inputs, inputs_of(data)
+    if header.shape != tuple(shape):
         raise BadRequest(
             f"{said}: this teacher was trained on images of "
-            f"{'×'.join(map(str, there or []))}, not of {'×'.join(map(str, shape))}; give one of "
+            f"{'×'.join(map(str, header.shape))}, not of {'×'.join(map(str, shape))}; give one of "
             "these data, or leave it out to have one trained"
         )
-    inputs: dict[str, Any] = header.get("inputs") or {}
-    refuse_other_normalization(inputs.get("mean", ()), inputs.get("std", ()), data, said)
-    if (inputs.get("zca"), inputs.get("whitening")) != (ours.zca, ours.whitening):
+    refuse_other_normalization(there.mean, there.std, data, said)
+    if (there.zca, there.whitening) != (ours.zca, ours.whitening):
         raise BadRequest(
-            f"{said}: this teacher saw images whitened by {inputs.get('zca')!r}, and these are "
+            f"{said}: this teacher saw images whitened by {there.zca!r}, and these are "
             f"whitened by {ours.zca!r} or by another matrix; give one of these data"
         )
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     more = f", … ({len(names)} in all)" if len(names) > 10 else ""
     return ", ".join(names[:10]) + more
 
