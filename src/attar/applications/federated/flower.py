@@ -48,8 +48,9 @@ else:
     _THERE = True
 
 _ASK, _DATA, _WHO = "ask", "data", "who"
-# seconds between two looks at who is there
-_POLL = 0.5
+# seconds between two looks at who is there, and before a node is asked once more who it is: a
+# process that takes half a minute to begin loses what it was to answer (flwr 1.42)
+_POLL, _AGAIN = 0.5, 45.0
 
 
 class Line:
@@ -76,7 +77,7 @@ class Line:
         while len(nodes) < clients and time.monotonic() < until:
             unknown = set(self._grid.get_node_ids()) - set(nodes.values())
             asked = [Message(RecordDict(), node, f"query.{_WHO}") for node in sorted(unknown)]
-            left = max(0.0, until - time.monotonic())
+            left = min(_AGAIN, max(0.0, until - time.monotonic()))
             for reply in self._grid.send_and_receive(asked, timeout=left) if asked else ():
                 number = _number(reply)
                 # the first to claim a number has it
