@@ -1,5 +1,6 @@
 """Data from Python come in every form that people have them in, through one door."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset, random_split
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Sampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    random_split,
+)
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
@@ -180,6 +190,59 @@ def test_what_cannot_be_taken_is_refused_in_a_sentence(data: Any, words: str) ->
         read(data)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), None, 1, True])
+def test_names_with_something_else_among_them_are_refused(odd: Any) -> None:
+    # numpy 2: asarray(["cat", nan]) holds the names "cat" and "nan"
+    names = [NAMES[one] for one in y[:-1]]
+    for images in (PICTURES, X):
+        with pytest.raises(attar.BadRequest, match=f"label 29 is {odd!r}, where others are names"):
+            read((images, [*names, odd]))
+    with pytest.raises(attar.BadRequest, match="label 0 is|is no data"):
+        read(list(zip(PICTURES, [odd, *names], strict=True)))
+
+
+CHOSEN = [*range(12)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sampler": CHOSEN},
+        {"sampler": SubsetRandomSampler(CHOSEN)},
+        {"batch_sampler": BatchSampler(SubsetRandomSampler(CHOSEN), 5, False)},
+        {"batch_sampler": [CHOSEN[:5], CHOSEN[5:], CHOSEN[:2]]},
+    ],
+)
+def test_a_loader_of_some_items_gives_these_alone(options: dict[str, Any]) -> None:
+    own = list(zip(PICTURES, y.tolist(), strict=True))
+    loader: DataLoader[Any] = DataLoader(own, **options)  # pyright: ignore[reportArgumentType]
+    assert torch.equal(read(loader).train.labels, torch.tensor(y[:12]))
+
+
+def test_a_loader_of_some_rows_of_datasets_keeps_the_names() -> None:
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(NAMES))}
+    )
+    own: Any = datasets.Dataset.from_dict(
+        {"image": PICTURES, "label": y.tolist()}, features=features
+    )
+    made = read(DataLoader(own, sampler=SubsetRandomSampler(CHOSEN))).train
+    assert len(made) == 12 and made.class_names == NAMES
+
+
+def test_a_sampler_that_may_leave_items_out_unseen_is_refused() -> None:
+    class Some(Sampler[int]):
+        def __iter__(self) -> Iterator[int]:
+            return iter(CHOSEN)
+
+    own: Any = list(zip(PICTURES, y.tolist(), strict=True))
+    for options in ({"sampler": Some()}, {"batch_sampler": BatchSampler(Some(), 4, False)}):
+        with pytest.raises(attar.BadRequest, match="which items its Some leaves out is not known"):
+            read(DataLoader(own, **options))
+    told = read(DataLoader(own, collate_fn=lambda items: items)).note
+    assert "each item once and not through its collate_fn" in told
+
+
 def test_a_stream_is_refused() -> None:
     class Stream(torch.utils.data.IterableDataset[Any]):
         def __iter__(self) -> Any:
@@ -204,6 +267,17 @@ def test_condense_takes_images_and_labels(capsys: pytest.CaptureFixture[str]) ->
         attar.condense("digits", y)
     request = attar.Request(ipc=1, **small)
     assert torch.equal(attar.condense((X, y), request).images, made.images)
+
+
+def test_what_is_no_callback_is_refused_before_any_work() -> None:
+    class Part:
+        def stepped(self, *facts: Any) -> None: ...
+
+    odd: list[Any] = [print, attar.Callback, Part(), [attar.Callback()]]
+    for one in odd:
+        for progress in (False, True):
+            with pytest.raises(attar.BadRequest, match="an object of a class below attar.Callback"):
+                attar.condense("no source", ipc=1, callback=one, progress=progress)
 
 
 def test_progress_tells_the_plan_and_a_callback_hears_too(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from attar.condensing.request import Request
 from attar.condensing.telling import Callback, Several
+from attar.errors import BadRequest
 
 
 @contextlib.contextmanager
@@ -18,7 +19,11 @@ def shown(request: Request, callback: Callback | None, progress: bool | None) ->
         callback: told beside the bar.
         progress: show the bar, and elsewhere lines; None for the bar where it can be drawn. False
             shows nothing.
+
+    Raises:
+        BadRequest: a callback that cannot be told.
     """
+    _check(callback)
     if progress is False:
         yield callback or Callback()
         return
@@ -36,3 +41,14 @@ def shown(request: Request, callback: Callback | None, progress: bool | None) ->
         yield bar if callback is None else Several(bar, callback)
     finally:
         bar.stop()
+
+
+def _check(callback: object) -> None:
+    if callback is None or isinstance(callback, Callback):
+        return
+    events = [name for name in vars(Callback) if not name.startswith("_")]
+    if isinstance(callback, type) or not all(callable(getattr(callback, e, None)) for e in events):
+        raise BadRequest(
+            f"callback={callback!r}: an object of a class below attar.Callback is needed, which "
+            f"has {', '.join(events)}"
+        )

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler
-from torch.utils.data import Subset as Chosen
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from attar.data.array_files import file_of
 from attar.data.collecting import is_pillow, pair_of
 from attar.data.dividing import joined
 from attar.data.hugging_face_given import given_splits
+from attar.data.loaders import of_loader
 from attar.data.one_scale import on_one_scale
 from attar.data.pairs import is_rows
 from attar.data.reading import Columns
@@ -87,7 +87,7 @@ def handed(data: Any, value_range: ValueRange, columns: Columns) -> Handed:
     if isinstance(data, Mapping) and set(data) == {"train", "test"} and type(data) is dict:
         data = (data["train"], data["test"])
     if isinstance(data, DataLoader):
-        data = _of_loader(data, notes)
+        data = of_loader(data, notes)
     if given_splits(data) is not None:
         return Handed(data, None, tuple(notes))
     parts = list(data) if _are_parts(data) else [data]
@@ -142,7 +142,7 @@ def _is_single(one: Any) -> bool:
 def _part(data: Any, columns: Columns, notes: list[str]) -> Any:
     """Return one part as a data set, as a pair of images and labels, or as it is."""
     if isinstance(data, DataLoader):
-        data = _of_loader(data, notes)
+        data = of_loader(data, notes)
     if isinstance(data, IterableDataset):
         raise BadRequest(
             f"{type(data).__name__} is a stream, which has no rows that can be chosen; give a "
@@ -161,15 +161,6 @@ def _part(data: Any, columns: Columns, notes: list[str]) -> Any:
             "these are images without labels; give both, as in attar.condense(images, labels)"
         )
     return data
-
-
-def _of_loader(loader: DataLoader[Any], notes: list[str]) -> Any:
-    """Return the data set of a loader: order and batches are Attar's own."""
-    notes.append("the data set of the DataLoader, each item once")
-    sampler: Any = loader.sampler
-    if isinstance(sampler, SubsetRandomSampler):
-        return Chosen(loader.dataset, sorted(map(int, sampler.indices)))
-    return loader.dataset
 
 
 def _items(items: Sequence[Any], columns: Columns) -> Any:
@@ -219,7 +210,7 @@ def _plain_labels(labels: Any) -> Any:
     """Return labels as whole numbers, or as an array of names.
 
     Raises:
-        BadRequest: floats that are no whole numbers.
+        BadRequest: floats that are no whole numbers, or names among other values.
     """
     if isinstance(labels, Tensor):
         found = labels.detach().cpu()
@@ -234,6 +225,8 @@ def _plain_labels(labels: Any) -> Any:
             found = np.asarray(values)
         except ValueError:  # rows of unequal length
             return labels
+        if found.dtype.kind in "UO" and found.ndim == 1:
+            _refuse_mixed(values)
     if found.dtype.kind == "O" and found.size and all(isinstance(one, str) for one in found.flat):
         found = found.astype(str)
     if found.dtype.kind == "f" and found.ndim == 1 and len(found):
@@ -245,6 +238,17 @@ def _plain_labels(labels: Any) -> Any:
             )
         return found.astype(np.int64)
     return found if found.dtype.kind == "U" else labels
+
+
+def _refuse_mixed(labels: Any) -> None:
+    """Refuse names among which something is none: numpy makes a name of it, of NaN as well."""
+    named = [isinstance(one, str) for one in labels]
+    if any(named) and not all(named):
+        place = named.index(False)
+        raise BadRequest(
+            f"data: label {place} is {labels[place]!r}, where others are names; give all as names, "
+            "or all as whole numbers, and leave out images that have no label"
+        )
 
 
 def _names_of(made: Sequence[Any]) -> tuple[str, ...] | None:
