@@ -209,6 +209,16 @@ def test_no_file_names_a_folder_of_this_machine(
     assert own.header.provenance["source"] == "folder:/home/ada/secret place/my digits"
 
 
+@pytest.mark.parametrize("place", ["/home/ada l/cats", r"C:\Users\ada l\cats", "~/ada l/cats"])
+def test_a_source_that_is_given_as_a_folder_is_its_name(
+    tmp_path: Path, made: tuple[attar.Artefact, Path], place: str
+) -> None:
+    attar.push(made[0], to=tmp_path / "out", source=place, **LICENCES)
+    for name in ("README.md", "croissant.json"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        assert "cats" in text and "ada l" not in text and "ada\\" not in text
+
+
 def test_a_report_names_no_folder_of_this_machine(
     tmp_path: Path, made: tuple[attar.Artefact, Path]
 ) -> None:

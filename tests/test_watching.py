@@ -202,3 +202,9 @@ def test_in_a_browser(width: int) -> None:
             overflow = page.locator("html").evaluate("e => e.scrollWidth > e.clientWidth")
             assert not overflow and not faults
             chrome.close()
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_what_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(BadRequest, match=f"--watch-port {port}: from 0, .* to 65535"):
+        Watch("digits", port)

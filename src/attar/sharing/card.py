@@ -132,7 +132,7 @@ def named_source(header: Header, given: str | None) -> str:
         given: by the user; what the set recorded where None.
     """
     if given is not None:
-        return printable(given)
+        return printable(unplaced(given))
     recorded = str(header.provenance.get("source", ""))
     if recorded.startswith("hf:"):
         return printable(recorded.removeprefix("hf:").partition(":")[0])

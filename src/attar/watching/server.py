@@ -33,10 +33,12 @@ class Server:
         policy: the content security policy of every answer.
 
     Raises:
-        BadRequest: the port cannot be listened on.
+        BadRequest: it is no port, or cannot be listened on.
     """
 
     def __init__(self, pages: Mapping[str, Callable[[], Answer]], port: int, policy: str) -> None:
+        if not 0 <= port <= 65535:
+            raise BadRequest(f"--watch-port {port}: from 0, for any that is free, to 65535")
         self._token = secrets.token_urlsafe(16)
         try:
             self._http = ThreadingHTTPServer((HOST, port), _handler(self._found, policy))
