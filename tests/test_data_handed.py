@@ -143,6 +143,9 @@ def test_an_image_folder_that_standardises_is_undone(folder: Path) -> None:
     assert same(read(ImageFolder(folder, nested)), NAMES)
     with pytest.raises(attar.BadRequest, match="before RandomErasing; leave Normalize out"):
         read(ImageFolder(folder, v2.Compose([*steps, usual, v2.RandomErasing()])))
+    # which images it changed, nothing tells
+    with pytest.raises(attar.BadRequest, match="in a way that cannot be undone; leave Normalize"):
+        read(ImageFolder(folder, v2.Compose([*steps, v2.RandomApply([usual])])))
     with pytest.raises(attar.BadRequest, match="in several ways; leave Normalize out"):
         read(ConcatDataset([own, ImageFolder(folder, v2.Compose(steps))]))
 

@@ -197,7 +197,7 @@ class LabelledImages:
 
         Raises:
             BadRequest: a class has a single image and so cannot be in both parts, or the
-            fraction is not between 0 and 1.
+                fraction is not between 0 and 1.
         """
         if not 0 < fraction < 1:
             raise BadRequest(f"the part to hold out is {fraction}; it must be above 0 and below 1")

@@ -15,6 +15,8 @@ from attar.errors import BadRequest
 _ROUNDING = 1e-4
 # steps that change no value, and may follow
 _HARMLESS = ("ToPureTensor",)
+# what does all its steps, one after the other; others may leave some out, such as RandomApply
+_ALL = ("Compose", "Sequential")
 
 
 class Undone(Dataset[Any]):
@@ -90,13 +92,14 @@ def _innermost(dataset: Any) -> Iterator[Any]:
 
 def _constants(dataset: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and deviation of a standardisation that comes last; None where there is none."""
-    steps = list(_steps(getattr(dataset, "transform", None)))
+    whole = list(_steps(getattr(dataset, "transform", None)))
+    steps = [one for one, _ in whole]
     places = [place for place, one in enumerate(steps) if type(one).__name__ == "Normalize"]
     if not places:
         return None
     last = steps[places[-1]]
     after = [type(one).__name__ for one in steps[places[-1] + 1 :]]
-    known = type(last).__module__.startswith("torchvision.")
+    known = type(last).__module__.startswith("torchvision.") and whole[places[-1]][1]
     if not known or len(places) > 1 or not set(after) <= set(_HARMLESS):
         raise BadRequest(
             f"{type(dataset).__name__}: its transform standardises (Normalize) "
@@ -110,13 +113,14 @@ def _constants(dataset: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | No
     return tuple(mean), tuple(std)
 
 
-def _steps(transform: Any) -> Iterator[Any]:
-    """Yield the steps of a transform, those inside others among them."""
+def _steps(transform: Any, always: bool = True) -> Iterator[tuple[Any, bool]]:
+    """Yield the steps of a transform, those inside others too, and whether each is always done."""
     inside = getattr(transform, "transforms", None)
     if isinstance(transform, torch.nn.Sequential):
         inside = list(transform)
     if not isinstance(inside, list | tuple | torch.nn.ModuleList):
-        yield transform
+        yield transform, always
         return
+    always = always and type(transform).__name__ in _ALL
     for one in inside:
-        yield from _steps(one)
+        yield from _steps(one, always)
