@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.hub_server import Hub, serving
 
 import attar
 from attar.cli import run
 from attar.cli.commands import parse, with_sets_at_hand
 from attar.hub import Address, local
+from hub_server import Hub, serving
 
 datasets = pytest.importorskip("datasets")
 huggingface_hub = pytest.importorskip("huggingface_hub")
