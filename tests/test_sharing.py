@@ -371,4 +371,6 @@ def test_croissant_as_its_own_library_reads_it(
     rows = list(read.records("rows"))
     assert [one["rows/label"] for one in rows] == own.labels.tolist()
     assert rows[0]["rows/image"].size == (8, 8)
-    assert [one["classes/name"] for one in read.records("classes")] == [b"0", b"1", b"2"]
+    # text or bytes, by the version of pandas that it finds
+    names = [one["classes/name"] for one in read.records("classes")]
+    assert [name.decode() if isinstance(name, bytes) else name for name in names] == ["0", "1", "2"]
