@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attar.errors import BadRequest
 from attar.files import check_folder, write_text
 from attar.locking import sole_writer
 
+T = TypeVar("T")
 RESULTS, _ASKED = "results.json", "asked.json"
 
 
@@ -31,6 +32,30 @@ def run_folder(output: Path | None, name: str) -> Iterator[Path]:
     check_folder(output, example=name)
     with sole_writer(output / RESULTS):
         yield output
+
+
+def keep(path: Path, told: Mapping[str, Any]) -> None:
+    """Write what came of a part of a run, atomically."""
+    write_text(path, json.dumps(told, indent=1) + "\n")
+
+
+def kept(path: Path, of: Callable[[Mapping[str, Any]], T], again: str) -> T:
+    """Read what `keep` wrote.
+
+    Args:
+        path: of the file.
+        of: makes it of the plain dictionary.
+        again: what happens once the file is removed, for the message.
+
+    Raises:
+        BadRequest: the file is damaged.
+    """
+    try:
+        return of(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadRequest(
+            f"{path}: damaged, or of something else; remove it, and {again}"
+        ) from error
 
 
 def begin(folder: Path, asked: Mapping[str, Any], parts: Sequence[str], *, overwrite: bool) -> None:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attar.errors import BadRequest
+from attar.applications.folders import keep, kept
 from attar.evaluation.intervals import half_width
-from attar.files import write_text
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Step:
 
     def save(self, path: Path) -> None:
         """Write it, atomically."""
-        write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        keep(path, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> Step:
@@ -67,12 +66,7 @@ class Step:
         Raises:
             BadRequest: the file is damaged.
         """
-        try:
-            return cls.of(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise BadRequest(
-                f"{path}: damaged, or of something else; remove it, and this step is measured again"
-            ) from error
+        return kept(path, cls.of, "this step is measured again")
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Step:
@@ -181,7 +175,7 @@ class ContinualResult:
 
     def save(self, path: Path) -> None:
         """Write it, atomically."""
-        write_text(path, json.dumps(self.as_dict(), indent=1) + "\n")
+        keep(path, self.as_dict())
 
     @classmethod
     def load(cls, path: Path) -> ContinualResult:

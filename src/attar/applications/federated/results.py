@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attar.errors import BadRequest
+from attar.applications.folders import keep, kept
 from attar.evaluation.intervals import half_width
-from attar.files import write_text
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Round:
 
     def save(self, path: Path) -> None:
         """Write it, atomically."""
-        write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        keep(path, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> Round:
@@ -112,12 +111,7 @@ class Round:
         Raises:
             BadRequest: the file is damaged.
         """
-        try:
-            return cls.of(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadRequest(
-                f"{path}: damaged, or of something else; remove it, and this round is held again"
-            ) from error
+        return kept(path, cls.of, "this round is held again")
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Round:
@@ -164,7 +158,7 @@ class FederatedResult:
 
     def save(self, path: Path) -> None:
         """Write it, atomically."""
-        write_text(path, json.dumps(self.as_dict(), indent=1) + "\n")
+        keep(path, self.as_dict())
 
     @classmethod
     def load(cls, path: Path) -> FederatedResult:
