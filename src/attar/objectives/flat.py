@@ -211,11 +211,12 @@ class FlatLoss:
 
     def graph_bytes(self, flat: Tensor, images: Tensor, labels: Tensor) -> int:
         """Return about the bytes that such a graph keeps, by making one of autograd's own."""
-        kept: dict[int, int] = {}
+        # held until all are counted, since an address given back is given out again
+        kept: dict[int, torch.UntypedStorage] = {}
 
         def count(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
+            kept[storage.data_ptr()] = storage
             return tensor
 
         leaf = flat.detach().requires_grad_()
@@ -223,7 +224,7 @@ class FlatLoss:
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             value = self.value(leaf, images, labels)
             torch.autograd.grad(value, leaf, create_graph=True)
-        return sum(kept.values())
+        return sum(storage.nbytes() for storage in kept.values())
 
     def _parts(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         size = len(images) if self._mixes else min(self._compute.graph_chunk, len(images))
