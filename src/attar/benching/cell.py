@@ -13,6 +13,8 @@ from attar.published import Figure
 
 # a set that is condensed from the real images where others are slimmed, in the paper's letters
 ANEW = "RT"
+# how a row is told from that of the labels that a set has
+LABELS = {"hard": "hard labels", "taught": "teacher's labels"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Cell:
     Args:
         dataset: name in the suite.
         method: name of the row.
-        variant: empty for the set itself; ``last iterate``, ``hard labels``. Where the method's
+        variant: empty for the set itself; ``last iterate``, ``hard labels``,
+            ``teacher's labels``. Where the method's
             sets are slimmed, first how the set was reached: ``RT``, ``LBS`` or ``LFS``.
         budget: name of the column; empty for the whole training set.
         network: trained on the sets.

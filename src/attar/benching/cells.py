@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from attar.benching.entries import BudgetEntry, DatasetEntry, MethodEntry
 from attar.benching.making import Making, slug, source_identity
 from attar.benching.options import KINDS, for_method
 from attar.benching.suite import Suite
+from attar.condensing.overrides import takes_teacher
 from attar.errors import BadRequest
 from attar.methods import usual
 from attar.networks.families import FAMILIES
@@ -18,7 +20,7 @@ from attar.networks.paper_names import in_our_words
 from attar.training import card as find_card
 
 WHOLE = "whole"
-_ARITHMETIC = ("device", "precision", "compile")
+ARITHMETIC = ("device", "precision", "compile")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Measuring:
         repeats: how many networks.
         whole: measure the whole training set in place of the set made from it.
         updates: one number for every set in place of epochs; None for epochs.
+        teacher: the suite's, ``network`` and ``epochs``, which labels batches in a row beside;
+            None for none.
     """
 
     making: Making
@@ -42,6 +46,7 @@ class Measuring:
     repeats: int
     whole: bool = False
     updates: int | None = None
+    teacher: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -66,7 +71,7 @@ class Measuring:
     def compute(self) -> dict[str, Any]:
         """How the arithmetic is done, where the set's options say it."""
         options = self.making.first.options
-        return {name: options[name] for name in _ARITHMETIC if name in options}
+        return {name: options[name] for name in ARITHMETIC if name in options}
 
     def lengths(self, own: str) -> dict[str, int | None]:
         """Return epochs and updates, as `attar.evaluate` takes them, of a set.
@@ -92,6 +97,7 @@ class Measuring:
             "seed": self.networks_seed,
             # left out where it is not asked for, so that what was measured before still counts
             **({} if self.updates is None else {"updates": self.updates}),
+            **({} if self.teacher is None else {"teacher": dict(self.teacher)}),
             **self.compute,
         }
 
@@ -183,9 +189,14 @@ def _making(
     options = {name: value for name, value in options.items() if value is not None}
     options |= {"method": method.method, "seed": seed, **budget.options}
     assert options.keys() <= KINDS.keys() | {"method", "seed", *BudgetEntry.model_fields}
+    teacher = teacher_of(suite)
+    if teacher is None or "teacher" in options or not takes_teacher(usual(method.method)):
+        teacher = None
+    else:
+        options["teacher"] = teacher["network"]
     reading, experts = entry.reading(), experts_of(suite, method)
     making = Making(
-        dataset, method.name, budget.label, seed, entry.source, reading, options, experts
+        dataset, method.name, budget.label, seed, entry.source, reading, options, experts, teacher
     )
     try:
         making.request()
@@ -198,7 +209,19 @@ def _measuring(suite: Suite, making: Making, network: str, whole: bool = False) 
     asked = suite.evaluation
     name = widened(network, suite.width) if suite.width is not None else network
     lengths = {"epochs": asked.epochs, "updates": asked.updates}
+    # nothing labels all the real images in its place
+    lengths["teacher"] = None if whole else teacher_of(suite)
     return Measuring(making, name, asked.card, repeats=suite.repeats, whole=whole, **lengths)
+
+
+def teacher_of(suite: Suite) -> dict[str, Any] | None:
+    """Return the suite's teacher as `Making` and `Measuring` have it; None where it has none."""
+    asked = suite.evaluation.teacher
+    if asked is None:
+        return None
+    network = asked.network if suite.width is None else widened(asked.network, suite.width)
+    arithmetic = {name: suite.options[name] for name in ARITHMETIC if name in suite.options}
+    return {**asked.model_dump(exclude_none=True), "network": network, **arithmetic}
 
 
 def widened(network: str, width: int) -> str:

@@ -12,10 +12,12 @@ from attar.benching.experts import Promised
 from attar.benching.making import Slimming
 from attar.benching.pricing import Prices
 from attar.benching.suite import Suite
+from attar.benching.teachers import check_teacher
 from attar.condensing.overrides import settle
 from attar.condensing.planning import make_plan
 from attar.data import SOURCES, Splits, as_splits
 from attar.errors import BadRequest, unknown
+from attar.evaluation.teaching import refuse_deaf
 from attar.methods import METHODS, Method, Task
 from attar.methods.slimming import SLIMMER
 from attar.networks import make_for
@@ -62,10 +64,25 @@ def check_names(suite: Suite) -> None:
     asked = suite.evaluation
     if asked.card is not None:
         find_card(asked.card, asked.epochs, asked.updates)
+    if asked.teacher is not None:
+        _check_card(suite, asked.card)
     for name, entry in suite.datasets.items():
         if entry.source.partition(":")[0] not in SOURCES:
             refused = unknown("source", entry.source, SOURCES)
             raise BadRequest(f"suite {suite.name}: dataset {name}: {refused}")
+
+
+def _check_card(suite: Suite, card: str | None) -> None:
+    """Refuse a teacher without one card for all rows that learns from it."""
+    if card is None:
+        raise BadRequest(
+            f"suite {suite.name}: evaluation: a teacher needs one card for every row; name it, "
+            "such as card: rethinkdc"
+        )
+    try:
+        refuse_deaf(find_card(card), "of the suite")
+    except BadRequest as error:
+        raise BadRequest(f"suite {suite.name}: evaluation: {error}") from None
 
 
 def check_against_data(
@@ -101,6 +118,9 @@ def check_against_data(
                 _check(making, splits, prices)
             except BadRequest as error:
                 raise BadRequest(f"{making.words}: {error}") from None
+        taught = [one for one in measurings if one.making.dataset == dataset and one.teacher]
+        if taught:
+            check_teacher(taught[0], splits.train)
         for name in dict.fromkeys(m.network for m in measurings if m.making.dataset == dataset):
             try:
                 make_for(name, splits.train.shape, splits.train.classes)

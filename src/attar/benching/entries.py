@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from attar.benching.options import check_one_of, checked_options, refusal
 from attar.benching.slimming import row_options
-from attar.benching.values import Names, Strict, Whole, as_allowance, as_list
+from attar.benching.values import Names, Strict, Whole, as_allowance, as_list, as_mapping
 from attar.budget import Budget
 from attar.errors import BadRequest
 from attar.wording import as_keywords
@@ -112,16 +112,36 @@ class BudgetEntry(Strict):
 Allowance = Annotated[BudgetEntry, BeforeValidator(as_allowance)]
 
 
+class TeacherEntry(Strict):
+    """The teacher of a suite: a network that is trained first, or a trained one on disk.
+
+    ``network`` is what `attar condense --teacher` takes; ``epochs`` are those of the training.
+    """
+
+    network: str
+    epochs: Whole | None = None
+
+    @model_validator(mode="after")
+    def _trained_here(self) -> Self:
+        from attar.teachers.finding import is_on_disk
+
+        if self.epochs is not None and is_on_disk(self.network):
+            raise refusal(f"{self.network} is trained already; leave epochs out", "epochs")
+        return self
+
+
 class EvaluationEntry(Strict):
     """How sets are evaluated: the card (every method's own if left out), and for how long.
 
     ``epochs`` are passes over a set, of which a larger one makes more updates; ``updates`` is one
-    number for all sets.
+    number for all sets. A ``teacher`` makes the sets of methods that look at one, and labels
+    batches of every set in rows beside those of the labels that it has.
     """
 
     card: str | None = None
     epochs: Whole | None = None
     updates: Whole | None = None
+    teacher: Annotated[TeacherEntry, as_mapping("network")] | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

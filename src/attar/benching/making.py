@@ -38,6 +38,7 @@ class Making:
         options: of `attar.Request`, method, budget and seed included.
         experts: options of `attar experts` for the expert trajectories that the set follows; None
             where it follows none, or where ``options`` names them.
+        teacher: the suite's, ``network`` and ``epochs``, where the set is made by looking at it.
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class Making:
     reading: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     experts: Mapping[str, Any] | None = None
+    teacher: Mapping[str, Any] | None = None
 
     @property
     def way(self) -> str:
@@ -78,7 +80,7 @@ class Making:
         """Return the request for `attar.condense`.
 
         Args:
-            **files: ``output``, ``resume``, ``checkpoint_seconds``, ``experts``.
+            **files: ``output``, ``resume``, ``checkpoint_seconds``, ``experts``, ``teacher``.
 
         Raises:
             BadRequest: an option cannot be what it is.
@@ -87,7 +89,8 @@ class Making:
 
     def identity(self) -> dict[str, Any]:
         """Return what the set depends on, to tell whether one that is there is this one."""
-        followed = {} if self.experts is None else {"experts": dict(self.experts)}
+        asked = {"experts": self.experts, "teacher": self.teacher}
+        followed = {name: dict(one) for name, one in asked.items() if one is not None}
         return {
             "data": source_identity(self.source),
             "reading": dict(self.reading),

@@ -111,6 +111,8 @@ class Prices:
         # another iterate that is kept beside the selected one is measured, too
         selects = plan.held_out is not None and plan.request.validations > 1
         sets = [own, own] if selects else [own]
+        # so are the labels that a teacher gives it
+        sets += [own] if work.teacher is not None else []
         if work.whole:
             small = images_that_fit(plan.train, plan.ledger.paper) * test.classes
             sets.append(whole_set(plan.train, card, small))

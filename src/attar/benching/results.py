@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attar.benching.cell import ANEW, Cell
+from attar.benching.cell import ANEW, LABELS, Cell
 from attar.benching.cells import WHOLE, Making, Measuring
 from attar.benching.entries import MethodEntry
 from attar.benching.folder import Folder
@@ -80,7 +80,8 @@ def _variants(
     rows: dict[str, list[tuple[Measuring, Row]]] = {"": []}
     for measuring, measured in found:
         for index, row in enumerate(measured.rows):
-            rows.setdefault(_variant(row) if index else "", []).append((measuring, row))
+            variant = _variant(row, measured.rows[0]) if index else ""
+            rows.setdefault(variant, []).append((measuring, row))
     own, *others = (
         dataclasses.replace(
             base,
@@ -94,10 +95,12 @@ def _variants(
     return [own, *others]
 
 
-def _variant(row: Row) -> str:
-    said = ["last iterate"] if "last iterate" in row.name else []
-    if row.labels == "hard":
-        said.append("hard labels")
+def _variant(row: Row, own: Row) -> str:
+    """Return what tells a row from the set's own."""
+    last = "last iterate" in row.name and "last iterate" not in own.name
+    said = ["last iterate"] if last else []
+    if row.labels in LABELS:
+        said.append(LABELS[row.labels])
     return ", ".join(said) or row.name
 
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from attar.benching.cells import WHOLE, widened
-from attar.benching.entries import BudgetEntry, DatasetEntry, EvaluationEntry, Filter, MethodEntry
+from attar.benching.entries import (
+    BudgetEntry,
+    DatasetEntry,
+    EvaluationEntry,
+    Filter,
+    MethodEntry,
+    TeacherEntry,
+)
 from attar.benching.slimming import LENGTHS
 from attar.benching.suite import Size, Suite
 from attar.errors import unknown
@@ -16,6 +23,8 @@ DEFAULT = "laptop"
 SMALLEST = "smallest"
 _WIDTH = 8
 _NARROW = "convnet3"
+# has the statistics that some methods match
+_TEACHER = "convnet3:norm=batch"
 
 
 @dataclass(frozen=True)
@@ -73,8 +82,12 @@ def smallest(suite: Suite) -> Sized:
     if not _narrows(networks[0]):
         networks = [_NARROW, *networks]
     others = [*suite.method_names[1:], WHOLE]
+    teacher = suite.evaluation.teacher
     cut = suite.model_copy(
         update={
+            "evaluation": suite.evaluation.model_copy(
+                update={"teacher": teacher and TeacherEntry(network=_TEACHER)}
+            ),
             "datasets": {name: entry},
             "methods": [_on_narrow_network(method) for method in suite.methods],
             "networks": networks,
@@ -92,6 +105,7 @@ def smallest(suite: Suite) -> Sized:
         width=_WIDTH,
         iterations=1,
         epochs=1,
+        teacher_epochs=None if teacher is None else 1,
     )
     told = ("handwritten digits in place of every dataset", *_told(suite, change))
     return Sized(_changed(cut, change), SMALLEST, told, False)
@@ -151,8 +165,15 @@ def _changed(suite: Suite, change: Size) -> Suite:
             new[name] = getattr(change, name)
     if change.epochs is not None or change.updates is not None:
         new["evaluation"] = EvaluationEntry(
-            card=suite.evaluation.card, epochs=change.epochs, updates=change.updates
+            card=suite.evaluation.card,
+            epochs=change.epochs,
+            updates=change.updates,
+            teacher=suite.evaluation.teacher,
         )
+    if change.teacher_epochs is not None and suite.evaluation.teacher is not None:
+        asked = new.get("evaluation", suite.evaluation)
+        taught = asked.teacher.model_copy(update={"epochs": change.teacher_epochs})
+        new["evaluation"] = asked.model_copy(update={"teacher": taught})
     return suite.model_copy(update=new)
 
 
@@ -194,6 +215,7 @@ def _bears(change: Size) -> bool:
         "minutes",
         "epochs",
         "updates",
+        "teacher_epochs",
     )
     changes = (change.options, change.rows, change.shrinks, change.slimming, change.experts)
     return any(map(bool, changes)) or any(getattr(change, name) is not None for name in names)
@@ -214,6 +236,7 @@ def _told(suite: Suite, change: Size) -> list[str]:
         ("minutes", f"updates of every set: {change.minutes or 0:g} min"),
         ("epochs", f"epochs of evaluation networks: {change.epochs}"),
         ("updates", f"updates of evaluation networks: {change.updates}"),
+        ("teacher_epochs", f"epochs of the teacher: {change.teacher_epochs}"),
         ("seeds", _count(change.seeds, suite.seeds)),
         ("repeats", f"networks per set: {change.repeats} in place of {suite.repeats}"),
     ]

@@ -45,6 +45,7 @@ class Size(Strict):
     experts: ExpertOptions = None
     epochs: Whole | None = None
     updates: Whole | None = None
+    teacher_epochs: Whole | None = None
     options: Options = Field(default_factory=dict)
     rows: dict[str, Options] = Field(default_factory=dict)
     shrinks: str = ""
@@ -106,6 +107,9 @@ class Suite(Strict):
             self._among(one.datasets, self.datasets, "dataset", "sizes", size, "datasets")
             self._among(one.methods, self.method_names, "method", "sizes", size, "methods")
             self._among(list(one.rows), self.method_names, "method", "sizes", size, "rows")
+            if one.teacher_epochs is not None and self.evaluation.teacher is None:
+                place = ("sizes", size, "teacher_epochs")
+                raise refusal("the suite has no teacher; name one in 'evaluation'", *place)
         self._check_skip()
         self._check_slimming()
         return self

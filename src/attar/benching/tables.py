@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attar.benching.cell import Cell
+from attar.benching.cell import LABELS, Cell
 from attar.benching.gaps import gap_head, points, rows_with_gaps
 from attar.budget import format_bytes
 from attar.evaluation.remarks import Trained, length, less_trained, mark
@@ -120,6 +120,11 @@ class Table:
                 " RT: condensed from the real images; LBS: slimmed by learning, LFS: slimmed "
                 "without learning, each from the set at the next larger budget; gap: the mean of "
                 "RT less that of the slimmed sets, in percentage points."
+            )
+        if any(LABELS["taught"] in cell.variant for cell in self.cells):
+            text += (
+                " Teacher's labels: one teacher, the same for every row, labels each batch as it "
+                "is augmented and mixed; its bytes count in those of the row."
             )
         if self.has_published and not self.full:
             text += (

@@ -21,6 +21,7 @@ from attar.benching.folder import Folder
 from attar.benching.making import Slimming
 from attar.benching.measured import Measured
 from attar.benching.notes import plain, read_json, write_json
+from attar.benching.teachers import teacher_on_disk
 from attar.condensing.condense import carry_out
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
@@ -136,7 +137,9 @@ def _make(making: Making, folder: Folder, order: Order) -> None:
         files["experts"] = trained(
             making, folder, order.data_dir, order.name or making.source, _say
         )
-    # the experts serve other sets, too, and do not count
+    if making.teacher is not None:
+        files["teacher"] = _teacher(making, folder, order)
+    # experts and teacher serve other sets, too, and do not count
     start = time.perf_counter()
     try:
         if isinstance(making, Slimming):
@@ -151,6 +154,11 @@ def _make(making: Making, folder: Folder, order: Order) -> None:
         note = read_json(folder.note_path(making)) or {}
         note["seconds"] = note.get("seconds", 0.0) + time.perf_counter() - start
         write_json(folder.note_path(making), note)
+
+
+def _teacher(work: Making | Measuring, folder: Folder, order: Order) -> str:
+    """Return the suite's teacher on disk."""
+    return teacher_on_disk(work, folder, order.data_dir, _say)
 
 
 def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
@@ -168,6 +176,7 @@ def _measure(measuring: Measuring, folder: Folder, order: Order) -> None:
         seed=measuring.networks_seed,
         data_dir=order.data_dir,
         callback=_Accuracies(),
+        teacher=None if measuring.teacher is None else _teacher(measuring, folder, order),
         **as_keywords(measuring.compute),
         **making.reading,
     )

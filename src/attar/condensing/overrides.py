@@ -110,18 +110,29 @@ def _with_teacher(parts: Sequence[Any], request: Request) -> list[Any]:
     """
     if request.teacher is None:
         return list(parts)
-    # objectives learn from it, selectors choose and label by it
-    names = ["squeezed" if isinstance(part, Objective) else "teacher" for part in parts]
-    able = [name in _names_of(part) for name, part in zip(names, parts, strict=True)]
-    if not any(able):
+    names = [_teacher_field(part) for part in parts]
+    if not any(names):
         raise BadRequest(
             f"--teacher {request.teacher}: method {request.chosen.name!r} has no teacher; leave it "
             "out, or choose one that has, such as rded"
         )
     return [
-        dataclasses.replace(part, **{name: request.teacher}) if has else part
-        for part, name, has in zip(parts, names, able, strict=True)
+        dataclasses.replace(part, **{name: request.teacher}) if name else part
+        for part, name in zip(parts, names, strict=True)
     ]
+
+
+def takes_teacher(recipe: Recipe) -> bool:
+    """Whether sets of a method are made by looking at a teacher, which ``--teacher`` names."""
+    parts = [recipe.selector] if recipe.iterations == 0 else [recipe.objective, recipe.selector]
+    return any(_teacher_field(part) for part in parts if part is not None)
+
+
+def _teacher_field(part: Any) -> str:
+    """Return the setting of a part that names its teacher; empty where it has none."""
+    # objectives learn from it, selectors choose and label by it
+    name = "squeezed" if isinstance(part, Objective) else "teacher"
+    return name if name in _names_of(part) else ""
 
 
 def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:
