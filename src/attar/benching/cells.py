@@ -208,10 +208,11 @@ def _making(
 def _measuring(suite: Suite, making: Making, network: str, whole: bool = False) -> Measuring:
     asked = suite.evaluation
     name = widened(network, suite.width) if suite.width is not None else network
-    lengths = {"epochs": asked.epochs, "updates": asked.updates}
     # nothing labels all the real images in its place
-    lengths["teacher"] = None if whole else teacher_of(suite)
-    return Measuring(making, name, asked.card, repeats=suite.repeats, whole=whole, **lengths)
+    teacher = None if whole else teacher_of(suite)
+    return Measuring(
+        making, name, asked.card, asked.epochs, suite.repeats, whole, asked.updates, teacher
+    )
 
 
 def teacher_of(suite: Suite) -> dict[str, Any] | None:
