@@ -1,14 +1,12 @@
 import contextlib
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from attar.condensing.log import Log, read_log
-from attar.errors import BadRequest, RunFailed
+from attar.errors import RunFailed
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -137,41 +135,3 @@ def test_a_full_disk_is_a_failed_run_whenever_it_shows(how: str) -> None:
     with contextlib.suppress(RunFailed):  # what is left in a buffer may fail once more
         log.close()
     log.close()
-
-
-def test_tensorboard_gets_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[object] = []
-
-    class SummaryWriter:
-        def __init__(self, folder: str, purge_step: int) -> None:
-            seen.append((folder, purge_step))
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            seen.append((name, value, step))
-
-        def close(self) -> None:
-            seen.append("closed")
-
-    monkeypatch.setitem(
-        sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter)
-    )
-    log = Log(None, tmp_path / "events")
-    log.open(100)
-    log.step(101, 0.5, 1.0)
-    log.validation(101, 5.0)
-    log.close()
-    assert seen == [
-        (str(tmp_path / "events"), 101),
-        ("loss", 0.5, 101),
-        ("validation accuracy", 5.0, 101),
-        "closed",
-    ]
-
-
-def test_tensorboard_that_is_not_installed_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(BadRequest) as caught:
-        Log(None, tmp_path / "events")
-    assert str(caught.value) == "--tensorboard needs the extra: pip install 'attar[tensorboard]'"

@@ -125,6 +125,7 @@ def test_the_command_lists_just_what_was_asked_for() -> None:
         output=Path("somewhere/set.safetensors"),
         overwrite=True,
         tensorboard=Path("events"),
+        logger="trackio",
         settings=("batch_real=64", "augment=color_crop"),
     )
     assert request.command("cifar10") == (
@@ -177,6 +178,7 @@ def test_all_options_at_once() -> None:
         "overwrite",
         "checkpoint_seconds",
         "tensorboard",
+        "logger",
         "snapshots",
         "workers",
     }
@@ -217,6 +219,7 @@ def test_all_options_at_once() -> None:
         "resume": True,
         "checkpoint_seconds": 1.0,
         "tensorboard": Path("events"),
+        "logger": "wandb:mine",
         "snapshots": "0,3",
     }
     alternatives = {"max_bytes", "synthetic_per_class", "minutes", "overwrite"}

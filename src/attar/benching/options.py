@@ -28,6 +28,7 @@ _OWN = frozenset(
         "resume",
         "overwrite",
         "tensorboard",
+        "logger",
         "threads",
         "workers",
     }

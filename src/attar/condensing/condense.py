@@ -124,6 +124,8 @@ def _carry_out(
 ) -> Artefact:
     # an unknown one is refused before anything is written
     _ = request.chosen
+    for logger in request.loggers():
+        logger.check()
     with writing(request):
         # the test part is not needed, and the plan holds the training images: keep no other
         splits = _read(request, data, callback, reading)

@@ -31,7 +31,7 @@ class CondenseOptions(ReadingOptions, total=False):
     lr: float | None
     momentum: float | None
     optimiser: Literal["sgd", "adam", "lamb", "adabelief"] | None
-    schedule: Literal["constant", "linear", "cosine", "late_halving"] | None
+    schedule: Literal["constant", "linear", "cosine", "late_halving", "halving"] | None
     average: float | None
     network: Any
     card: str | None
@@ -54,3 +54,4 @@ class CondenseOptions(ReadingOptions, total=False):
     overwrite: bool
     checkpoint_seconds: float
     tensorboard: str | Path | None
+    logger: str | None

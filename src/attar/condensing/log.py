@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from attar.errors import BadRequest, RunFailed
+from attar.condensing.tracking import Begin, Tracker
+from attar.errors import RunFailed
 from attar.files import write_text
 
 # losses are logged at every step up to this one, then at every tenth
@@ -20,35 +21,19 @@ class Log:
 
     Args:
         path: the file; None writes none.
-        tensorboard: folder for event files as well.
-
-    Raises:
-        BadRequest: TensorBoard is asked for and not installed.
+        begins: begin trackers that are told as well.
     """
 
-    def __init__(self, path: Path | None, tensorboard: Path | None = None) -> None:
+    def __init__(self, path: Path | None, begins: Sequence[Begin] = ()) -> None:
         self._path = path
         self._file: IO[str] | None = None
-        self._events: Any = None
-        self._start_events: Callable[[int], Any] | None = None
-        if tensorboard is not None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise BadRequest(
-                    "--tensorboard needs the extra: pip install 'attar[tensorboard]'"
-                ) from None
-            try:
-                tensorboard.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise BadRequest(f"--tensorboard {tensorboard}: {error.strerror}") from error
-            # events of steps that a resumed run repeats are taken back
-            self._start_events = lambda step: SummaryWriter(str(tensorboard), purge_step=step + 1)
+        self._begins = begins
+        self._trackers: list[Tracker] = []
 
     def open(self, step: int) -> None:
         """Start the file, or keep its lines up to ``step`` when a run goes on from there."""
-        if self._start_events is not None:
-            self._events = self._start_events(step)
+        for begin in self._begins:
+            self._trackers.append(begin(step))
         if self._path is None:
             return
         kept = []
@@ -65,14 +50,16 @@ class Log:
         """Note the loss of a step."""
         if step <= _EVERY_STEP_UP_TO or step % 10 == 0:
             self._write({"step": step, "loss": loss, "seconds": round(seconds, 3)})
-        if self._events is not None:
-            self._events.add_scalar("loss", loss, step)
+        self._track({"loss": loss}, step)
 
     def validation(self, step: int, accuracy: float) -> None:
         """Note an accuracy on held-out images, in percent."""
         self._write({"step": step, "validation": accuracy})
-        if self._events is not None:
-            self._events.add_scalar("validation accuracy", accuracy, step)
+        self._track({"validation accuracy": accuracy}, step)
+
+    def finished(self, step: int, size: int) -> None:
+        """Tell trackers the bytes of the set that was made."""
+        self._track({"bytes": size}, step)
 
     def flush(self) -> None:
         """Hand everything noted so far to the system, so that a checkpoint is not ahead."""
@@ -82,12 +69,16 @@ class Log:
 
     def close(self) -> None:
         """Finish the files."""
-        if self._events is not None:
-            self._events.close()
+        while self._trackers:
+            self._trackers.pop().close()
         file, self._file = self._file, None
         if file is not None:
             with self._failing():
                 file.close()
+
+    def _track(self, values: Mapping[str, float], step: int) -> None:
+        for tracker in self._trackers:
+            tracker.scalars(values, step)
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._file is not None:

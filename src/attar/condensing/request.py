@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from attar.budget import Budget, Count, parse_bytes
+from attar.condensing.tracking import Logger
 from attar.errors import BadRequest, unknown
 from attar.kinds import settle_kinds
 from attar.methods import Method, method_of
@@ -191,7 +192,10 @@ class Request:
     checkpoint_seconds: float = 60.0
     """The longest time between two checkpoints."""
     tensorboard: Folder = None
-    """Folder for TensorBoard event files (needs the extra 'tensorboard')."""
+    """The same as --logger tensorboard:DIR."""
+    logger: Annotated[str | None, option("{tensorboard,wandb,trackio}[:PLACE]", kind=str)] = None
+    """Track losses and accuracies with TensorBoard (PLACE is a folder, by default runs), Weights
+    & Biases or Trackio (a project, by default attar); each needs the extra of its name."""
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -213,6 +217,14 @@ class Request:
             raise BadRequest("--resume needs -o: the checkpoint lies beside the output")
         self.budget()
         self.given_settings()
+        self.loggers()
+
+    def loggers(self) -> tuple[Logger, ...]:
+        """Return what the run is tracked with."""
+        found = [] if self.logger is None else [Logger.of(self.logger)]
+        if self.tensorboard is not None:
+            found.append(Logger("tensorboard", str(self.tensorboard), "--tensorboard"))
+        return tuple(found)
 
     @property
     def stored_as(self) -> str:
@@ -373,6 +385,7 @@ class Request:
             "overwrite",
             "checkpoint_seconds",
             "tensorboard",
+            "logger",
             "snapshots",
             "workers",
             "settings",

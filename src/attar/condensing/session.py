@@ -26,6 +26,7 @@ from attar.condensing.pacing import VALIDATING, Pace
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
 from attar.condensing.telling import Callback, Estimate
+from attar.condensing.tracking import Begin
 from attar.condensing.validating import Validator, fitting, told
 from attar.errors import BadRequest, Interrupted, RunFailed
 from attar.teachers.file import save_teacher
@@ -63,7 +64,7 @@ class Session:
         self.snapshots = Snapshots(paths.snapshots, plan.request.kept_steps()) if paths else None
         if self.snapshots is not None:
             self.snapshots.check(plan.recipe.iterations if not plan.request.minutes else None)
-        self.log = Log(paths.log if paths else None, plan.request.tensorboard)
+        self.log = Log(paths.log if paths else None, self._tracked(paths))
         self._begun = paths.begun if paths is not None and plan.request.resume else None
         run = plan.run(callback.reading, blank=self._begun is not None)
         self.run = run if crew is None else Divided(run, crew)
@@ -74,6 +75,13 @@ class Session:
         self._timed = plan.request.minutes is not None
         held_out = plan.held_out is not None
         self._validator = Validator(plan, timed=self._timed) if held_out else None
+
+    def _tracked(self, paths: Paths | None) -> list[Begin]:
+        """Return what begins the trackers that the request names."""
+        plan = self.plan
+        run = paths.output.stem if paths else plan.request.chosen.name
+        told = {"command": plan.command, **plan.settings}
+        return [logger.begins(run, told) for logger in plan.request.loggers()]
 
     def complete(self) -> Artefact:
         """Carry the run to its end, from its checkpoint where there is one to resume."""
@@ -299,6 +307,7 @@ class Session:
             self.paths.checkpoint.unlink(missing_ok=True)
         for note in artefact.header.notes if self.plan.estimated else ():
             warnings.warn(note, stacklevel=2)
+        self.log.finished(self.run.step, artefact.totals.all)
         self.callback.finished(artefact)
         return artefact
 

@@ -189,7 +189,7 @@ def _plan(request: Request, storage: str, plan_of: PlanOf) -> Plan:
         storage=storage,
         torch_compile="off" if request.torch_compile == "auto" else request.torch_compile,
         validations=1,
-        **dict.fromkeys(("output", "snapshots", "tensorboard")),
+        **dict.fromkeys(("output", "snapshots", "tensorboard", "logger")),
         resume=False,
         overwrite=False,
     )

@@ -25,7 +25,7 @@ LEARNING_FREE, RANDOM = "learning-free", "random"
 # what a memory says, or this command does by itself
 TAKEN = (
     *("ipc", "max_bytes", "synthetic_per_class", "output", "resume", "overwrite", "snapshots"),
-    "tensorboard",
+    *("tensorboard", "logger"),
 )
 _ROUNDINGS = ("down", "paper")
 
@@ -46,6 +46,7 @@ class Condensing(Request):
     overwrite: Annotated[bool, Fixed, Suppress] = False
     snapshots: Annotated[int | str | tuple[int, ...] | None, Fixed, Suppress] = None
     tensorboard: Annotated[Path | None, Fixed, Suppress] = None
+    logger: Annotated[str | None, Fixed, Suppress] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
