@@ -36,7 +36,7 @@ class RelabelRequest:
     """Where labels come from: what networks trained on the real images say of the set's images, or
     a regression as FRePo's, with images that stay."""
     labels: Annotated[str, option("STORAGE", kind=str)] = "float16"
-    """How labels are kept: float32, float16, int8, int4, …"""
+    """How labels are kept: float32, float16, int8, int4, top:keep=5 (the five largest), …"""
     max_bytes: Annotated[str | int | None, option("SIZE", name="bytes")] = None
     """The most that the whole set may take with its labels, such as 120kB."""
     network: Annotated[Any, option("NAME", kind=str)] = None

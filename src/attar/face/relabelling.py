@@ -22,7 +22,7 @@ from attar.options import request_and_reading
 from attar.renaming import keywords
 from attar.storage import STORAGES, Apart, Storage, sizes_of, storage_of, storage_text
 from attar.storage.coded_pictures import CodedPictures
-from attar.synthetic import Synthetic, content_of
+from attar.synthetic import Synthetic, check_storage, content_of
 from attar.training import card as find_card
 
 
@@ -131,6 +131,7 @@ def _refuse(artefact: Artefact, storage: Storage, most: int | None) -> None:
             f"relabel: there is one class, {header.class_names[0]!r}, and labels say which of "
             "several an image is of; give a set of two classes or more"
         )
+    check_storage(storage, header.layout, artefact.synthetic.parametrization)
     if most is None:
         return
     sizes = {name: storage.planned(name, shape) for name, shape in _shapes(artefact).items()}

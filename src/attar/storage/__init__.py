@@ -11,6 +11,7 @@ from attar.storage.apart import Apart
 from attar.storage.coded_pictures import PICTURES, Avif, CodedPictures, Jpeg, Png, WebP
 from attar.storage.floats import STORAGE_TYPES, BFloat16, Float8, Float16, Float32
 from attar.storage.integers import Int2, Int3, Int4, Int8, Integers
+from attar.storage.largest import Largest
 from attar.storage.storage import PART, Content, Kept, Storage, sizes_of
 
 __all__ = [
@@ -39,7 +40,7 @@ _LABELS = re.compile(r"[:,]\s*labels=")
 STORAGES: Registry[type[Storage]] = Registry(
     "storage",
     lambda thing: isinstance(thing, type) and issubclass(thing, Storage),
-    (Float32, Float16, BFloat16, Float8, Int8, Int4, Int3, Int2, *PICTURES),
+    (Float32, Float16, BFloat16, Float8, Int8, Int4, Int3, Int2, Largest, *PICTURES),
 )
 
 

@@ -68,8 +68,9 @@ class Apart(Storage):
         return [Apart(one, self.labels) for one in self.images.coarser()]
 
     def check(self, content: Content, form: str) -> None:
-        """Refuse images that cannot be kept so."""
+        """Refuse images, or labels, that cannot be kept so."""
         self.images.check(content, form)
+        self.labels.check_labels(content)
 
     def planned(self, name: str, shape: tuple[int, ...]) -> int | None:
         """Return what the tensor's own storage plans."""

@@ -99,6 +99,14 @@ class Storage(Settings, ABC):
         """
         del content, form
 
+    def check_labels(self, content: Content) -> None:
+        """Refuse labels of such a set that cannot be kept so, where others are the images' bytes.
+
+        Raises:
+            BadRequest: says which can.
+        """
+        del content
+
     @abstractmethod
     def planned(self, name: str, shape: tuple[int, ...]) -> int | None:
         """Return the most bytes that a tensor takes; None where only its values tell.
