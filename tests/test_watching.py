@@ -75,7 +75,9 @@ def test_the_page_goes_with_the_run_and_changes_nothing_of_it() -> None:
     assert any(one["version"] and not one["finished"] for one in looking.states)
     assert end["finished"] and end["share"] == 1 and "time left" not in end["numbers"]
     assert end["numbers"]["size"] == "5120 B"
-    assert "lodm on digits" in report and report.count("<img") == 40 and "<script" not in report
+    assert "lodm on digits" in report and report.count("of 4") == 40
+    # the set over its start, of which 4 images of each class are shown
+    assert report.count(', step 0"') == report.count(', step 6"') == 40
 
 
 def test_where_nobody_looks_no_report_is_made_before_the_end() -> None:
@@ -87,7 +89,7 @@ def test_where_nobody_looks_no_report_is_made_before_the_end() -> None:
                 seen.append(watch._version)
 
         attar.condense("digits", method="lodm", callback=Several(watch, Counting()), **SMALL)
-        assert seen == [0] * 6
+        assert seen == [0] * 7
         assert state(watch)["version"] == 1
 
 
@@ -185,7 +187,7 @@ def test_in_a_browser(width: int) -> None:
             # one class is chosen, with the keyboard
             page.get_by_label("Show").focus()
             page.get_by_label("Show").select_option("3")
-            shown = page.get_by_role("img", name=", image")
+            shown = page.locator(".filtered").get_by_role("img", name=", image")
             assert [one.get_attribute("alt")[:1] for one in shown.all() if one.is_visible()] == [
                 "3"
             ] * 4
@@ -199,8 +201,28 @@ def test_in_a_browser(width: int) -> None:
             page.keyboard.press("Enter")
             page.wait_for_timeout(100)
             assert image.bounding_box()["width"] == before
+            # the set over its start: a slider with a name, moved by keys
+            slider = page.get_by_role("slider", name="step 0")
+            slider.focus()
+            page.keyboard.press("Home")
+            after = page.get_by_alt_text("3, image 2, step 6")
+            clipped = "e => getComputedStyle(e).clipPath"
+            assert "100%" in after.evaluate(clipped)
+            page.keyboard.press("ArrowRight")
+            assert slider.get_attribute("aria-valuetext") == "1 % of each image is of step 6"
+            page.keyboard.press("End")
+            assert "100%" not in after.evaluate(clipped)
+            both = [after, page.get_by_alt_text("3, image 2, step 0")]
+            assert both[0].bounding_box() == both[1].bounding_box()
             overflow = page.locator("html").evaluate("e => e.scrollWidth > e.clientWidth")
             assert not overflow and not faults
+            # without a script both stand beside each other, and nothing is there to be moved
+            size = {"width": width, "height": 800}
+            still = chrome.new_page(viewport=size, java_script_enabled=False)
+            still.set_content(get(address + "report")[0])
+            assert not still.get_by_role("slider").count()
+            pair = [still.get_by_alt_text(f"3, image 2, step {step}") for step in (0, 6)]
+            assert pair[0].bounding_box()["x"] < pair[1].bounding_box()["x"]
             chrome.close()
 
 

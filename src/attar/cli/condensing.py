@@ -122,22 +122,23 @@ def condense(options: Condense) -> None:
     err.print(f"attar condense: reading {options.source}", **PLAIN)
     from attar.condensing.condense import carry_out
     from attar.condensing.progress import ProgressBar
-    from attar.condensing.telling import Several
+    from attar.condensing.telling import Several, Start
 
+    start = Start()
     bar = ProgressBar(err, threads_for(options.request, [options.request.output]))
     try:
         with watched(options) as callbacks:
             artefact = carry_out(
                 options.request,
                 options.source,
-                Several(bar, *callbacks),
+                Several(bar, *callbacks, *([] if options.report is None else [start])),
                 CLOCK.began,
                 **reading_options(options.reading),
             )
     finally:
         bar.stop()
     if options.report is not None:
-        reporting.write_one(options.report, options.request.output, artefact, [])
+        reporting.write_one(options.report, options.request.output, artefact, [], start.artefact)
     if options.json:
         print_json({"path": str(options.request.output), **artefact_facts(artefact)})
     else:

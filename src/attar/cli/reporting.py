@@ -86,19 +86,28 @@ def names(text: str) -> list[str]:
     return split(text, "--pictures", "spectrum,tsne")
 
 
-def write_one(path: Path, artefact_path: Path, artefact: Artefact, rows: Sequence[Row]) -> None:
+def write_one(
+    path: Path,
+    artefact_path: Path,
+    artefact: Artefact,
+    rows: Sequence[Row],
+    start: Artefact | None = None,
+) -> None:
     """Write the page of an artefact just made or evaluated, and say where it is."""
     from attar.artefact.header import READ_FROM
     from attar.condensing.log import read_log
     from attar.condensing.paths import Paths
     from attar.report import Row as Line
     from attar.report import write_report
+    from attar.report.slider import start_of
 
     notes = [f"Evaluation card: {rows[0].results[0].card}."] if rows else []
     # a part of a file has no run of its own
     part = READ_FROM in artefact.header.provenance
     log = [] if part else read_log(Paths(artefact_path).log)
-    write_report(path, artefact, rows=Line.of_all(rows), log=log, notes=notes)
+    if start is None and not part:
+        start = start_of(artefact_path, artefact)
+    write_report(path, artefact, rows=Line.of_all(rows), log=log, notes=notes, start=start)
     told(path)
 
 

@@ -122,6 +122,8 @@ class Session:
                 self._begin_snapshots()
                 self.callback.planned(self.plan, self.run.step)
                 self.callback.started(self.plan, self._estimate(), self.run.step)
+                if self._share() < 1:
+                    self.callback.formed(self.run.step, self._artefact)
                 self._clock = time.perf_counter()
                 if self.plan.estimated and self.run.step == 0 and self._validations():
                     # the coded real images, which a trained set has to beat

@@ -59,13 +59,31 @@ class Callback:
         """After every step: loss, share of the run done in 0…1, seconds since the run began."""
 
     def formed(self, step: int, artefact: Callable[[], Artefact]) -> None:
-        """After every step: makes the set as it is into an artefact, where it is called."""
+        """Before the first step and after every one: ``artefact()`` makes one of the set as it is.
+
+        Made for those alone who call it.
+        """
 
     def validated(self, step: int, accuracy: float) -> None:
         """After a validation: accuracy in percent."""
 
     def finished(self, artefact: Artefact) -> None:
         """At the end."""
+
+
+class Start(Callback):
+    """Keeps the set as it is before the first step of this process.
+
+    Attributes:
+        artefact: the set; None before there is one, and where no step is made.
+    """
+
+    artefact: Artefact | None = None
+
+    def formed(self, step: int, artefact: Callable[[], Artefact]) -> None:
+        """Keep the first one."""
+        if self.artefact is None:
+            self.artefact = artefact()
 
 
 class Several(Callback):

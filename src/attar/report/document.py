@@ -1,7 +1,9 @@
-"""The shell of a page: one HTML file that needs nothing else and runs nothing."""
+"""The shell of a page: one HTML file that needs nothing else, and runs its own script at most."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ def page(
     lead: Markup,
     notes: Iterable[object] = (),
     sections: Sequence[tuple[str, Markup]],
+    script: str = "",
 ) -> str:
     """Return a page.
 
@@ -31,6 +34,7 @@ def page(
         lead: what it says, in one or two sentences.
         notes: paragraphs below the lead.
         sections: headings and what is below them; sections without content are left out.
+        script: of this package, the only one that a browser lets it run.
     """
     body = join(
         tag(
@@ -41,8 +45,15 @@ def page(
             *(tag("p", note, class_="note") for note in notes),
         ),
         tag("main", *(_section(name, content) for name, content in sections if content)),
+        tag("script", Markup(script)) if script else "",
     )
-    return document(title, body)
+    return document(title, body, f"{_POLICY}; {allowing(script)}" if script else _POLICY)
+
+
+def allowing(script: str) -> str:
+    """Return the part of a policy that lets one script run, told by its digest."""
+    found = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"script-src 'sha256-{found}'"
 
 
 def write_page(path: Path, title: str, **content: Any) -> None:

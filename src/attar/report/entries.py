@@ -14,6 +14,7 @@ from attar.condensing.paths import Paths
 from attar.errors import BadRequest
 from attar.evaluation.record import Evaluation, Record, digest, merge, read_record
 from attar.report.course import Log
+from attar.report.slider import start_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Entry:
         command: evaluates it.
         ipc: memory of the smaller set read out of a file; None for the whole. Its log and
             snapshots are those of the whole, and left out.
+        start: the first iterate that was kept of its run.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Entry:
     remark: str = ""
     command: str | None = None
     ipc: int | None = None
+    start: Artefact | None = None
 
 
 def read_entries(
@@ -84,6 +87,7 @@ def read_entries(
                 "" if found else remark,
                 shlex.join(["attar", "evaluate", str(path), *at]),
                 size,
+                start_of(path, artefact) if len(sets) == 1 and size is None else None,
             )
         )
     return entries

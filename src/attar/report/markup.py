@@ -12,7 +12,7 @@ from attar.unplaced import without_folders
 # attributes that people read
 _TEXTS = frozenset({"alt", "aria_label", "data_label", "title"})
 # elements that have no end tag
-_VOID = frozenset({"img", "meta", "wbr"})
+_VOID = frozenset({"img", "input", "meta", "wbr"})
 
 
 class Markup(str):

@@ -153,11 +153,7 @@ def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
     header = artefact.header
     name = header.class_names[index]
     rows = header.layout.rows_of(index)
-    own = rows[: choice.per_class]
-    pixels = artefact.pixels[own.start : own.stop]
-    if choice.reduction > 1:
-        sides = tuple(min(choice.reduction, side) for side in pixels.shape[-2:])
-        pixels = nn.functional.avg_pool2d(pixels, sides)
+    pixels = shown_pixels(artefact, index, choice)
     height, width = pixels.shape[-2:]
     # opened, an image is as large as the window by style alone
     images = [
@@ -178,8 +174,18 @@ def class_images(artefact: Artefact, index: int, choice: Choice) -> Markup:
         )
         for number, image in enumerate(pixels, start=1)
     ]
-    hidden = len(rows) - len(own)
+    hidden = len(rows) - len(pixels)
     return join(*images, tag("span", f"{hidden:,} more", class_="more") if hidden else "")
+
+
+def shown_pixels(artefact: Artefact, index: int, choice: Choice) -> Tensor:
+    """Return the chosen images of one class as they are shown, N×C×H×W in [0, 1]."""
+    own = artefact.header.layout.rows_of(index)[: choice.per_class]
+    pixels = artefact.pixels[own.start : own.stop]
+    if choice.reduction > 1:
+        sides = tuple(min(choice.reduction, side) for side in pixels.shape[-2:])
+        pixels = nn.functional.avg_pool2d(pixels, sides)
+    return pixels
 
 
 def _explanation(artefact: Artefact, choice: Choice) -> str:

@@ -28,7 +28,9 @@ from attar.report.protocols import (
 )
 from attar.report.scatter import accuracy_charts
 from attar.report.scores import scores_of_entries
+from attar.report.slider import SCRIPT, compared
 from attar.report.standings import heading, standings
+from attar.report.standings import title as title_of
 
 # names in the title, from few enough sets
 _NAMED = 4
@@ -44,8 +46,9 @@ def write_comparison(
 ) -> None:
     """Write one HTML file that sets several artefacts side by side.
 
-    The file needs nothing else: no network, no script, no other file. Accuracies are compared
-    only where network, card, data and classes are the same.
+    The file needs nothing else: no network and no other file; it runs no script but that of
+    the slider between two sets, which the page is of use without. Accuracies are compared only
+    where network, card, data and classes are the same.
 
     Args:
         path: where; replaced atomically.
@@ -68,6 +71,7 @@ def write_comparison(
             f"{len(entries)} artefacts cannot be compared; give two or more, or write_report for "
             "one"
         )
+    over = _over(entries)
     write_page(
         path,
         title or _title(entries),
@@ -81,12 +85,22 @@ def write_comparison(
             ("Accuracy against bytes", accuracy_charts(entries)),
             ("Course of the runs", courses(entries)),
             ("Images side by side", album(entries)),
+            ("One over the other", over),
             *more,
             ("Settings", differences(entries)),
             ("Protocol", _protocol(entries)),
             ("Make them again", _commands(entries)),
         ],
+        script=SCRIPT if over else "",
     )
+
+
+def _over(entries: Sequence[Entry]) -> Markup:
+    """Return the images of two sets over each other; nothing where there are more."""
+    if len(entries) != 2:
+        return Markup("")
+    first, second = entries
+    return compared(first.artefact, second.artefact, (title_of(0, first), title_of(1, second)))
 
 
 def _title(entries: Sequence[Entry]) -> str:

@@ -25,6 +25,7 @@ from attar.report.markup import Markup, join, pairs, table, tag
 from attar.report.pictures import gallery
 from attar.report.protocols import by_protocol, phrases, protocols_of, results_by_protocol
 from attar.report.scores import scores_of_rows
+from attar.report.slider import SCRIPT, before_and_after
 
 
 def write_report(
@@ -37,10 +38,12 @@ def write_report(
     notes: Sequence[str] = (),
     command: str | None = None,
     more: Sequence[tuple[str, Markup]] = (),
+    start: Artefact | None = None,
 ) -> None:
     """Write one HTML file that shows a set, what it costs and how good it is.
 
-    The file needs nothing else: no network, no script, no other file.
+    The file needs nothing else: no network and no other file; it runs no script but that of
+    the slider between start and end, which the page is of use without.
 
     Args:
         path: where; replaced atomically.
@@ -51,12 +54,20 @@ def write_report(
         notes: paragraphs below the summary, such as how the accuracies were measured.
         command: makes the set again; None takes the one in the artefact's provenance.
         more: further sections, headings and what is below them.
+        start: the set as it was when the run began, or at another step; None where not known.
 
     Raises:
         RunFailed: the file could not be written.
     """
     text = report_page(
-        artefact, rows=rows, log=log, title=title, notes=notes, command=command, more=more
+        artefact,
+        rows=rows,
+        log=log,
+        title=title,
+        notes=notes,
+        command=command,
+        more=more,
+        start=start,
     )
     write_text(path, text)
 
@@ -70,9 +81,11 @@ def report_page(
     notes: Sequence[str] = (),
     command: str | None = None,
     more: Sequence[tuple[str, Markup]] = (),
+    start: Artefact | None = None,
 ) -> str:
     """Return the page that `write_report` writes, which says what is in it."""
     command = command or artefact.header.provenance.get("command")
+    moved = before_and_after(start, artefact)
     return page(
         title or f"{artefact.header.method} on {dataset(artefact)}",
         kicker="condensed set",
@@ -83,6 +96,7 @@ def report_page(
             ("Accuracy by class", accuracy_by_class(rows, artefact.header.class_names)),
             ("Robust scores", scores_of_rows(rows)),
             ("Images", gallery(artefact)),
+            ("From start to end", moved),
             ("Course of the run", _course(artefact, log)),
             *more,
             ("Budget", _budget(artefact)),
@@ -91,6 +105,7 @@ def report_page(
             ("Provenance", provenance(artefact)),
             ("Make it again", command_block(command) if command else Markup("")),
         ],
+        script=SCRIPT if moved else "",
     )
 
 
@@ -159,6 +174,7 @@ def write_entry(
         title=title,
         notes=notes,
         more=more,
+        start=entry.start,
     )
 
 

@@ -26,11 +26,17 @@ async function renew(version) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   // what is chosen and opened on the page stays so
   const chosen = report.querySelector("select")?.value;
+  const slid = report.querySelector(".compare input")?.value;
   const opened = [...report.querySelectorAll("details")].map((one) => one.open);
   report.replaceChildren(...page.body.childNodes);
   const select = report.querySelector("select");
   if (select && chosen) select.value = chosen;
   report.querySelectorAll("details").forEach((one, at) => { one.open = opened[at] ?? one.open; });
+  const slider = report.querySelector(".compare input");
+  if (slider && slid) {
+    slider.value = slid;
+    slide(slider);
+  }
   shown = version;
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 from attar.artefact.artefact import Artefact
 from attar.budget import format_bytes
 from attar.condensing.plan import Plan
-from attar.condensing.telling import Callback, Estimate
+from attar.condensing.telling import Estimate, Start
 from attar.errors import AttarError
 from attar.report.single import report_page
 from attar.text import duration
@@ -29,7 +29,7 @@ _MOST = 2000
 _PATIENCE = 5.0
 
 
-class Watch(Callback):
+class Watch(Start):
     """Serves one page on this machine that shows a run while it goes on.
 
     The page is the report of the set as it is: it is made anew while somebody looks, and at the
@@ -119,6 +119,7 @@ class Watch(Callback):
 
     def formed(self, step: int, artefact: Callable[[], Artefact]) -> None:
         """Make the report of the set as it is, where somebody looks and it is time."""
+        super().formed(step, artefact)
         now = time.monotonic()
         pause = max(_EVERY, self._cost / _SHARE)
         if now - self._looked > _OPEN or (self._version and now - self._made < pause):
@@ -149,7 +150,7 @@ class Watch(Callback):
 
     def _write(self, artefact: Artefact) -> None:
         log = sorted((*self._losses, *self._validations), key=lambda row: row["step"])
-        text = report_page(artefact, rows=[], log=log)
+        text = report_page(artefact, rows=[], log=log, start=self.artefact)
         self._size = format_bytes(artefact.totals.all)
         with self._lock:
             self._report, self._version = text, self._version + 1
