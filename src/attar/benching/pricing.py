@@ -78,7 +78,9 @@ class Prices:
         for work in works:
             making = work if isinstance(work, Making) else work.making
             plan = self._plans.get(_cell(making))
-            if plan is None:
+            # steps that look at a suite's teacher can be tried when it is there
+            looks = isinstance(work, Making) and work.teacher is not None
+            if plan is None or (looks and plan.recipe.iterations):
                 unknown += 1
                 continue
             kind: tuple[object, ...] = _cell(making)

@@ -29,7 +29,7 @@ from attar.data.keeping import holds
 from attar.data.on_demand import Decoded
 from attar.data.on_disk import OnDisk
 from attar.data.parallel import in_parallel
-from attar.data.picture_files import Files, Pictures, unreadable
+from attar.data.picture_files import InFiles, Pictures, unreadable
 from attar.data.reading import Reading
 from attar.data.rows import Rows, in_memory
 from attar.errors import RunFailed
@@ -72,8 +72,8 @@ def decoded(
             parts, reading.size, mode, reading.watch, reading.look, reading.in_memory
         )
 
-    files = [part for part in parts if isinstance(part, Files)]
-    # what is no file has no time of change
+    files = [part for part in parts if isinstance(part, InFiles)]
+    # what lies in no file has no time of change
     if len(files) < len(parts) or total(parts) < KEPT_FROM:
         return decode()
     read_as = [reading.size, mode, reading.subset, reading.look]
@@ -122,19 +122,22 @@ def digest(texts: Sequence[str]) -> str:
     return found.hexdigest()
 
 
-def files_key(parts: Sequence[Files]) -> str:
+def files_key(parts: Sequence[InFiles]) -> str:
     """Return a digest of path, size and times of change of every file, and of what decodes it."""
     import PIL
 
     texts = [f"{FORMAT_VERSION} {PIL.__version__}"]
-    for files in parts:
-        texts.append(f"{len(files)} files")
+    for part in parts:
+        paths, places = part.lies_in
+        texts.append(f"{len(part)} files")
 
-        def look(chunk: range, paths: tuple[Path, ...] = files.paths) -> list[str]:
+        def look(chunk: range, paths: tuple[Path, ...] = paths) -> list[str]:
             return [stamp(paths[index]) for index in chunk]
 
-        for _, stamps in in_parallel(look, len(files)):
+        for _, stamps in in_parallel(look, len(paths)):
             texts += stamps
+        if places:
+            texts.append(hashlib.blake2b(places, digest_size=16).hexdigest())
     return digest(texts)
 
 

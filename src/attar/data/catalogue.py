@@ -98,7 +98,7 @@ SOURCES: dict[str, Source] = {
             "hf",
             "a data set of the Hugging Face Hub, or a local one (needs the extra 'hf')",
             "hugging_face.load_hf",
-            "NAME[:SPLIT]",
+            "NAME[:SPLIT][,streaming]",
             ("path", "label"),
             by_index=True,
         ),

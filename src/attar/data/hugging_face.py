@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attar.data.hugging_face_rows import list_rows
+from attar.data.hugging_face_streaming import Stream
 from attar.data.indexed import Index, Listing, load_index
 from attar.data.part_names import part_of
 from attar.data.reading import Columns, Reading
 from attar.data.splits import Parts
 from attar.errors import BadRequest, unknown
 
+# behind a source: its rows are read as they come
+STREAMING = ",streaming"
 TEST_SPLITS = ("test", "validation", "valid", "val", "dev")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def load_hf(argument: str, reading: Reading) -> Parts:
-    """Read ``NAME[:SPLIT]``; see `index_hf`."""
-    index, name = index_hf(argument, reading.columns)
+    """Read ``NAME[:SPLIT][,streaming]``; see `index_hf`."""
+    index, name = index_hf(argument, reading)
     return replace(load_index(index, reading), name=name)
 
 
-def index_hf(argument: str, columns: Columns) -> tuple[Index, str]:
-    """List the rows of ``NAME[:SPLIT]``, and return the data set's own name beside them.
+def index_hf(argument: str, reading: Reading) -> tuple[Index, str]:
+    """List the rows of ``NAME[:SPLIT][,streaming]``, and return the data set's own name beside.
 
     NAME is a data set of the Hub (``mnist``, ``uoft-cs/cifar10``), with a third part for one of
     several configurations (``owner/name/configuration``); or a local folder, either saved with
@@ -34,24 +39,45 @@ def index_hf(argument: str, columns: Columns) -> tuple[Index, str]:
     ``train``. The test part is ``test``, else ``validation``, which selects the iterate
     beside a test part; without either, or without labels in them, a fixed share of every class
     is held out. Pictures are
-    turned as their EXIF orientation says.
+    turned as their EXIF orientation says. With ``streaming`` rows are read as they come, and their
+    pictures alone are kept, encoded, in ``data_dir/streamed``.
 
     Raises:
         BadRequest: the extra is missing, the data set cannot be had, or it has no split, image
             column or label column that can be told.
     """
+    argument, streaming = argument.removesuffix(STREAMING), argument.endswith(STREAMING)
     start = 2 if _DRIVE.match(argument) else 0
     name, _, split = argument[start:].partition(":")
     name = argument[:start] + name
     source = f"hf:{name}"
-    index = index_splits(open_splits(name, source), split, source, columns)
+    if streaming:
+        stream = open_stream(name, source, reading)
+        index = index_splits(stream.splits(), split, source, reading.columns, stream.rows)
+    else:
+        index = index_splits(open_splits(name, source), split, source, reading.columns)
     return index, short_name(name)
 
 
-def index_splits(splits: dict[str, Any], split: str, source: str, columns: Columns) -> Index:
-    """List the rows of the training split and of the test split."""
+def index_splits(
+    splits: dict[str, Any],
+    split: str,
+    source: str,
+    columns: Columns,
+    rows: Callable[..., Listing] | None = None,
+) -> Index:
+    """List the rows of the training split and of the test split.
+
+    Args:
+        splits: by name.
+        split: the training one; empty for the usual.
+        source: how messages call the data set.
+        columns: which were asked for by name.
+        rows: lists those of a split; None for splits whose rows can be chosen.
+    """
+    rows = rows or partial(list_rows, columns=columns)
     chosen = training_split(list(splits), split, source)
-    train = list_rows(splits[chosen], f"{source}, split {chosen}", columns)
+    train = rows(splits[chosen], f"{source}, split {chosen}")
     if bool((train.labels < 0).any()):
         row = int((train.labels < 0).nonzero()[0])
         raise BadRequest(
@@ -63,7 +89,7 @@ def index_splits(splits: dict[str, Any], split: str, source: str, columns: Colum
         if other == chosen or other not in splits:
             continue
         where = f"{source}, split {other}"
-        test = list_rows(splits[other], where, columns, train.class_names)
+        test = rows(splits[other], where, class_names=train.class_names)
         # test splits of challenges come without labels
         if len(test.labels) and bool((test.labels >= 0).all()):
             check_same_classes(train, test, source)
@@ -83,12 +109,56 @@ def index_splits(splits: dict[str, Any], split: str, source: str, columns: Colum
 
 def open_splits(name: str, source: str) -> dict[str, Any]:
     """Return the splits of a data set by name, downloaded where they are not here."""
+    datasets = _library(source)
+    folder = Path(name).expanduser()
+
+    def load() -> Any:
+        if _is_saved(folder):
+            return datasets.load_from_disk(str(folder))
+        return datasets.load_dataset(*_location(name))
+
+    found = _loaded(load, name, source)
+    return dict(found) if isinstance(found, dict) else {"train": found}
+
+
+def open_stream(name: str, source: str, reading: Reading) -> Stream:
+    """Return a data set whose rows are read as they come."""
+    datasets = _library(source)
+    if _is_saved(Path(name).expanduser()):
+        raise BadRequest(
+            f"{source}{STREAMING}: this folder was saved by save_to_disk, and lies there as it is "
+            f"read; give {source}"
+        )
+
+    def load() -> Any:
+        return datasets.load_dataset_builder(*_location(name))
+
+    return Stream(_loaded(load, name, source), reading)
+
+
+def _library(source: str) -> Any:
     try:
         import datasets
     except ImportError as error:
         raise BadRequest(
             f"{source} needs the library 'datasets': pip install 'attar[hf]'"
         ) from error
+    return datasets
+
+
+def _is_saved(folder: Path) -> bool:
+    """Tell whether ``save_to_disk`` wrote a folder."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def _location(name: str) -> tuple[str, str | None]:
+    """Return a folder, or the name of a data set of the Hub, and its configuration."""
+    folder = Path(name).expanduser()
+    return (str(folder), None) if folder.exists() else parse_name(name)
+
+
+def _loaded(load: Callable[[], Any], name: str, source: str) -> Any:
+    """Return what the library loads, its errors in words."""
     folder = Path(name).expanduser()
     if name.startswith(("/", ".", "~")) and not folder.exists():
         raise BadRequest(f"{source}: {folder.absolute()} does not exist")
@@ -97,13 +167,7 @@ def open_splits(name: str, source: str) -> dict[str, Any]:
     level = words.level
     words.setLevel(logging.ERROR)
     try:
-        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-            found: Any = datasets.load_from_disk(str(folder))
-        elif folder.exists():
-            found = datasets.load_dataset(str(folder))
-        else:
-            owner_and_name, configuration = parse_name(name)
-            found = datasets.load_dataset(owner_and_name, configuration)
+        return load()
     except ConnectionError as error:
         raise BadRequest(
             f"{source} could not be read ({error}): the Hub cannot be reached, so give a local "
@@ -117,7 +181,6 @@ def open_splits(name: str, source: str) -> dict[str, Any]:
         ) from error
     finally:
         words.setLevel(level)
-    return dict(found) if isinstance(found, dict) else {"train": found}
 
 
 def parse_name(name: str) -> tuple[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -144,19 +145,37 @@ def find_column(dataset: Any, kind: type, preferred: tuple[str, ...], what: str,
 def read_labels(
     dataset: Any, column: str, class_names: tuple[str, ...] | None, where: str
 ) -> tuple[Tensor, tuple[str, ...]]:
+    """Return what `labels_of` makes of a column."""
+    # the other columns may be large
+    values = dataset.select_columns([column])[:][column]
+    feature = dataset.features[column]
+    return labels_of(values, feature, class_names, f"{where}, column {column}", where)
+
+
+def labels_of(
+    values: Sequence[Any],
+    feature: Any,
+    class_names: tuple[str, ...] | None,
+    place: str,
+    where: str,
+) -> tuple[Tensor, tuple[str, ...]]:
     """Return class indices, -1 for a row without a label, and the names of the classes.
 
     Numbers are in the order of numbers, texts in that of names; class labels in their own.
+
+    Args:
+        values: of the column.
+        feature: of it, as the library has it.
+        class_names: those of the training split, for another one.
+        place: how messages call the column.
+        where: how they call the split.
     """
     import datasets
 
-    feature = dataset.features[column]
-    # the other columns may be large
-    values = dataset.select_columns([column])[:][column]
     if isinstance(feature, datasets.ClassLabel):
         numbers = [-1 if one is None else one for one in values]
         return torch.tensor(numbers, dtype=torch.int64), tuple(map(str, feature.names))
-    check_kind(feature, f"{where}, column {column}")
+    check_kind(feature, place)
     texts = [None if one is None or one == "" else str(one) for one in values]
     labels = {text for text in texts if text is not None}
     multi_label.refuse_joined(texts, lambda index: f"{where}, row {index}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
@@ -34,11 +34,26 @@ class Pictures(Protocol):
         ...
 
 
+@runtime_checkable
+class InFiles(Pictures, Protocol):
+    """Pictures that lie in files of this machine, whose times of change tell whether they do."""
+
+    @property
+    def lies_in(self) -> tuple[tuple[Path, ...], bytes]:
+        """The files, and where in these the pictures are; empty where each is one of them."""
+        ...
+
+
 @dataclass(frozen=True)
 class Files:
     """Pictures that are files."""
 
     paths: tuple[Path, ...]
+
+    @property
+    def lies_in(self) -> tuple[tuple[Path, ...], bytes]:
+        """The files."""
+        return self.paths, b""
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -46,6 +46,11 @@ class Members:
     names: np.ndarray
     places: np.ndarray
 
+    @property
+    def lies_in(self) -> tuple[tuple[Path, ...], bytes]:
+        """The shards, and where in these the pictures are."""
+        return self.shards, self.places.tobytes()
+
     def __len__(self) -> int:
         return len(self.names)
 
