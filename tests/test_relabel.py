@@ -1,5 +1,11 @@
 """Soft labels for a set that is there: its images stay, in every form and storage."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +16,8 @@ from torch import Tensor
 import attar
 from attar.artefact.artefact import Artefact
 from attar.cli import run
-from attar.errors import BadRequest
+from attar.condensing.paths import Paths
+from attar.errors import ArtefactError, BadRequest, Interrupted
 from attar.networks import build
 from attar.objectives.ridge import ridge_solution
 from attar.rng import Key
@@ -233,3 +240,119 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert told["relabelled"]["before"].startswith("attar condense digits")
     assert run(words[:2]) == 2
     assert "-o is missing" in capsys.readouterr().err
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "networks": {"teachers": 2, "epochs": 3},
+    "regression": {"by": "regression", "iterations": 6},
+}
+
+KILLED = textwrap.dedent(
+    """
+    import json, os, signal, sys
+    import torch
+    import attar
+    from catalogue import tiny_data
+
+    torch.set_num_threads(1)
+    folder, options, moments = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+
+    def dies_at(moment):
+        left = [moment]
+        def watch(what, done, total):
+            if what.startswith("updates"):
+                left[0] -= 1
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return watch
+
+    for moment in moments:
+        child = os.fork()
+        if child == 0:
+            attar.relabel(f"{folder}/set.safetensors", tiny_data(3), watch=dies_at(moment),
+                          output=f"{folder}/killed.safetensors", resume=True,
+                          checkpoint_seconds=0, **options)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
+    """
+)
+
+
+@pytest.mark.slow  # a stop by the user, below, goes on from the same checkpoint
+@pytest.mark.parametrize("way", WAYS)
+def test_a_relabelling_that_was_killed_goes_on_to_the_same_bytes(way: str, tmp_path: Path) -> None:
+    given, path = SMALL | WAYS[way], tmp_path / "set.safetensors"
+    made(method="random", iterations=None).save(path)
+    whole = tmp_path / "whole.safetensors"
+    attar.relabel(path, DATA, output=whole, **given)
+    told: list[tuple[int, int]] = []
+    attar.relabel(path, DATA, watch=lambda what, done, total: told.append((done, total)), **given)
+    updates = len(told)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), json.dumps(given), "[2, 2, 1]"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    killed = tmp_path / "killed.safetensors"
+    assert not killed.exists() and (tmp_path / "killed.checkpoint.safetensors").exists()
+    told.clear()
+    attar.relabel(
+        path,
+        DATA,
+        output=killed,
+        resume=True,
+        watch=lambda what, done, total: told.append((done, total)),
+        **given,
+    )
+    assert 0 < len(told) < updates and told[-1][0] == told[-1][1]
+    assert_same_bytes(read_tensors(killed), read_tensors(whole))
+    assert not (tmp_path / "killed.checkpoint.safetensors").exists()
+    # a complete one is read, and another one refused
+    told.clear()
+    again = attar.relabel(path, DATA, output=killed, resume=True, watch=_refuse, **given)
+    assert torch.equal(again.labels, attar.load(whole).labels)
+    with pytest.raises(BadRequest, match=r"--resume: .*another seed \(seed: 0 there, 1 asked for"):
+        attar.relabel(path, DATA, output=killed, resume=True, seed=1, **given)
+
+
+def _refuse(what: str, done: int, total: int) -> None:
+    assert not what.startswith("updates")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_relabelling_that_is_interrupted_keeps_where_it_is(way: str, tmp_path: Path) -> None:
+    before, given = made(method="random", iterations=None), SMALL | WAYS[way]
+    output, told = tmp_path / "a.safetensors", list[int]()
+
+    def interrupts(what: str, done: int, total: int) -> None:
+        told.append(done)
+        if len(told) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    options = {**given, "output": output}
+    with pytest.raises(Interrupted, match=r"continue with --resume -o .*a\.safetensors"):
+        attar.relabel(before, DATA, watch=interrupts, **options)
+    assert not output.exists() and len(told) == 3
+    with pytest.raises(BadRequest, match="an unfinished run is already there; --resume"):
+        attar.relabel(before, DATA, **options)
+    with pytest.raises(BadRequest, match="another labels"):
+        attar.relabel(before, DATA, resume=True, labels="int8", **options)
+    after = attar.relabel(before, DATA, resume=True, **options)
+    assert torch.equal(after.labels, attar.relabel(before, DATA, **given).labels)
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
+    before, output = made(method="random", iterations=None), tmp_path / "a.safetensors"
+    with pytest.raises(BadRequest, match="--resume needs -o"):
+        attar.relabel(before, DATA, resume=True, **FAST)
+    before.save(output)
+    with pytest.raises(BadRequest, match="does not tell what it was relabelled with"):
+        attar.relabel(before, DATA, output=output, resume=True, **FAST)
+    Paths(output).checkpoint.write_bytes(b"no checkpoint")
+    with pytest.raises(ArtefactError, match="--overwrite starts again"):
+        attar.relabel(before, DATA, output=output, resume=True, **FAST)

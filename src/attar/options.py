@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypedDict, TypeVar
 
 import tyro
 
@@ -65,6 +65,44 @@ def option(metavar: str, *aliases: str, kind: Any = None, name: str | None = Non
         help_behavior_hint=_hint,
         constructor=kind,
     )
+
+
+class Kept(Protocol):
+    """What of a request says how its work is kept: all four are options."""
+
+    @property
+    def output(self) -> Path | None:
+        """The file to be written."""
+        ...
+
+    @property
+    def resume(self) -> bool:
+        """Whether an unfinished one is gone on with."""
+        ...
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether one that is there is replaced."""
+        ...
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """The longest time between two checkpoints."""
+        ...
+
+
+def check_kept(request: Kept) -> None:
+    """Refuse options of keeping that do not go together.
+
+    Raises:
+        BadRequest: they do not.
+    """
+    if not request.checkpoint_seconds >= 0:
+        raise BadRequest(f"--checkpoint-seconds {request.checkpoint_seconds:g}: 0 or more")
+    if request.resume and request.overwrite:
+        raise BadRequest("give --resume or --overwrite, not both")
+    if request.resume and request.output is None:
+        raise BadRequest("--resume needs -o: the checkpoint lies beside the output")
 
 
 Whole = Annotated[int | None, option("N", kind=int)]

@@ -18,6 +18,7 @@ from attar.cli.reading import Reading, Source, reading_options
 from attar.cli.showing import artefact_facts, print_header
 from attar.condensing.request import Request
 from attar.errors import BadRequest
+from attar.face.relabel_request import RelabelRequest
 from attar.files import check_writable
 from attar.options import File, Whole
 from attar.slimming.request import SlimRequest
@@ -52,7 +53,7 @@ class Condense:
         condense(self)
 
 
-def threads_for(request: Request | SlimRequest, outputs: Sequence[Path]) -> Choice:
+def threads_for(request: Request | SlimRequest | RelabelRequest, outputs: Sequence[Path]) -> Choice:
     """Let the process compute with the threads that the options leave it, and return them.
 
     Args:

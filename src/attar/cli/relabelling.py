@@ -10,13 +10,13 @@ from typing import Annotated
 import tyro
 
 from attar.budget import format_bytes
+from attar.cli.condensing import threads_for
 from attar.cli.console import PLAIN, err, out, print_json, watcher
 from attar.cli.reading import Reading, reading_options
 from attar.cli.showing import artefact_facts
 from attar.errors import BadRequest
 from attar.face.relabel_request import RelabelRequest
 from attar.options import option
-from attar.threads import use
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def relabel(options: Relabel) -> None:
     if asked.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o labelled.safetensors")
     err.print(f"attar relabel: reading {options.artefact}", **PLAIN)
-    use(asked.threads)
+    threads_for(asked, [asked.output])
     from attar.artefact.loading import load
     from attar.face.relabelling import relabel as relabelled
 

@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
-from attar.condensing.engine import Run
+from attar.compute import Compute
 from attar.errors import ArtefactError, BadRequest
 from attar.stored import Damaged, Stored, advising, is_of, open_stored
 from attar.tensors import dotted, flatten, read_header, save_tensors, unflatten
@@ -28,6 +28,34 @@ _LATER = frozenset({"selection"})
 _OFF = {"bounded": False}
 # what a state that is odd, though whole, comes to
 _UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError)
+
+
+class Resumable(Protocol):
+    """What goes on from where it was left: a `attar.condensing.engine.Run`, or its like.
+
+    Its state is a tree with the parts of a run's; those that it has not are empty.
+    """
+
+    @property
+    def compute(self) -> Compute:
+        """How its arithmetic is done."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of all that the next step depends on."""
+        ...
+
+    def load_state_dict(self, tree: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        ...
+
+    def finite(self) -> bool:
+        """Whether every learnt value is a number."""
+        ...
+
+    def learned_kept(self) -> dict[str, Tensor]:
+        """Return what is learnt beside the set."""
+        ...
 
 
 class _Header(BaseModel):
@@ -69,7 +97,7 @@ class Progress:
     validation_epochs: int | None = None
 
 
-def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) -> None:
+def save(path: Path, run: Resumable, progress: Progress, identity: Mapping[str, Any]) -> None:
     """Write a checkpoint, atomically.
 
     Args:
@@ -95,12 +123,12 @@ def save(path: Path, run: Run, progress: Progress, identity: Mapping[str, Any]) 
         "opened": progress.opened,
         "validations": progress.validations,
         "validation_epochs": progress.validation_epochs,
-        "threads": run.problem.compute.record().get("threads"),
+        "threads": run.compute.record().get("threads"),
     }
     save_tensors(path, tensors | best, header)
 
 
-def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
+def restore(path: Path, run: Resumable, identity: Mapping[str, Any]) -> Progress:
     """Bring a run to where a checkpoint left it.
 
     Raises:
@@ -115,7 +143,7 @@ def restore(path: Path, run: Run, identity: Mapping[str, Any]) -> Progress:
         learned |= {name: torch.tensor(value) for name, value in told.best_values.items()}
         try:
             tree = unflatten(tensors, told.rest)
-            _refuse_unlike(run, tree, best)
+            _refuse_unlike(run.state_dict(), tree, best)
             _refuse_other_tensors(run.learned_kept() if learned else {}, learned)
             run.load_state_dict(tree)
         except _UNFIT as error:
@@ -147,7 +175,9 @@ def _told(stored: Stored) -> _Header:
         raise Damaged(stored.path, f"header field {where!r}: {first['msg']}") from error
 
 
-def _refuse_unlike(run: Run, tree: Mapping[str, Any], best: Mapping[str, Tensor]) -> None:
+def _refuse_unlike(
+    ours: Mapping[str, Any], tree: Mapping[str, Any], best: Mapping[str, Tensor]
+) -> None:
     """Refuse a state of other parts or shapes than the run has at its start.
 
     Raises:
@@ -155,13 +185,13 @@ def _refuse_unlike(run: Run, tree: Mapping[str, Any], best: Mapping[str, Tensor]
     """
     if type(step := tree["step"]) is not int or step < 0:
         raise ValueError(f"step {step!r}")
-    ours = run.state_dict()
     if odd := sorted(ours.keys() ^ tree.keys()):
         raise ValueError(f"{', '.join(map(repr, odd))} is missing or does not belong")
     for part in ("synthetic", "averaged", "learned"):
         _refuse_other_tensors(dotted(ours[part]), dotted(tree[part]))
     if best:
-        _refuse_other_tensors(run.iterate.state_dict(), best)
+        iterate = ours["averaged"] or ours["synthetic"]
+        _refuse_other_tensors(dotted(iterate), best)
     # an objective and an optimiser keep more as they go on, of the shapes that are there
     own, saved = ({n: one[n] for n in ("state", "optimisers")} for one in (ours, tree))
     wanted, found = dotted(own), dotted(saved)

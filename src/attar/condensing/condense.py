@@ -29,7 +29,7 @@ from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.locking import sole_writer
-from attar.options import request_and_reading
+from attar.options import Kept, request_and_reading
 from attar.renaming import keywords
 from attar.wording import KEYWORDS
 
@@ -168,7 +168,7 @@ def _read(request: Request, data: Any, callback: Callback, reading: Mapping[str,
 
 
 @contextlib.contextmanager
-def writing(request: Request) -> Iterator[None]:
+def writing(request: Kept) -> Iterator[None]:
     """Keep other runs from the output of a request, until the block ends.
 
     Raises:
@@ -232,7 +232,7 @@ def _as_begun(plan: Plan, path: Path) -> Plan:
     return dataclasses.replace(plan, compute=dataclasses.replace(plan.compute, **changes))
 
 
-def _refuse_earlier_work(request: Request, paths: Paths) -> None:
+def _refuse_earlier_work(request: Kept, paths: Paths) -> None:
     """Refuse to write over earlier work."""
     if request.overwrite or request.resume:
         paths.clear_leftovers()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attar.compute import peak_memory
+from attar.compute import Compute, peak_memory
 from attar.condensing.rounding import Rounding
 from attar.condensing.updating import Updater
 from attar.errors import BadRequest, RunFailed
@@ -169,6 +169,11 @@ class Run:
             tensors, slopes = zip(*ends, strict=True)
             torch.autograd.grad(tensors, learnt, slopes, allow_unused=True)
         self._advanced(match, key, state)
+
+    @property
+    def compute(self) -> Compute:
+        """How its arithmetic is done."""
+        return self.problem.compute
 
     @property
     def iterate(self) -> Synthetic:

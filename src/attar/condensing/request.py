@@ -20,6 +20,7 @@ from attar.options import (
     Number,
     Settings,
     Whole,
+    check_kept,
     described,
     option,
     read_settings,
@@ -205,16 +206,11 @@ class Request:
         if self.average is not None and not 0 <= self.average < 1:
             raise BadRequest(f"--average {self.average:g}: from 0 to below 1")
         self._check_counts()
-        if not self.checkpoint_seconds >= 0:
-            raise BadRequest(f"--checkpoint-seconds {self.checkpoint_seconds:g}: 0 or more")
         if self.output is not None and self.output.suffix != ".safetensors":
             raise BadRequest(f"-o {self.output}: the name must end in .safetensors")
-        if self.resume and self.overwrite:
-            raise BadRequest("give --resume or --overwrite, not both")
+        check_kept(self)
         if self.kept_steps() is not None and self.output is None:
             raise BadRequest("--snapshots needs -o: they are kept beside the output")
-        if self.resume and self.output is None:
-            raise BadRequest("--resume needs -o: the checkpoint lies beside the output")
         self.budget()
         self.given_settings()
         self.loggers()

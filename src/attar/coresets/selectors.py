@@ -20,6 +20,7 @@ from attar.networks import Network
 from attar.rng import Key
 from attar.teachers.study import Study, train
 from attar.teachers.teacher import Teacher
+from attar.training.learning import Midway
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,14 @@ class StudyingSelector(Selector):
         compute: Compute,
         key: Key,
         watch: Watch | None = None,
+        begun: Midway | None = None,
+        after: Callable[[Midway], None] | None = None,
     ) -> Study:
-        """Return the network trained on all images; arguments as those of `choose`."""
+        """Return the network trained on all images.
+
+        Arguments as those of `choose`; ``begun`` and ``after`` as those of
+        `attar.teachers.study.train`.
+        """
         return train(
             data,
             self.learner(data, network),
@@ -168,6 +175,8 @@ class StudyingSelector(Selector):
             watch=watch,
             augment=self.seen(data),
             schedule=self.schedule,
+            begun=begun,
+            after=after,
         )
 
     def learner(self, data: LabelledImages, network: Network) -> Network:

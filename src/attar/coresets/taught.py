@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,6 +19,7 @@ from attar.networks import Network, make_for
 from attar.rng import Key
 from attar.teachers.finding import find_teacher, is_on_disk
 from attar.teachers.study import Study
+from attar.training.learning import Midway
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,12 @@ class TaughtSelector(StudyingSelector):
         compute: Compute,
         key: Key,
         watch: Watch | None = None,
+        begun: Midway | None = None,
+        after: Callable[[Midway], None] | None = None,
     ) -> Study:
         """Return the teacher, read from disk or trained on all images."""
         if not is_on_disk(self.teacher):
-            return super().study(data, network, compute, key, watch)
+            return super().study(data, network, compute, key, watch, begun, after)
         found = find_teacher(self.teacher, data, compute)
         nothing = torch.zeros(0, len(data), dtype=torch.bool)
         return Study(data, found.network, compute, found.tensors, nothing, found)

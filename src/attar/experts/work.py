@@ -208,14 +208,7 @@ class _Course:
         self._told(self._experts, midway.epochs)
         if not self._keeps or not midway.epochs:
             return
-        self._midway = Midway(
-            midway.epochs,
-            {name: tensor.clone() for name, tensor in midway.tensors.items()},
-            {
-                name: {key: tensor.clone() for key, tensor in values.items()}
-                for name, values in midway.optimiser.items()
-            },
-        )
+        self._midway = midway.copy()
         if time.monotonic() - self._kept_at >= self._work.seconds:
             self.keep()
 

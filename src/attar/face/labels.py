@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from attar.artefact.artefact import Artefact
 from attar.compute import choose
-from attar.condensing.engine import Run
+from attar.condensing.checkpoint import Resumable
+from attar.condensing.engine import Run, loop
 from attar.coresets import Confident
 from attar.data import LabelledImages
 from attar.data.reading import Watch
 from attar.face.relabel_request import RelabelRequest
+from attar.face.teaching import Teaching
 from attar.methods import METHODS, Task
 from attar.methods.recipe import Recipe
 from attar.networks import Network, make_for
@@ -42,15 +45,37 @@ def network_of(asked: RelabelRequest, recipe: Recipe, artefact: Artefact) -> Net
     return make_for(named, artefact.header.shape, len(artefact.header.class_names))
 
 
+class Work(Protocol):
+    """One way to labels, which can be left between two steps."""
+
+    @property
+    def kept(self) -> Resumable:
+        """What a checkpoint keeps of it."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The settings that its result depends on."""
+        ...
+
+    def carry_out(self, watch: Watch, passed: Callable[[], None]) -> Tensor:
+        """Do what is left; return the labels, N×K.
+
+        Args:
+            watch: called after every update.
+            passed: called after every step of what is kept.
+        """
+        ...
+
+
 def from_networks(
     artefact: Artefact,
     train: LabelledImages,
     recipe: Recipe,
     network: Network,
     asked: RelabelRequest,
-    watch: Watch | None,
-) -> Tensor:
-    """Return the mean of what networks trained on real images say of those of the set, N×K."""
+) -> Work:
+    """Return what finds the mean of what networks trained on real images say of the set's."""
     assert isinstance(recipe.selector, Confident)
     epochs = recipe.selector.epochs if asked.epochs is None else asked.epochs
     teacher = dataclasses.replace(recipe.selector, teacher="", epochs=epochs)
@@ -64,13 +89,36 @@ def from_networks(
         train.name,
         prepared=True,
     )
-    total = torch.zeros(len(made), train.classes)
-    for number in range(asked.teachers):
-        key = Key(asked.seed).fold("relabel", number)
-        study = teacher.study(train, network, compute, key, watch)
-        own = dataclasses.replace(study, data=made)
-        total += own.probabilities(torch.arange(len(made)))
-    return total / asked.teachers
+    return Teaching(made, train, teacher, network, compute, Key(asked.seed), asked.teachers)
+
+
+class Regression:
+    """FRePo with its images frozen: networks are trained on the set and its labels as they are.
+
+    Args:
+        run: of the labels alone.
+        steps: updates in all.
+    """
+
+    def __init__(self, run: Run, steps: int) -> None:
+        self.kept = run
+        self.facts = {"iterations": steps}
+        self._steps = steps
+
+    def carry_out(self, watch: Watch, passed: Callable[[], None]) -> Tensor:
+        """Do the updates that are left; return the labels, N×K, about 0 on average."""
+
+        def after(run: Run, loss: float) -> None:
+            del loss
+            passed()
+            watch("updates of the labels", run.step, self._steps)
+
+        run = self.kept
+        loop(run, lambda run: run.step >= self._steps, after)
+        rows = torch.arange(len(run.synthetic), device=run.compute.device)
+        assert run.synthetic.labels is not None
+        with torch.no_grad():
+            return run.synthetic.labels(rows).cpu()
 
 
 def from_regression(
@@ -79,11 +127,10 @@ def from_regression(
     recipe: Recipe,
     network: Network,
     asked: RelabelRequest,
-    watch: Watch | None,
-) -> Tensor:
-    """Return labels by which a ridge regression on the set's features tells real images best, N×K.
+) -> Work:
+    """Return what finds labels by which a ridge regression on the set's features tells real images.
 
-    FRePo with its images frozen: the networks are trained on the set and its labels as they are.
+    The better it tells them, the better the labels.
     """
     layout, objective = artefact.header.layout, recipe.objective
     steps = asked.steps
@@ -96,18 +143,11 @@ def from_regression(
     own.labels.fit(hard - 1 / layout.classes)
     problem = Problem(train, network, layout, compute)
     optimisers = dict.fromkeys(own.roles()) | {"labels": Optimiser(LR, kind="adam")}
-    run = Run(
-        own.to(compute.device), objective, problem, optimisers, Key(asked.seed).fold("relabel")
-    )
-    for step in range(steps):
-        run.advance()
-        if watch is not None:
-            watch("updates of the labels", step + 1, steps)
-    with torch.no_grad():
-        return own.labels(torch.arange(len(own), device=compute.device)).cpu()
+    key = Key(asked.seed).fold("relabel")
+    return Regression(Run(own.to(compute.device), objective, problem, optimisers, key), steps)
 
 
-WAYS: dict[str, Callable[..., Tensor]] = {
+WAYS: dict[str, Callable[..., Work]] = {
     "networks": from_networks,
     "regression": from_regression,
 }

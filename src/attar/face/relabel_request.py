@@ -9,16 +9,15 @@ from typing import Annotated, Any, Literal
 
 from attar.budget import parse_bytes
 from attar.errors import BadRequest, unknown
-from attar.files import check_writable
 from attar.kinds import settle_kinds
-from attar.options import BEARING, Compiling, Whole, option
+from attar.options import BEARING, Compiling, Whole, check_kept, option
 from attar.renaming import fields
 from attar.text import command_line
 from attar.wording import KEYWORDS
 
 ITERATIONS = 500
 # what a repetition of the command does not need
-_OF_FILES = ("output", "overwrite", "threads")
+_OF_FILES = ("output", "resume", "overwrite", "checkpoint_seconds", "threads")
 
 
 @fields(**KEYWORDS)
@@ -62,8 +61,12 @@ class RelabelRequest:
     OMP_NUM_THREADS says; from Python: as the process has set."""
     output: Annotated[Path | None, option("OUT.safetensors", "-o")] = None
     """The artefact to write, when all is done."""
+    resume: bool = False
+    """Continue from the checkpoint beside the output, if there is one."""
     overwrite: bool = False
-    """Replace an existing output."""
+    """Replace an existing output or checkpoint."""
+    checkpoint_seconds: float = 60.0
+    """The longest time between two checkpoints, but for an epoch of a network."""
 
     def __post_init__(self) -> None:
         settle_kinds(self)
@@ -82,6 +85,7 @@ class RelabelRequest:
             raise BadRequest("--epochs and --teachers are of --by networks; give --iterations")
         if self.epochs is not None and self.epochs < 1:
             raise BadRequest(f"--epochs {self.epochs}: at least one pass is needed")
+        check_kept(self)
         if self.most is not None and self.most < 1:
             raise BadRequest(f"--bytes {self.max_bytes}: at least one byte is needed")
 
@@ -97,22 +101,14 @@ class RelabelRequest:
         return ITERATIONS if self.iterations is None else self.iterations
 
     def check_output(self, source: Path | None) -> None:
-        """Refuse an output that cannot be written, is there already, or is what is read."""
+        """Refuse an output that is no name of an artefact, or is what is read."""
         path = self.output
         if path is None:
             return
         if path.suffix != ".safetensors":
             raise BadRequest(f"-o {path}: the name must end in .safetensors")
-        check_writable(path)
-        if not path.exists():
-            return
-        if source is not None and source.exists() and path.samefile(source):
+        if source is not None and source.exists() and path.exists() and path.samefile(source):
             raise BadRequest(f"-o {path}: that is the artefact to be relabelled; choose another")
-        if not self.overwrite:
-            raise BadRequest(
-                f"-o {path}: an artefact is already there; --overwrite replaces it, or choose "
-                "another name"
-            )
 
     def command(self, source: str, data: str, reading: Mapping[str, Any]) -> str:
         """Return the command line that relabels ``source`` in the same way."""

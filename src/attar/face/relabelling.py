@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,26 @@ from torch import Tensor
 import attar
 from attar import threads
 from attar.artefact.artefact import Artefact
+from attar.artefact.fingerprint import fingerprint
 from attar.artefact.loading import load
 from attar.budget import LABELS, Budget, format_bytes
+from attar.condensing.checkpoint import compare_identity
+from attar.condensing.condense import writing
+from attar.condensing.paths import Paths
+from attar.data import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest, unknown
 from attar.evaluation.real import read_splits, with_preprocessing
-from attar.face.labels import WAYS, network_of, recipe_of
+from attar.face.labels import WAYS, Work, network_of, recipe_of
+from attar.face.relabel_keeping import Keeping
 from attar.face.relabel_request import RelabelRequest
+from attar.networks import Network
 from attar.options import request_and_reading
 from attar.renaming import keywords
 from attar.storage import STORAGES, Apart, Storage, sizes_of, storage_of, storage_text
 from attar.storage.coded_pictures import CodedPictures
 from attar.synthetic import Synthetic, check_storage, content_of
+from attar.tensors import feed
 from attar.training import card as find_card
 
 
@@ -40,8 +49,9 @@ def relabel(
     that the set has are replaced. They are K values for each image (in a set of ordered components,
     for each component): with ``by="networks"`` the mean of the probabilities that networks trained
     on the real images give, minus 1/K where the set's card compares label values by squared error;
-    with ``by="regression"`` those of FRePo, about 0 on average, for its card. Nothing is written
-    before all is done.
+    with ``by="regression"`` those of FRePo, about 0 on average, for its card. With ``output``, a
+    checkpoint beside it holds how far the work is, and ``resume`` goes on from there, to the same
+    bytes.
 
     Args:
         artefact: or the path of one, of two classes or more; left as it is.
@@ -56,7 +66,7 @@ def relabel(
         BadRequest: one class alone, data of another shape or other classes, labels that do not fit
             into ``max_bytes``, or a setting out of range.
         ArtefactError: the file is no artefact.
-        RunFailed: a network diverged, or the file could not be written.
+        RunFailed: a network diverged, the work was interrupted, or the file could not be written.
 
     Example:
         >>> attar.relabel("set.safetensors", labels="int8").nbytes  # doctest: +SKIP
@@ -65,29 +75,86 @@ def relabel(
     asked, reading = request_and_reading(RelabelRequest, options)
     asked.check_output(Path(artefact) if isinstance(artefact, str | Path) else None)
     own = artefact if isinstance(artefact, Artefact) else load(artefact)
-    storage = _storage(own, asked.labels)
-    _refuse(own, storage, asked.most)
+    _refuse(own, _storage(own, asked.labels), asked.most)
+    name = "SET.safetensors" if isinstance(artefact, Artefact) else Path(artefact).name
+    with writing(asked), threads.using(asked.threads):
+        return _carried_out(own, name, data, asked, reading, watch)
+
+
+def _carried_out(
+    own: Artefact,
+    name: str,
+    data: Any,
+    asked: RelabelRequest,
+    reading: dict[str, Any],
+    watch: Watch | None,
+) -> Artefact:
+    """Label a set of this name, or return what is labelled already where that is resumed."""
     recipe = recipe_of(asked, own)
     network = network_of(asked, recipe, own)
     splits = read_splits(own, data, watch=watch, **reading)
     train = with_preprocessing(splits.train, own)
-    with threads.using(asked.threads):
-        found = WAYS[asked.by](own, train, recipe, network, asked, watch)
-    name = "SET.safetensors" if isinstance(artefact, Artefact) else Path(artefact).name
+    work = WAYS[asked.by](own, train, recipe, network, asked)
+    identity = _identity(own, train, network, asked, work)
+    done = _done(asked, identity)
+    if done is not None:
+        return done
+    keeping = Keeping(asked, identity, work.kept, watch)
+    with keeping.heeding():
+        found = work.carry_out(keeping.watch, keeping.passed)
     told = {
         "by": asked.by,
         "network": network.name,
         "seed": asked.seed,
         "source": splits.source,
         "before": own.header.provenance.get("command"),
+        "identity": identity,
     }
     command = asked.command(name, splits.source, reading)
     values, card = _carded(own, found, asked.by)
     told = {"relabelled": told, "command": command}
-    made = _relabelled(own, values, storage, asked.most, card, told)
+    made = _relabelled(own, values, _storage(own, asked.labels), asked.most, card, told)
     if asked.output is not None:
         made.save(asked.output)
+        keeping.remove()
     return made
+
+
+def _identity(
+    own: Artefact, train: LabelledImages, network: Network, asked: RelabelRequest, work: Work
+) -> dict[str, Any]:
+    """Return what two relabellings must share to have the same result, step by step."""
+    values = own.synthetic.state_dict()
+    found = hashlib.sha256()
+    feed(found, *(values[name] for name in sorted(values)))
+    return {
+        "by": asked.by,
+        "artefact": found.hexdigest(),
+        "labels": asked.labels,
+        "bytes": asked.most,
+        "network": network.name,
+        "seed": asked.seed,
+        **work.facts,
+        "data": fingerprint(train),
+        "compute": work.kept.compute.describe(),
+    }
+
+
+def _done(asked: RelabelRequest, identity: dict[str, Any]) -> Artefact | None:
+    """Return the output of a relabelling that is complete and to be resumed; or None."""
+    path = asked.output
+    if not (asked.resume and path and path.exists()) or Paths(path).checkpoint.exists():
+        return None
+    done = load(path)
+    told = done.header.provenance.get("relabelled")
+    saved = told.get("identity") if isinstance(told, dict) else None
+    if not isinstance(saved, dict):
+        raise BadRequest(
+            f"--resume: {path} does not tell what it was relabelled with; --overwrite to start "
+            "again, or choose another name"
+        )
+    compare_identity(saved, identity, path)
+    return done
 
 
 def _storage(artefact: Artefact, labels: str) -> Storage:

@@ -23,6 +23,7 @@ from attar.networks import Network
 from attar.rng import Key
 from attar.teachers.teacher import Teacher
 from attar.training.evaluation_card import EvaluationCard
+from attar.training.learning import Midway
 from attar.training.trainer import Trainer, Update
 
 # as the condensation papers train every network
@@ -106,6 +107,8 @@ def train(
     watch: Watch | None = None,
     augment: str = "none",
     schedule: Literal["constant", "warm_cosine"] = "constant",
+    begun: Midway | None = None,
+    after: Callable[[Midway], None] | None = None,
 ) -> Study:
     """Train one network on real images and note what it gets right.
 
@@ -122,6 +125,9 @@ def train(
         watch: told the updates done and their number.
         augment: of the images, as `attar.augmentation.variants` reads it.
         schedule: of the learning rate; see `attar.training.schedules`.
+        begun: where to go on from, as `attar.training.trainer.Trainer.fit_together` takes it;
+            nothing is noted of the epochs before.
+        after: called after every epoch, as there.
 
     Raises:
         RunFailed: the loss became NaN or Inf.
@@ -141,7 +147,8 @@ def train(
     )
     correct = torch.zeros(epochs, len(data), dtype=torch.bool)
     total = card.steps(len(data))
-    done = itertools.count(1)
+    skipped = 0 if begun is None else begun.epochs * (total // epochs)
+    done = itertools.count(1 + skipped)
 
     def note(update: Update) -> None:
         if not math.isfinite(update.loss.item()):
@@ -152,7 +159,7 @@ def train(
 
     labels = data.labels.to(compute.device)
     (tensors,) = Trainer(network, compute).fit_together(
-        data, labels, card, card.strategy(data.name), [key], updated=note
+        data, labels, card, card.strategy(data.name), [key], begun=begun, after=after, updated=note
     )
     return Study(data, network, compute, tensors, correct)
 

@@ -38,6 +38,14 @@ class Midway:
         kept = {str(names.index(name)): dict(one) for name, one in self.optimiser.items()}
         return {"network": nested(self.tensors), "sgd": kept}
 
+    def copy(self) -> Midway:
+        """Return the same, with tensors that stay as they are."""
+        kept = {
+            name: {key: one.clone() for key, one in values.items()}
+            for name, values in self.optimiser.items()
+        }
+        return Midway(self.epochs, {n: one.clone() for n, one in self.tensors.items()}, kept)
+
     @classmethod
     def of(cls, tree: Mapping[str, Any], names: Sequence[str]) -> Midway:
         """Return what `tree` was made of, as the beginning of a training."""
