@@ -181,3 +181,35 @@ def test_public_names_are_all_there() -> None:
         assert getattr(attar, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = attar.nothing
+
+
+BARE = """
+import importlib, os, pkgutil, signal, sys
+import attar
+
+def every():
+    for one in pkgutil.walk_packages(attar.__path__, "attar."):
+        if not one.name.endswith("__main__"):
+            importlib.import_module(one.name)
+
+every()  # other packages import what they need of this system
+for name in [one for one in sys.modules if one.split(".")[0] == "attar"]:
+    del sys.modules[name]
+for name in ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"):
+    sys.modules[name] = None
+for place, names in (
+    (os, "fork forkpty geteuid getloadavg getuid killpg mkfifo O_DIRECTORY O_NOFOLLOW posix_spawn "
+     "pread pwrite sched_getaffinity setsid uname wait4"),
+    (signal, "SIGALRM SIGCHLD SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGUSR1 SIGUSR2 alarm"),
+):
+    for name in names.split():
+        if hasattr(place, name):
+            delattr(place, name)
+import attar
+every()
+"""
+
+
+def test_nothing_of_one_system_alone_is_needed_to_import_a_module() -> None:
+    done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -315,7 +315,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*words: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("attar.benching.folder.os.pwrite", full)
+    monkeypatch.setattr("attar.benching.folder.os.write", full)
     with pytest.raises(BadRequest, match=r"cannot be written to \(No space left"):
         bench(Asked(write(tmp_path), tmp_path / "out", jobs=0))
 

@@ -267,9 +267,17 @@ def test_failed_download_says_where_and_what_to_do(
         assert word in str(caught.value)
 
 
-def test_data_dir_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_dir_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTAR_DATA", "")
-    assert sources.default_data_dir() == Path.home() / ".cache/attar"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if sys.platform.startswith("linux"):
+        assert sources.default_data_dir() == tmp_path / ".cache/attar"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+        assert sources.default_data_dir() == tmp_path / "elsewhere/attar"
+    # what an earlier version kept is used until there is the other
+    (tmp_path / ".cache/attar").mkdir(parents=True)
+    assert sources.default_data_dir() == tmp_path / ".cache/attar"
 
 
 def test_mnist_from_real_files(tmp_path: Path) -> None:

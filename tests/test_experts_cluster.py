@@ -1,5 +1,6 @@
 """Experts as tasks of a Ray cluster: what the asking side does, and a real cluster on request."""
 
+import errno
 import importlib.util
 import os
 import signal
@@ -125,7 +126,11 @@ def test_a_group_is_one_task_where_there_are_no_locks(
 ) -> None:
     ray = FakeRay()
     monkeypatch.setattr(cluster, "connect", lambda address: ray)
-    monkeypatch.setattr(locking, "fcntl", None)
+
+    def none(handle: int, *, blocking: bool = True) -> bool:
+        raise OSError(errno.ENOSYS, "no locks")
+
+    monkeypatch.setattr(locking, "lock_descriptor", none)
     recorder = Recorder()
     trained(tmp_path / "e", count=3, ray="local", callback=recorder)
     assert sorted(recorder.ended) == list(range(3)) and ray.asked == 3

@@ -7,17 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from attar.errors import BadRequest
-
-try:
-    import fcntl
-except ImportError:  # a system without such locks: that one process is at work is not checked
-    fcntl = None
-
-
-def there_are_locks() -> bool:
-    """Whether this system has such locks."""
-    return fcntl is not None
 
 
 def take(path: Path) -> int | None:
@@ -26,25 +18,30 @@ def take(path: Path) -> int | None:
     Raises:
         OSError: the file cannot be made.
     """
-    assert fcntl is not None
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(handle):
             os.close(handle)
             return None
-        except OSError:  # a file system without locks
-            return handle
         if _is_at(path, handle):
             return handle
         os.close(handle)
 
 
+def lock(handle: int) -> bool:
+    """Lock an open file; tell whether no other process has it. One without locks is free."""
+    try:
+        return lock_descriptor(handle, blocking=False)
+    except OSError:  # a system, or a file system, without locks
+        return True
+
+
 def release(path: Path, handle: int) -> None:
     """Remove a lock file and unlock it."""
-    # removed while it is locked: whoever waits for it sees that it is another file
-    path.unlink(missing_ok=True)
+    # removed while it is locked: whoever waits for it sees that it is another file; Windows, which
+    # removes no open file, leaves it to whoever comes next
+    with contextlib.suppress(PermissionError):
+        path.unlink(missing_ok=True)
     os.close(handle)
 
 
@@ -52,15 +49,14 @@ def release(path: Path, handle: int) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Let one process at a time into the block, among those that lock the same file or folder.
 
-    It is left as it is. Where it is not there, or the system has no such locks, the block is
-    entered without.
+    It is left as it is. Where it is not there, or cannot be locked as no folder can on Windows,
+    the block is entered without.
     """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            if fcntl is not None:
-                handle = os.open(path, os.O_RDONLY)
-                stack.callback(os.close, handle)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            handle = os.open(path, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            lock_descriptor(handle)
         yield
 
 
@@ -77,14 +73,11 @@ def sole_writer(path: Path, option: str = "-o") -> Iterator[None]:
     Raises:
         BadRequest: another run writes it, or the folder cannot be written to.
     """
-    if fcntl is None:
-        yield
-        return
-    lock = path.with_name(f".{path.name}.lock")
-    made = [one for one in lock.parents if not one.exists()]
+    beside = path.with_name(f".{path.name}.lock")
+    made = [one for one in beside.parents if not one.exists()]
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = take(lock)
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        handle = take(beside)
     except OSError as error:
         raise BadRequest(
             f"{option} {path}: its folder cannot be written to ({error.strerror}); choose another"
@@ -96,7 +89,7 @@ def sole_writer(path: Path, option: str = "-o") -> Iterator[None]:
     try:
         yield
     finally:
-        release(lock, handle)
+        release(beside, handle)
         with contextlib.suppress(OSError):
             for folder in made:
                 folder.rmdir()

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import glob
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from attar.benching.notes import plain, read_json, write_json
 from attar.condensing.paths import Paths
 from attar.errors import ArtefactError, BadRequest
 from attar.evaluation.record import digest
+from attar.locking import lock
 
 # how long the processes of a killed run may take to notice that it is gone
 _GRACE_SECONDS = 30.0
@@ -114,7 +116,7 @@ class Folder:
         """Keep other runs out of the folder; processes that inherit the handle keep it locked.
 
         Yields:
-            The handle to be passed on; None where the system has no such locks.
+            The handle to be passed on; None on Windows, whose processes inherit none.
 
         Raises:
             BadRequest: another run is at work, or the folder cannot be written to.
@@ -125,37 +127,29 @@ class Folder:
         except OSError as error:
             raise self._refused(error) from error
         try:
-            locks = self._acquire(handle)
-            yield handle if locks else None
+            self._acquire(handle)
+            yield None if sys.platform == "win32" else handle
         finally:
             os.close(handle)
 
-    def _acquire(self, handle: int) -> bool:
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            return False
+    def _acquire(self, handle: int) -> None:
         give_up = None
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                owner = os.pread(handle, 32, 0).decode(errors="replace").strip()
-                now = time.monotonic()
-                give_up = give_up or now + (0 if is_alive(owner) else _GRACE_SECONDS)
-                if now >= give_up:
-                    raise BadRequest(
-                        f"-o {self.root}: another run (process {owner or 'unknown'}) is at work "
-                        "there; wait for its end or choose another folder"
-                    ) from None
-                time.sleep(0.2)
-                continue
-            try:
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, str(os.getpid()).encode(), 0)
-            except OSError as error:  # a full disk
-                raise self._refused(error) from error
-            return True
+        while not lock(handle):
+            owner = _read(handle)
+            now = time.monotonic()
+            give_up = give_up or now + (0 if is_alive(owner) else _GRACE_SECONDS)
+            if now >= give_up:
+                raise BadRequest(
+                    f"-o {self.root}: another run (process {owner or 'unknown'}) is at work "
+                    "there; wait for its end or choose another folder"
+                )
+            time.sleep(0.2)
+        try:
+            os.ftruncate(handle, 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, str(os.getpid()).encode())
+        except OSError as error:  # a full disk
+            raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> BadRequest:
         return BadRequest(
@@ -190,8 +184,20 @@ def _digest(path: Path, changed: int, size: int) -> str:
     return digest(path)
 
 
+def _read(handle: int) -> str:
+    """Return the number of the process that has the lock; empty where it cannot be read."""
+    try:
+        os.lseek(handle, 0, os.SEEK_SET)
+        return os.read(handle, 32).decode(errors="replace").strip()
+    except OSError:  # what is locked on Windows is not read either
+        return ""
+
+
 def is_alive(process: str) -> bool:
-    """Tell whether a process of this number runs here."""
+    """Tell whether a process of this number runs here; on Windows one that has the lock does."""
+    if sys.platform == "win32":
+        # there signal 0 is Ctrl-C, and no process outlives the run with its lock
+        return True
     try:
         os.kill(int(process), 0)
     except (ValueError, ProcessLookupError, OverflowError):

@@ -17,7 +17,7 @@ from attar.experts.store import ExpertStore, numbers, path_of
 from attar.experts.unfinished import has_unfinished, remove_unfinished
 from attar.experts.work import Work
 from attar.files import check_folder, nearest
-from attar.locking import locked, there_are_locks
+from attar.locking import locked
 from attar.text import counted
 
 
@@ -31,10 +31,6 @@ def folder_of(request: ExpertsRequest) -> Path:
     if folder is None:
         raise BadRequest("-o is missing: name the folder for the experts, such as -o experts")
     check_folder(folder, example="experts")
-    if (request.jobs or 1) > 1 and not request.ray and not there_are_locks():
-        raise BadRequest(
-            f"--jobs {request.jobs}: this system has no file locks, so one process trains all"
-        )
     return folder
 
 
