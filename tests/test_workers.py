@@ -56,7 +56,7 @@ class Here:
     def __init__(self, plan: Plan, count: int) -> None:
         self.shares: Sequence[Share] = shares_of(plan, count)
         order = order_of(plan)
-        self._hands = [Hand(order, share.labels) for share in self.shares]
+        self._hands = [Hand(order, plan.train, share.labels) for share in self.shares]
 
     def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         return [getattr(hand, what)(*own) for hand, own in zip(self._hands, arguments, strict=True)]

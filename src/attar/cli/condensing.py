@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from attar.errors import BadRequest
 from attar.face.relabel_request import RelabelRequest
 from attar.files import check_writable
 from attar.options import File, Whole
+from attar.parallel.ranks import Meeting, Rank, rank_of
 from attar.slimming.request import SlimRequest
 from attar.threads import Choice
 
@@ -53,13 +57,18 @@ class Condense:
         condense(self)
 
 
-def threads_for(request: Request | SlimRequest | RelabelRequest, outputs: Sequence[Path]) -> Choice:
+def threads_for(
+    request: Request | SlimRequest | RelabelRequest,
+    outputs: Sequence[Path],
+    beside: int | None = None,
+) -> Choice:
     """Let the process compute with the threads that the options leave it, and return them.
 
     Args:
         request: the options.
         outputs: to be written; where they are to be resumed, the number that they began with is
             taken again.
+        beside: processes of this machine that share its cores; None for the workers asked for.
     """
     from attar.condensing.checkpoint import threads_of
     from attar.condensing.paths import Paths
@@ -67,7 +76,7 @@ def threads_for(request: Request | SlimRequest | RelabelRequest, outputs: Sequen
     begun = [Paths(path).begun for path in outputs if request.resume]
     found = [threads_of(path) for path in begun if path is not None]
     kept = next((one for one in found if one is not None), None)
-    return threads.use(request.threads, kept, getattr(request, "workers", 1))
+    return threads.use(request.threads, kept, beside or getattr(request, "workers", 1))
 
 
 def explain(options: Condense) -> None:
@@ -111,13 +120,51 @@ def watched(options: Condense) -> Iterator[tuple[Callback, ...]]:
         watch.close()
 
 
+def _among(options: Condense, rank: Rank) -> Condense:
+    """Return the options of a run that all ranks share."""
+    if options.request.workers != 1:
+        raise BadRequest(
+            f"--workers {options.request.workers}: torchrun has started {rank.count} ranks, and "
+            "these share the classes; leave --workers out, or start one process"
+        )
+    request = dataclasses.replace(options.request, workers=rank.count)
+    return dataclasses.replace(options, request=request)
+
+
 def condense(options: Condense) -> None:
     """Run `attar condense`."""
+    rank = rank_of(os.environ)
+    if rank is not None:
+        options = _among(options, rank)
     if options.explain:
-        explain(options)
+        if rank is None or rank.leads:
+            explain(options)
         return
     if options.request.output is None:
         raise BadRequest("-o is missing: name the file to write, such as -o set.safetensors")
+    if rank is None:
+        _condense(options, options.request.output)
+        return
+    from attar.condensing.ranked import meeting
+
+    with meeting(rank) as there:
+        if rank.leads:
+            _condense(options, options.request.output, there)
+        else:
+            _accompany(options, there)
+
+
+def _accompany(options: Condense, there: Meeting) -> None:
+    """Do a share of the work of rank 0, which alone says something."""
+    from attar.condensing.condense import accompany
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        accompany(options.request, options.source, there, **reading_options(options.reading))
+
+
+def _condense(options: Condense, output: Path, there: Meeting | None = None) -> None:
+    """Write a set, with the ranks that a launcher has started, if any."""
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
     err.print(f"attar condense: reading {options.source}", **PLAIN)
@@ -126,7 +173,8 @@ def condense(options: Condense) -> None:
     from attar.condensing.telling import Several, Start
 
     start = Start()
-    bar = ProgressBar(err, threads_for(options.request, [options.request.output]))
+    beside = None if there is None else there.rank.beside
+    bar = ProgressBar(err, threads_for(options.request, [output], beside))
     try:
         with watched(options) as callbacks:
             artefact = carry_out(
@@ -134,13 +182,14 @@ def condense(options: Condense) -> None:
                 options.source,
                 Several(bar, *callbacks, *([] if options.report is None else [start])),
                 CLOCK.began,
+                there,
                 **reading_options(options.reading),
             )
     finally:
         bar.stop()
     if options.report is not None:
-        reporting.write_one(options.report, options.request.output, artefact, [], start.artefact)
+        reporting.write_one(options.report, output, artefact, [], start.artefact)
     if options.json:
-        print_json({"path": str(options.request.output), **artefact_facts(artefact)})
+        print_json({"path": str(output), **artefact_facts(artefact)})
     else:
-        print_header(artefact, options.request.output)
+        print_header(artefact, output)

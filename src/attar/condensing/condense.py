@@ -20,6 +20,7 @@ from attar.condensing.keywords import CondenseOptions
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
+from attar.condensing.ranked import Ranks, follow
 from attar.condensing.request import Request
 from attar.condensing.session import Session
 from attar.condensing.shares import shares_of
@@ -30,6 +31,7 @@ from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.locking import sole_writer
 from attar.options import Kept, request_and_reading
+from attar.parallel.ranks import Meeting
 from attar.renaming import keywords
 from attar.wording import KEYWORDS
 
@@ -103,6 +105,7 @@ def carry_out(
     data: Any,
     callback: Callback,
     began: float | None = None,
+    there: Meeting | None = None,
     **reading: Any,
 ) -> Artefact:
     """Do what `condense` does, from a request.
@@ -112,15 +115,22 @@ def carry_out(
         data: as `condense` takes it.
         callback: told how it goes.
         began: when the command began, by ``time.perf_counter``; None for now.
+        there: ranks that a launcher has started, as many as the request asks for workers, of which
+            this process is the first; None where it was started alone.
         **reading: how the data are read.
     """
     began = time.perf_counter() if began is None else began
     with threads.using(request.threads):
-        return _carry_out(request, data, callback, began, **reading)
+        return _carry_out(request, data, callback, began, there, reading)
 
 
 def _carry_out(
-    request: Request, data: Any, callback: Callback, began: float, **reading: Any
+    request: Request,
+    data: Any,
+    callback: Callback,
+    began: float,
+    there: Meeting | None,
+    reading: Mapping[str, Any],
 ) -> Artefact:
     # an unknown one is refused before anything is written
     _ = request.chosen
@@ -129,9 +139,8 @@ def _carry_out(
     with writing(request):
         # the test part is not needed, and the plan holds the training images: keep no other
         splits = _read(request, data, callback, reading)
-        return complete(
-            make_plan(request, splits, reading, watch=callback.reading), callback, began
-        )
+        plan = make_plan(request, splits, reading, watch=callback.reading)
+        return complete(plan, callback, began, there)
 
 
 def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> Plan:
@@ -151,14 +160,34 @@ def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> 
     """
     _ = request.chosen
     with threads.using(request.threads):
-        splits = _read(request, data, callback, reading)
-        plan = make_plan(
-            request, splits, reading, experts_later=True, draft=True, watch=callback.reading
-        )
+        plan = _draft(request, data, callback, reading)
         plan.check()
         if request.workers > 1:
             shares_of(plan, request.workers)
         return plan
+
+
+def accompany(request: Request, data: Any, there: Meeting, **reading: Any) -> None:
+    """Do a share of a run as rank 0 asks for it; for all ranks but the first.
+
+    Args:
+        request: the options.
+        data: as `condense` takes it.
+        there: the ranks.
+        **reading: how the data are read.
+
+    Raises:
+        RunFailed: rank 0 ended before the run did.
+    """
+    with threads.using(request.threads):
+        follow(there, lambda: _draft(request, data, Callback(), reading))
+
+
+def _draft(request: Request, data: Any, callback: Callback, reading: Mapping[str, Any]) -> Plan:
+    splits = _read(request, data, callback, reading)
+    return make_plan(
+        request, splits, reading, experts_later=True, draft=True, watch=callback.reading
+    )
 
 
 def _read(request: Request, data: Any, callback: Callback, reading: Mapping[str, Any]) -> Splits:
@@ -183,13 +212,19 @@ def writing(request: Kept) -> Iterator[None]:
         yield
 
 
-def complete(plan: Plan, callback: Callback, began: float | None = None) -> Artefact:
+def complete(
+    plan: Plan,
+    callback: Callback,
+    began: float | None = None,
+    there: Meeting | None = None,
+) -> Artefact:
     """Carry out a plan, or return what it has made already where it is to be resumed.
 
     Args:
         plan: every setting.
         callback: told how it goes.
         began: when the command began, by ``time.perf_counter``; None for now.
+        there: ranks that carry it out with this process; None for none.
 
     Raises:
         BadRequest: what is there was made otherwise.
@@ -206,19 +241,21 @@ def complete(plan: Plan, callback: Callback, began: float | None = None) -> Arte
     if request.resume and paths and paths.output.exists() and not paths.checkpoint.exists():
         done = load(paths.output)
         if goes_on(done.header.settings, plan.settings, paths):
-            return _carried(plan, paths, callback, began)
+            return _carried(plan, paths, callback, began, there)
         if request.snapshots is not None and not paths.snapshots.exists():
             raise BadRequest(
                 f"--snapshots: the run of {paths.output} is complete and kept none; --overwrite "
                 "does it again"
             )
         return done
-    return _carried(plan, paths, callback, began)
+    return _carried(plan, paths, callback, began, there)
 
 
-def _carried(plan: Plan, paths: Paths | None, callback: Callback, began: float) -> Artefact:
+def _carried(
+    plan: Plan, paths: Paths | None, callback: Callback, began: float, there: Meeting | None
+) -> Artefact:
     """Carry a plan out, by the workers that it asks for."""
-    with hired(plan) as crew:
+    with hired(plan) if there is None else contextlib.nullcontext(Ranks(there, plan)) as crew:
         return Session(plan, paths, callback, began, crew).complete()
 
 

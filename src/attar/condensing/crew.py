@@ -7,9 +7,12 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+import torch
+
 from attar.condensing.plan import Plan
 from attar.condensing.shares import Share, shares_of
 from attar.condensing.worker import Order, answer, begin, order_of
+from attar.data import LabelledImages
 from attar.errors import BadRequest, RunFailed
 from attar.parallel import Ended, Processes, Task, visible_devices
 
@@ -28,6 +31,11 @@ class Crew(Protocol):
         """The classes of each."""
         ...
 
+    @property
+    def inside(self) -> bool:
+        """Whether this process is one of them."""
+        ...
+
     def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return what each worker answers.
 
@@ -44,7 +52,7 @@ class Crew(Protocol):
 
 @contextlib.contextmanager
 def hired(plan: Plan) -> Iterator[Crew | None]:
-    """Start the workers that a request asks for, and end them with the block.
+    """Start the processes that a request asks for, and end them with the block.
 
     Raises:
         BadRequest: the run cannot be shared out, or is made of parts that other processes do not
@@ -54,7 +62,8 @@ def hired(plan: Plan) -> Iterator[Crew | None]:
     if count == 1:
         yield None
         return
-    with contextlib.closing(_OwnProcesses(shares_of(plan, count), order_of(plan))) as crew:
+    data = plan.train.to(torch.device("cpu"))
+    with contextlib.closing(_OwnProcesses(shares_of(plan, count), order_of(plan), data)) as crew:
         yield crew
 
 
@@ -64,9 +73,12 @@ class _OwnProcesses:
     Args:
         shares: the classes of each.
         order: of the run.
+        data: the real images, on the CPU.
     """
 
-    def __init__(self, shares: Sequence[Share], order: Order) -> None:
+    inside = False
+
+    def __init__(self, shares: Sequence[Share], order: Order, data: LabelledImages) -> None:
         self.shares = shares
         any_gpu = str(order.compute.device) == "cuda"
         self._room = Processes(
@@ -77,8 +89,8 @@ class _OwnProcesses:
         )
         self._asked: set[str] = set()
         try:
-            there = self._room.share(order)
-            tasks = [(there, share.labels) for share in shares]
+            there = self._room.share(order), self._room.share(data)
+            tasks = [(*there, share.labels) for share in shares]
             self._done([Task(str(s), begin, own) for s, own in zip(shares, tasks, strict=True)])
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             self.close()

@@ -107,7 +107,17 @@ class Divided(Run):
 
     def memory(self) -> int:
         """Return the most bytes that all processes have held."""
+        if self._crew.inside:
+            return self._memory
         return self._memory + peak_memory(self.problem.compute.device)
+
+    def present(self) -> None:
+        """Find out whether all workers are there.
+
+        Raises:
+            Lost: one is not.
+        """
+        self._ask("present")
 
     @property
     def iterate(self) -> Synthetic:

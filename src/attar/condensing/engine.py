@@ -242,6 +242,9 @@ class Run:
         self.state = copied(tree["state"], self.problem.compute.device)
         self.updater.load_state_dict(copied(tree["optimisers"]))
 
+    def present(self) -> None:
+        """Find out whether all that carry the run out are there; this process is."""
+
     def memory(self) -> int:
         """Return the most bytes that the run has held so far; 0 where unknown."""
         return peak_memory(self.problem.compute.device)

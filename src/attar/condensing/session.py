@@ -97,6 +97,8 @@ class Session:
         try:
             left = self._carried_on()
             if self._stop.is_set() and (left or self._share() < 1):
+                # a launcher stops all ranks where one was lost, and that one is to be named
+                self.run.present()
                 self._checkpoint()
                 where = f"; continue with --resume -o {self.paths.output}" if self.paths else ""
                 raise Interrupted(f"interrupted at step {self.run.step}{where}.")
@@ -105,7 +107,8 @@ class Session:
             if isinstance(error, TooLarge | Lost):
                 self._checkpoint()
             kept = self.paths.checkpoint if self.paths else None
-            if self._stop.is_set() or kept is None or not kept.exists():
+            stopped = self._stop.is_set() and not isinstance(error, Lost)
+            if stopped or kept is None or not kept.exists():
                 raise
             more = "; --resume goes on, with any number of workers"
             raise RunFailed(

@@ -40,18 +40,27 @@ class Share:
     labels: range
 
     def __str__(self) -> str:
+        return f"worker {self.number} of {self.count} ({self.classes})"
+
+    @property
+    def classes(self) -> str:
+        """Which classes they are, in words."""
         first, last = self.labels[0], self.labels[-1]
-        own = f"class {first}" if first == last else f"classes {first} to {last}"
-        return f"worker {self.number} of {self.count} ({own})"
+        return f"class {first}" if first == last else f"classes {first} to {last}"
 
 
-def shares_of(plan: Plan, count: int) -> list[Share]:
+def shares_of(plan: Plan, count: int, said: str = "") -> list[Share]:
     """Return the classes of each of ``count`` workers, about as much work for each.
+
+    Args:
+        plan: of the run.
+        count: of workers.
+        said: what asks for the workers, for messages; left out, the option does.
 
     Raises:
         BadRequest: there are more workers than classes, or its classes are not independent.
     """
-    said = f"--workers {count}"
+    said = said or f"--workers {count}"
     classes = plan.layout.classes
     if count > classes:
         raise BadRequest(

@@ -27,7 +27,6 @@ class Order:
     """What every worker needs to know of a run; it can be pickled.
 
     Args:
-        data: the real images, on the CPU.
         network: the name of what is matched in, or what was given from Python.
         layout: of the whole set.
         compute: device, precision, compilation.
@@ -43,7 +42,6 @@ class Order:
         threads: of each worker.
     """
 
-    data: LabelledImages
     network: Any
     layout: Layout
     compute: Compute
@@ -64,7 +62,6 @@ def order_of(plan: Plan) -> Order:
     recipe, given = plan.recipe, plan.request.network
     named = given is None or isinstance(given, str)
     return Order(
-        plan.train.to(torch.device("cpu")),
         plan.network.name if named else given,
         plan.layout,
         plan.compute,
@@ -86,12 +83,13 @@ class Hand:
 
     Args:
         order: of the whole run.
+        data: the real images.
         labels: of the classes.
     """
 
-    def __init__(self, order: Order, labels: Collection[int]) -> None:
+    def __init__(self, order: Order, data: LabelledImages, labels: Collection[int]) -> None:
         torch.set_num_threads(order.threads)
-        data, compute = place(order.data, order.compute), order.compute
+        data, compute = place(data, order.compute), order.compute
         layout = order.layout.of_classes(labels)
         network = make_for(order.network, data.shape, data.classes)
         synthetic = Synthetic(layout, order.form, order.learned_labels).to(compute.device)
@@ -125,6 +123,9 @@ class Hand:
             torch.cuda.synchronize(device)
         return peak_memory(device)
 
+    def present(self) -> None:
+        """Be there."""
+
     def state(self) -> bytes:
         """Return all that the next step depends on."""
         return packed(self._run.state_dict())
@@ -149,10 +150,10 @@ def unpacked(state: bytes) -> dict[str, Any]:
 _HANDS: list[Hand] = []
 
 
-def begin(order: Order, labels: Collection[int], tell: Any) -> None:
+def begin(order: Order, data: LabelledImages, labels: Collection[int], tell: Any) -> None:
     """Be a worker from now on; a task."""
     del tell
-    _HANDS[:] = [Hand(order, labels)]
+    _HANDS[:] = [Hand(order, data, labels)]
 
 
 def answer(what: str, *arguments: Any) -> Any:

@@ -6,6 +6,15 @@ An `Executor` does tasks: `Here` one after the other, `Processes` several beside
 
 from attar.parallel.executor import Executor, Here
 from attar.parallel.processes import Processes, visible_devices
-from attar.parallel.task import Ended, Task, Tell
+from attar.parallel.task import Ended, Task, Tell, attempt
 
-__all__ = ["Ended", "Executor", "Here", "Processes", "Task", "Tell", "visible_devices"]
+__all__ = [
+    "Ended",
+    "Executor",
+    "Here",
+    "Processes",
+    "Task",
+    "Tell",
+    "attempt",
+    "visible_devices",
+]

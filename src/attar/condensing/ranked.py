@@ -1,0 +1,228 @@
+"""The ranks that a launcher has started, as the workers of a run.
+
+Each reads the same data by the same command. Rank 0 plans, asks, validates and writes, and does a
+share of the classes itself; the others answer it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+import attar
+from attar.artefact.fingerprint import fingerprint
+from attar.condensing.crew import Lost
+from attar.condensing.plan import Plan
+from attar.condensing.shares import shares_of
+from attar.condensing.worker import Hand, Order, order_of
+from attar.errors import BadRequest, RunFailed
+from attar.parallel import Ended, attempt
+from attar.parallel.ranks import Facts, Gone, Meeting, Rank
+
+_BEGIN = "begin"
+
+
+@contextlib.contextmanager
+def meeting(rank: Rank) -> Iterator[Meeting]:
+    """Wait for all ranks, and take leave of them after a block that ends well.
+
+    They notice the end of a process that does not.
+
+    Raises:
+        BadRequest: the port of the meeting is in use.
+        RunFailed: not all came in time.
+    """
+    versions = {"attar": attar.__version__, "torch": torch.__version__}
+    found = Meeting(rank, versions)
+    yield found
+    if rank.leads:
+        for number in range(1, rank.count):
+            # the run is done, whoever is there
+            with contextlib.suppress(Gone):
+                found.send(number, None)
+    found.close()
+
+
+class Ranks:
+    """A crew of ranks, of which this process is the first.
+
+    Args:
+        there: all of them.
+        plan: of the run, which asks for as many workers as there are ranks.
+
+    Raises:
+        BadRequest: the run cannot be shared out; a rank has another version of Attar or of torch,
+            sees other data, or has no such device.
+        Lost: a rank is gone.
+    """
+
+    inside = True
+
+    def __init__(self, there: Meeting, plan: Plan) -> None:
+        count = there.rank.count
+        refuse_mixed([(there.name(number), there.facts[number]) for number in range(count)])
+        self.shares = shares_of(plan, count, f"torchrun with {count} ranks")
+        self._there = there
+        self._aside = _Aside()
+        order, digest = order_of(plan), fingerprint(plan.train)
+        tasks = [(order, digest, share.labels) for share in self.shares]
+        own = self.shares[0].labels
+        begun = self._aside(
+            lambda: self._asked(_BEGIN, tasks, lambda: Hand(order, plan.train, own))
+        )
+        for number, ended in enumerate(begun):
+            if number and ended.failure:
+                ended = dataclasses.replace(ended, failure=f"{there.name(number)}: {ended.failure}")
+            ended.raise_failure()
+        self._hand: Hand = begun[0].value
+
+    def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return what each rank answers."""
+        found = self._aside(
+            lambda: self._asked(what, arguments, lambda: getattr(self._hand, what)(*arguments[0]))
+        )
+        for ended in found:
+            ended.raise_failure()
+        return [ended.value for ended in found]
+
+    def _asked(
+        self, what: str, arguments: Sequence[tuple[Any, ...]], own: Callable[[], Any]
+    ) -> list[Ended]:
+        others = range(1, len(self.shares))
+        for number in others:
+            with self._named(number):
+                self._there.send(number, (what, arguments[number]))
+        found = [attempt(what, own)]
+        for number in others:
+            with self._named(number):
+                found.append(self._there.receive(number))
+        return found
+
+    @contextlib.contextmanager
+    def _named(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except Gone as error:
+            own = f"{self._there.name(number)} ({self.shares[number].classes})"
+            raise Lost(f"{own} was lost: {error.text}.") from error
+
+
+def refuse_mixed(ranks: Sequence[tuple[str, Facts]]) -> None:
+    """Refuse ranks of different versions.
+
+    Args:
+        ranks: name and facts of each, the first of that which leads.
+
+    Raises:
+        BadRequest: one differs from the first.
+    """
+    (first, lead), *others = ranks
+    for name, facts in others:
+        for (what, wanted), (_, found) in zip(lead.versions, facts.versions, strict=True):
+            if found != wanted:
+                raise BadRequest(
+                    f"{name} has {what} {found} and {first} has {wanted}, so their results would "
+                    f"differ; install the same {what} on all machines"
+                )
+
+
+class _Aside:
+    """Does calls one after the other in a thread, each to its end.
+
+    A signal that makes the process leave a call thus leaves no message half heard.
+    """
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # a daemon, so that a rank which says nothing does not keep the process from ending
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def __call__(self, function: Callable[[], Any]) -> Any:
+        """Return what a call returns, or raise what it raises."""
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._calls.put((function, answers))
+        value, error = answers.get()
+        if error is not None:
+            raise error
+        return value
+
+    def _work(self) -> None:
+        while True:
+            function, answers = self._calls.get()
+            try:
+                answers.put((function(), None))
+            except BaseException as error:
+                answers.put((None, error))
+
+
+def follow(there: Meeting, planned: Callable[[], Plan]) -> None:
+    """Do what rank 0 asks for, until it takes leave.
+
+    Args:
+        there: all ranks.
+        planned: reads the data, and returns a plan whose training images are those of the run.
+
+    Raises:
+        RunFailed: rank 0 ended before that.
+    """
+    read = attempt("read", planned)
+    hand: Any = None
+    with _deaf():
+        while (asked := _asked_by_first(there)) is not None:
+            what, arguments = asked
+            if what == _BEGIN:
+                ended = attempt(what, functools.partial(_begin, read, *arguments))
+                hand, ended = ended.value, dataclasses.replace(ended, value=None)
+            else:
+                ended = attempt(what, functools.partial(getattr(hand, what), *arguments))
+            with contextlib.suppress(Gone):
+                there.send(0, ended)
+
+
+def _asked_by_first(there: Meeting) -> Any:
+    try:
+        return there.receive(0)
+    except Gone as error:
+        raise RunFailed(
+            f"{there.rank}: rank 0 ended before the run did, and says why; this one ends with it"
+        ) from error
+
+
+def _begin(read: Ended, order: Order, digest: str, labels: Sequence[int]) -> Hand:
+    read.raise_failure()
+    plan: Plan = read.value
+    own = fingerprint(plan.train)
+    if own != digest:
+        raise BadRequest(
+            f"it sees other images or labels ({own[:8]}) than rank 0 ({digest[:8]}); give all "
+            "ranks the same source and options, and the same files where they lie on each machine"
+        )
+    wanted, found = order.compute.device.type, plan.compute.device.type
+    if wanted != found:
+        raise BadRequest(
+            f"it computes on {found} and rank 0 on {wanted}, which round otherwise; give --device "
+            "cpu, or a GPU to each"
+        )
+    return Hand(order, plan.train, labels)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Take no notice of Ctrl-C and SIGTERM, which go to all ranks: the first one ends the run."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
