@@ -16,7 +16,7 @@ from attar.methods import METHODS, Task
 from attar.networks import build
 from attar.networks.weight import activation_bytes
 from attar.objectives import Problem, StatisticsMatching
-from attar.objectives.statistics import Squeezed
+from attar.objectives.squeezed import Squeezed
 from attar.rng import Key
 from attar.synthetic import Layout
 from attar.teachers.teacher import Teacher, tensors_of
@@ -97,7 +97,7 @@ def test_memory_is_known_before_a_group_is_sent(monkeypatch: pytest.MonkeyPatch)
     maps = 8 * (3 * 144 + 36 + 3 * 36 + 9) + 3
     each = activation_bytes(network.draw(Key(0)).eval(), (1, 8, 8))
     assert each == 2 * 4 * maps
-    monkeypatch.setattr("attar.objectives.statistics.spare_memory", lambda: 5 * 2 * each)
+    monkeypatch.setattr("attar.objectives.squeezed.spare_memory", lambda: 5 * 2 * each)
     assert Squeezed(teacher()).most == 5
 
 

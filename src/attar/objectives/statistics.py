@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from attar.augmentation.patches import draw_boxes, take_crops
 from attar.augmentation.variants import LEAST_AREA, RATIOS
-from attar.capacity import check_memory, spare_memory
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.networks import Network, make_for
-from attar.networks.weight import activation_bytes
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
+from attar.objectives.squeezed import NORMS, Squeezed, no_norm
 from attar.rng import Key
 from attar.shapes import is_picture, sides
 from attar.synthetic import Layout, Synthetic
@@ -33,12 +32,8 @@ from attar.teachers.study import train
 from attar.teachers.teacher import Teacher, tensors_of
 from attar.tensors import dotted, nested
 
-_NORMS = nn.modules.batchnorm._BatchNorm
 # of the teacher that is trained here, as those that label
 _RATE, _BATCH, _AUGMENT = 0.05, 128, "flip_crop"
-
-# of the memory that is left, the graph of a group may take this part of; on a GPU nobody asks
-_SHARE, _ANY = 2, 2**62
 
 
 @dataclass(frozen=True)
@@ -217,8 +212,8 @@ class StatisticsMatching(Objective):
             return
         network = self._learner(problem)
         made = network.draw(Key(0))
-        if not any(isinstance(part, _NORMS) for part in made.modules()):
-            raise _no_norm(network.name)
+        if not any(isinstance(part, NORMS) for part in made.modules()):
+            raise no_norm(network.name)
 
     def _learner(self, problem: Problem) -> Network:
         if not self.squeezed:
@@ -271,81 +266,9 @@ class StatisticsMatching(Objective):
         return images.roll((down, right), dims=(2, 3)) if down or right else images
 
 
-class Squeezed:
-    """A teacher that tells how far the statistics of a batch are from those that it kept.
-
-    Args:
-        teacher: with batch normalization.
-
-    Raises:
-        BadRequest: it has none.
-    """
-
-    def __init__(self, teacher: Teacher) -> None:
-        self.teacher = teacher
-        module = teacher.module()
-        self._norms = [part for part in module.modules() if isinstance(part, _NORMS)]
-        if not self._norms or any(one.running_mean is None for one in self._norms):
-            raise _no_norm(teacher.network.name)
-        self._module = module
-        self._moments: list[Tensor] = []
-        network, compute = teacher.network, teacher.compute
-        each = activation_bytes(module, (network.channels, *network.size))
-        # images whose graph is kept at once
-        there = spare_memory() if compute.device.type == "cpu" else _ANY
-        self.most = max(1, min(compute.graph_chunk, there // (_SHARE * max(1, each))))
-        check_memory(
-            each if compute.device.type == "cpu" else 0,
-            f"the graph of one image in {network.name}",
-            "give a smaller network, or smaller images (--resize)",
-        )
-        for norm in self._norms:
-            norm.register_forward_pre_hook(self._note)
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return scores (B×K) of network inputs, and 2×C moments of what every layer is given.
-
-        These are means of the values and of their squares over images and places, so those of all
-        images are the means of those of parts.
-        """
-        self._moments = []
-        compute = self.teacher.compute
-        with compute.autocast():
-            scores = self._module(compute.lay_out(self.teacher.seen(images)))
-        found, self._moments = self._moments, []
-        return scores.float(), found
-
-    def distances(self, moments: Sequence[Tensor]) -> list[Tensor]:
-        """Return ‖μ − μ̂‖ + ‖σ² − σ̂²‖ of every layer."""
-        found = []
-        for norm, (mean, square) in zip(self._norms, moments, strict=True):
-            assert norm.running_mean is not None and norm.running_var is not None
-            # moments are taken about the mean that the layer kept, so that nothing cancels
-            variance = square - mean.square()
-            found.append((norm.running_var - variance).norm() + mean.norm())
-        return found
-
-    def _note(self, norm: nn.Module, given: tuple[Tensor, ...]) -> None:
-        assert isinstance(norm, _NORMS)
-        assert norm.running_mean is not None
-        maps = given[0].float()
-        axes = [axis for axis in range(maps.ndim) if axis != 1]
-        variance, mean = torch.var_mean(maps, axes, correction=0)
-        mean = mean - norm.running_mean
-        self._moments.append(torch.stack([mean, variance + mean.square()]))
-
-
 def _number(teacher: Teacher) -> int:
     """Return a number that tells a teacher from others, as a state keeps it."""
     return int(teacher.digest[:15], 16)
-
-
-def _no_norm(network: str) -> BadRequest:
-    return BadRequest(
-        f"the objective 'statistics' matches what batch normalization keeps, and {network} has "
-        "none; choose a network that has, such as --network convnet3:norm=batch or resnet18:"
-        "norm=batch"
-    )
 
 
 def _groups(layout: Layout, most: int) -> list[Tensor]:

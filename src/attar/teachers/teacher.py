@@ -5,7 +5,9 @@ Shape letters: N images, K classes, D features.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +22,8 @@ from attar.tensors import feed
 
 # how tensors of a network are named in `Functional.tensors`
 PREFIX = "module."
+# pixels of a picture that the usual chunk on a CPU is made for, and the fewest pictures at once
+_USUAL, _LEAST = 32 * 32, 8
 # where one came from that was made for a set
 TRAINED = "trained on the spot"
 
@@ -105,8 +109,16 @@ class Teacher:
             "origin": self.origin,
         }
 
+    @cached_property
+    def _looking(self) -> Compute:
+        """The arithmetic, with as many images a call as keep what layers give near the caches."""
+        most = self.compute.chunk
+        if self.compute.device.type == "cpu":
+            most = min(most, max(_LEAST, most * _USUAL // math.prod(self.network.size)))
+        return dataclasses.replace(self.compute, chunk=most)
+
     def _through(self, function: Functional, images: Tensor) -> Tensor:
-        parts = images.to(self.compute.device).split(self.compute.chunk)
+        parts = images.to(self.compute.device).split(self._looking.chunk)
         return torch.cat([function.chunk(self.tensors, self.seen(part)) for part in parts])
 
     @cached_property
@@ -119,7 +131,7 @@ class Teacher:
 
     def _function(self, name: str) -> Functional:
         module = self.network.draw(Key(0), self.compute.device)
-        return Functional(module.eval(), name, self.compute)
+        return Functional(module.eval(), name, self._looking)
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
