@@ -51,7 +51,7 @@ def test_every_row_has_the_labels_of_one_teacher_beside(tmp_path: Path) -> None:
         ("random", ""): 0,
         ("random", "teacher's labels"): taught,
         ("rded", ""): stored,
-        ("rded", "hard labels"): stored,
+        ("rded", "hard labels"): 2,
         ("rded", "teacher's labels"): taught,
     }
     assert 0 < taught < teacher.stat().st_size

@@ -653,7 +653,7 @@ class Stream(IterableDataset[Any]):
         (Items([]), "is empty"),
         (Items([pixels(4, 4)]), "item 0 is no pair"),
         (Items([("text", 0)]), "image 0 is a str; a Pillow image"),
-        (Items([(pixels(4, 4), "cat")]), "label 'cat'; a whole number"),
+        (Items([(pixels(4, 4), b"cat")]), "label b'cat'; a whole number"),
         (Items([(pixels(4, 4), 1.0)]), "label 1.0"),
         (Items([(pixels(4, 4), True)]), "label True"),
         (Items([(pixels(4)[:, None, None, None], 0)]), "H×W or C×H×W"),

@@ -160,6 +160,8 @@ def test_learnt_labels_are_compared_with_hard_ones_and_a_teacher(
     ]
     assert rows[1].name == f"{rows[0].name}, hard labels"
     assert rows[1].note == "argmax of each label" and not rows[0].note
+    # six bytes in place of 6 × 3 float32
+    assert rows[0].bytes is not None and rows[0].bytes - (rows[1].bytes or 0) == 6 * 3 * 4 - 6
     # the class of the largest value, not the one that the image was made for
     hard = next(labels for labels in seen if len(labels) == 6 and labels.ndim == 1)
     assert hard.tolist() == [2, 0, 1, 1, 2, 2]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from attar.errors import BadRequest
 from attar.places import default_data_dir
 
 PREFIX = "hub:"
+# seconds that the Hub has to answer at all
+_PATIENCE = 5.0
 # the artefact in a repository that `attar push` wrote
 SET = "set.safetensors"
 _NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9])?"
@@ -88,14 +93,15 @@ def local(path: str | Path) -> Path:
     address = Address.of(_text(path))
     hub = library(str(address))
     try:
-        found = hub.hf_hub_download(
-            address.repository,
-            address.file,
-            repo_type="dataset",
-            revision=address.revision,
-            cache_dir=default_data_dir() / "hub",
-            endpoint=endpoint(),
-        )
+        with asked():
+            found = hub.hf_hub_download(
+                address.repository,
+                address.file,
+                repo_type="dataset",
+                revision=address.revision,
+                cache_dir=default_data_dir() / "hub",
+                endpoint=endpoint(),
+            )
     except Exception as error:  # of the library, of what it sends requests by, and of the system
         raise _refused(address, error, hub.errors) from error
     return Path(found)
@@ -120,6 +126,42 @@ def library(asking: str) -> Any:
 def endpoint() -> str | None:
     """Return the address of the Hub where it is not the usual one."""
     return os.environ.get("HF_ENDPOINT") or None
+
+
+@contextlib.contextmanager
+def asked() -> Iterator[None]:
+    """Keep the libraries to what is on this machine, where the Hub does not answer, in the block.
+
+    Left alone they try for half a minute where nothing listens, and for minutes where nothing
+    answers.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or answers():
+        yield
+        return
+    # that of the library datasets is a copy
+    places: list[Any] = [constants, *filter(None, [sys.modules.get("datasets.config")])]
+    before = [place.HF_HUB_OFFLINE for place in places]
+    try:
+        for place in places:
+            place.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
+
+
+def answers() -> bool:
+    """Tell whether the Hub answers within seconds, whatever it says."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(endpoint() or constants.ENDPOINT, timeout=_PATIENCE)
+    except Exception:  # of what it sends requests by, which is another library since 1.0
+        return False
+    return True
 
 
 def first_line(error: BaseException) -> str:

@@ -35,9 +35,10 @@ def settle_kinds(request: object) -> None:
         value = getattr(request, name)
         check_kind(name, value, hints[name])
         allowed = _allowed(hints[name])
-        # a text that may be another thing than a path stays one
-        if isinstance(value, str | PathLike) and Path in allowed and str not in allowed:
-            object.__setattr__(request, name, Path(value))
+        if not isinstance(value, str | PathLike) or Path not in allowed:
+            continue
+        # what may be another thing than a path is kept as a text
+        object.__setattr__(request, name, str(value) if str in allowed else Path(value))
 
 
 class Settings:

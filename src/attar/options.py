@@ -108,6 +108,7 @@ def check_kept(request: Kept) -> None:
 Whole = Annotated[int | None, option("N", kind=int)]
 Number = Annotated[float | None, option("X", kind=float)]
 Name = Annotated[str | None, option("NAME")]
+NameOrPath = Annotated[Path | str | None, option("NAME", kind=str)]
 Classes = Annotated[str | None, option("N or NAMES")]
 ValueRange = Annotated[str | None, option("LOW:HIGH", "--range")]
 Background = Annotated[str | None, option("COLOUR")]

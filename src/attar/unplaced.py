@@ -8,7 +8,11 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 # what begins a place on this machine: root, home, the folder above, a drive, another machine
-_BEGINNING = r"(?:file:/+|~[\w.-]*[\\/]|(?:\.\.[\\/])+|/(?!/)|[A-Za-z]:[\\/]|\\\\)"
+# (of two strokes: not those of an address, as in https://)
+_WEB = r"(?<!http:)(?<!https:)(?<!ftp:)(?<!ssh:)(?<!s3:)(?<!gs:)"
+_BEGINNING = (
+    rf"(?:file:/+|~[\w.-]*[\\/]|(?:\.\.[\\/])+|{_WEB}//(?=[\w.-])|/(?!/)|[A-Za-z]:[\\/]|\\\\)"
+)
 # a source or a path alone, whose name may have blanks in it
 _WHOLE = re.compile(rf"((?:[a-z]+:)?){_BEGINNING}.+", re.DOTALL)
 # what a path follows within a text, and where it ends
@@ -39,7 +43,7 @@ def unplaced(value: _T) -> _T:
     known |= {
         text.partition(":")[2]: _name(text)
         for text in tuple(known)
-        if re.match(r"[a-z]{2,}:(?!//)", text)
+        if re.match(r"[a-z]{2,}:", text)
     }
     return _changed(value, dict(sorted(known.items(), key=lambda one: -len(one[0]))))
 

@@ -37,7 +37,7 @@ class CondenseOptions(ReadingOptions, total=False):
     card: str | None
     zca: Literal["none", "mtt", "frepo", "rtp", "kip"] | None
     experts: str | Path | None
-    teacher: str | None
+    teacher: str | Path | None
     settings: str | Sequence[str] | Mapping[str, Any] | None
     validation: float | None
     validations: int

@@ -17,6 +17,7 @@ from attar.options import (
     Compiling,
     Folder,
     Name,
+    NameOrPath,
     Number,
     Settings,
     Whole,
@@ -149,7 +150,7 @@ class Request:
     """Form of ZCA whitening."""
     experts: Folder = None
     """Expert trajectories to match, made by 'attar experts', for methods such as mtt and esp."""
-    teacher: Name = None
+    teacher: NameOrPath = None
     """The trained network that chooses and labels images (methods rded, taught, confident):
     OUT.teacher.safetensors of another set, a folder that 'attar experts' made, or ARCH:FILE, that
     is, weights on disk of torchvision, timm:NAME or a network here, such as

@@ -24,6 +24,10 @@ def shown(request: Request, callback: Callback | None, progress: bool | None) ->
         BadRequest: a callback that cannot be told.
     """
     _check(callback)
+    if not (progress is None or isinstance(progress, bool)):
+        raise BadRequest(
+            f"progress={progress!r}: True, False, or None for a bar in terminals and notebooks"
+        )
     if progress is False:
         yield callback or Callback()
         return

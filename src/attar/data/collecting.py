@@ -41,8 +41,11 @@ def collect(
     size: tuple[int, int] | None,
     look: Look = PLAIN,
     columns: Columns = USUAL,
+    named: dict[str, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return N×C×H×W images and N labels of a data set of (image, label), or of mappings.
+
+    Labels that are names become their places in ``named``, which takes in those that are new.
 
     Images become uint8 while every value is a whole 255th, and float32 from the first on that
     is not, so a set of 8-bit pictures never takes more than its bytes.
@@ -52,7 +55,8 @@ def collect(
     images: Tensor | None = None
     lying: list[int] = []
     for index in range(count):
-        image, labels[index] = read_item(dataset, index, name, columns)
+        image, label = read_item(dataset, index, name, columns)
+        labels[index] = numbered(label, named, f"{name}: item {index}")
         if is_pillow(image) and orientation(image) != 1:
             lying.append(index)
         pixels = as_pixels(image, f"{name}: image {index}", look)
@@ -108,8 +112,8 @@ def pair_of(item: Mapping[str, Any], columns: Columns, name: str) -> tuple[Any, 
     return found[0], found[1]
 
 
-def read_item(dataset: Any, index: int, name: str, columns: Columns) -> tuple[Any, int]:
-    """Return one image, as it is given, and its label."""
+def read_item(dataset: Any, index: int, name: str, columns: Columns) -> tuple[Any, Any]:
+    """Return one image, as it is given, and its label, a number or a name."""
     item = dataset[index]
     if isinstance(item, Mapping):
         item = pair_of(item, columns, f"{name}: item {index}")
@@ -120,9 +124,22 @@ def read_item(dataset: Any, index: int, name: str, columns: Columns) -> tuple[An
         if math.prod(label.shape) != 1:
             raise rows_refused(torch.as_tensor(label).unsqueeze(0), f"{name}: item {index}")
         label = label.item()
-    if isinstance(label, bool | np.bool) or not isinstance(label, int | np.integer):
-        raise BadRequest(f"{name}: item {index} has the label {label!r}; a whole number is needed")
-    return image, int(label)
+    return image, label
+
+
+def numbered(label: Any, named: dict[str, int] | None, name: str) -> int:
+    """Return a label as a whole number.
+
+    Raises:
+        BadRequest: it is neither that nor a name, or others are names and it is none.
+    """
+    if isinstance(label, str) and named is not None:
+        return named.setdefault(label, len(named))
+    whole = isinstance(label, int | np.integer) and not isinstance(label, bool | np.bool)
+    if not whole or named:
+        what = "a name, as those before," if named else "a whole number, or a name,"
+        raise BadRequest(f"{name} has the label {label!r}; {what} is needed")
+    return int(label)
 
 
 def is_pillow(image: Any) -> bool:

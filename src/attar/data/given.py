@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from attar.data.arrays import ClassNames
 from attar.data.collecting import collect
 from attar.data.dividing import divide, refuse_share, told, wanted_share
-from attar.data.handed import handed
+from attar.data.handed import handed, refuse_unknown
 from attar.data.hugging_face_given import given_splits, items_of, load_given
 from attar.data.images import LabelledImages
 from attar.data.pairs import parts_from_arrays
@@ -101,8 +102,8 @@ def from_dataset(
 
     Args:
         dataset: gives pairs of a Pillow image, C×H×W or H×W tensor, or array, and a whole
-            number; or mappings with these as ``image`` (``img``, ``pixel_values``) and ``label``
-            (``labels``, ``fine_label``). A ``classes`` attribute gives the class names.
+            number or a name; or mappings with these as ``image`` (``img``, ``pixel_values``) and
+            ``label`` (``labels``, ``fine_label``). A ``classes`` attribute gives the class names.
         test: the test part; left out, there is none.
         class_names: see `from_tensors`.
         name: how messages and artefacts call the set.
@@ -123,15 +124,32 @@ def from_dataset(
     size, subset = wanted_size(resize), wanted_subset(classes, per_class)
     look = wanted_look(value_range, background)
     columns = Columns(path_column, label_column)
-    images, labels = collect(dataset, name, size, look, columns)
-    if class_names is None:
+    named = dict[str, int]()
+    images, labels = collect(dataset, name, size, look, columns, named)
+    pair = None
+    if test is not None:
+        known = list(named)
+        pair = collect(test, f"{name} test", size, look, columns, named)
+        refuse_unknown([one for one in named if one not in known], known)
+    if named:
+        class_names, labels, pair = _by_name(named, labels, pair)
+    elif class_names is None:
         class_names = _own_names(dataset, labels)
-    pair = None if test is None else collect(test, f"{name} test", size, look, columns)
     share = wanted_share(test_share)
     parts = parts_from_arrays(
         images, labels, pair, class_names, name=name, subset=subset, share=share
     )
     return assemble(parts, name=name, source=source_of(name), zca=zca)
+
+
+def _by_name(
+    named: dict[str, int], labels: Tensor, pair: tuple[Tensor, Tensor] | None
+) -> tuple[list[str], Tensor, tuple[Tensor, Tensor] | None]:
+    """Return names in their order, and labels that were numbered as the names came."""
+    names = sorted(named)
+    places = torch.empty(len(names), dtype=torch.int64)
+    places[[named[one] for one in names]] = torch.arange(len(names))
+    return names, places[labels], None if pair is None else (pair[0], places[pair[1]])
 
 
 def _own_names(dataset: Any, labels: Tensor) -> list[str] | None:

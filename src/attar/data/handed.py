@@ -91,6 +91,11 @@ def handed(data: Any, value_range: ValueRange, columns: Columns) -> Handed:
     if given_splits(data) is not None:
         return Handed(data, None, tuple(notes))
     parts = list(data) if _are_parts(data) else [data]
+    if isinstance(data, list) and len(parts) == 2:
+        notes.append(
+            "a list of two parts is taken for training and test part; join batches of one part, or "
+            "give their DataLoader"
+        )
     made = [_part(part, columns, notes) for part in parts]
     names = _names_of(made)
     if names is not None:
@@ -156,6 +161,11 @@ def _part(data: Any, columns: Columns, notes: list[str]) -> Any:
         return _pair(*data)
     if isinstance(data, tuple | list) and data and all(map(_is_item, data)):
         return _items(data, columns)
+    if isinstance(data, tuple | list) and len(data) > 2 and all(map(_is_part, data)):
+        raise BadRequest(
+            f"data: a list of {len(data)} pairs of images and labels is neither a part nor train "
+            "and test; join the batches (torch.cat), or give their DataLoader"
+        )
     if isinstance(data, np.ndarray | Tensor):
         raise BadRequest(
             "these are images without labels; give both, as in attar.condense(images, labels)"
@@ -273,11 +283,20 @@ def _numbered(part: Any, names: tuple[str, ...]) -> Any:
     if labels is None:
         return part
     places = {name: place for place, name in enumerate(names)}
-    other = next((one for one in map(str, labels.flat) if one not in places), None)
-    if other is not None:
-        raise BadRequest(
-            f"data test: the class {other!r} is none of the training part ({', '.join(names)})"
-        )
+    refuse_unknown([one for one in map(str, labels.flat) if one not in places], names)
     if isinstance(part, Items):
         return Items([(image, places[label]) for image, label in part.items])
     return part[0], np.vectorize(places.__getitem__, otypes=[np.int64])(labels)
+
+
+def refuse_unknown(others: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse classes of a test part that the training part does not have.
+
+    Raises:
+        BadRequest: naming the first.
+    """
+    if others:
+        raise BadRequest(
+            f"data test: the class {others[0]!r} is none of the training part "
+            f"({', '.join(sorted(names))})"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from attar.data.part_names import part_of
 from attar.data.reading import Columns, Reading
 from attar.data.splits import Parts
 from attar.errors import BadRequest, unknown
+from attar.hub import asked
 
 # behind a source: its rows are read as they come
 STREAMING = ",streaming"
@@ -167,7 +169,8 @@ def _loaded(load: Callable[[], Any], name: str, source: str) -> Any:
     level = words.level
     words.setLevel(logging.ERROR)
     try:
-        return load()
+        with contextlib.nullcontext() if folder.exists() else asked():
+            return load()
     except ConnectionError as error:
         raise BadRequest(
             f"{source} could not be read ({error}): the Hub cannot be reached, so give a local "

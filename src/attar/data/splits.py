@@ -179,7 +179,7 @@ def assemble(parts: Parts, *, name: str, source: str, zca: Zca = "none") -> Spli
     there = {part: pair for part, pair in others.items() if pair is not None}
     twins = twins_note((parts.images, parts.labels), there)
     alone = f"one class only, {printable(parts.class_names[0])}" if classes == 1 else ""
-    note = joined(parts.note, alone, rows_note(parts.images), twins)
+    note = joined(parts.note, alone, rows_note(parts.images), dark_note(parts.images), twins)
     return Splits(train, test, note, source, validation, parts.test_share)
 
 
@@ -207,6 +207,16 @@ def rows_note(images: Rows) -> str:
         return ""
     more = ", none of them taken for transparency" if channels in (2, 4) else ""
     return f"images of {channels} channels{more}"
+
+
+def dark_note(images: Rows) -> str:
+    """Return that pictures of 8 bits are nearly black, where no value is above 1."""
+    if images.dtype != torch.uint8 or any(int(part.max()) > 1 for part in in_parts(images)):
+        return ""
+    return (
+        "every value is 0 or 1 of 255, so the images are nearly black; where 1 is white, give "
+        "--range 0:1 (from Python value_range=(0, 1))"
+    )
 
 
 def settle_preprocessing(parts: Parts, zca: str) -> Preprocessing:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages
 from attar.evaluation.baselines import RANDOM, WHOLE, coreset, images_that_fit, random_set
@@ -99,7 +101,7 @@ class Comparison:
         """Return the sets of the artefact's size, the artefact itself first."""
         asked, size = self.asked, self.artefact.totals.paper
         own = dataclasses.replace(condensed(self.artefact, asked.card), note=asked.note)
-        sets = [own, hard_labels(own)] if own.labels.ndim > 1 else [own]
+        sets = [own, self._hard(own)] if own.labels.ndim > 1 else [own]
         if asked.teacher is not None:
             sets.append(self._without_labels(own).taught(asked.teacher))
         if self.last is not None:
@@ -119,6 +121,17 @@ class Comparison:
             elif name != WHOLE:
                 sets.append(self._coreset(name, self.train, size))
         return sets
+
+    def _hard(self, own: TrainingSet) -> TrainingSet:
+        """Return the set under hard labels, with the bytes that these take.
+
+        A class that follows from the place of a row takes none, another a byte, or two.
+        """
+        hard, kept = hard_labels(own), self._without_labels(own).bytes
+        moved = not torch.equal(hard.labels.cpu(), self.artefact.header.layout.class_of_row())
+        if kept is not None and moved:
+            kept += len(hard.labels) * (1 if own.labels.shape[1] <= 256 else 2)
+        return dataclasses.replace(hard, bytes=kept)
 
     def _without_labels(self, own: TrainingSet) -> TrainingSet:
         """Return the set without labels that are stored: those of batches take their place."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
+from attar.errors import BadRequest
+
 
 def list_methods(pattern: str = "*") -> list[str]:
     """Return the names of the methods, registered ones among them.
@@ -83,4 +85,6 @@ def list_tables(pattern: str = "*") -> list[str]:
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
+    if not isinstance(pattern, str):
+        raise BadRequest(f"pattern={pattern!r}: a text is needed, such as 'lo*'")
     return [name for name in names if fnmatch.fnmatchcase(name, pattern)]

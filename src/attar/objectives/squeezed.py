@@ -37,7 +37,7 @@ class Squeezed:
         module = teacher.module()
         self._norms = [part for part in module.modules() if isinstance(part, NORMS)]
         if not self._norms or any(one.running_mean is None for one in self._norms):
-            raise no_norm(teacher.network.name)
+            raise no_norm(teacher.network.name, "--teacher")
         self._module = module
         self._moments: list[Tensor] = []
         network, compute = teacher.network, teacher.compute
@@ -114,10 +114,10 @@ def _of_channels(values: Tensor, maps: Tensor) -> Tensor:
     return values.view(1, -1, *(1 for _ in maps.shape[2:]))
 
 
-def no_norm(network: str) -> BadRequest:
+def no_norm(network: str, option: str) -> BadRequest:
     """Return the refusal of a network without batch normalization."""
     return BadRequest(
         f"the objective 'statistics' matches what batch normalization keeps, and {network} has "
-        "none; choose a network that has, such as --network convnet3:norm=batch or resnet18:"
+        f"none; choose a network that has, such as {option} convnet3:norm=batch or resnet18:"
         "norm=batch"
     )

@@ -213,7 +213,7 @@ class StatisticsMatching(Objective):
         network = self._learner(problem)
         made = network.draw(Key(0))
         if not any(isinstance(part, NORMS) for part in made.modules()):
-            raise no_norm(network.name)
+            raise no_norm(network.name, "--teacher" if self.squeezed else "--network")
 
     def _learner(self, problem: Problem) -> Network:
         if not self.squeezed:

@@ -14,7 +14,8 @@ from attar.errors import BadRequest, RunFailed
 from attar.evaluation.exported import Exported
 from attar.evaluation.record import Evaluation, digest, read_record
 from attar.files import check_folder, write_folder
-from attar.hub import SET, check_repository, endpoint, first_line, library, local
+from attar.hub import SET, answers, check_repository, endpoint, first_line, library, local
+from attar.kinds import check_arguments
 from attar.sharing.folder import CROISSANT, README, TABLE, Told, write_shared
 from attar.sharing.licences import checked
 from attar.wording import worded
@@ -92,6 +93,8 @@ def push(
         ...            source_license="cc-by-4.0", to="cats")  # doctest: +SKIP
         Pushed(repository='ada/cats', folder=PosixPath('cats'), commit=None, url=None)
     """
+    told_of = {"license": license, "source_license": source_license, "source": source}
+    check_arguments(push, {**told_of, "name": name, "title": title, "to": to})
     told = Told(
         checked("--license", license, "the set"),
         checked("--source-license", source_license, "the data that it was made from"),
@@ -104,8 +107,8 @@ def push(
     repository = None if name is None else check_repository(name)
     if to is not None:
         _check_target(Path(to), overwrite)
-    else:
-        library(f"hub:{repository}")
+    elif repository is not None:
+        _check_hub(repository)
     own, told = _read(artefact, told)
     if to is not None:
         write_folder(Path(to), lambda new: write_shared(own, new, repository, told))
@@ -147,6 +150,16 @@ def _check_target(folder: Path, overwrite: bool) -> None:
         raise BadRequest(
             f"--to {folder}: a shared set is already there; --overwrite replaces it, or name a new "
             "folder"
+        )
+
+
+def _check_hub(repository: str) -> None:
+    """Refuse a Hub that does not answer, before anything is made for it."""
+    hub = library(f"hub:{repository}")
+    if not (hub.constants.HF_HUB_OFFLINE or answers()):
+        raise RunFailed(
+            f"{repository} was not shared: the Hub does not answer; connect and try again, or "
+            "write a folder with --to FOLDER"
         )
 
 

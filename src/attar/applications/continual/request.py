@@ -39,7 +39,7 @@ class Condensing(Request):
     max_bytes: Annotated[str | int | None, Fixed, Suppress] = None
     method: Annotated[Any, option("NAME", kind=str)] = None
     """Name of the method; 'attar methods' lists them. Left out: best, which decides by what is
-    asked for, where --memory says the bytes of each class; else lodm."""
+    asked for, where --memory or --bandwidth says bytes; else lodm."""
     synthetic_per_class: Annotated[int | None, Fixed, Suppress] = None
     output: Annotated[Path | None, Fixed, Suppress] = None
     resume: Annotated[bool, Fixed, Suppress] = False
