@@ -8,6 +8,9 @@ real images and take turns in one process, so that what else the machine does hi
 are random pixels of CIFAR-10's shape: the arithmetic is that of real ones. Prints the median of
 both and the median ratio of a turn, in seconds and in seconds that the processor was busy with
 this process, which a crowded machine disturbs less; and the losses of the first and last update.
+With ``--uses`` above 1 a turn is so many updates, of which ours looks at real images in the first
+and trains the network in the last, and the plain form does both in each, so that losses differ;
+seconds are those of an update on average.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,7 +52,9 @@ class Options:
     batch: int = 1024
     """Real images per update."""
     updates: int = 5
-    """Updates of each that are counted, after one that is not."""
+    """Turns of each that are counted, after one that is not."""
+    uses: int = 1
+    """Updates of a turn, of which ours looks at real images in the first alone."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of our form."""
     compile: Literal["auto", "on", "off"] = "auto"
@@ -73,7 +78,7 @@ def our_run(options: Options) -> Run:
     """Return a run with the method's own settings but for the batch."""
     recipe = METHODS["frepo"].recipe(Task("cifar10", options.ipc, SHAPE, CLASSES))
     assert isinstance(recipe.objective, KernelRegression)
-    objective = dataclasses.replace(recipe.objective, batch_real=options.batch)
+    objective = dataclasses.replace(recipe.objective, batch_real=options.batch, uses=options.uses)
     compute = computing.choose(
         options.device, options.precision, options.compile, chunk=options.chunk
     )
@@ -154,6 +159,12 @@ def timed(function: Callable[[], float], device: torch.device) -> tuple[float, f
     return time.perf_counter() - start, time.process_time() - busy, result
 
 
+def _mean(found: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """Return the mean seconds of some updates, and the loss of the last."""
+    wall, busy, losses = zip(*found, strict=True)
+    return sum(wall) / len(found), sum(busy) / len(found), losses[-1]
+
+
 def main() -> None:
     """Let both take turns and print the comparison."""
     options = tyro.cli(Options)
@@ -161,17 +172,20 @@ def main() -> None:
     plain, device = Plain(run), run.problem.compute.device
     print(f"{options}\n{run.problem.compute}")
     rows = []
-    for step in range(options.updates + 1):
-        name = run.state["network"]
-        # the images that the objective draws
-        generator = run.key.fold("step", step).fold("real").generator()
-        index = torch.randperm(len(run.problem.data), generator=generator)[: options.batch]
-        ours = timed(run.advance, device)
-        theirs = timed(lambda name=name, index=index: plain.update(name, index), device)
-        rows.append((ours, theirs))
+    for _ in range(options.updates + 1):
+        turn = []
+        for use in range(options.uses):
+            name = run.state["network"]
+            # the images that the objective draws
+            first = run.key.fold("step", run.step - use).fold("real").generator()
+            some = torch.randperm(len(run.problem.data), generator=first)[: options.batch]
+            ours = timed(run.advance, device)
+            theirs = timed(lambda name=name, some=some: plain.update(name, some), device)
+            turn.append((ours, theirs))
+        rows.append(tuple(_mean(one) for one in zip(*turn, strict=True)))
     for which, (ours, theirs) in (("first", rows[0]), ("last", rows[-1])):
-        print(f"loss of the {which} update: ours {ours[2]:.6f}, plain {theirs[2]:.6f}")
-    print(f"first update of ours, with compilation: {rows[0][0][0]:.1f} s")
+        print(f"loss of the {which} turn: ours {ours[2]:.6f}, plain {theirs[2]:.6f}")
+    print(f"first turn of ours, with compilation: {rows[0][0][0] * options.uses:.1f} s")
     for side, unit in enumerate(("seconds", "processor seconds")):
         pairs = [(ours[side], theirs[side]) for ours, theirs in rows[1:]]
         ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))

@@ -4,9 +4,9 @@
 
 FOLDER holds neural-tangents (`pip install --target FOLDER 'neural-tangents==0.6.5' 'jax==0.4.30'
 'jaxlib==0.4.30' 'tf2jax==0.3.6'`); without it Attar is timed alone. Both compute in float64 on one
-core, in turns; neural-tangents is compiled beforehand and goes through the pairs in the batches
-that served it best of those tried. What is told is the median of CPU seconds, the ratio of the two,
-and their largest difference.
+core, in turns, ours with the allocator set as the command line sets it; neural-tangents is compiled
+beforehand and goes through the pairs in the batches that served it best of those tried. What is
+told is the median of CPU seconds, the ratio of the two, and their largest difference.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import torch
 
 from attar.data import load_source
 from attar.kernels import infinite
+from attar.memory import keep_memory
 from attar.networks import make_for
 
 # each as Attar and as neural-tangents call it, and images per batch of the peer
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    keep_memory()
     # in three channels, so that the first convolution is padded as any other
     digits = load_source("digits").train.take(torch.arange(asked.count)).expand(-1, 3, -1, -1)
     peer = _Peer(asked.peer, digits.numpy()) if asked.peer else None

@@ -16,7 +16,7 @@ from attar.optimisers import Optimiser
 from attar.rng import Key
 from attar.synthetic import LowRank, OrderedSVD, Pixels, Synthetic
 from attar.tensors import dotted, flatten, unflatten
-from catalogue import COMPUTE, OBJECTIVES, PARAMETRIZATIONS, tiny_data, tiny_problem, tiny_run
+from catalogue import COMPUTE, PARAMETRIZATIONS, tiny_data, tiny_problem, tiny_run
 from references import kernel_reference
 
 KEY = Key(3).fold("step", 0)
@@ -172,6 +172,28 @@ def test_match_repeats_itself_and_changes_nothing() -> None:
     assert not torch.equal(elsewhere.loss, one.loss)
 
 
+def test_uses_of_a_network_share_what_is_seen_of_real_images() -> None:
+    objective = dataclasses.replace(SMALL, uses=3, mirror=True)
+    problem = problem_of()
+    state, synthetic = trained(objective, problem), Synthetic(problem.layout, Pixels(), True)
+    synthetic.images.start_from_noise(Key(2))
+    state = {**state, "used": 0}
+    first = objective.match(*noise(problem), problem, state, KEY)
+    one = objective.advance(synthetic, problem, state, KEY, kept=first.kept)
+    # in the network of the first and with its real images, exactly, whatever the set is by then
+    for use in (1, 2):
+        given = noise(problem, seed=use + 7)
+        assert one["pool"] is state["pool"] and one["used"] == use
+        found = objective.match(*given, problem, one, KEY.fold(use))
+        assert_same(found, *expected(objective, problem, state, *given))
+        one = objective.advance(synthetic, problem, one, KEY.fold(use), kept=found.kept)
+    # then it is trained for a step, and another chosen, which looks for itself
+    name = state["network"]
+    assert one["used"] == 0 and one["pool"][name]["age"] == state["pool"][name]["age"] + 1
+    other = objective.match(*noise(problem), problem, one, KEY.fold("other"))
+    assert not torch.equal(other.kept["index"], first.kept["index"])
+
+
 def same_states(one: Run, other: Run) -> bool:
     (tensors, rest), (others, same) = flatten(one.state_dict()), flatten(other.state_dict())
     return rest == same and all(torch.equal(tensors[name], others[name]) for name in tensors)
@@ -187,11 +209,12 @@ def test_probing_leaves_a_run_as_it_was() -> None:
     assert same_states(*runs)
 
 
+@pytest.mark.parametrize("uses", [1, 3])
 @pytest.mark.parametrize("parametrization", ["pixels", "ordered_svd"])
-def test_learnt_labels_are_resumed_bit_for_bit(parametrization: str) -> None:
+def test_learnt_labels_are_resumed_bit_for_bit(parametrization: str, uses: int) -> None:
     def fresh() -> Run:
         return tiny_run(
-            OBJECTIVES["kernel"],
+            dataclasses.replace(SMALL, uses=uses, mirror=True, age=2),
             problem_of(1),
             PARAMETRIZATIONS[parametrization],
             learned_labels=True,
@@ -302,6 +325,9 @@ def test_what_a_step_sends_through_networks() -> None:
     assert SMALL.passes(layout, data) == BATCH + 3 * 6 + 3 * 6
     mirrored = dataclasses.replace(SMALL, mirror=True, batch_real=999)
     assert mirrored.passes(layout, data) == len(data) + 3 * 12 + 3 * 6
+    several = dataclasses.replace(SMALL, uses=4)
+    assert several.passes(layout, data) == 3 * 6 + (BATCH + 3 * 6) / 4
+    assert several.unusual(100) == 1 / 4 and SMALL.unusual(100) == 1
 
 
 @pytest.mark.parametrize(
@@ -310,6 +336,7 @@ def test_what_a_step_sends_through_networks() -> None:
         ("batch_real", 0),
         ("pool", 0),
         ("age", -1),
+        ("uses", 0),
         ("lr_network", 0.0),
         ("lr_network", float("nan")),
         ("ridge", -1e-6),

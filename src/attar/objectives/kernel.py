@@ -8,6 +8,7 @@ Shape letters: N synthetic images, B real images, K classes.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class KernelRegression(Objective):
         ridge: of the regression, relative to the mean square norm of a row of features.
         mirror: let the regression see every synthetic image mirrored, too, with the same label.
         margin: add the second term where labels are learnt.
+        uses: steps that a network serves as it is, one after the other, before it is trained.
+            They share a real batch, whose features the first of them finds, so that the others
+            cost the synthetic side alone; networks live ``uses`` times as many steps. 1 is
+            published.
 
     Raises:
         BadRequest: a setting out of range.
@@ -52,6 +57,7 @@ class KernelRegression(Objective):
 
     name: ClassVar[str] = "kernel"
     takes_unequal: ClassVar[bool] = True
+    later: ClassVar[frozenset[str]] = frozenset({"uses"})
 
     batch_real: int = 1024
     pool: int = 10
@@ -60,17 +66,21 @@ class KernelRegression(Objective):
     ridge: float = 1e-6
     mirror: bool = False
     margin: bool = True
+    uses: int = 1
 
     def __post_init__(self) -> None:
         if self.batch_real < 1:
             raise BadRequest(f"batch_real {self.batch_real}: at least one real image is needed")
+        if self.uses < 1:
+            raise BadRequest(f"uses {self.uses}: at least one step is needed")
         self._pool.check()
         if not (math.isfinite(self.ridge) and self.ridge >= 0):
             raise BadRequest(f"ridge {self.ridge:g}: a number of 0 or more is needed")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the networks, and which of them the first step takes."""
-        return {"pool": self._pool.init(problem, key), "network": self._pool.chosen(key)}
+        state = {"pool": self._pool.init(problem, key), "network": self._pool.chosen(key)}
+        return state if self.uses == 1 else state | self._nothing_seen(problem, state)
 
     def match(
         self,
@@ -84,20 +94,28 @@ class KernelRegression(Objective):
         """Return the loss in one network of the pool and its gradients."""
         embedding, compute = self._pool.embedding(problem), problem.compute
         tensors = self._pool.tensors(problem, state["pool"], state["network"])
-        index = self._drawn(problem, key)
-        with torch.no_grad():
-            real = problem.data.take(index).to(compute.device)
-            real = features_of(embedding, tensors, real, compute)
+        if state.get("used", 0):
+            real, index = state["real"], state["index"]
+        else:
+            index = self._drawn(problem, key)
+            with torch.no_grad():
+                real = problem.data.take(index).to(compute.device)
+                real = features_of(embedding, tensors, real, compute)
         leaf, values = images.detach().requires_grad_(), labels.detach().requires_grad_()
         seen, known = leaf, seen_labels(values, problem)
         if self.mirror:
             seen, known = mirrored(seen, known)
         found = features_of(embedding, tensors, seen, compute)
-        error = real @ ridge_solution(found, known, self.ridge) - centred_targets(problem, index)
+        aim = centred_targets(problem, index.cpu())
+        error = real @ ridge_solution(found, known, self.ridge) - aim
         loss = error.square().sum(dim=1).mean() / 2
         if self.margin and problem.learned_labels:
             loss = loss + label_margin(values)
-        return gradients(loss, leaf, values)
+        match = gradients(loss, leaf, values)
+        if self.uses == 1:
+            return match
+        kept = {"real": real, "index": index.to(compute.device)}
+        return dataclasses.replace(match, kept=kept)
 
     def advance(
         self,
@@ -108,16 +126,46 @@ class KernelRegression(Objective):
         learned: Mapping[str, Tensor] = NOTHING,
         kept: Mapping[str, Any] = NOTHING,
     ) -> State:
-        """Return the state with this step's network a step older, and the next one chosen."""
-        del learned, kept
+        """Return the state with this step's network a step older, and the next one chosen.
+
+        Or, before the last use of the network, with what was seen of the real side.
+        """
+        del learned
+        used = state.get("used", 0) + 1
+        if used < self.uses:
+            return {**state, **kept, "used": used}
         pool = self._pool.advance(synthetic, problem, state["pool"], state["network"], key)
-        return {"pool": pool, "network": self._pool.chosen(key)}
+        later = {**state, "pool": pool, "network": self._pool.chosen(key)}
+        return later if self.uses == 1 else later | {"used": 0}
+
+    def usual(self, state: State) -> State:
+        """Return a state in which the real side was seen before."""
+        return state if self.uses == 1 else {**state, "used": 1}
+
+    def unusual(self, steps: int) -> float:
+        """Return the share of steps that look at real images."""
+        return 1 / self.uses
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: real ones once, the set there and back twice."""
         seen = 2 if self.mirror else 1
         trained = min(self._pool.batch, layout.rows)
-        return min(self.batch_real, len(data)) + seen * super().passes(layout, data) + 3 * trained
+        once = min(self.batch_real, len(data)) + 3 * trained
+        return once / self.uses + seen * super().passes(layout, data)
+
+    def _nothing_seen(self, problem: Problem, state: State) -> State:
+        """Return what a state holds of the real side, before anything is seen of it."""
+        embedding, device = self._pool.embedding(problem), problem.compute.device
+        tensors = self._pool.tensors(problem, state["pool"], state["network"])
+        one = torch.zeros(1, *problem.layout.shape, device=device)
+        with torch.no_grad():
+            features = embedding.plain(tensors, one)
+        batch = min(self.batch_real, len(problem.data))
+        return {
+            "used": 0,
+            "real": torch.zeros(batch, features.shape[1], device=device),
+            "index": torch.zeros(batch, dtype=torch.int64, device=device),
+        }
 
     @property
     def _pool(self) -> Pool:
