@@ -285,6 +285,10 @@ def test_class_orders_are_those_of_the_authors() -> None:
         (2, "8images", {"slimming": "herding"}, "herding"),
         (2, "8images", {"slimming": "mtt"}, "trajector"),
         (2, "8images", {"slimming": "random", "slim_iterations": 3}, "nothing is trained"),
+        (2, "8images", {"slimming": "random", "slim_lr": 0.1}, "nothing is trained"),
+        (2, "8images", {**DM, "slim_lr": -1.0}, "lr.* -1"),
+        (2, "8images", {**DM, "slim_settings": "nosuch=3"}, "nosuch"),
+        (2, "1ipc", {"slim_lr": 0.1}, "--slim-lr: a memory of 1ipc grows"),
         (2, "8images", {"per_class_budget": "proportional"}, "as many images of every class"),
         (2, "8images", {"method": "dm", "card": "dsa-1000"}, "--card dsa-1000"),
         (2, "1ipc", {"method": "dd"}, "--updates: --card dd trains by exactly the steps"),
@@ -319,7 +323,7 @@ def test_the_command_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture
     words = "continual digits --classes 4 --per-class 12 --steps 2 --memory 8images --method dm"
     words += " --iterations 2 --set batch_real=4 --validation 0 --network convnet1:width=4"
     words += " --updates 2 --repeats 1 --device cpu --slimming frepo --slim-iterations 1"
-    words += f" --slim-set pool=2 --slim-set age=5 --json -o {tmp_path / 'run'}"
+    words += f" --slim-lr 0.003 --slim-set pool=2 --slim-set age=5 --json -o {tmp_path / 'run'}"
     assert attar_command(words.split()) == 0
     told = json.loads(capsys.readouterr().out)
     four: dict[str, Any] = {**DM, "classes": 4, "iterations": 2}
@@ -330,8 +334,12 @@ def test_the_command_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture
         **four,
         slimming="frepo",
         slim_iterations=1,
+        slim_lr=0.003,
         slim_settings={"pool": 2, "age": 5},
+        output=tmp_path / "again",
     )
+    slimmed = attar.load(tmp_path / "again" / result.steps[1].memory[0]).header.settings
+    assert slimmed["optimisers"]["images"]["lr"] == 0.003
     assert [one["accuracies"] for one in told["steps"]] == [
         list(one.accuracies) for one in result.steps
     ]

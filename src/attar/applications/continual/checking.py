@@ -10,6 +10,7 @@ import torch
 from attar.applications.continual.classes import class_order
 from attar.applications.continual.request import LEARNING_FREE, RANDOM, Condensing, ContinualRequest
 from attar.applications.sets import Shrinking
+from attar.condensing.overrides import settle
 from attar.condensing.planning import make_plan
 from attar.condensing.suiting import refuse_single
 from attar.data import Splits
@@ -162,7 +163,7 @@ def check_slimming(
         sizes: classes of each set.
 
     Raises:
-        BadRequest: an unknown way, or one that a set cannot go.
+        BadRequest: an unknown way, or one that a set cannot go, or a setting that it cannot have.
     """
     how = usual_slimming(request, condensing)
     if condensing.per_class_budget != "equal":
@@ -177,6 +178,8 @@ def check_slimming(
     refuse_experts(how)
     task = Task(splits.train.name, 1, splits.train.shape, max(sizes))
     recipe = (SLIMMER if how == SLIMMER.name else METHODS[how]).recipe(task)
+    slim = request.slim(1, how, condensing.seed, condensing.network)
+    recipe = settle(recipe, slim.run_of(1, None), task)
     if min(sizes) == 1 and _tells_apart(recipe):
         raise BadRequest(
             f"--slimming {how}: it learns by telling classes apart, and a set has one class; give "

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from attar.applications.continual.checking import check_method, usual_slimming
 from attar.applications.continual.keywords import ContinualOptions
-from attar.applications.continual.request import LEARNING_FREE, RANDOM, Condensing, ContinualRequest
+from attar.applications.continual.request import (
+    LEARNING_FREE,
+    RANDOM,
+    SLIMMING,
+    Condensing,
+    ContinualRequest,
+)
 from attar.applications.sets import larger
 from attar.artefact.artefact import Artefact
 from attar.condensing.condense import complete
@@ -70,7 +76,7 @@ class Exemplars:
         **options: Unpack[ContinualOptions],
     ) -> None:
         given: dict[str, Any] = {**options}
-        own = ("slimming", "slim_iterations", "slim_settings", "rounding")
+        own = (*SLIMMING, "rounding")
         mine = {name: given.pop(name) for name in own if name in given}
         left = [*READING[:-1], *ContinualRequest.__dataclass_fields__, "zca"]
         if refused := [name for name in left if given.get(name) is not None]:

@@ -16,6 +16,7 @@ class ContinualOptions(CondenseOptions, total=False):
     rounding: Rounding
     slimming: str | None
     slim_iterations: int | None
+    slim_lr: float | None
     slim_settings: str | Sequence[str] | Mapping[str, Any] | None
     repeats: int
     epochs: int | None

@@ -14,7 +14,7 @@ from attar.applications.continual.memory import Memory, Rounding, parse_memory
 from attar.condensing.request import Request
 from attar.errors import BadRequest
 from attar.kinds import settle_kinds
-from attar.options import Name, Whole, option, settings_as_texts
+from attar.options import Name, Number, Whole, option, settings_as_texts
 from attar.renaming import fields
 from attar.slimming.request import SlimRequest
 from attar.text import command_line
@@ -27,6 +27,8 @@ TAKEN = (
     *("ipc", "max_bytes", "synthetic_per_class", "output", "resume", "overwrite", "snapshots"),
     *("tensorboard", "logger"),
 )
+# how a memory for all classes together shrinks
+SLIMMING = ("slimming", "slim_iterations", "slim_lr", "slim_settings")
 _ROUNDINGS = ("down", "paper")
 
 
@@ -93,6 +95,8 @@ class ContinualRequest:
     chose, else slimmable."""
     slim_iterations: Whole = None
     """Updates of each slimming."""
+    slim_lr: Number = None
+    """Learning rate of each slimming; that of its method where left out, not --lr."""
     slim_settings: Annotated[
         tuple[str, ...] | Mapping[str, Any] | None,
         option("NAME=VALUE", kind=tuple[str, ...], name="slim-set"),
@@ -123,7 +127,7 @@ class ContinualRequest:
         if self.held.fixed:
             self.slim(2, "slimmable", 0)
             return
-        for name in ("slimming", "slim_iterations", "slim_settings"):
+        for name in SLIMMING:
             if getattr(self, name):
                 raise BadRequest(
                     f"--{name.replace('_', '-').replace('settings', 'set')}: a memory of "
@@ -157,8 +161,7 @@ class ContinualRequest:
             network: to match in, where one was named; for what is trained.
             **options: further fields of `SlimRequest`.
         """
-        how, iterations = self.slimming or usual, self.slim_iterations
-        return slim_request(how, ipc, seed, iterations, self.slim_settings, network, **options)
+        return slim_request(self, ipc, usual, seed, network, **options)
 
     def command(self, source: str, condensing: Condensing, **reading: object) -> str:
         """Return the command line that asks for the same."""
@@ -192,31 +195,26 @@ def command_of(
 
 
 def slim_request(
-    how: str,
-    ipc: int,
-    seed: int,
-    iterations: int | None,
-    settings: Any,
-    network: Any = None,
-    **options: Any,
+    request: Any, ipc: int, usual: str, seed: int, network: Any = None, **options: Any
 ) -> SlimRequest:
     """Return the request of one slimming.
 
     Args:
-        how: ``learning-free``, ``random`` or a method.
+        request: of an application, with the options that `SLIMMING` names.
         ipc: images of each class that are left.
+        usual: how, where it does not say: ``learning-free``, ``random`` or a method.
         seed: of it.
-        iterations: updates, where it trains.
-        settings: of the slimming.
         network: to match in, where one was named; for what is trained.
         **options: further fields of `SlimRequest`.
     """
+    how = request.slimming or usual
     own: dict[str, Any] = {
         "ipc": ipc,
         "learning_free": how == LEARNING_FREE,
         "random": how == RANDOM,
-        "iterations": iterations,
-        "settings": settings,
+        "iterations": request.slim_iterations,
+        "lr": request.slim_lr,
+        "settings": request.slim_settings,
         "seed": seed,
     }
     if how not in (LEARNING_FREE, RANDOM):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from attar.applications.continual.request import RANDOM, Condensing
+from attar.applications.continual.request import RANDOM, SLIMMING, Condensing
 from attar.applications.federated.request import FEDAVG, FederatedRequest
 
 # options of a baseline that are those of the method beside it
@@ -39,7 +39,8 @@ def contenders(request: FederatedRequest, condensing: Condensing) -> tuple[Conte
     """Return the method that is asked for, then its baselines."""
     name = condensing.of(request.held, 1, 1, None).chosen.name
     found = [Contender(name, request, condensing)]
-    plain = dataclasses.replace(request, slimming=RANDOM, slim_iterations=None, slim_settings=())
+    usual = {name: FederatedRequest.__dataclass_fields__[name].default for name in SLIMMING}
+    plain = dataclasses.replace(request, **{**usual, "slimming": RANDOM})
     kept = {name: getattr(condensing, name) for name in _KEPT}
     for beside in request.beside:
         if beside == FEDAVG:

@@ -45,6 +45,8 @@ class FederatedRequest:
     real images that a method chose, else slimmable."""
     slim_iterations: Whole = None
     """Updates of each slimming."""
+    slim_lr: Number = None
+    """Learning rate of each slimming; that of its method where left out, not --lr."""
     slim_settings: Annotated[
         tuple[str, ...] | Mapping[str, Any] | None,
         option("NAME=VALUE", kind=tuple[str, ...], name="slim-set"),
@@ -123,8 +125,7 @@ class FederatedRequest:
         self, ipc: int, usual: str, seed: int, network: Any = None, **options: Any
     ) -> SlimRequest:
         """Return the request of one slimming; see `slim_request`."""
-        how, iterations = self.slimming or usual, self.slim_iterations
-        return slim_request(how, ipc, seed, iterations, self.slim_settings, network, **options)
+        return slim_request(self, ipc, usual, seed, network, **options)
 
     def command(self, source: str, condensing: Condensing, **reading: object) -> str:
         """Return the command line that asks for the same."""
