@@ -80,6 +80,11 @@ class Evaluate(Columns):
     """A trained network that labels every batch as it is augmented and mixed, under a card such as
     rded, in rows of their own, with its bytes counted: OUT.teacher.safetensors, a folder of 'attar
     experts', or ARCH:FILE, as 'attar condense' takes it."""
+    label_epochs: Whole = None
+    """Store the teacher's labels of so many epochs in its place, with the key of their crops; later
+    epochs of a student take one of these at random."""
+    label_storage: str = "float16"
+    """How these are stored: float16, or top:keep=5 for the five largest scores of each label."""
     vectorized: Whole = None
     """Networks that train in one step; left out: what is faster on the device."""
     data_dir: Folder = None
@@ -148,6 +153,8 @@ def evaluate(options: Evaluate) -> None:
             torch_compile=options.compile,
             vectorized=options.vectorized,
             teacher=options.teacher,
+            label_epochs=options.label_epochs,
+            label_storage=options.label_storage,
             callback=Lines(status, options.repeats),
             **reading_options(options),
         )

@@ -20,8 +20,10 @@ from attar.evaluation.rows import Row, TrainingSet, with_ceilings
 from attar.evaluation.scoring import Scoring, hard_labels
 from attar.methods import CODED
 from attar.places import default_data_dir
+from attar.rng import Key
 from attar.teachers.teacher import Teacher
 from attar.training.evaluation_card import EvaluationCard
+from attar.training.stored_labels import StoredLabels, label_storage
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Asked:
         data_dir: folder of the data; None for the usual one.
         note: of the artefact's own row.
         teacher: labels batches of the set and of random images, beside rows without it.
+        label_epochs: of its labels, that are stored in its place; None for the teacher itself.
+        label_storage: how they are.
     """
 
     baselines: tuple[str, ...]
@@ -47,6 +51,8 @@ class Asked:
     data_dir: Path | None = None
     note: str = ""
     teacher: Teacher | None = None
+    label_epochs: int | None = None
+    label_storage: str = "float16"
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class Comparison:
         own = dataclasses.replace(condensed(self.artefact, asked.card), note=asked.note)
         sets = [own, self._hard(own)] if own.labels.ndim > 1 else [own]
         if asked.teacher is not None:
-            sets.append(self._without_labels(own).taught(asked.teacher))
+            sets.append(self._taught(self._without_labels(own), asked.teacher))
         if self.last is not None:
             sets.append(condensed(self.last, asked.card))
         if self.train is None:
@@ -114,7 +120,7 @@ class Comparison:
                 drawn = random_set(self.train, size, asked.card, asked.seed, unequal=unequal)
                 sets.append(drawn)
                 if asked.teacher is not None:
-                    sets.append(drawn.taught(asked.teacher))
+                    sets.append(self._taught(drawn, asked.teacher))
             elif name == CODED:
                 network = self.measurer.networks[0]
                 sets.append(coded_set(self.train, size, asked.card, network, asked.seed))
@@ -132,6 +138,17 @@ class Comparison:
         if kept is not None and moved:
             kept += len(hard.labels) * (1 if own.labels.shape[1] <= 256 else 2)
         return dataclasses.replace(hard, bytes=kept)
+
+    def _taught(self, given: TrainingSet, teacher: Teacher) -> TrainingSet:
+        """Return a set with the labels of the teacher, or with those that are stored of it."""
+        asked = self.asked
+        if asked.label_epochs is None:
+            return given.taught(teacher)
+        classes = len(self.artefact.header.class_names)
+        storage = label_storage(asked.label_storage, classes)
+        key = Key(asked.seed).fold("stored labels")
+        stored = StoredLabels(teacher.scores, asked.label_epochs, storage, key, classes)
+        return given.taught(teacher, stored)
 
     def _without_labels(self, own: TrainingSet) -> TrainingSet:
         """Return the set without labels that are stored: those of batches take their place."""

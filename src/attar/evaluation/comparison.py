@@ -35,6 +35,7 @@ from attar.renaming import keywords
 from attar.training import card as find_card
 from attar.training.beginning import evaluation_key
 from attar.training.fitting import fitted
+from attar.training.stored_labels import check_epochs, label_storage
 
 __all__ = ["Row", "evaluate"]
 
@@ -109,6 +110,9 @@ def evaluate(
     refuse_other_steps(chosen, lengths)
     if asked.teacher is not None:
         refuse_deaf(chosen, asked.teacher)
+    if asked.label_epochs is not None:
+        check_epochs(asked.label_epochs, chosen)
+        label_storage(asked.label_storage, len(artefact.header.class_names))
     if chosen.kernel and (asked.tune or asked.scores):
         option = "--tune" if asked.tune else "--scores"
         raise BadRequest(
@@ -154,6 +158,8 @@ def evaluate(
         reading.get("data_dir"),
         note,
         teacher_of(asked.teacher, artefact, real, compute),
+        asked.label_epochs,
+        asked.label_storage,
     )
     run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
     return run.rows()

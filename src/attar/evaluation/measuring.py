@@ -61,7 +61,7 @@ class Measurer:
                 key=self.key,
                 compute=self.compute,
                 vectorized=self.vectorized,
-                teacher=None if given.teacher is None else given.teacher.scores,
+                teacher=given.labelling,
                 progress=lambda *told: self.tell(given.name, *told),
             )
         )

@@ -25,6 +25,8 @@ class EvaluateOptions(ReadingOptions, total=False):
     torch_compile: str
     vectorized: int | None
     teacher: str | None
+    label_epochs: int | None
+    label_storage: str
 
 
 @fields(compile="torch_compile")
@@ -52,6 +54,9 @@ class EvaluationRequest:
         vectorized: networks that train in one step; None takes what is faster.
         teacher: a trained network on disk that labels every batch, as it is augmented and mixed,
             in rows of their own: of the set and of random images. Its bytes are counted there.
+        label_epochs: of its labels, so many epochs are stored in its place, with the key of their
+            crops, and students see these batches; later epochs take one of them at random.
+        label_storage: how they are: ``float16``, or ``top:keep=5`` for the largest of a label.
 
     Raises:
         BadRequest: a value of another kind, or out of its range.
@@ -69,9 +74,16 @@ class EvaluationRequest:
     torch_compile: str = "auto"
     vectorized: int | None = None
     teacher: str | None = None
+    label_epochs: int | None = None
+    label_storage: str = "float16"
 
     def __post_init__(self) -> None:
         settle_kinds(self)
+        if self.label_epochs is not None and self.teacher is None:
+            raise BadRequest(
+                f"--label-epochs {self.label_epochs}: labels of epochs are a teacher's; name it "
+                "with --teacher"
+            )
         if self.ceiling_epochs is not None and self.ceiling_epochs < 1:
             raise BadRequest(f"--ceiling-epochs {self.ceiling_epochs}: at least 1 is needed")
         if self.vectorized is not None and self.vectorized < 1:

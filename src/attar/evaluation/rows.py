@@ -14,7 +14,8 @@ from attar.evaluation.ranking import Scores
 from attar.evaluation.results import Result
 from attar.teachers.teacher import Teacher
 from attar.training.cards import EvaluationCard
-from attar.training.trainer import Images
+from attar.training.stored_labels import StoredLabels
+from attar.training.trainer import Images, Labelling
 
 Kind = Literal["condensed", "random", "coreset", "whole"]
 
@@ -99,6 +100,7 @@ class TrainingSet:
         own_labels: False where learnt labels were replaced by class indices.
         teacher: labels every batch in place of ``labels``, and has to travel with the set; None
             where labels are as they are.
+        stored: what is kept of its labels, which then travel in its place.
     """
 
     name: str
@@ -112,18 +114,32 @@ class TrainingSet:
     note: str = ""
     own_labels: bool = True
     teacher: Teacher | None = None
+    stored: StoredLabels | None = None
 
-    def taught(self, teacher: Teacher) -> TrainingSet:
-        """Return the set with the labels that a teacher gives every batch, its bytes counted."""
-        taken = None if self.bytes is None else self.bytes + teacher.nbytes
-        note = f"labels by {teacher.network.name}, {format_bytes(teacher.nbytes)}, at every batch"
+    def taught(self, teacher: Teacher, stored: StoredLabels | None = None) -> TrainingSet:
+        """Return the set with the labels that a teacher gives every batch, its bytes counted.
+
+        Those of the labels of its epochs are counted in their place where these are stored.
+        """
+        size = teacher.nbytes if stored is None else stored.nbytes(self.card.seen(len(self.labels)))
+        taken = None if self.bytes is None else self.bytes + size
+        how = "at every batch" if stored is None else stored.told
+        note = f"labels by {teacher.network.name}, {format_bytes(size)}, {how}"
         return dataclasses.replace(
             self,
             name=f"{self.name}, teacher's labels",
             bytes=taken,
             note="; ".join(filter(None, (self.note, note))),
             teacher=teacher,
+            stored=stored,
         )
+
+    @property
+    def labelling(self) -> Labelling | None:
+        """What labels batches; None where labels are as they are."""
+        if self.stored is not None:
+            return self.stored
+        return None if self.teacher is None else self.teacher.scores
 
     def row(self, results: Iterable[Result]) -> Row:
         """Return the line with what was measured."""

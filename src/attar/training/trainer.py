@@ -28,6 +28,7 @@ from attar.training.losses import loss, summed, targets, tempered
 from attar.training.mixing import cutmix
 from attar.training.schedules import Step, steps
 from attar.training.stability import greatest_rate
+from attar.training.stored_labels import StoredLabels
 
 # images whose tangent kernel says which learning rates are stable, as KIP's authors have it
 _LOOKED_AT = 50
@@ -35,8 +36,9 @@ _LOOKED_AT = 50
 Tensors = dict[str, Tensor]
 # network inputs that are all there, or a set from which they are made batch by batch
 Images = Tensor | LabelledImages
-# a trained network that labels batches as they are made: from B×C×H×W network inputs to B×K scores
-Labelling = Callable[[Tensor], Tensor]
+# a trained network that labels batches as they are made: from B×C×H×W network inputs to B×K scores;
+# or what is kept of it
+Labelling = Callable[[Tensor], Tensor] | StoredLabels
 # images and targets of one network
 Batch = tuple[Tensor, Tensor]
 
@@ -173,7 +175,8 @@ class Trainer:
         card = self._stable(card, images, keys)
         truth = targets(labels, self.network.classes, card)
         classes = self.network.classes
-        orders = [_Order(len(labels), card, key, classes) for key in keys]
+        drawing = [teacher.key if isinstance(teacher, StoredLabels) else key for key in keys]
+        orders = [_Order(len(labels), card, key, classes) for key in drawing]
         done = 0 if begun is None else begun.epochs
         if after is not None and begun is None:
             after(learning.midway(0))
@@ -181,10 +184,14 @@ class Trainer:
             if epoch < done:
                 continue
             for step in updates:
-                rows = [order.rows(step) for order in orders]
+                places = [
+                    teacher.step(step, key) if isinstance(teacher, StoredLabels) else step
+                    for key in keys
+                ]
+                rows = [order.rows(at) for order, at in zip(orders, places, strict=True)]
                 drawn = [
-                    self._batch(images, truth, own, card, strategy, key, step, teacher)
-                    for own, key in zip(rows, keys, strict=True)
+                    self._batch(images, truth, own, card, strategy, key, at, teacher)
+                    for own, key, at in zip(rows, drawing, places, strict=True)
                 ]
                 scores, wanted = self._scored(learning.tensors, drawn)
                 of_all = loss if len(keys) == 1 else summed
@@ -252,7 +259,11 @@ class Trainer:
             batch, wanted = cutmix(
                 batch, wanted, card.mixed, key.fold("mix", step.epoch, step.start)
             )
-        return batch, wanted if teacher is None else tempered(teacher(batch), card)
+        if teacher is None:
+            return batch, wanted
+        if isinstance(teacher, StoredLabels):
+            return batch, tempered(teacher.labels(batch, strategy, step), card)
+        return batch, tempered(teacher(batch), card)
 
     def _scored(self, tensors: Tensors, drawn: Sequence[Batch]) -> Batch:
         """Return scores and targets, with a first axis of the networks where these are several."""
