@@ -216,16 +216,21 @@ def test_ranks_that_do_not_add_up_are_refused(odd: str, tmp_path: Path) -> None:
 def test_by_name_and_as_text() -> None:
     task = Task("cifar10", 10, (3, 32, 32), 10)
     assert form_of("low_rank:rank=auto", task) == LowRank(2, auto=True)
+    assert form_of("low_rank:rank=auto:8", task) == LowRank(8, auto=True)
     assert form_of("low_rank:rank=auto,base=tiled", task).describe()["auto"] is True
     assert form_of(form_text(LowRank(3, auto=True)), task) == LowRank(3, auto=True)
     assert "auto" not in LowRank(2).describe()
     made = attar.condense(tiny_data(), iterations=0, **SMALL)
     assert made.header.parametrization["auto"] is True
+    eight = attar.condense(tiny_data(), iterations=0, **SMALL | {"rank": "auto:8"})
+    assert eight.header.parametrization == LowRank(8, auto=True).describe()
     other = attar.condense(tiny_data(), iterations=0, **SMALL | {"method": "lodm", "rank": 3})
     assert other.header.parametrization == LowRank(3).describe()
 
 
 def test_what_it_cannot_be_is_refused() -> None:
+    with pytest.raises(BadRequest, match="--rank 'auto:x': a whole number is needed, or auto"):
+        attar.Request(rank="auto:x")
     with pytest.raises(BadRequest, match="--rank 'many': a whole number is needed, or auto"):
         attar.Request(rank="many")
     with pytest.raises(BadRequest, match="mean rank of 1 leaves nothing"):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 import attar
 from attar.augmentation.dsa import augment
@@ -96,6 +97,23 @@ def test_slopes_are_those_of_finite_differences() -> None:
         ]
         wanted = (ends[0] - ends[1]) / 2e-5
         assert float((found.double() * way).sum()) == pytest.approx(wanted, rel=5e-3, abs=1e-5)
+
+
+def test_few_large_images_go_through_at_once() -> None:
+    # as much as 16 of 3×32×32 is 4 of 3×64×64; 9 images of a step and 12 real ones are more
+    problem = tiny_problem(tiny_data(3, size=64), 3, "convnet1:width=2")
+    objective = UnrolledTraining(steps=1, batch=3, batch_real=4)
+    together: set[int] = set()
+
+    def note(module: torch.nn.Module, given: tuple[Tensor, ...]) -> None:
+        if isinstance(module, torch.nn.Conv2d):
+            together.add(len(given[0]))
+
+    images, labels = rows_of(problem, objective)
+    with register_module_forward_pre_hook(note):
+        parts = objective.match(images, labels, problem, {}, KEY)
+    assert max(together) == 4
+    assert parts.images is not None and parts.images.shape == images.shape
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,20 @@ def option(metavar: str, *aliases: str, kind: Any = None, name: str | None = Non
     )
 
 
+def mean_rank(text: str) -> int | None:
+    """Return the mean rank in a text such as ``auto:8``; None for ``auto``, that of the form.
+
+    Raises:
+        BadRequest: the text is another.
+    """
+    name, parted, mean = text.partition(":")
+    if name != "auto" or (parted and not mean.isdecimal()):
+        raise BadRequest(
+            f"--rank {text!r}: a whole number is needed, or auto, or auto:8 for a mean rank of 8"
+        )
+    return int(mean) if parted else None
+
+
 class Kept(Protocol):
     """What of a request says how its work is kept: all four are options."""
 

@@ -22,7 +22,7 @@ class CondenseOptions(ReadingOptions, total=False):
     count: Count | None
     per_class_budget: Literal["equal", "proportional"]
     storage: str | None
-    rank: int | Literal["auto"] | None
+    rank: int | str | None
     init: str | Path | None
     iterations: int | None
     minutes: float | None

@@ -23,6 +23,7 @@ from attar.options import (
     Whole,
     check_kept,
     described,
+    mean_rank,
     option,
     read_settings,
     settings_as_texts,
@@ -102,9 +103,10 @@ class Request:
     docs/storage.md); auto finds by trial runs which of these serves a budget best; images also as
     pictures of a codec: avif, webp, jpeg or png, such as avif:quality=35 (docs/choosing.md); learnt
     labels by themselves: avif:quality=35,labels=int4."""
-    rank: Annotated[int | str | None, option("N or auto", kind=int | Literal["auto"] | None)] = None
+    rank: Annotated[int | str | None, option("N, auto or auto:N", kind=int | str | None)] = None
     """Rank of the factors: every channel of what the method stores is a product of two. auto: of
-    each channel its own, by the spectrum, in the memory of the method's rank (2 without one)."""
+    each channel its own, by the spectrum, in the memory of the method's rank (2 without one);
+    auto:8 in that of rank 8."""
     init: Annotated[
         Path | str | None,
         option("{real,noise,herding,forgetting,kcenter,confident,crops} or FILE", kind=str),
@@ -240,7 +242,6 @@ class Request:
         if isinstance(self.settings, str):
             object.__setattr__(self, "settings", (self.settings,))
         settle_kinds(self)
-        self._check_rank()
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if name == "init" and self.init_file is not None:
@@ -255,17 +256,14 @@ class Request:
             if value not in allowed:
                 raise unknown(f"value of {option_of(name)}", str(value), allowed)
         check_storage(self.storage)
+        if isinstance(self.rank, str):
+            mean_rank(self.rank)
         self._check_parts()
         if not (self.network is None or isinstance(self.network, str) or callable(self.network)):
             raise BadRequest(
                 f"network={self.network!r}: a name such as 'convnet3', an nn.Module, or a "
                 "function that returns a new one"
             )
-
-    def _check_rank(self) -> None:
-        """Refuse a rank that is a text other than ``auto``."""
-        if isinstance(self.rank, str) and self.rank != "auto":
-            raise BadRequest(f"--rank {self.rank!r}: a whole number is needed, or auto")
 
     def _check_parts(self) -> None:
         """Refuse a method, an objective or a form that is neither a name nor such a value."""

@@ -93,11 +93,20 @@ class FlatLoss:
         loss: of one image; a name in `LOSSES`.
         compute: device, precision, compilation.
         mixes: whether images of a batch affect each other, so that it cannot come in parts.
+        part: the most images whose graphs are held at once; None for the device's own.
     """
 
-    def __init__(self, module: nn.Module, loss: str, compute: Compute, mixes: bool) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: str,
+        compute: Compute,
+        mixes: bool,
+        part: int | None = None,
+    ) -> None:
         drop_running_statistics(module.train())
         self._mixes = mixes
+        self._part = compute.graph_chunk if part is None else part
         self._network = Functional(module, "forward", compute)
         self._loss = LOSSES[loss]
         self._compute = compute
@@ -227,7 +236,7 @@ class FlatLoss:
         return sum(storage.nbytes() for storage in kept.values())
 
     def _parts(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        size = len(images) if self._mixes else min(self._compute.graph_chunk, len(images))
+        size = len(images) if self._mixes else min(self._part, len(images))
         for part, truth, shares in parts(images, labels, size):
             yield self._compute.lay_out(part), truth, shares
 
@@ -268,12 +277,18 @@ class FlatLoss:
         return found if gradient else None, back[0] if parameters else None, *back[-2:]
 
 
-def flat_loss(problem: Problem, loss: str) -> FlatLoss:
-    """Return the loss of the problem's network as a function, made once per run."""
+def flat_loss(problem: Problem, loss: str, part: int | None = None) -> FlatLoss:
+    """Return the loss of the problem's network as a function, made once per run.
+
+    Args:
+        problem: its network.
+        loss: a name in `LOSSES`.
+        part: as `FlatLoss` takes it, the same at every call.
+    """
     name = f"flat {loss}"
     if name not in problem.cache:
         module = problem.network.draw(Key(0), problem.compute.device)
-        problem.cache[name] = FlatLoss(module, loss, problem.compute, problem.mixes_samples)
+        problem.cache[name] = FlatLoss(module, loss, problem.compute, problem.mixes_samples, part)
     return problem.cache[name]
 
 

@@ -21,7 +21,7 @@ from attar.augmentation.dsa import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
-from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
+from attar.objectives.flat import FlatLoss, flat_loss, refuse_without_second_derivatives
 from attar.objectives.keeping import Keeping
 from attar.objectives.unrolling import Steps, Student, checkpointed, loss_on
 from attar.rng import Key
@@ -31,6 +31,8 @@ LOSS = "cross_entropy"
 # images that go forward, a backward pass counting as two, for every image of a minibatch: the
 # step and its derivatives; and to find a step again
 _PASSES, _AGAIN = 12.0, 3.0
+# values of the images that go through a network at once on a CPU: 16 of 3×32×32
+_VALUES = 3 * 2**14
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class UnrolledTraining(Objective):
     def check(self, problem: Problem) -> None:
         """Refuse a network without second derivatives, and weights that memory does not hold."""
         refuse_without_second_derivatives(problem, LOSS, "going back through training")
-        size = flat_loss(problem, LOSS).size
+        size = _loss(problem).size
         self._keeping.refuse_too_many(problem, self.steps, size, f"steps {self.steps}")
 
     def kept_bytes(self, size: int) -> int:
@@ -125,7 +127,7 @@ class UnrolledTraining(Objective):
         rows = [one.to(device) for one in self.minibatches(sizes, key)]
         steps = Steps(images, labels, rows, strategy, key.fold("augment"), alike=True)
         module = problem.network.draw(key.fold("network"), device)
-        loss = flat_loss(problem, LOSS)
+        loss = _loss(problem)
         student = Student(
             loss,
             steps,
@@ -182,3 +184,16 @@ class UnrolledTraining(Objective):
         )
         truth = functional.one_hot(data.labels[index], data.classes)
         return data.take(index).to(device), truth.to(device).float()
+
+
+def _loss(problem: Problem) -> FlatLoss:
+    """Return the loss of a network, on a CPU in parts of few images.
+
+    Minibatches hold hundreds, and the graph of the derivatives of a gradient is what memory is
+    taken for.
+    """
+    compute = problem.compute
+    if compute.device.type != "cpu":
+        return flat_loss(problem, LOSS)
+    fitting = max(1, _VALUES // math.prod(problem.layout.shape))
+    return flat_loss(problem, LOSS, min(fitting, compute.graph_chunk))

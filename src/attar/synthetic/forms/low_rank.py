@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from attar.errors import BadRequest
+from attar.options import mean_rank
 from attar.shapes import Shape
 from attar.synthetic import stores
 from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, Wrapping
 from attar.synthetic.forms.pixels import Pixels
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
-
-# in place of a number
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,13 @@ class LowRank(Wrapping):
         return None if self.auto else super().smaller(nested=nested)
 
     def spelt(self, given: Mapping[str, str]) -> Mapping[str, str]:
-        """Read ``rank=auto``."""
-        if given.get("rank") != AUTO:
+        """Read ``rank=auto``, and ``rank=auto:8`` for a mean rank of 8."""
+        rank = given.get("rank", "")
+        if not rank.startswith("auto"):
             return given
-        return {"auto": "true", **{name: one for name, one in given.items() if name != "rank"}}
+        mean = mean_rank(rank)
+        rest = {name: one for name, one in given.items() if name != "rank"}
+        return {"auto": "true", **({"rank": str(mean)} if mean else {}), **rest}
 
     def describe(self) -> dict[str, Any]:
         """Return the settings with the name, without what came later and is as it was."""
@@ -108,12 +109,11 @@ class LowRank(Wrapping):
 def with_rank(form: Parametrization, rank: int | str) -> Parametrization:
     """Return a form whose arrays are factors of a rank, or with ``auto`` of ranks of their own.
 
-    These have the rank of the form in the mean, 2 where it has none.
+    These have the rank of the form in the mean, 2 where it has none, or with ``auto:8`` one of 8.
     """
     if isinstance(rank, str):
-        if isinstance(form, LowRank):
-            return dataclasses.replace(form, auto=True)
-        return LowRank(base=form, auto=True)
+        own = form if isinstance(form, LowRank) else LowRank(base=form)
+        return dataclasses.replace(own, auto=True, rank=mean_rank(rank) or own.rank)
     if isinstance(form, LowRank):
         return dataclasses.replace(form, rank=rank)
     return LowRank(rank, form)
