@@ -1,5 +1,7 @@
 """What tests share: counterparts and tiny data of `attar.testing`, and what is odd on purpose."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,6 +36,7 @@ __all__ = [
     "tiny_problem",
     "tiny_run",
     "unequal",
+    "worker_processes",
 ]
 
 
@@ -58,3 +61,10 @@ class OnceDifferentiable(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(_Doubled.apply(self.body(images.flatten(1))))
+
+
+def worker_processes() -> list[int]:
+    """Return the worker processes of this one, in the order in which they were started."""
+    own = Path(f"/proc/{os.getpid()}/task")
+    found = [int(pid) for task in own.iterdir() for pid in (task / "children").read_text().split()]
+    return sorted(p for p in found if b"parallel.worker" in Path(f"/proc/{p}/cmdline").read_bytes())

@@ -152,8 +152,8 @@ def test_ranks_come_to_what_one_process_does() -> None:
 @pytest.mark.parametrize(
     ("own", "other", "said"),
     [
-        ({"workers": 6}, {}, "torchrun with 2 ranks: the set has 1 class"),
-        ({"method": "frepo"}, {}, "torchrun with 2 ranks: the objective 'kernel'"),
+        ({"workers": 2}, {}, "torchrun with 2 ranks: the set has 1 class"),
+        ({"method": "kip", "settings": ()}, {}, "with 2 ranks: a step of the objective 'infinite'"),
         (
             {},
             {"data": OTHER},
@@ -215,7 +215,7 @@ def written(path: Path, data: Any) -> str:
 
 def command(source: str, output: Path, *more: str) -> list[str]:
     own = (
-        "--method dm --ipc 2 --network convnet2:width=8 --device cpu --precision float32 "
+        "--ipc 2 --network convnet2:width=8 --device cpu --precision float32 "
         "--compile off --set batch_real=7 --threads 1 --validation 0.2 --validations 2"
     )
     return ["condense", source, *own.split(), "-o", str(output), *more]
@@ -234,12 +234,13 @@ def started(rank: int, count: int, port: int, arguments: list[str]) -> subproces
 
 
 @pytest.mark.slow
-def test_torchrun_gives_the_file_of_one_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["dm", "dsa"])
+def test_torchrun_gives_the_file_of_one_process(method: str, tmp_path: Path) -> None:
     source = written(tmp_path / "tiny.npz", DATA)
     outputs = [tmp_path / name / "set.safetensors" for name in ("alone", "shared")]
     for output in outputs:
         output.parent.mkdir()
-    length = ("--iterations", "6", "--snapshots", "2")
+    length = ("--method", method, "--iterations", "6", "--snapshots", "2")
     assert cli(command(source, outputs[0], *length)) == 0
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
     port = ["--master-port", str(free_port())]
@@ -262,8 +263,8 @@ def test_a_killed_rank_is_named_and_another_number_goes_on(tmp_path: Path) -> No
     for output in outputs:
         output.parent.mkdir()
     port = free_port()
-    endless = command(source, outputs[1], "--iterations", "1000000", "--checkpoint-seconds", "0")
-    ranks = [started(rank, 3, port, endless) for rank in range(3)]
+    endless = ["--method", "dm", "--iterations", "1000000", "--checkpoint-seconds", "0"]
+    ranks = [started(rank, 3, port, command(source, outputs[1], *endless)) for rank in range(3)]
     begun = outputs[1].with_name("set.checkpoint.safetensors")
     end = time.monotonic() + 300
     while not begun.exists() and time.monotonic() < end:
@@ -282,7 +283,7 @@ def test_ranks_with_other_data_end_with_a_refusal(tmp_path: Path) -> None:
     port = free_port()
     sources = [written(tmp_path / f"{n}.npz", one) for n, one in enumerate((DATA, OTHER))]
     ranks = [
-        started(rank, 2, port, command(source, tmp_path / "set.safetensors", "--iterations", "5"))
+        started(rank, 2, port, command(source, tmp_path / "set.safetensors", "--method", "dm"))
         for rank, source in enumerate(sources)
     ]
     said = [rank.communicate(timeout=300)[1] for rank in ranks]

@@ -20,9 +20,8 @@ from attar.condensing.shares import Share, shares_of
 from attar.condensing.worker import Hand, order_of
 from attar.data import Splits
 from attar.errors import BadRequest, RunFailed
-from attar.optimisers import Optimiser
 from attar.tensors import flatten
-from catalogue import tiny_data
+from catalogue import tiny_data, worker_processes
 
 DATA = tiny_data(counts=(12, 15, 9, 11, 13))
 ASKED: dict[str, Any] = {
@@ -120,11 +119,13 @@ def test_rows_of_odd_length_are_shared_out_where_their_ends_do_not_matter() -> N
     data = tiny_data(counts=(6,) * 40, size=7)
     plan = planned(data, ipc=1, network="convnet1:width=4", settings={"batch_real": 3})
     assert [share.labels for share in shares_of(plan, 2)] == [range(32), range(32, 40)]
-    with pytest.raises(BadRequest, match=r"--workers 3: images of 49 values .* by 2 workers"):
-        shares_of(plan, 3)
+    # else every worker holds the set
     few = planned(tiny_data(counts=(6,) * 3, size=7), ipc=1, network="convnet1:width=4")
-    with pytest.raises(BadRequest, match=r"can be shared out by none without .*; leave it out"):
-        shares_of(few, 2)
+    for other, count in ((plan, 3), (few, 2)):
+        assert [share.labels for share in shares_of(other, count)] == [None] * count
+    pooled = planned(data, method="fastdm", ipc=1, network="convnet1:width=4", settings={})
+    with pytest.raises(BadRequest, match=r"--workers 3: images of 49 values .* by 2 workers"):
+        shares_of(pooled, 3)
     assert same(stepped(Divided(plan.run(), Here(plan, 2)), 2), stepped(plan.run(), 2))
 
 
@@ -141,18 +142,13 @@ def test_work_is_shared_out_evenly() -> None:
     ("count", "options", "said"),
     [
         (6, {}, "--workers 6: the set has 5 classes, .* ask for 5 or fewer"),
-        (2, {"method": "dc"}, "'gradient' learns from all classes together.* dm, lodm"),
-        (2, {"method": "frepo"}, "'kernel' learns from all classes together"),
-        (2, {"method": "kfs", "network": "convnet3:width=8"}, "share what is stored with others"),
-        (2, {"method": "random", "iterations": None, "settings": ()}, "'random' makes no updates"),
-        (2, {"network": "convnet2:width=8,norm=batch"}, "batch normalization lets the images"),
-        (2, {"optimiser": "lamb", "lr": 0.01}, "LAMB, which takes the norm over all classes"),
         (
             2,
-            {"storage": "int4:train=0.2"},
-            "--storage int4:train=0.2 looks at the stored values of all classes",
+            {"method": "kip", "settings": ()},
+            "'infinite' needs all classes .* dm, lodm.* dc, dsa",
         ),
-        (2, {"rank": "auto"}, "share what is stored with others in the form 'low_rank'"),
+        (2, {"method": "random", "iterations": None, "settings": ()}, "'random' makes no updates"),
+        (2, {"network": "convnet2:width=8,norm=batch"}, "batch normalization lets the images"),
     ],
     ids=str,
 )
@@ -165,20 +161,16 @@ def test_what_cannot_be_shared_out_is_refused(
         shares_of(planned(**options), count)
 
 
-def test_clips_and_numbers_below_one_are_refused() -> None:
+def test_numbers_below_one_are_refused() -> None:
     with pytest.raises(BadRequest, match="--workers 0: at least 1"):
         Request(workers=0)
-    plan = planned()
-    clipped = {"images": Optimiser(0.1, clip=1.0)}
-    recipe = attar.methods.Recipe(**{**vars(plan.recipe), "optimisers": clipped})
-    plan = Plan(**{**{f: getattr(plan, f) for f in Plan.__dataclass_fields__}, "recipe": recipe})
-    with pytest.raises(BadRequest, match="a clip of the gradient"):
-        shares_of(plan, 2)
 
 
 def test_explain_refuses_first(capsys: pytest.CaptureFixture[str]) -> None:
-    status = cli(["condense", "digits", "--method", "dc", "--workers", "2", "--explain"])
-    assert status == 2 and "--workers 2: the objective 'gradient'" in capsys.readouterr().err
+    status = cli(["condense", "digits", "--method", "kip", "--workers", "2", "--explain"])
+    assert (
+        status == 2 and "--workers 2: a step of the objective 'infinite'" in capsys.readouterr().err
+    )
 
 
 # in processes of their own
@@ -198,19 +190,12 @@ def source(tmp_path: Path) -> str:
     return f"npz:{path}"
 
 
-def children() -> list[int]:
-    """Return the worker processes of this one, in the order in which they were started."""
-    own = Path(f"/proc/{os.getpid()}/task")
-    found = [int(pid) for task in own.iterdir() for pid in (task / "children").read_text().split()]
-    return sorted(p for p in found if b"parallel.worker" in Path(f"/proc/{p}/cmdline").read_bytes())
-
-
 class Killing(attar.Callback):
     """Kills the second worker after some steps."""
 
     def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
         if step == 4:
-            os.kill(children()[1], signal.SIGKILL)
+            os.kill(worker_processes()[1], signal.SIGKILL)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
@@ -228,7 +213,7 @@ def test_a_lost_worker_is_named_and_another_number_goes_on(source: str, tmp_path
     assert "set.checkpoint.safetensors is kept; resume goes on, with any number of" in str(
         raised.value
     ).replace("--", "")
-    assert not outputs[1].exists() and not children()
+    assert not outputs[1].exists() and not worker_processes()
     attar.condense(source, output=outputs[1], workers=3, resume=True, **options)
     files = [{p.name: p for p in out.parent.iterdir() if p.suffix != ".lock"} for out in outputs]
     assert files[0].keys() == files[1].keys()

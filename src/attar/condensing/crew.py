@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -24,11 +26,11 @@ class Lost(RunFailed):
 
 
 class Crew(Protocol):
-    """Workers, each with a `attar.condensing.worker.Hand` for its share of the classes."""
+    """Workers, each with a `attar.condensing.worker.Hand` for its share of the run."""
 
     @property
     def shares(self) -> Sequence[Share]:
-        """The classes of each."""
+        """What each does."""
         ...
 
     @property
@@ -71,7 +73,7 @@ class _OwnProcesses:
     """Workers that are processes of this machine, one GPU each where there are any.
 
     Args:
-        shares: the classes of each.
+        shares: what each does.
         order: of the run.
         data: the real images, on the CPU.
     """
@@ -88,9 +90,10 @@ class _OwnProcesses:
             option="--workers",
         )
         self._asked: set[str] = set()
+        self._folder = tempfile.TemporaryDirectory(prefix="attar-")
         try:
             there = self._room.share(order), self._room.share(data)
-            tasks = [(*there, share.labels) for share in shares]
+            tasks = [(*there, share, Path(self._folder.name) / "meeting") for share in shares]
             self._done([Task(str(s), begin, own) for s, own in zip(shares, tasks, strict=True)])
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             self.close()
@@ -111,6 +114,7 @@ class _OwnProcesses:
     def close(self) -> None:
         """End all of them."""
         self._room.close()
+        self._folder.cleanup()
 
     def _done(self, tasks: Sequence[Task]) -> list[Any]:
         # an answer that nobody waited for, since a measurement was left
@@ -120,26 +124,28 @@ class _OwnProcesses:
             # all are free, so that each task goes to the same worker
             self._room.submit(task)
             self._asked.add(task.key)
-        found: dict[str, Any] = {}
+        found: dict[str, Ended] = {}
         while self._asked:
             found |= self._heard()
-        return [found[task.key] for task in tasks]
+        # of a worker that is lost the others say that it does not answer
+        for ended in sorted(found.values(), key=lambda one: not one.lost):
+            _raise(ended)
+        return [found[task.key].value for task in tasks]
 
-    def _heard(self) -> dict[str, Any]:
+    def _heard(self) -> dict[str, Ended]:
         found = {}
         for ended in self._room.wait(_POLL_SECONDS):
             self._asked.discard(ended.key)
-            found[ended.key] = _value(ended)
+            found[ended.key] = ended
         return found
 
 
-def _value(ended: Ended) -> Any:
+def _raise(ended: Ended) -> None:
     if ended.lost:
         raise Lost(f"{ended.key} was lost: its {ended.lost}.")
     if ended.failure.startswith(("AttributeError: Can't get", "ModuleNotFoundError")):
         raise _unknown(ended.failure)
     ended.raise_failure()
-    return ended.value
 
 
 def _unknown(why: str) -> BadRequest:

@@ -1,9 +1,4 @@
-"""A run whose classes are updated by workers, all at the same step.
-
-It has the face of any other run. What the workers hold comes back where it is asked for: for a
-checkpoint, a validation, a snapshot and the artefact. So these are the same as of one process, and
-a checkpoint goes on with any number of workers.
-"""
+"""A run whose classes are updated by workers, each its own."""
 
 from __future__ import annotations
 
@@ -13,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attar.compute import peak_memory
-from attar.condensing.crew import Crew, Lost
+from attar.condensing.crew import Crew
+from attar.condensing.crewed import Crewed
 from attar.condensing.engine import Run, copied
-from attar.condensing.shares import Share
-from attar.condensing.worker import packed, unpacked
-from attar.synthetic import Synthetic, places_apart
+from attar.condensing.worker import unpacked
+from attar.synthetic import places_apart
 from attar.tensors import dotted, nested
 
 _PARTS = ("synthetic", "averaged")
@@ -29,13 +23,13 @@ class _Part:
 
     Args:
         run: the whole.
-        share: the classes of the worker.
+        labels: of the classes of the worker.
     """
 
-    def __init__(self, run: Run, share: Share) -> None:
+    def __init__(self, run: Run, labels: range) -> None:
         whole = run.synthetic
-        self.labels = share.labels
-        self._bases, self._rows = places_apart(whole.parametrization, whole.layout, share.labels)
+        self.labels = labels
+        self._bases, self._rows = places_apart(whole.parametrization, whole.layout, labels)
         self._roles = {role: list(params) for role, params in whole.roles().items()}
 
     def of(self, name: str) -> Tensor:
@@ -68,8 +62,8 @@ class _Part:
         return isinstance(value, Tensor) and value.shape == self.like(role, number).shape
 
 
-class Divided(Run):
-    """A run that workers carry out.
+class Divided(Crewed):
+    """A run whose classes workers share.
 
     Args:
         run: at its beginning, which is taken over.
@@ -77,90 +71,18 @@ class Divided(Run):
     """
 
     def __init__(self, run: Run, crew: Crew) -> None:
-        vars(self).update(vars(run))
-        self._crew = crew
-        self._parts = [_Part(run, share) for share in crew.shares]
-        # the step of what this process holds, and whether the workers hold the same or later
-        self._held = self.step
-        self._sent = False
-        self._memory = 0
+        super().__init__(run, crew)
+        self._parts = [_Part(run, share.labels) for share in crew.shares if share.labels]
 
-    def advance(self) -> float:
-        """Do one step of every class; see `Run.advance`.
-
-        Raises:
-            Lost: a worker is gone; this run is then at the step of what is held here.
-        """
-        self._send()
-        try:
-            losses = self._ask("step", self.share)
-        except Lost:
-            self.step = self._held
-            raise
-        self.step += 1
+    @staticmethod
+    def _loss(losses: list[float]) -> float:
         return sum(losses)
 
-    def probe(self, *, usual: bool = False) -> None:
-        """Let every worker do the arithmetic of a step and throw it away."""
-        self._send()
-        self._memory = sum(self._ask("probe", self.share, usual))
+    def _parted(self, tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        return [part.cut(tree) for part in self._parts]
 
-    def memory(self) -> int:
-        """Return the most bytes that all processes have held."""
-        if self._crew.inside:
-            return self._memory
-        return self._memory + peak_memory(self.problem.compute.device)
-
-    def present(self) -> None:
-        """Find out whether all workers are there.
-
-        Raises:
-            Lost: one is not.
-        """
-        self._ask("present")
-
-    @property
-    def iterate(self) -> Synthetic:
-        """The set that counts, as the workers have it."""
-        self._fetch()
-        return super().iterate
-
-    def finite(self) -> bool:
-        """Whether every learnt value is a number."""
-        self._fetch()
-        return super().finite()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what one process would."""
-        self._fetch()
-        return super().state_dict()
-
-    def load_state_dict(self, tree: Mapping[str, Any]) -> None:
-        """Continue from what one process, or any number of workers, came to."""
-        super().load_state_dict(tree)
-        self._held, self._sent = self.step, False
-
-    def _ask(self, what: str, *arguments: Any) -> list[Any]:
-        return self._crew.ask(what, [arguments] * len(self._parts))
-
-    def _send(self) -> None:
-        """Give the workers their parts of what is held here, where they have nothing yet."""
-        if self._sent:
-            return
-        tree = super().state_dict()
-        self._crew.ask("load", [(packed(part.cut(tree)),) for part in self._parts])
-        self._sent = True
-
-    @torch.no_grad()
-    def _fetch(self) -> None:
-        """Bring what the workers hold here, where it is later than what is."""
-        if self._held == self.step:
-            return
-        try:
-            trees = [unpacked(state) for state in self._ask("state")]
-        except Lost:
-            self.step = self._held
-            raise
+    def _taken(self) -> None:
+        trees = [unpacked(state) for state in self._ask("state")]
         for name, whole in zip(_PARTS, (self.synthetic, self.averaged), strict=True):
             if whole is None:
                 continue
@@ -173,7 +95,6 @@ class Divided(Run):
         self.state = copied(self.objective.joined(found), device)
         kept = self._optimisers([tree["optimisers"] for tree in trees])
         self.updater.load_state_dict(copied(kept, device))
-        self._held = self.step
 
     def _optimisers(self, trees: list[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what the optimisers of the whole keep."""

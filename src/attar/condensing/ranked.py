@@ -21,10 +21,11 @@ import attar
 from attar.artefact.fingerprint import fingerprint
 from attar.condensing.crew import Lost
 from attar.condensing.plan import Plan
-from attar.condensing.shares import shares_of
+from attar.condensing.shares import Share, shares_of
 from attar.condensing.worker import Hand, Order, order_of
 from attar.errors import BadRequest, RunFailed
 from attar.parallel import Ended, attempt
+from attar.parallel.peers import ALONE
 from attar.parallel.ranks import Facts, Gone, Meeting, Rank
 
 _BEGIN = "begin"
@@ -73,10 +74,9 @@ class Ranks:
         self._there = there
         self._aside = _Aside()
         order, digest = order_of(plan), fingerprint(plan.train)
-        tasks = [(order, digest, share.labels) for share in self.shares]
-        own = self.shares[0].labels
+        tasks = [(order, digest, share) for share in self.shares]
         begun = self._aside(
-            lambda: self._asked(_BEGIN, tasks, lambda: Hand(order, plan.train, own))
+            lambda: self._asked(_BEGIN, tasks, lambda: _hand(there, order, plan, self.shares[0]))
         )
         for number, ended in enumerate(begun):
             if number and ended.failure:
@@ -111,7 +111,7 @@ class Ranks:
         try:
             yield
         except Gone as error:
-            own = f"{self._there.name(number)} ({self.shares[number].classes})"
+            own = f"{self._there.name(number)} ({self.shares[number].what})"
             raise Lost(f"{own} was lost: {error.text}.") from error
 
 
@@ -179,7 +179,7 @@ def follow(there: Meeting, planned: Callable[[], Plan]) -> None:
         while (asked := _asked_by_first(there)) is not None:
             what, arguments = asked
             if what == _BEGIN:
-                ended = attempt(what, functools.partial(_begin, read, *arguments))
+                ended = attempt(what, functools.partial(_begin, there, read, *arguments))
                 hand, ended = ended.value, dataclasses.replace(ended, value=None)
             else:
                 ended = attempt(what, functools.partial(getattr(hand, what), *arguments))
@@ -196,7 +196,7 @@ def _asked_by_first(there: Meeting) -> Any:
         ) from error
 
 
-def _begin(read: Ended, order: Order, digest: str, labels: Sequence[int]) -> Hand:
+def _begin(there: Meeting, read: Ended, order: Order, digest: str, share: Share) -> Hand:
     read.raise_failure()
     plan: Plan = read.value
     own = fingerprint(plan.train)
@@ -211,7 +211,12 @@ def _begin(read: Ended, order: Order, digest: str, labels: Sequence[int]) -> Han
             f"it computes on {found} and rank 0 on {wanted}, which round otherwise; give --device "
             "cpu, or a GPU to each"
         )
-    return Hand(order, plan.train, labels)
+    return _hand(there, order, plan, share)
+
+
+def _hand(there: Meeting, order: Order, plan: Plan, share: Share) -> Hand:
+    peers = there.peers() if share.labels is None else ALONE
+    return Hand(order, plan.train, share.labels, peers)
 
 
 @contextlib.contextmanager

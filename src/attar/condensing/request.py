@@ -182,9 +182,9 @@ class Request:
     """CPU threads. Left out, on the command line: one for every core that is free, or as
     OMP_NUM_THREADS says; from Python: as the process has set."""
     workers: int = 1
-    """Processes that share the classes of the set, one GPU each where there are any, to the same
-    result (docs/running.md). --threads are those of each. On several machines torchrun starts the
-    same command, without this."""
+    """Processes that share the classes of the set or each step, one GPU each where there are any,
+    to the same result (docs/running.md). --threads are those of each. On several machines torchrun
+    starts the same command, without this."""
     snapshots: Annotated[int | str | tuple[int, ...] | None, option("N or STEPS", kind=str)] = None
     """Keep iterates in OUT.snapshots.safetensors, for 'attar pictures': this many, evenly spread
     from the start to the end, or those of these steps, such as 0,100,1000."""

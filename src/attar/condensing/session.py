@@ -25,6 +25,7 @@ from attar.condensing.outcome import artefact_of
 from attar.condensing.pacing import VALIDATING, Pace
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
+from attar.condensing.replicated import Replicated
 from attar.condensing.telling import Callback, Estimate
 from attar.condensing.tracking import Begin
 from attar.condensing.validating import Validator, fitting, told
@@ -32,6 +33,12 @@ from attar.errors import BadRequest, Interrupted, RunFailed
 from attar.teachers.file import save_teacher
 from attar.teachers.teacher import TRAINED
 from attar.training import CARDS
+
+
+def _shared(run: Run, crew: Crew) -> Run:
+    """Return a run that workers carry out: each some classes, or a part of every step."""
+    kind = Replicated if crew.shares[0].labels is None else Divided
+    return kind(run, crew)
 
 
 class _Left(BaseException):
@@ -67,7 +74,7 @@ class Session:
         self.log = Log(paths.log if paths else None, self._tracked(paths))
         self._begun = paths.begun if paths is not None and plan.request.resume else None
         run = plan.run(callback.reading, blank=self._begun is not None)
-        self.run = run if crew is None else Divided(run, crew)
+        self.run = run if crew is None else _shared(run, crew)
         self.progress = Progress(balanced=plan.selects_balanced)
         self._clock = self._saved_at = time.perf_counter()
         self._stop = threading.Event()

@@ -1,7 +1,9 @@
-"""How the classes of a run are shared out over workers, and which runs can be.
+"""How a run is shared out over workers: by classes, or each step among all, and which runs can be.
 
-A worker updates some classes as one process updates all: what is drawn follows from keys, and
-images go through networks in calls of the same shapes, so the values are the same bit for bit.
+Where classes are independent, a worker updates some of them as one process updates all: what is
+drawn follows from keys, and images go through networks in calls of the same shapes, so the values
+are the same bit for bit. Else every worker holds the whole run, does a part of each matching and
+exchanges the gradients, where the objective says into how many parts a matching falls.
 """
 
 from __future__ import annotations
@@ -19,38 +21,42 @@ from attar.sgd import LANES
 from attar.synthetic import places_apart
 from attar.text import counted
 
-# whose classes are independent; what others learn from tells classes apart
-_METHODS = "dm, lodm, fastdm and fastlodm can"
+_METHODS = (
+    "those that can are dm, lodm, fastdm and fastlodm by classes, and dc, dsa, idc, frepo, their "
+    "low-rank forms and kfs by an exchange of gradients"
+)
 # a synthetic image goes forward and back
 _PASSES = 3
 
 
 @dataclass(frozen=True)
 class Share:
-    """The classes of one worker.
+    """What one worker does.
 
     Args:
         number: of the worker, from 1.
         count: of workers.
-        labels: of its classes, which follow each other.
+        labels: of its classes, which follow each other; None where it does a part of every step.
     """
 
     number: int
     count: int
-    labels: range
+    labels: range | None
 
     def __str__(self) -> str:
-        return f"worker {self.number} of {self.count} ({self.classes})"
+        return f"worker {self.number} of {self.count} ({self.what})"
 
     @property
-    def classes(self) -> str:
-        """Which classes they are, in words."""
+    def what(self) -> str:
+        """What it is, in words."""
+        if self.labels is None:
+            return "a part of every step"
         first, last = self.labels[0], self.labels[-1]
         return f"class {first}" if first == last else f"classes {first} to {last}"
 
 
 def shares_of(plan: Plan, count: int, said: str = "") -> list[Share]:
-    """Return the classes of each of ``count`` workers, about as much work for each.
+    """Return what each of ``count`` workers does, about as much work for each.
 
     Args:
         plan: of the run.
@@ -58,9 +64,44 @@ def shares_of(plan: Plan, count: int, said: str = "") -> list[Share]:
         said: what asks for the workers, for messages; left out, the option does.
 
     Raises:
-        BadRequest: there are more workers than classes, or its classes are not independent.
+        BadRequest: the run makes no updates, or cannot be shared out over so many.
     """
     said = said or f"--workers {count}"
+    recipe, method = plan.recipe, plan.request.chosen
+    if recipe.iterations == 0 and plan.request.minutes is None:
+        raise BadRequest(
+            f"{said}: the method {method.name!r} makes no updates, and these are what workers "
+            "share; leave it out"
+        )
+    if not recipe.objective.takes_slices:
+        return _parts(plan, count, said)
+    try:
+        return _slices(plan, count, said)
+    except BadRequest:
+        if count > recipe.objective.parts(plan.problem(None)):
+            raise
+        return _parts(plan, count, said)
+
+
+def _parts(plan: Plan, count: int, said: str) -> list[Share]:
+    """Return shares of every step."""
+    objective = plan.recipe.objective
+    most = 0 if objective.follows_experts else objective.parts(plan.problem(None))
+    if not most:
+        raise BadRequest(
+            f"{said}: a step of the objective {objective.name!r} needs all classes from its "
+            f"beginning to its end, so workers cannot share it; {_METHODS}"
+        )
+    if count > most:
+        raise BadRequest(
+            f"{said}: a step of the objective {objective.name!r} falls into {counted(most, 'part')}"
+            f" here, of which a worker needs one at least; ask for {most} or fewer"
+        )
+    return [Share(number, count, None) for number in range(1, count + 1)]
+
+
+def _slices(plan: Plan, count: int, said: str) -> list[Share]:
+    """Return shares of the classes."""
     classes = plan.layout.classes
     if count > classes:
         raise BadRequest(
@@ -77,28 +118,15 @@ def shares_of(plan: Plan, count: int, said: str = "") -> list[Share]:
             f"the ends; {'ask for fewer' if places else 'leave it out'}"
         )
     ends = _ends(_work(plan), places, count)
-    found = [
-        Share(number, count, range(begin, end))
-        for number, (begin, end) in enumerate(zip([0, *ends], [*ends, classes], strict=True), 1)
-    ]
-    for share in found:
-        _refuse_slice(plan, share.labels, said)
-    return found
+    found = [range(begin, end) for begin, end in zip([0, *ends], [*ends, classes], strict=True)]
+    for labels in found:
+        _refuse_slice(plan, labels, said)
+    return [Share(number, count, labels) for number, labels in enumerate(found, 1)]
 
 
 def _refuse_dependent(plan: Plan, said: str) -> None:
     """Refuse a run of which every update depends on all classes."""
     recipe = plan.recipe
-    if recipe.iterations == 0 and plan.request.minutes is None:
-        raise BadRequest(
-            f"{said}: the method {plan.request.chosen.name!r} makes no updates, and these are what "
-            "workers share; leave it out"
-        )
-    if not recipe.objective.takes_slices:
-        raise BadRequest(
-            f"{said}: the objective {recipe.objective.name!r} learns from all classes together, so "
-            f"they cannot be shared out; methods of independent classes {_METHODS}"
-        )
     _refuse_slice(plan, range(1), said)
     if recipe.penalty is not None or plan.rounds:
         what = "its penalty" if recipe.penalty is not None else f"--storage {plan.request.storage}"

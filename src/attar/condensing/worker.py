@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,14 +15,18 @@ import torch
 from attar.compute import Compute, peak_memory
 from attar.condensing.engine import Bounds, Run, copied
 from attar.condensing.plan import Plan
+from attar.condensing.shares import Share
 from attar.data import LabelledImages
 from attar.data.placing import place
 from attar.networks import make_for
-from attar.objectives import Objective, Problem
+from attar.objectives import Objective, Penalty, Problem
 from attar.optimisers import Optimiser
+from attar.parallel.peers import ALONE, Peers, met
+from attar.parallel.ranks import seconds_of
 from attar.rng import Key
 from attar.storage import storage_of
 from attar.synthetic import Layout, Parametrization, Synthetic
+from attar.tensors import feed, flatten
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Order:
         seed: of the run.
         steps: updates of the whole run; None where time ends it.
         average: weight of the past in a running average.
+        penalty: on what is stored.
         bounds: within which stored values are kept.
         storage: how the set will be kept.
         threads: of each worker.
@@ -52,6 +60,7 @@ class Order:
     seed: int
     steps: int | None
     average: float
+    penalty: Penalty | None
     bounds: Bounds | None
     storage: str
     threads: int
@@ -72,6 +81,7 @@ def order_of(plan: Plan) -> Order:
         plan.request.seed,
         plan.steps,
         recipe.average,
+        recipe.penalty,
         plan.bounds,
         plan.request.stored_as,
         torch.get_num_threads(),
@@ -79,34 +89,42 @@ def order_of(plan: Plan) -> Order:
 
 
 class Hand:
-    """The run of some classes in a worker.
+    """The run of some classes in a worker, or its part in the steps of all.
 
     Args:
         order: of the whole run.
         data: the real images.
-        labels: of the classes.
+        labels: of the classes; None for all, whose steps it shares.
+        peers: with whom it shares them.
     """
 
-    def __init__(self, order: Order, data: LabelledImages, labels: Collection[int]) -> None:
+    def __init__(
+        self,
+        order: Order,
+        data: LabelledImages,
+        labels: Collection[int] | None,
+        peers: Peers = ALONE,
+    ) -> None:
         torch.set_num_threads(order.threads)
         data, compute = place(data, order.compute), order.compute
-        layout = order.layout.of_classes(labels)
+        layout = order.layout if labels is None else order.layout.of_classes(labels)
         network = make_for(order.network, data.shape, data.classes)
         synthetic = Synthetic(layout, order.form, order.learned_labels).to(compute.device)
         self._run = Run(
             synthetic,
             order.objective,
-            Problem(data, network, layout, compute),
+            Problem(data, network, layout, compute, peers=peers),
             order.optimisers,
             Key(order.seed),
             order.steps,
             order.average,
+            order.penalty,
             bounds=order.bounds,
             storage=storage_of(order.storage),
         )
 
     def load(self, state: bytes) -> None:
-        """Go on from a state of these classes."""
+        """Go on from a state of these classes, or of all."""
         self._run.load_state_dict(unpacked(state))
 
     def step(self, share: float) -> float:
@@ -126,9 +144,16 @@ class Hand:
     def present(self) -> None:
         """Be there."""
 
-    def state(self) -> bytes:
-        """Return all that the next step depends on."""
-        return packed(self._run.state_dict())
+    def state(self, wanted: bool = True) -> bytes:
+        """Return all that the next step depends on, where it is wanted."""
+        return packed(self._run.state_dict()) if wanted else b""
+
+    def digest(self) -> str:
+        """Return what tells two states apart."""
+        tensors, values = flatten(self._run.state_dict())
+        found = hashlib.blake2b(repr(sorted(values.items())).encode(), digest_size=16)
+        feed(found, *(tensors[name] for name in sorted(tensors)))
+        return found.hexdigest()
 
 
 def packed(tree: Mapping[str, Any]) -> bytes:
@@ -150,10 +175,21 @@ def unpacked(state: bytes) -> dict[str, Any]:
 _HANDS: list[Hand] = []
 
 
-def begin(order: Order, data: LabelledImages, labels: Collection[int], tell: Any) -> None:
-    """Be a worker from now on; a task."""
+def begin(order: Order, data: LabelledImages, share: Share, meeting: Path, tell: Any) -> None:
+    """Be a worker from now on; a task.
+
+    Args:
+        order: of the run.
+        data: the real images.
+        share: of this worker.
+        meeting: file by which workers meet that share the steps of all classes.
+        tell: not used.
+    """
     del tell
-    _HANDS[:] = [Hand(order, data, labels)]
+    peers = ALONE
+    if share.labels is None:
+        peers = met(meeting, share.number - 1, share.count, seconds_of(os.environ))
+    _HANDS[:] = [Hand(order, data, share.labels, peers)]
 
 
 def answer(what: str, *arguments: Any) -> Any:

@@ -21,6 +21,7 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.kinds import Settings
 from attar.networks import Network
+from attar.parallel.peers import ALONE, Peers
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.teachers.teacher import Teacher
@@ -69,6 +70,7 @@ class Problem:
         steps: updates of the whole run; None where time ends it, or nothing says; a run sets it.
         variants: images made of every base of the synthetic set, which lie together; 1 for one, or
             where bases have unequal numbers of them; a run sets it.
+        peers: processes that share each step with this one; see `Objective.parts`.
         cache: for functions compiled once per run; never checkpointed.
     """
 
@@ -80,6 +82,7 @@ class Problem:
     experts: Trajectories | None = None
     variants: int = 1
     steps: int | None = None
+    peers: Peers = field(default=ALONE, compare=False, repr=False)
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -244,6 +247,17 @@ class Objective(Settings, ABC):
         """
         del synthetic, problem, key, learned, kept
         return state
+
+    def parts(self, problem: Problem) -> int:
+        """Return among how many peers a step can be shared; 0 where it cannot, as for most.
+
+        Each then does a part of `match` by ``problem.peers``, and all return the same: the sum.
+
+        Args:
+            problem: of a run, or of a plan.
+        """
+        del problem
+        return 0
 
     def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
         """Return the state of the whole set from those of its slices; see `takes_slices`.

@@ -152,7 +152,7 @@ class ClasswiseMatching(SubsetObjective):
         found: list[Match] = []
         for size in sizes:
             value, slope, label = derivatives.match(
-                tensors, seen[:size].detach(), labels[:size], target, filled
+                tensors, seen[:size].detach(), labels[:size], target, filled, problem.peers
             )
             image, learnt = torch.zeros_like(images), torch.zeros_like(labels)
             image[:size], learnt[:size] = pulled_first(slope, seen, leaf), label
@@ -178,6 +178,10 @@ class ClasswiseMatching(SubsetObjective):
             return self._with_network(problem, key)
         trained = self._trained(problem, state, self._card, key.fold("train"))
         return {**trained, "turn": 0, "sweep": sweep}
+
+    def parts(self, problem: Problem) -> int:
+        """Return the real images of a step, which peers share; they share synthetic ones, too."""
+        return min(self.batch_real, max(len(own) for own in problem.data.indices_of_class))
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: both sides of a class, and its share of training."""
@@ -243,7 +247,8 @@ class ClasswiseMatching(SubsetObjective):
         seen = self._augmented(data.take(index).to(compute.device), key)
         labels = functional.one_hot(torch.full((len(index),), own), data.classes)
         most = min(self.batch_real, max(len(found) for found in data.indices_of_class))
-        return derivatives.gradient(tensors, seen, labels.to(seen), min(compute.graph_chunk, most))
+        size = min(compute.graph_chunk, most)
+        return derivatives.gradient(tensors, seen, labels.to(seen), size, problem.peers)
 
     def _augmented(self, images: Tensor, key: Key) -> Tensor:
         return augment_as_idc(images, _operations(self.augment), key.fold("augment"), shared=True)

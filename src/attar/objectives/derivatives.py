@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from attar.compute import Compute, Functional, compiled
 from attar.objectives.distances import Counted, Distance, Gradients
+from attar.parallel.peers import ALONE, Peers, own
 
 Tensors = dict[str, Tensor]
 
@@ -49,7 +50,14 @@ class LossGradients:
         self._matched = compiled(self._match_whole, compute)
         self._pulled = compiled(self._pull_part, compute)
 
-    def gradient(self, tensors: Tensors, images: Tensor, labels: Tensor, size: int) -> Gradients:
+    def gradient(
+        self,
+        tensors: Tensors,
+        images: Tensor,
+        labels: Tensor,
+        size: int,
+        peers: Peers = ALONE,
+    ) -> Gradients:
         """Return the gradients of the mean loss of a batch.
 
         Args:
@@ -57,13 +65,14 @@ class LossGradients:
             images: B×C×H×W network inputs.
             labels: B×K.
             size: images per call; what is missing in the last one is filled up.
+            peers: that share the images of the batch.
         """
         wanted, rest = self._parted(tensors)
         total: list[Tensor] = []
-        for part in parts(images, labels, size):
+        for part in parts(images, labels, size, peers):
             found = self._gradient(wanted, rest, *self._laid_out(part))
             total = list(found) if not total else [a + b for a, b in zip(total, found, strict=True)]
-        return tuple(total)
+        return tuple(peers.added(total))
 
     def match(
         self,
@@ -72,6 +81,7 @@ class LossGradients:
         labels: Tensor,
         target: Gradients,
         filled: int | None = None,
+        peers: Peers = ALONE,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the distance of a batch's gradients from ``target``, and its own gradients.
 
@@ -82,6 +92,7 @@ class LossGradients:
             target: the gradients to compare with.
             filled: where B differs from call to call, the most that it is; calls of compiled
                 functions are filled up to it.
+            peers: that share the images of the batch; all of them get what one process would.
 
         Returns:
             The distance, its gradient for the images, its gradient for the labels.
@@ -89,18 +100,22 @@ class LossGradients:
         wanted, rest = self._parted(tensors)
         size = min(self._compute.graph_chunk, filled or self._compute.graph_chunk)
         whole = filled is None or not self._compute.compile or len(images) == filled
-        if len(images) <= size and whole:
+        if len(images) <= size and whole and peers.count == 1:
             return self._matched(wanted, rest, self._compute.lay_out(images), labels, target)
         # the distance needs the whole batch's gradient, which a first pass finds; its slope then
         # lets every part go back by itself
-        found = tuple(g.requires_grad_() for g in self.gradient(tensors, images, labels, size))
+        gradients = self.gradient(tensors, images, labels, size, peers)
+        found = tuple(gradient.requires_grad_() for gradient in gradients)
         distance = self._distance(found, target)
         slope = torch.autograd.grad(distance, found)
         back = [
             self._pulled(wanted, rest, *self._laid_out(part), slope)
-            for part in parts(images, labels, size)
+            for part in parts(images, labels, size, peers)
         ]
-        image, label = (torch.cat(parts)[: len(images)] for parts in zip(*back, strict=True))
+        mine = own(peers, len(images))
+        image, label = (torch.cat(parts)[: len(mine)] for parts in zip(*back, strict=True))
+        if peers.count > 1:
+            image, label = peers.added([_among(image, images, mine), _among(label, labels, mine)])
         return distance.detach(), image, label
 
     def _laid_out(self, part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,15 +163,27 @@ class LossGradients:
         return torch.func.grad(product, argnums=(0, 1))(images, labels)
 
 
-def parts(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _among(part: Tensor, like: Tensor, mine: range) -> Tensor:
+    """Return rows where they lie among those of peers, which are zero here."""
+    whole = torch.zeros_like(like, memory_format=torch.contiguous_format)
+    whole[mine.start : mine.stop] = part
+    return whole
+
+
+def parts(
+    images: Tensor, labels: Tensor, size: int, peers: Peers = ALONE
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield images, labels and their shares in the mean, ``size`` at a time.
 
-    The last part is filled up with zero images of no share, so that all have one shape.
+    The last part is filled up with zero images of no share, so that all have one shape; one whose
+    peers have all images gets such alone.
     """
+    whole, mine = len(images), own(peers, len(images))
+    images, labels = images[mine.start : mine.stop], labels[mine.start : mine.stop]
     count = len(images)
-    missing = -count % size
+    missing = -count % size if count else size
     images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
     labels = torch.cat([labels, labels.new_zeros(missing, labels.shape[1])])
-    shares = torch.full((count,), 1 / count, device=images.device, dtype=images.dtype)
+    shares = torch.full((count,), 1 / whole, device=images.device, dtype=images.dtype)
     shares = torch.cat([shares, shares.new_zeros(missing)])
     yield from zip(images.split(size), labels.split(size), shares.split(size), strict=True)

@@ -18,6 +18,8 @@ from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
 from attar.objectives.class_means import ClassMeans, training_embedding
 from attar.objectives.drawn import Drawn, DrawnPool
+from attar.objectives.exchanging import summed
+from attar.parallel.peers import ALONE, own
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
@@ -119,6 +121,8 @@ class DistributionMatching(SubsetObjective):
         learned: Mapping[str, Tensor] = NOTHING,
     ) -> Match:
         """Return the loss of this step and its gradients, of the rows of `select`."""
+        if problem.peers.count > 1:
+            return self._shared(images, labels, problem, state, key)
         whole = problem.layout
         if not self.draws_rows(whole):
             return super().match(images, labels, problem, state, key, learned)
@@ -126,6 +130,19 @@ class DistributionMatching(SubsetObjective):
         problem = replace(problem, layout=read)
         (found,) = self._matched([read.per_class], images, problem, state, key, whole)
         return found
+
+    def _shared(
+        self, images: Tensor, labels: Tensor, problem: Problem, state: State, key: Key
+    ) -> Match:
+        """Return what `match` does of the whole set, of which each peer does some classes."""
+        mine = own(problem.peers, problem.layout.classes)
+        rows = self._read(problem.layout).index_of(mine).to(images.device)
+        part = replace(problem, layout=problem.layout.of_classes(mine), peers=ALONE)
+        found = self.match(images[rows], labels[rows], part, state, key)
+        assert found.images is not None
+        gradient = torch.zeros_like(images).index_copy(0, rows, found.images)
+        (whole,) = summed([Match(found.loss, gradient)], problem)
+        return whole
 
     def match_each(
         self,
@@ -182,6 +199,11 @@ class DistributionMatching(SubsetObjective):
         """Return the pool with what this step found, if anything, and the next one's turn."""
         del synthetic, problem, key, learned
         return self._pool.advance(state, kept) if self.pool else state
+
+    def parts(self, problem: Problem) -> int:
+        """Return the number of classes, where each goes by itself and nothing is kept of them."""
+        apart = not (self.pool or problem.mixes_samples)
+        return problem.layout.classes if apart else 0
 
     def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
         """Return the pool with the class means that the slices found, each of its classes."""

@@ -29,6 +29,8 @@ from attar.objectives.comparing import (
 )
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
+from attar.objectives.exchanging import summed
+from attar.parallel.peers import own as own_part
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
@@ -114,7 +116,7 @@ class GradientMatching(SubsetObjective):
         # a compiled function is made for one number of images
         filled = None if problem.layout.is_equal else problem.layout.per_class
         found = [(zero.clone(), torch.zeros_like(images), torch.zeros_like(labels)) for _ in sizes]
-        for own in range(problem.layout.classes):
+        for own in own_part(problem.peers, problem.layout.classes):
             target = self._real_gradient(derivatives, tensors, own, problem, key)
             rows = problem.layout.rows_of(own)
             leaf = images[rows.start : rows.stop].detach().requires_grad_()
@@ -127,7 +129,11 @@ class GradientMatching(SubsetObjective):
                 )
                 image[part] = pulled_first(slope, seen, leaf)
                 total += loss
-        return [Match(*each) for each in found]
+        return summed([Match(*each) for each in found], problem)
+
+    def parts(self, problem: Problem) -> int:
+        """Return the number of classes, each of which one peer matches."""
+        return problem.layout.classes
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: real ones there and back, synthetic ones twice."""

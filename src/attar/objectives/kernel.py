@@ -17,12 +17,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from attar.compute import Functional
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, gradients
+from attar.objectives.derivatives import Tensors
+from attar.objectives.exchanging import summed
 from attar.objectives.features import features_of
 from attar.objectives.pool import Pool, centred_targets, mirrored, seen_labels
 from attar.objectives.ridge import ridge_solution
+from attar.parallel.peers import own
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
@@ -94,24 +98,21 @@ class KernelRegression(Objective):
         """Return the loss in one network of the pool and its gradients."""
         embedding, compute = self._pool.embedding(problem), problem.compute
         tensors = self._pool.tensors(problem, state["pool"], state["network"])
-        if state.get("used", 0):
-            real, index = state["real"], state["index"]
-        else:
-            index = self._drawn(problem, key)
-            with torch.no_grad():
-                real = problem.data.take(index).to(compute.device)
-                real = features_of(embedding, tensors, real, compute)
+        peers = problem.peers
+        real, index = self._seen(embedding, tensors, problem, state, key)
+        mine = own(peers, len(index))
+        rows = slice(mine.start, mine.stop)
         leaf, values = images.detach().requires_grad_(), labels.detach().requires_grad_()
         seen, known = leaf, seen_labels(values, problem)
         if self.mirror:
             seen, known = mirrored(seen, known)
         found = features_of(embedding, tensors, seen, compute)
-        aim = centred_targets(problem, index.cpu())
-        error = real @ ridge_solution(found, known, self.ridge) - aim
-        loss = error.square().sum(dim=1).mean() / 2
-        if self.margin and problem.learned_labels:
+        aim = centred_targets(problem, index[rows].cpu())
+        error = real[rows] @ ridge_solution(found, known, self.ridge) - aim
+        loss = error.square().sum(dim=1).mean() / 2 * (len(mine) / len(index))
+        if self.margin and problem.learned_labels and peers.number == 0:
             loss = loss + label_margin(values)
-        match = gradients(loss, leaf, values)
+        (match,) = summed([gradients(loss, leaf, values)], problem)
         if self.uses == 1:
             return match
         kept = {"real": real, "index": index.to(compute.device)}
@@ -146,6 +147,10 @@ class KernelRegression(Objective):
         """Return the share of steps that look at real images."""
         return 1 / self.uses
 
+    def parts(self, problem: Problem) -> int:
+        """Return the real images of a step, which peers share."""
+        return min(self.batch_real, len(problem.data))
+
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: real ones once, the set there and back twice."""
         seen = 2 if self.mirror else 1
@@ -170,6 +175,27 @@ class KernelRegression(Objective):
     @property
     def _pool(self) -> Pool:
         return Pool(self.pool, self.age, self.lr_network)
+
+    @torch.no_grad()
+    def _seen(
+        self, embedding: Functional, tensors: Tensors, problem: Problem, state: State, key: Key
+    ) -> tuple[Tensor, Tensor]:
+        """Return features of the real batch, and which images these are.
+
+        Where peers share it, features of the others are there only if they are to be kept.
+        """
+        if state.get("used", 0):
+            return state["real"], state["index"]
+        index, peers = self._drawn(problem, key), problem.peers
+        mine = own(peers, len(index))
+        rows = slice(mine.start, mine.stop)
+        images = problem.data.take(index[rows]).to(problem.compute.device)
+        real = features_of(embedding, tensors, images, problem.compute)
+        if peers.count == 1:
+            return real, index
+        whole = real.new_zeros(len(index), real.shape[1])
+        whole[rows] = real
+        return (whole if self.uses == 1 else peers.added([whole])[0]), index
 
     def _drawn(self, problem: Problem, key: Key) -> Tensor:
         order = torch.randperm(len(problem.data), generator=key.fold("real").generator())

@@ -101,6 +101,10 @@ class Nested(Objective):
             )
         self.base.check(problem)
 
+    def parts(self, problem: Problem) -> int:
+        """Return among how many peers the base can be shared; by slices, it matches no subsets."""
+        return 0 if self.base.takes_slices else self.base.parts(problem)
+
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state before the first update: that of the base, and no subset yet."""
         subsets = problem.layout.per_class - 1

@@ -184,6 +184,10 @@ class WeightedSum(Objective):
             for number, term in self._numbered()
         }
 
+    def parts(self, problem: Problem) -> int:
+        """Return among how many peers every term can be shared."""
+        return min(term.parts(problem) for term in self.terms)
+
     def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
         """Return the states of the terms, each joined by itself."""
         return {

@@ -13,9 +13,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attar.errors import BadRequest, RunFailed
+
+if TYPE_CHECKING:
+    from attar.parallel.peers import Peers
 
 # says for how many seconds an answer is waited for
 SECONDS = "ATTAR_RANK_SECONDS"
@@ -75,12 +78,21 @@ def rank_of(environment: Mapping[str, str]) -> Rank | None:
     number, count = _whole(environment, "RANK"), _whole(environment, "WORLD_SIZE")
     if not 0 <= number < count:
         raise BadRequest(f"RANK={number}: from 0 to {count - 1}, as WORLD_SIZE={count} says")
+    local = _whole(environment, "LOCAL_RANK", "0")
+    beside = _whole(environment, "LOCAL_WORLD_SIZE", "1")
+    return Rank(number, count, local, max(1, beside), seconds_of(environment))
+
+
+def seconds_of(environment: Mapping[str, str]) -> float:
+    """Return for how many seconds an answer of another process is waited for.
+
+    Raises:
+        BadRequest: no number from 1.
+    """
     seconds = _whole(environment, SECONDS, str(int(_ANSWER)))
     if seconds < 1:
         raise BadRequest(f"{SECONDS}={seconds}: at least 1 is needed")
-    local = _whole(environment, "LOCAL_RANK", "0")
-    beside = _whole(environment, "LOCAL_WORLD_SIZE", "1")
-    return Rank(number, count, local, max(1, beside), float(seconds))
+    return float(seconds)
 
 
 def _whole(environment: Mapping[str, str], name: str, usual: str = "") -> int:
@@ -134,6 +146,8 @@ class Meeting:
             )
             own = Facts(socket.gethostname(), tuple(sorted(versions.items())))
             distributed.all_gather_object(found, own)
+            wait = timedelta(seconds=rank.seconds)
+            self._exchange = distributed.new_group(backend="gloo", timeout=wait)
         except RuntimeError as error:
             raise _apart(rank, error) from error
         self.facts: list[Facts] = found
@@ -169,6 +183,12 @@ class Meeting:
             self._received(content, number, seconds)
         return pickle.loads(content.numpy().tobytes())
 
+    def peers(self) -> Peers:
+        """Return the ranks as those that share steps, beside what they say to each other."""
+        from attar.parallel.peers import Group
+
+        return Group(self._exchange)
+
     def close(self) -> None:
         """Leave the others."""
         self._line.destroy_process_group()
@@ -196,12 +216,15 @@ def _apart(rank: Rank, error: RuntimeError) -> BadRequest | RunFailed:
             f"MASTER_PORT={port}: the port is in use on {host}; give another one, such as torchrun "
             f"--master-port {_other(port)}"
         )
-    first = str(error).strip().partition("\n")[0]
     return RunFailed(
-        f"{rank} did not meet the others at {host}:{port} within {_MEETING:g} s ({first}); start "
-        "as many as WORLD_SIZE says, where each can reach that address"
+        f"{rank} did not meet the others at {host}:{port} within {_MEETING:g} s ({_first(error)}); "
+        "start as many as WORLD_SIZE says, where each can reach that address"
     )
 
 
 def _other(port: str) -> int:
     return int(port) % 65_000 + 1 if port.isdigit() else 29_501
+
+
+def _first(error: RuntimeError) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,40 @@
+"""The outcome of a matching that several processes share, from what each of them found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from attar.objectives.base import Match, Problem
+
+
+def summed(matches: Sequence[Match], problem: Problem) -> list[Match]:
+    """Return the sums of matches over peers; what ``advance`` is handed stays each one's own.
+
+    Args:
+        matches: of the part of the loss that this process found.
+        problem: whose peers found the others; of labels that are not learnt, no gradients travel.
+    """
+    if problem.peers.count == 1:
+        return list(matches)
+    if not problem.learned_labels:
+        matches = [dataclasses.replace(match, labels=None) for match in matches]
+    whole = iter(problem.peers.added([tensor for match in matches for tensor in _tensors(match)]))
+    return [
+        dataclasses.replace(
+            match,
+            loss=next(whole),
+            images=None if match.images is None else next(whole),
+            labels=None if match.labels is None else next(whole),
+            learned={name: next(whole) for name in match.learned},
+        )
+        for match in matches
+    ]
+
+
+def _tensors(match: Match) -> Iterator[Tensor]:
+    yield match.loss
+    yield from (one for one in (match.images, match.labels) if one is not None)
+    yield from match.learned.values()
