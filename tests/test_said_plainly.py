@@ -137,3 +137,10 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPa
         with pytest.raises(attar.errors.RunFailed, match="does not answer"):
             attar.push("set.safetensors", "ada/cats", license="mit", source_license="mit")
     assert len(came) == 2
+
+
+def test_how_a_set_is_stored_leaves_out_what_is_not_so(tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    asked: dict[str, Any] = {"method": "random", "form": "resized:side=4"}
+    made = attar.condense((GRAY, LABELS), ipc=1, output=path, progress=False, **asked)
+    assert made.header.stored_as == attar.load(path).header.stored_as == "resized (side 4)"

@@ -146,7 +146,8 @@ class Header(BaseModel):
 
 def _in_words(form: Mapping[str, Any]) -> str:
     """Return a form in words, with the form inside it where that is not plain pixels."""
-    settings = {key: value for key, value in form.items() if value not in ([], ())}
+    # sorted, as a file gives them back; zeros say that something is not so
+    settings = {key: form[key] for key in sorted(form) if form[key] not in ([], (), 0)}
     name = str(settings.pop("name", "?")).replace("_", " ")
     base = settings.pop("base", None)
     inside = isinstance(base, Mapping) and base.get("name") != "pixels"
