@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 import attar
 from attar import hub
+from attar.cli import run
 from attar.data import as_splits
 from attar.errors import BadRequest
 from attar.unplaced import without_folders
@@ -144,3 +145,14 @@ def test_how_a_set_is_stored_leaves_out_what_is_not_so(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"method": "random", "form": "resized:side=4"}
     made = attar.condense((GRAY, LABELS), ipc=1, output=path, progress=False, **asked)
     assert made.header.stored_as == attar.load(path).header.stored_as == "resized (side 4)"
+
+
+def test_an_export_is_named_as_other_outputs_are(tmp_path: Path) -> None:
+    path = tmp_path / "set.safetensors"
+    attar.condense((GRAY, LABELS), method="random", ipc=1, output=path, progress=False)
+    assert run(["export", str(path), "-o", str(tmp_path / "all.npz")]) == 0
+    assert run(["export", str(path), "-o", str(tmp_path / "My Pictures")]) == 0
+    assert (tmp_path / "all.npz").is_file()
+    assert len(list((tmp_path / "My Pictures").rglob("*.png"))) == 2
+    both = ["--npz", str(tmp_path / "b.npz"), "-o", str(tmp_path / "c.npz")]
+    assert run(["export", str(path), *both]) == 2

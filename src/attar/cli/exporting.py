@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,8 @@ import tyro
 
 from attar.cli.console import PLAIN, err, out, print_json
 from attar.cli.of_files import OfFiles, check, evaluated, show
-from attar.options import File, Folder, Whole
+from attar.errors import BadRequest
+from attar.options import File, Folder, Whole, option
 from attar.text import counted
 
 
@@ -29,6 +31,8 @@ class Export:
     """Folder for TIFF files in place of PNG, of any number of channels (needs the extra 'tiff')."""
     npz: File = None
     """File for arrays: images (uint8, N×H×W×C; vectors float32, N×D), labels, class_names."""
+    output: Annotated[Path | None, option("DIR or FILE.npz", "-o")] = None
+    """The same as --npz where it ends in .npz, else as --png."""
     float: bool = False
     """Keep every value, those outside black and white too: arrays in float32 with mean and std, or
     pictures of 16 bits, whose scale and offset export.json tells."""
@@ -42,9 +46,20 @@ class Export:
         export(self)
 
 
+def _placed(options: Export) -> Export:
+    """Return the options with -o as the one that it stands for."""
+    if options.output is None:
+        return options
+    name = "npz" if options.output.suffix == ".npz" else "png"
+    if getattr(options, name) is not None:
+        raise BadRequest(f"give --{name} or -o, not both")
+    return dataclasses.replace(options, **{name: options.output, "output": None})
+
+
 def export(options: Export) -> None:
     """Run `attar export`."""
     check(options.measuring)
+    options = _placed(options)
     from attar.face.files import export as write
 
     count = write(

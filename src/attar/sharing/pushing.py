@@ -155,8 +155,10 @@ def _check_target(folder: Path, overwrite: bool) -> None:
 
 def _check_hub(repository: str) -> None:
     """Refuse a Hub that does not answer, before anything is made for it."""
-    hub = library(f"hub:{repository}")
-    if not (hub.constants.HF_HUB_OFFLINE or answers()):
+    library(f"hub:{repository}")
+    from huggingface_hub import constants
+
+    if not (constants.HF_HUB_OFFLINE or answers()):
         raise RunFailed(
             f"{repository} was not shared: the Hub does not answer; connect and try again, or "
             "write a folder with --to FOLDER"
