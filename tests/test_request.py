@@ -181,6 +181,7 @@ def test_all_options_at_once() -> None:
         "logger",
         "snapshots",
         "workers",
+        "ray",
     }
     values: dict[str, Any] = {
         "method": "dm",
@@ -215,6 +216,7 @@ def test_all_options_at_once() -> None:
         "chunk": 4,
         "threads": 3,
         "workers": 2,
+        "ray": "local",
         "output": OUT,
         "resume": True,
         "checkpoint_seconds": 1.0,

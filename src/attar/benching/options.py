@@ -31,6 +31,7 @@ _OWN = frozenset(
         "logger",
         "threads",
         "workers",
+        "ray",
     }
 )
 # what says how a set is updated, and means nothing for a method that makes no updates

@@ -123,9 +123,12 @@ def watched(options: Condense) -> Iterator[tuple[Callback, ...]]:
 def _among(options: Condense, rank: Rank) -> Condense:
     """Return the options of a run that all ranks share."""
     if options.request.workers != 1:
+        asked = f"--workers {options.request.workers}"
+        if options.request.ray is not None:
+            asked += f" --ray {options.request.ray}"
         raise BadRequest(
-            f"--workers {options.request.workers}: torchrun has started {rank.count} ranks, and "
-            "these share the classes; leave --workers out, or start one process"
+            f"{asked}: torchrun has started {rank.count} ranks, and these share the run; leave it "
+            "out, or start one process"
         )
     request = dataclasses.replace(options.request, workers=rank.count)
     return dataclasses.replace(options, request=request)

@@ -14,8 +14,9 @@ from attar.artefact.artefact import Artefact
 from attar.artefact.loading import load
 from attar.compute import PRECISIONS
 from attar.condensing import checkpoint, compiling
+from attar.condensing.clustered import Clustered
 from attar.condensing.continuing import goes_on
-from attar.condensing.crew import hired
+from attar.condensing.crew import Crew, hired
 from attar.condensing.keywords import CondenseOptions
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
@@ -255,8 +256,24 @@ def _carried(
     plan: Plan, paths: Paths | None, callback: Callback, began: float, there: Meeting | None
 ) -> Artefact:
     """Carry a plan out, by the workers that it asks for."""
-    with hired(plan) if there is None else contextlib.nullcontext(Ranks(there, plan)) as crew:
+    with _hired(plan, there) as crew:
         return Session(plan, paths, callback, began, crew).complete()
+
+
+@contextlib.contextmanager
+def _hired(plan: Plan, there: Meeting | None) -> Iterator[Crew | None]:
+    """Let workers of a cluster, of a launcher or of this machine carry out the plan in the block.
+
+    None where it asks for none.
+    """
+    if there is not None:
+        yield Ranks(there, plan)
+    elif plan.request.ray is not None:
+        with contextlib.closing(Clustered(plan.request.ray, plan)) as crew:
+            yield crew
+    else:
+        with hired(plan) as crew:
+            yield crew
 
 
 def _as_begun(plan: Plan, path: Path) -> Plan:

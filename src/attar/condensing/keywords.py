@@ -48,6 +48,7 @@ class CondenseOptions(ReadingOptions, total=False):
     chunk: int | None
     threads: int | None
     workers: int
+    ray: str | None
     snapshots: int | str | tuple[int, ...] | None
     output: str | Path | None
     resume: bool

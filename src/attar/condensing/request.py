@@ -185,6 +185,9 @@ class Request:
     """Processes that share the classes of the set or each step, one GPU each where there are any,
     to the same result (docs/running.md). --threads are those of each. On several machines torchrun
     starts the same command, without this."""
+    ray: Annotated[str | None, option("ADDRESS")] = None
+    """Let --workers, which share classes, be those of a Ray cluster, such as auto or
+    ray://host:10001; local starts one on this machine (needs the extra 'ray')."""
     snapshots: Annotated[int | str | tuple[int, ...] | None, option("N or STEPS", kind=str)] = None
     """Keep iterates in OUT.snapshots.safetensors, for 'attar pictures': this many, evenly spread
     from the start to the end, or those of these steps, such as 0,100,1000."""
@@ -284,6 +287,10 @@ class Request:
         for name in ("threads", "workers"):
             if (count := getattr(self, name)) is not None and count < 1:
                 raise BadRequest(f"--{name} {count}: at least 1 is needed")
+        if self.ray is not None and self.workers == 1:
+            raise BadRequest(
+                f"--ray {self.ray}: say with --workers how many of the cluster share the classes"
+            )
         if self.validations < 1:
             raise BadRequest(
                 f"--validations {self.validations}: at least 1; --validation 0 for none"
@@ -384,6 +391,7 @@ class Request:
             "logger",
             "snapshots",
             "workers",
+            "ray",
             "settings",
         }
         values = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
