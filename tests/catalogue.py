@@ -29,6 +29,7 @@ __all__ = [
     "OBJECTIVES",
     "PARAMETRIZATIONS",
     "SLIMMERS",
+    "SMALL",
     "OnceDifferentiable",
     "TinyExperts",
     "prepared_data",
@@ -38,6 +39,17 @@ __all__ = [
     "unequal",
     "worker_processes",
 ]
+
+
+# options of a condensation that takes little
+SMALL: dict[str, Any] = {
+    "ipc": 2,
+    "network": "convnet2:width=8",
+    "validation": 0,
+    "device": "cpu",
+    "precision": "float32",
+    "torch_compile": "off",
+}
 
 
 class _Doubled(torch.autograd.Function):

@@ -16,18 +16,13 @@ from attar.condensing.request import Request
 from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest, RunFailed
 from attar.tensors import flatten
-from catalogue import tiny_data
+from catalogue import SMALL, tiny_data
 
 DATA = tiny_data(counts=(12, 15, 9, 11, 13))
 ASKED: dict[str, Any] = {
+    **SMALL,
     "method": "dm",
-    "ipc": 2,
     "iterations": 3,
-    "network": "convnet2:width=8",
-    "validation": 0,
-    "device": "cpu",
-    "precision": "float32",
-    "torch_compile": "off",
     "settings": {"batch_real": 7},
     "workers": 2,
 }

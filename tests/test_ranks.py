@@ -26,19 +26,14 @@ from attar.condensing.telling import Callback
 from attar.data import Splits
 from attar.errors import BadRequest, RunFailed
 from attar.parallel.ranks import Facts, Gone, Meeting, Rank, rank_of
-from catalogue import tiny_data
+from catalogue import SMALL, tiny_data
 
 DATA = tiny_data(counts=(12, 15, 9, 11, 13))
 OTHER = tiny_data(counts=(12, 15, 9, 11, 13), seed=7)
 ASKED: dict[str, Any] = {
+    **SMALL,
     "method": "dm",
-    "ipc": 2,
     "iterations": 3,
-    "network": "convnet2:width=8",
-    "validation": 0,
-    "device": "cpu",
-    "precision": "float32",
-    "torch_compile": "off",
     "settings": {"batch_real": 7},
 }
 STARTED = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29400"}

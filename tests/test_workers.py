@@ -21,18 +21,13 @@ from attar.condensing.worker import Hand, order_of
 from attar.data import Splits
 from attar.errors import BadRequest, RunFailed
 from attar.tensors import flatten
-from catalogue import tiny_data, worker_processes
+from catalogue import SMALL, tiny_data, worker_processes
 
 DATA = tiny_data(counts=(12, 15, 9, 11, 13))
 ASKED: dict[str, Any] = {
+    **SMALL,
     "method": "dm",
-    "ipc": 2,
     "iterations": 6,
-    "network": "convnet2:width=8",
-    "validation": 0,
-    "device": "cpu",
-    "precision": "float32",
-    "torch_compile": "off",
     "settings": {"batch_real": 7},
 }
 
