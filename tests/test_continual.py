@@ -208,7 +208,7 @@ def test_help_speaks_of_its_own_options(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         attar_command(["continual", "--help"])
     told = capsys.readouterr().out
-    assert "--memory says the bytes" in " ".join(told.replace("│", " ").split())
+    assert "--memory or --bandwidth says bytes" in " ".join(told.replace("│", " ").split())
     assert "--bytes" not in told and "--explain" not in told
 
 
