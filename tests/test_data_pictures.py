@@ -3,6 +3,7 @@
 What Pillow does with each is that of Pillow 13.0, tifffile 2026.3 and torchvision 0.29.
 """
 
+import re
 import struct
 import sys
 import zlib
@@ -316,6 +317,25 @@ def test_what_is_no_picture_inside_is_never_opened(tmp_path: Path) -> None:
     set_of(tmp_path, lambda p, v: Image.fromarray(v).save(p), 4, 6, 3, make=bytes_of, ending="png")
     Image.fromarray(bytes_of(4, 6, 3)).save(tmp_path / "ant/0.png", "EPS")
     with pytest.raises(BadRequest, match=r"ant.0.png cannot be read \(cannot identify"):
+        read(tmp_path)
+
+
+def test_all_broken_pictures_are_named_at_once(tmp_path: Path) -> None:
+    set_of(
+        tmp_path, lambda p, v: Image.fromarray(v).save(p), 40, 60, 3, make=bytes_of, ending="png"
+    )
+    whole = (tmp_path / "ant/0.png").read_bytes()
+    (tmp_path / "ant/0.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "bee/1.png").write_bytes(b"nothing")
+    with pytest.raises(
+        BadRequest, match=r"^2 images cannot be read: .*; replace or remove them$"
+    ) as e:
+        read(tmp_path)
+    assert re.search(r"bee.1\.png \(cannot identify", str(e.value))
+    assert re.search(r"ant.0\.png \([^)]*truncated", str(e.value))
+    for number in range(12):
+        (tmp_path / f"ant/x{number}.png").write_bytes(b"nothing")
+    with pytest.raises(BadRequest, match=r"^more than 10 images cannot be read: .*, …; replace"):
         read(tmp_path)
 
 

@@ -94,7 +94,14 @@ def test_rows_name_every_source() -> None:
     rows = dict(source_rows())
     assert list(rows) == [
         *("digits", "mnist", "fashion_mnist", "svhn", "cifar10", "cifar100"),
-        *("tiny_imagenet", "folder:DIR", "csv:FILE", "npz:FILE", "npy:DIR", "hf:NAME[:SPLIT]"),
+        *(
+            "tiny_imagenet",
+            "folder:DIR",
+            "csv:FILE",
+            "npz:FILE",
+            "npy:DIR",
+            "hf:NAME[:SPLIT][,streaming]",
+        ),
         "wds:SHARDS",
     ]
     assert all(rows.values())

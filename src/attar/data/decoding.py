@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from attar.data.broken import every_unreadable
 from attar.data.formats import Format, settle_format
 from attar.data.keeping import holds
 from attar.data.on_demand import on_demand
 from attar.data.parallel import Counted, in_parallel
-from attar.data.picture_files import Pictures, unreadable_as
+from attar.data.picture_files import Pictures, Unreadable, unreadable_as
 from attar.data.pixels import pixels_of
 from attar.data.reading import Watch
 from attar.data.resizing import check_images
@@ -43,10 +44,24 @@ def decode_parts(
         keep: whether all are decoded now and held in memory; see `attar.data.keeping.holds`.
 
     Raises:
-        BadRequest: an unreadable picture, or one of several pages; integers of more than 8 bits
-            while nothing says their range; several sizes while ``size`` is None; more images
-            than there is memory for.
+        BadRequest: unreadable pictures, all of them named, or one of several pages; integers of
+            more than 8 bits while nothing says their range; several sizes while ``size`` is None;
+            more images than there is memory for.
     """
+    try:
+        return _decode_parts(parts, size, mode, watch, look, keep)
+    except Unreadable as error:
+        raise every_unreadable(parts, error, look) from error
+
+
+def _decode_parts(
+    parts: Sequence[Pictures],
+    size: tuple[int, int] | None,
+    mode: str | None,
+    watch: Watch | None,
+    look: Look,
+    keep: Auto,
+) -> Sequence[Rows]:
     from PIL import Image
 
     # Pillow loads its rarer formats on first need, and while one thread does, another is told

@@ -71,6 +71,19 @@ class Files:
         return str(self.paths[index])
 
 
+class Unreadable(BadRequest):
+    """A picture, and not the system, is at fault.
+
+    Attributes:
+        name: of the picture.
+        why: it cannot be read.
+    """
+
+    def __init__(self, name: str, why: str, said: str = "") -> None:
+        super().__init__(said or f"image {name} cannot be read ({why}); replace or remove it")
+        self.name, self.why = name, why
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Return a regular file, opened.
 
@@ -94,7 +107,7 @@ def unreadable(name: str, error: Exception) -> AttarError:
         return BadRequest(f"image {name} cannot be read: {in_words(error)}")
     # Pillow names the object that it was given
     reason = re.sub(r" (<_io\.\w+ .*>|'.*')$", "", str(error))
-    return BadRequest(f"image {name} cannot be read ({reason}); replace or remove it")
+    return Unreadable(name, reason)
 
 
 @contextmanager
