@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import torch
 import attar
 from attar.applications.auditing.nearest import nearest
 from attar.applications.auditing.rates import attack, auc, auc_interval, share_interval
-from attar.applications.auditing.shadows import halves, ratios
+from attar.applications.auditing.shadows import halves, ratios, shadow_request
 from attar.cli import run
+from attar.condensing.condense import condense
 from attar.data import LabelledImages, Splits
 from attar.rng import Key
 
@@ -103,6 +105,40 @@ def test_shadow_sets_find_no_member_of_disjoint_images(
     assert found.likelihood.low < 0.5 < found.likelihood.high
     assert any("2 shadow sets" in line for line in lines)
     assert any("minutes left" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {
+            "method": "dm",
+            "settings": {"batch_real": 8, "augment": "none"},
+            "average": 0.5,
+            "bounded": True,
+        },
+        {"method": "dm", "form": "resized:side=4", "lr": 0.5, "momentum": 0.2},
+        {"method": "dm", "optimiser": "adam", "schedule": "cosine", "storage": "int8"},
+        {"method": "lodm", "rank": 1},
+        {"method": "kfs", "settings": {"batch_real": 8}},
+        {"method": "frepo", "settings": {"batch_real": 16}},
+        {"method": "dc", "settings": {"batch_real": 8, "outer": 1, "inner": 1}},
+    ],
+    ids=lambda given: "-".join(given),
+)
+def test_shadow_sets_are_made_with_the_settings_of_the_set(
+    digits: Splits, given: dict[str, Any]
+) -> None:
+    made = attar.condense(
+        digits, ipc=1, iterations=1, validation=0, network="convnet2:width=8", **given
+    )
+    shadow = condense(digits, shadow_request(made, None, 1))
+    own, of_shadow = (
+        {**one.header.settings, "parametrization": one.header.parametrization}
+        for one in (made, shadow)
+    )
+    names = ["objective", "optimisers", "parametrization", "average", "storage", "network"]
+    for name in [*names, "bounded"]:
+        assert of_shadow.get(name) == own.get(name)
 
 
 def test_shadow_sets_of_a_method_that_trains_say_their_cost_first(digits: Splits) -> None:

@@ -264,7 +264,7 @@ def _cost(artefact: Artefact, minutes: float | None, iterations: int | None, cou
 
 
 def _made_by(artefact: Artefact, minutes: float | None, iterations: int | None) -> str:
-    said = "as the audited one, of half of all images each, with the settings that are the method's"
+    said = "as the audited one, of half of all images each"
     if not trains_updates(artefact):
         return f"Shadow sets were made {said}."
     length = f"{iterations:,} updates" if minutes is None else f"{minutes:.2f} minutes"

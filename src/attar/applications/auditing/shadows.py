@@ -12,12 +12,14 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attar.artefact.artefact import Artefact
 from attar.condensing.condense import condense
+from attar.condensing.overrides import settings_of
 from attar.condensing.request import INITS, Request
 from attar.data import LabelledImages, Splits
 from attar.errors import BadRequest
@@ -70,7 +72,9 @@ def _margin(scores: Tensor, truth: Tensor) -> Tensor:
 def shadow_request(
     artefact: Artefact, minutes: float | None, iterations: int | None, **compute: str
 ) -> Request:
-    """Return what makes a set as an artefact was made, but for the settings of its objective.
+    """Return what makes a set as an artefact was made.
+
+    Of an objective that is a sum, or that nested sets are matched by, settings are the method's.
 
     Args:
         artefact: the one that is attacked.
@@ -99,20 +103,54 @@ def shadow_request(
         raise BadRequest(f"--shadows: the set was made with a network that it names only; {advice}")
     trains = trains_updates(artefact)
     init = settings.get("init")
-    return Request(
-        method=header.method,
-        ipc=budget.get("ipc"),
-        max_bytes=budget.get("bytes"),
-        synthetic_per_class=budget.get("images_per_class"),
-        count=budget.get("count") if budget.get("bytes") else None,
-        storage=header.storage,
-        network=network,
-        init=init if trains and init in INITS else None,
-        iterations=iterations if trains else None,
-        minutes=minutes if trains and iterations is None else None,
-        validation=0.0,
-        **compute,  # pyright: ignore[reportArgumentType]
-    )
+    asked: dict[str, Any] = {
+        "method": header.method,
+        "ipc": budget.get("ipc"),
+        "max_bytes": budget.get("bytes"),
+        "synthetic_per_class": budget.get("images_per_class"),
+        "count": budget.get("count") if budget.get("bytes") else None,
+        "storage": header.storage,
+        "network": network,
+        "validation": 0.0,
+    }
+    if trains:
+        asked |= _changes(artefact, iterations is not None)
+        asked |= {"init": init if init in INITS else None, "iterations": iterations}
+        asked |= {"minutes": minutes if iterations is None else None}
+    return Request(**asked, **compute)  # pyright: ignore[reportArgumentType]
+
+
+def _changes(artefact: Artefact, counted: bool) -> dict[str, Any]:
+    """Return in what a set that was trained differs from what its method makes unasked.
+
+    Args:
+        artefact: the set.
+        counted: whether updates are; no learning rate falls over minutes.
+    """
+    header = artefact.header
+    method, settings = METHODS[header.method], header.settings
+    if method.choose:
+        return {}
+    recipe = method.recipe(_task(artefact))
+    told = dict(settings["objective"])
+    form = artefact.synthetic.parametrization
+    changes: dict[str, Any] = {"form": form}
+    # a form that is bounded is not to be bounded once more
+    if settings.get("bounded") and not recipe.bounded and form.name != "bounded":
+        changes["bounded"] = True
+    if told.pop("name") == recipe.objective.name:
+        own = settings_of(recipe.objective)
+        changes["settings"] = {n: v for n, v in told.items() if n in own and v != own[n]}
+    if settings["average"] != recipe.average:
+        changes["average"] = settings["average"]
+    usual, images = recipe.leading, settings["optimisers"].get("images")
+    if usual is not None and images is not None:
+        names = ["lr", "momentum", "kind", *(["schedule"] if counted else [])]
+        differing = {name: images[name] for name in names if images[name] != getattr(usual, name)}
+        if "kind" in differing:
+            differing["optimiser"] = differing.pop("kind")
+        changes |= differing
+    return changes
 
 
 def trains_updates(artefact: Artefact) -> bool:
@@ -122,13 +160,14 @@ def trains_updates(artefact: Artefact) -> bool:
 
 
 def _follows_experts(artefact: Artefact) -> bool:
+    method = METHODS[artefact.header.method]
+    return not method.choose and method.recipe(_task(artefact)).objective.follows_experts
+
+
+def _task(artefact: Artefact) -> Task:
     header = artefact.header
-    method = METHODS[header.method]
-    if method.choose:
-        return False
     dataset = str(header.provenance.get("dataset", "data"))
-    task = Task(dataset, len(header.class_names), header.shape, header.images_per_class)
-    return method.recipe(task).objective.follows_experts
+    return Task(dataset, len(header.class_names), header.shape, header.images_per_class)
 
 
 def halves(pool: LabelledImages, count: int, key: Key) -> Tensor:
