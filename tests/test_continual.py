@@ -289,6 +289,7 @@ def test_class_orders_are_those_of_the_authors() -> None:
         (2, "8images", {**DM, "slim_lr": -1.0}, "lr.* -1"),
         (2, "8images", {**DM, "slim_settings": "nosuch=3"}, "nosuch"),
         (2, "1ipc", {"slim_lr": 0.1}, "--slim-lr: a memory of 1ipc grows"),
+        (2, "1ipc", {"slim_lr": 0.0}, "--slim-lr: a memory of 1ipc grows"),
         (2, "8images", {"per_class_budget": "proportional"}, "as many images of every class"),
         (2, "8images", {"method": "dm", "card": "dsa-1000"}, "--card dsa-1000"),
         (2, "1ipc", {"method": "dd"}, "--updates: --card dd trains by exactly the steps"),

@@ -156,3 +156,6 @@ def test_an_export_is_named_as_other_outputs_are(tmp_path: Path) -> None:
     assert len(list((tmp_path / "My Pictures").rglob("*.png"))) == 2
     both = ["--npz", str(tmp_path / "b.npz"), "-o", str(tmp_path / "c.npz")]
     assert run(["export", str(path), *both]) == 2
+    # a name in capitals is an array file's, too, and no folder's
+    assert run(["export", str(path), "-o", str(tmp_path / "d.NPZ")]) == 2
+    assert not (tmp_path / "d.NPZ").exists()

@@ -3,8 +3,10 @@
 import contextlib
 import importlib.util
 import json
+import os
 import sqlite3
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 
 import attar
 from attar.cli import run
+from attar.condensing.log import Log, read_log
+from attar.condensing.tracking import Logger
 from attar.errors import BadRequest
 
 SMALL: dict[str, Any] = {
@@ -100,5 +104,61 @@ def test_a_near_name_is_told_and_a_file_in_the_way(tmp_path: Path) -> None:
         attar.condense("digits", logger="wandd:mine")
     (tmp_path / "file").touch()
     pytest.importorskip("tensorboard")
-    with pytest.raises(BadRequest, match="--tensorboard: "):
+    with pytest.raises(BadRequest, match=r"--tensorboard: .* cannot be written to"):
         attar.condense("digits", tensorboard=tmp_path / "file")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights of Windows are others")
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_data_are_read(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("tensorboard")
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o555)
+    # whoever may do everything is refused by the system alone
+    place = shut if os.geteuid() else Path("/proc")
+    if not place.is_dir():
+        pytest.skip("nothing is shut")
+    with pytest.raises(BadRequest, match=rf"--logger tensorboard:{place}: .* cannot be written to"):
+        attar.condense("folder:none", logger=f"tensorboard:{place}")
+
+
+def test_home_is_meant_by_a_tilde_behind_the_colon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("USERPROFILE", "/home/ada")
+    assert Logger.of("tensorboard:~/runs").place == str(Path("~/runs").expanduser())
+    assert Logger.of("wandb:~odd").place == "~odd"
+
+
+class Failing:
+    """A tool that fails from its second value on, and at its end."""
+
+    option = "--logger wandb:mine"
+
+    def __init__(self, fails: str) -> None:
+        self.fails = fails
+        self.seen: list[int] = []
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        if self.fails == "scalars" and step > 1:
+            raise ConnectionResetError("the service\nis gone")
+        self.seen.append(step)
+
+    def close(self) -> None:
+        if self.fails == "close":
+            raise OSError
+
+
+@pytest.mark.parametrize("fails", ["scalars", "close"])
+def test_a_run_outlives_the_tool_that_tracks_it(tmp_path: Path, fails: str) -> None:
+    failing, other = Failing(fails), Failing("")
+    log = Log(tmp_path / "log", [lambda step: failing, lambda step: other])
+    log.open(0)
+    with pytest.warns(UserWarning, match="--logger wandb:mine failed .* goes on without") as told:
+        for step in range(1, 4):
+            log.step(step, 0.5, 1.0)
+        log.close()
+    assert len(told) == 1
+    assert failing.seen == ([1] if fails == "scalars" else [1, 2, 3])
+    assert other.seen == [1, 2, 3]
+    assert len(read_log(tmp_path / "log")) == 3

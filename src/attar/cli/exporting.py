@@ -50,7 +50,7 @@ def _placed(options: Export) -> Export:
     """Return the options with -o as the one that it stands for."""
     if options.output is None:
         return options
-    name = "npz" if options.output.suffix == ".npz" else "png"
+    name = "npz" if options.output.suffix.lower() == ".npz" else "png"
     if getattr(options, name) is not None:
         raise BadRequest(f"give --{name} or -o, not both")
     return dataclasses.replace(options, **{name: options.output, "output": None})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +12,7 @@ from typing import IO, Any
 from attar.condensing.tracking import Begin, Tracker
 from attar.errors import RunFailed
 from attar.files import write_text
+from attar.hub import first_line
 
 # losses are logged at every step up to this one, then at every tenth
 _EVERY_STEP_UP_TO = 100
@@ -70,15 +72,30 @@ class Log:
     def close(self) -> None:
         """Finish the files."""
         while self._trackers:
-            self._trackers.pop().close()
+            tracker = self._trackers.pop()
+            with self._without(tracker):
+                tracker.close()
         file, self._file = self._file, None
         if file is not None:
             with self._failing():
                 file.close()
 
     def _track(self, values: Mapping[str, float], step: int) -> None:
-        for tracker in self._trackers:
-            tracker.scalars(values, step)
+        for tracker in tuple(self._trackers):
+            with self._without(tracker):
+                tracker.scalars(values, step)
+
+    @contextlib.contextmanager
+    def _without(self, tracker: Tracker) -> Iterator[None]:
+        """Go on without a tracker that fails: hours of work are worth more than their curve."""
+        try:
+            yield
+        except Exception as error:  # of whatever a tool writes or sends with
+            self._trackers = [one for one in self._trackers if one is not tracker]
+            warnings.warn(
+                f"{tracker.option} failed ({first_line(error)}); the run goes on without it",
+                stacklevel=2,
+            )
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._file is not None:

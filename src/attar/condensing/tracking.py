@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,13 @@ _PLACES = {"tensorboard": "runs", "wandb": "attar", "trackio": "attar"}
 
 
 class Tracker(Protocol):
-    """A run in somebody's tool."""
+    """A run in somebody's tool.
+
+    Attributes:
+        option: that names the tool.
+    """
+
+    option: str
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Note values of a step."""
@@ -58,10 +66,14 @@ class Logger:
         name, _, place = given.partition(":")
         if name not in _PLACES:
             raise unknown("value of --logger", name, _PLACES)
-        return cls(name, place or _PLACES[name], f"--logger {given}")
+        place = place or _PLACES[name]
+        if name == "tensorboard":
+            # which a shell does not do after a colon
+            place = os.path.expanduser(place)  # noqa: PTH111 - unknown users stay as they are
+        return cls(name, place, f"--logger {given}")
 
     def check(self) -> None:
-        """Refuse a tool that is not installed, and a folder that cannot be made.
+        """Refuse a tool that is not installed, and a folder that cannot be made or written to.
 
         Raises:
             BadRequest: saying what to install.
@@ -69,10 +81,16 @@ class Logger:
         if importlib.util.find_spec(self.name) is None:
             raise BadRequest(f"{self.option} needs the extra: pip install 'attar[{self.name}]'")
         if self.name == "tensorboard":
+            folder = Path(self.place)
             try:
-                Path(self.place).mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
             except OSError as error:
-                raise BadRequest(f"{self.option}: {error.strerror}") from error
+                raise BadRequest(
+                    f"{self.option}: {folder} cannot be written to ({error.strerror}); choose "
+                    "another folder"
+                ) from error
 
     def begins(self, run: str, settings: Mapping[str, Any]) -> Begin:
         """Return what begins a tracker.
@@ -83,18 +101,19 @@ class Logger:
         """
         told = dict(unplaced(settings))
         if self.name == "tensorboard":
-            return lambda step: _TensorBoard(self.place, step)
+            return lambda step: _TensorBoard(self, step)
         if self.name == "wandb":
             return lambda step: _Wandb(self, run, told)
         return lambda step: _Trackio(self, run, told, resume="allow" if step else "never")
 
 
 class _TensorBoard:
-    def __init__(self, folder: str, step: int) -> None:
+    def __init__(self, logger: Logger, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        self.option = logger.option
         # events of steps that a resumed run repeats are taken back
-        self._writer = SummaryWriter(folder, purge_step=step + 1)
+        self._writer = SummaryWriter(logger.place, purge_step=step + 1)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():
@@ -108,6 +127,7 @@ class _Wandb:
     def __init__(self, logger: Logger, run: str, settings: dict[str, Any]) -> None:
         import wandb  # pyright: ignore[reportMissingImports]
 
+        self.option = logger.option
         # left alone, it sends the machine's name, the program with its folder and arguments, the
         # code, what is printed, and how busy the machine is
         quiet = wandb.Settings(
@@ -148,6 +168,7 @@ class _Trackio:
     def __init__(self, logger: Logger, run: str, settings: dict[str, Any], resume: str) -> None:
         import trackio  # pyright: ignore[reportMissingImports]
 
+        self.option = logger.option
         with _off_output():
             self._run = trackio.init(
                 project=logger.place, name=run, config=settings, resume=resume, embed=False

@@ -14,7 +14,7 @@ from attar.data.modality import rows_of
 from attar.data.reading import HELD_OUT
 from attar.errors import BadRequest
 from attar.options import BEARING
-from attar.shapes import is_picture
+from attar.shapes import Shape, is_picture
 
 
 def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
@@ -54,7 +54,7 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
         raise BadRequest(
             f"the artefact holds {rows_of(header.shape)}, {splits.source} "
             f"{rows_of(splits.train.shape)}; give the data it was made from"
-            f"{', or --resize' if is_picture(header.shape) else ''}"
+            f"{_resized(header.shape)}"
         )
     ours, theirs = header.class_names, list(splits.train.class_names)
     if ours != theirs:
@@ -63,6 +63,14 @@ def read_splits(artefact: Artefact, data: Any, **reading: Any) -> Splits:
             f"({_few(theirs)}){_where(ours, theirs)}; give the data it was made from, or --classes"
         )
     return splits
+
+
+def _resized(shape: Shape) -> str:
+    """Return the end of a sentence that names what brings images to a shape; of vectors nothing."""
+    if not is_picture(shape):
+        return ""
+    *_, height, width = shape
+    return f", or --resize {height}" if height == width else f", or resize=({height}, {width})"
 
 
 def recorded_share(artefact: Artefact) -> float:

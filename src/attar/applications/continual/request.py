@@ -128,7 +128,7 @@ class ContinualRequest:
             self.slim(2, "slimmable", 0)
             return
         for name in SLIMMING:
-            if getattr(self, name):
+            if getattr(self, name) not in (None, (), {}):
                 raise BadRequest(
                     f"--{name.replace('_', '-').replace('settings', 'set')}: a memory of "
                     f"{self.held} grows with the classes and never shrinks; leave it out, or give "
