@@ -304,7 +304,7 @@ def test_a_client_that_takes_too_long_is_late() -> None:
         (2, 12, {"ipc": 1}, "bandwidth"),
         (2, 12, {"slimming": "nosuch"}, "nosuch"),
         (2, 12, {"slimming": "random", "slim_iterations": 3}, "nothing is trained"),
-        (2, 12, {**DM, "slim_lr": -1.0}, "lr.* -1"),
+        (2, 12, {**DM, "slim_lr": -1.0}, "--slim-lr -1"),
         (2, 12, {"rounding": "up"}, "down or paper"),
         (2, 12, {"method": "mtt"}, "--method mtt.*by itself: .*dm"),
         (5, 15, {"method": "dsa"}, "--method dsa.*telling classes apart.*fewer.*clients"),

@@ -33,7 +33,7 @@ KEYWORDS = {
     "images_per_class": "synthetic_per_class",
 }
 _OPTIONS = {keyword: option for option, keyword in KEYWORDS.items()}
-_NAMES = {"-o": "output", "--range": "value_range"}
+_NAMES = {"-o": "output", "--range": "value_range", "--slim-set": "slim_settings"}
 
 _as_options = False
 

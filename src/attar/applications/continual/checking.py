@@ -8,7 +8,13 @@ from typing import Any
 import torch
 
 from attar.applications.continual.classes import class_order
-from attar.applications.continual.request import LEARNING_FREE, RANDOM, Condensing, ContinualRequest
+from attar.applications.continual.request import (
+    LEARNING_FREE,
+    RANDOM,
+    Condensing,
+    ContinualRequest,
+    options_of_slimming,
+)
 from attar.applications.sets import Shrinking
 from attar.condensing.overrides import settle
 from attar.condensing.planning import make_plan
@@ -179,7 +185,8 @@ def check_slimming(
     task = Task(splits.train.name, 1, splits.train.shape, max(sizes))
     recipe = (SLIMMER if how == SLIMMER.name else METHODS[how]).recipe(task)
     slim = request.slim(1, how, condensing.seed, condensing.network)
-    recipe = settle(recipe, slim.run_of(1, None), task)
+    with options_of_slimming():
+        recipe = settle(recipe, slim.run_of(1, None), task)
     if min(sizes) == 1 and _tells_apart(recipe):
         raise BadRequest(
             f"--slimming {how}: it learns by telling classes apart, and a set has one class; give "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +31,8 @@ TAKEN = (
 )
 # how a memory for all classes together shrinks
 SLIMMING = ("slimming", "slim_iterations", "slim_lr", "slim_settings")
+# what begins options of 'attar slim' that have another name here
+_OWN = re.compile(r"--(?=(?:iterations|lr|set)\b)")
 _ROUNDINGS = ("down", "paper")
 
 
@@ -219,4 +223,14 @@ def slim_request(
     }
     if how not in (LEARNING_FREE, RANDOM):
         own |= {"method": how, "network": network}
-    return SlimRequest(**own, **options)
+    with options_of_slimming():
+        return SlimRequest(**own, **options)
+
+
+@contextlib.contextmanager
+def options_of_slimming() -> Iterator[None]:
+    """Let what is refused about a slimming be named by its own options, not those of condensing."""
+    try:
+        yield
+    except BadRequest as error:
+        raise type(error)(_OWN.sub("--slim-", error.text)) from error
