@@ -13,8 +13,8 @@ _WEB = r"(?<!http:)(?<!https:)(?<!ftp:)(?<!ssh:)(?<!s3:)(?<!gs:)"
 _BEGINNING = (
     rf"(?:file:/+|~[\w.-]*[\\/]|(?:\.\.[\\/])+|{_WEB}//(?=[\w.-])|/(?!/)|[A-Za-z]:[\\/]|\\\\)"
 )
-# a source or a path alone, whose name may have blanks in it
-_WHOLE = re.compile(rf"((?:[a-z]+:)?){_BEGINNING}.+", re.DOTALL)
+# a source, a path, or one behind a network and its settings, alone: its name may have blanks in it
+_WHOLE = re.compile(rf"((?:[a-z][\w.=,-]*:)*){_BEGINNING}.+", re.DOTALL)
 # what a path follows within a text, and where it ends
 _WITHIN = re.compile(rf"(?<![^\s'\"(=:,{{\[]){_BEGINNING}[^\s'\"),;]+")
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
@@ -41,9 +41,9 @@ def unplaced(value: _T) -> _T:
     known = {text: _alone(text) for text in _texts(value) if _WHOLE.fullmatch(text)}
     # a sentence names a source without its kind, too
     known |= {
-        text.partition(":")[2]: _name(text)
+        text.removeprefix(kind): _name(text)
         for text in tuple(known)
-        if re.match(r"[a-z]{2,}:", text)
+        if len(kind := _kind(text)) > len("c:")
     }
     return _changed(value, dict(sorted(known.items(), key=lambda one: -len(one[0]))))
 
@@ -76,10 +76,16 @@ def _whole_in_quotes(found: re.Match[str]) -> str:
 
 def _alone(text: str) -> str:
     """Return a source or path that is the whole of a text by its name."""
+    kind = _kind(text)
+    several = re.split(rf",(?={_BEGINNING})", text.removeprefix(kind))
+    return kind + ",".join(map(_name, several))
+
+
+def _kind(text: str) -> str:
+    """Return what stands before the path of a text that `_WHOLE` matches."""
     found = _WHOLE.fullmatch(text)
     assert found is not None
-    several = re.split(rf",(?={_BEGINNING})", text.removeprefix(found[1]))
-    return found[1] + ",".join(map(_name, several))
+    return found[1]
 
 
 def _name(path: str) -> str:
