@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,6 +150,42 @@ def test_a_step_of_fewer_parts_than_workers_is_refused() -> None:
     ):
         shares_of(planned(**DC), 6)
     assert len(shares_of(planned(**FREPO), 6)) == 6
+    # as --explain says it, which asks no cluster
+    with pytest.raises(BadRequest, match=r"--ray auto: .* needs an exchange in every step"):
+        shares_of(planned(**DC, workers=2, ray="auto"), 2)
+
+
+FAULTY = """
+from dataclasses import dataclass
+from attar.errors import RunFailed
+from attar.objectives import GradientMatching
+
+@dataclass(frozen=True)
+class Faulty(GradientMatching):
+    name = "faulty"
+
+    def match(self, images, labels, problem, *more, **others):
+        if problem.peers.number == 1:
+            raise RunFailed("out of memory on this one.")
+        return super().match(images, labels, problem, *more, **others)
+"""
+
+
+@pytest.mark.slow
+def test_what_fails_in_one_worker_is_told_without_waiting_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("ATTAR_RANK_SECONDS", "3000")
+    faulty = __import__("faulty").Faulty(batch_real=7)
+    began = time.monotonic()
+    with pytest.raises(RunFailed, match=r"^out of memory on this one\.$"):
+        attar.condense(
+            Splits(DATA, DATA), workers=2, **{**ASKED, "method": "dc", "objective": faulty}
+        )
+    assert time.monotonic() - began < 2000
 
 
 class Killing(attar.Callback):

@@ -45,12 +45,6 @@ class Clustered:
     def __init__(self, address: str, plan: Plan) -> None:
         count = plan.request.workers
         self.shares = shares_of(plan, count)
-        if self.shares[0].labels is None:
-            raise BadRequest(
-                f"--ray {address}: workers of a cluster share classes and exchange nothing, and "
-                f"--method {plan.request.chosen.name} needs an exchange in every step; leave --ray "
-                "out, or start the command with torchrun"
-            )
         order = order_of(plan)
         self._seconds = seconds_of(os.environ)
         self._ray = connect(address)

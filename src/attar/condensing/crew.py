@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +18,11 @@ from attar.condensing.worker import Order, answer, begin, order_of
 from attar.data import LabelledImages
 from attar.errors import BadRequest, RunFailed
 from attar.parallel import Ended, Processes, Task, visible_devices
+from attar.parallel.peers import SILENT
 
 _POLL_SECONDS = 60.0
+# after a failure, for which of the workers was lost
+_GRACE_SECONDS = 10.0
 
 
 class Lost(RunFailed):
@@ -119,30 +123,44 @@ class _OwnProcesses:
     def _done(self, tasks: Sequence[Task]) -> list[Any]:
         # an answer that nobody waited for, since a measurement was left
         while self._asked:
-            self._heard()
+            self._heard(_POLL_SECONDS)
         for task in tasks:
             # all are free, so that each task goes to the same worker
             self._room.submit(task)
             self._asked.add(task.key)
         found: dict[str, Ended] = {}
-        while self._asked:
-            found |= self._heard()
-        # of a worker that is lost the others say that it does not answer
-        for ended in sorted(found.values(), key=lambda one: not one.lost):
+        failed_at: float | None = None
+        # those that share a step wait for one that failed, which nobody else needs to
+        while self._asked and (failed_at is None or time.monotonic() < failed_at + _GRACE_SECONDS):
+            heard = self._heard(_POLL_SECONDS if failed_at is None else 1.0)
+            found |= heard
+            for ended in heard.values():
+                _raise_lost(ended)
+                if ended.failure and failed_at is None:
+                    failed_at = time.monotonic()
+        for ended in causes_first(found.values()):
             _raise(ended)
         return [found[task.key].value for task in tasks]
 
-    def _heard(self) -> dict[str, Ended]:
+    def _heard(self, seconds: float) -> dict[str, Ended]:
         found = {}
-        for ended in self._room.wait(_POLL_SECONDS):
+        for ended in self._room.wait(seconds):
             self._asked.discard(ended.key)
             found[ended.key] = ended
         return found
 
 
-def _raise(ended: Ended) -> None:
+def causes_first(ended: Iterable[Ended]) -> list[Ended]:
+    """Return what workers came to, last those that only say that another does not answer."""
+    return sorted(ended, key=lambda one: SILENT in one.failure)
+
+
+def _raise_lost(ended: Ended) -> None:
     if ended.lost:
         raise Lost(f"{ended.key} was lost: its {ended.lost}.")
+
+
+def _raise(ended: Ended) -> None:
     if ended.failure.startswith(("AttributeError: Can't get", "ModuleNotFoundError")):
         raise _unknown(ended.failure)
     ended.raise_failure()

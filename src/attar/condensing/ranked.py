@@ -19,7 +19,7 @@ import torch
 
 import attar
 from attar.artefact.fingerprint import fingerprint
-from attar.condensing.crew import Lost
+from attar.condensing.crew import Lost, causes_first
 from attar.condensing.plan import Plan
 from attar.condensing.shares import Share, shares_of
 from attar.condensing.worker import Hand, Order, order_of
@@ -78,10 +78,7 @@ class Ranks:
         begun = self._aside(
             lambda: self._asked(_BEGIN, tasks, lambda: _hand(there, order, plan, self.shares[0]))
         )
-        for number, ended in enumerate(begun):
-            if number and ended.failure:
-                ended = dataclasses.replace(ended, failure=f"{there.name(number)}: {ended.failure}")
-            ended.raise_failure()
+        self._raise_failure(begun)
         self._hand: Hand = begun[0].value
 
     def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -89,9 +86,19 @@ class Ranks:
         found = self._aside(
             lambda: self._asked(what, arguments, lambda: getattr(self._hand, what)(*arguments[0]))
         )
-        for ended in found:
-            ended.raise_failure()
+        self._raise_failure(found)
         return [ended.value for ended in found]
+
+    def _raise_failure(self, found: Sequence[Ended]) -> None:
+        """Raise what a rank raised, with its name where it is another one."""
+        named = [
+            dataclasses.replace(ended, failure=f"{self._there.name(number)}: {ended.failure}")
+            if number and ended.failure
+            else ended
+            for number, ended in enumerate(found)
+        ]
+        for ended in causes_first(named):
+            ended.raise_failure()
 
     def _asked(
         self, what: str, arguments: Sequence[tuple[Any, ...]], own: Callable[[], Any]

@@ -92,6 +92,12 @@ def _parts(plan: Plan, count: int, said: str) -> list[Share]:
             f"{said}: a step of the objective {objective.name!r} needs all classes from its "
             f"beginning to its end, so workers cannot share it; {_METHODS}"
         )
+    if plan.request.ray is not None:
+        raise BadRequest(
+            f"--ray {plan.request.ray}: workers of a cluster share classes and exchange nothing, "
+            f"and --method {plan.request.chosen.name} needs an exchange in every step; leave --ray "
+            "out, or start the command with torchrun"
+        )
     if count > most:
         raise BadRequest(
             f"{said}: a step of the objective {objective.name!r} falls into {counted(most, 'part')}"

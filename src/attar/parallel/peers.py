@@ -12,6 +12,9 @@ from torch import Tensor, distributed
 
 from attar.errors import RunFailed
 
+# how a message begins of one that waited in vain, since another has ended or failed
+SILENT = "another worker does not answer"
+
 
 class Peers(Protocol):
     """Those that share a step, as one of them sees it."""
@@ -84,7 +87,7 @@ class Group:
                 distributed.all_reduce(flat, group=self._group)
             except RuntimeError as error:
                 first = str(error).partition("\n")[0]
-                raise RunFailed(f"another worker does not answer ({first}).") from error
+                raise RunFailed(f"{SILENT} ({first}).") from error
             parts = flat.split([tensors[place].numel() for place in places])
             for place, part in zip(places, parts, strict=True):
                 like = tensors[place]
