@@ -54,6 +54,8 @@ def planned(data: Any = DATA, **options: Any) -> Plan:
         ({"MASTER_PORT": None}, "WORLD_SIZE=2 are set and MASTER_PORT is not, .* torchrun, or"),
         ({"RANK": "2"}, "RANK=2: from 0 to 1, as WORLD_SIZE=2 says"),
         ({"RANK": "first"}, "RANK=first: a whole number is needed"),
+        ({"MASTER_PORT": "abc"}, "MASTER_PORT=abc: a whole number is needed"),
+        ({"MASTER_PORT": "70000"}, "MASTER_PORT=70000: from 0 to 65535"),
         ({"ATTAR_RANK_SECONDS": "0"}, "ATTAR_RANK_SECONDS=0: at least 1"),
     ],
     ids=str,

@@ -126,6 +126,7 @@ def test_rows_count_the_labels_in_place_of_the_teacher(made: tuple[Path, str]) -
         ({"label_epochs": 0}, "from 1 to 3"),
         ({"label_epochs": 1, "teacher": None}, "labels of epochs are a teacher's; name it"),
         ({"label_epochs": 1, "label_storage": "int4"}, "float16, float32, bfloat16 or float8, or"),
+        ({"label_storage": "top"}, "--label-storage top: of the labels that --label-epochs keeps"),
         ({"label_epochs": 1, "label_storage": "top"}, "a label has 3 values; keep from 1 to 2"),
         ({"label_epochs": 1, "epochs": None, "updates": 3}, "counts updates; give"),
     ],

@@ -84,6 +84,11 @@ class EvaluationRequest:
                 f"--label-epochs {self.label_epochs}: labels of epochs are a teacher's; name it "
                 "with --teacher"
             )
+        if self.label_epochs is None and self.label_storage != "float16":
+            raise BadRequest(
+                f"--label-storage {self.label_storage}: of the labels that --label-epochs keeps; "
+                "say of how many epochs, or leave it out"
+            )
         if self.ceiling_epochs is not None and self.ceiling_epochs < 1:
             raise BadRequest(f"--ceiling-epochs {self.ceiling_epochs}: at least 1 is needed")
         if self.vectorized is not None and self.vectorized < 1:

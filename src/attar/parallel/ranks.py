@@ -78,6 +78,8 @@ def rank_of(environment: Mapping[str, str]) -> Rank | None:
     number, count = _whole(environment, "RANK"), _whole(environment, "WORLD_SIZE")
     if not 0 <= number < count:
         raise BadRequest(f"RANK={number}: from 0 to {count - 1}, as WORLD_SIZE={count} says")
+    if not 0 <= (port := _whole(environment, "MASTER_PORT")) < 2**16:
+        raise BadRequest(f"MASTER_PORT={port}: from 0 to 65535")
     local = _whole(environment, "LOCAL_RANK", "0")
     beside = _whole(environment, "LOCAL_WORLD_SIZE", "1")
     return Rank(number, count, local, max(1, beside), seconds_of(environment))
