@@ -153,6 +153,16 @@ def test_what_cannot_be_streamed_is_refused(tmp_path: Path) -> None:
         load(f"{source},streaming", tmp_path)
 
 
+def test_a_column_that_holds_no_classes_is_refused_before_streaming(tmp_path: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    features = datasets.Features({"image": datasets.Image(), "size": datasets.Value("float32")})
+    made = datasets.Dataset.from_dict({"image": [png()], "size": [0.5]}, features=features)
+    made.to_parquet(str(tmp_path / "zoo" / "train-00000-of-00001.parquet"))
+    with pytest.raises(BadRequest, match=r"column size holds .* whole numbers, texts or a Class"):
+        load(f"hf:{tmp_path / 'zoo'},streaming", tmp_path, label_column="size")
+    assert not (tmp_path / "data" / "streamed").exists()
+
+
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(RunFailed, match=r"could not be kept in .*; make room and start again"):

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from attar.data.cache import digest
-from attar.data.hugging_face_rows import image_column, label_column, labels_of
+from attar.data.hugging_face_rows import check_kind, image_column, label_column, labels_of
 from attar.data.indexed import Listing
 from attar.data.reading import Reading
 from attar.data.streamed import of_row, remove_outdated, streamed
@@ -41,6 +41,8 @@ class Stream:
         image = image_column(dataset, columns.path, where)
         label = label_column(dataset, columns.label, where)
         feature = dataset.features[label]
+        # before hours of streaming
+        check_kind(feature, f"{where}, column {label}")
         wanted = dataset.select_columns([image, label])
         undecoded = wanted.cast_column(image, datasets.Image(decode=False))
 
