@@ -333,6 +333,10 @@ def test_all_broken_pictures_are_named_at_once(tmp_path: Path) -> None:
         read(tmp_path)
     assert re.search(r"bee.1\.png \(cannot identify", str(e.value))
     assert re.search(r"ant.0\.png \([^)]*truncated", str(e.value))
+    told = []
+    with pytest.raises(BadRequest):
+        read(tmp_path, watch=lambda what, done, total: told.append((what, done == total)))
+    assert told[-1] == ("looking for others that cannot be read", True)
     for number in range(12):
         (tmp_path / f"ant/x{number}.png").write_bytes(b"nothing")
     with pytest.raises(BadRequest, match=r"^more than 10 images cannot be read: .*, …; replace"):

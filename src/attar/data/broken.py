@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attar.data.opening import open_picture, read_header
-from attar.data.parallel import in_parallel
+from attar.data.parallel import Counted, in_parallel
 from attar.data.picture_files import Pictures, Unreadable, unreadable_as
+from attar.data.reading import Watch
 from attar.data.sampled import read_values
 from attar.data.values import Look
 
@@ -14,17 +15,22 @@ from attar.data.values import Look
 _NAMED = 10
 
 
-def every_unreadable(parts: Sequence[Pictures], first: Unreadable, look: Look) -> Unreadable:
+def every_unreadable(
+    parts: Sequence[Pictures], first: Unreadable, look: Look, watch: Watch | None = None
+) -> Unreadable:
     """Return what is to be said of all pictures that cannot be read.
 
     Args:
         parts: all pictures; each is opened and decoded once.
         first: the one that was met.
         look: what stored values come to.
+        watch: told how it goes, which takes as long as reading the set does.
     """
+    counted = Counted("looking for others that cannot be read", parts, watch)
     found: dict[str, Unreadable] = {first.name: first}
     for pictures in parts:
-        for _, refused in in_parallel(_reader(pictures, look), len(pictures)):
+        for chunk, refused in in_parallel(_reader(pictures, look), len(pictures)):
+            counted.add(len(chunk))
             found.update({error.name: error for error in refused})
             if len(found) > _NAMED:
                 break

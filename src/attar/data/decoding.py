@@ -51,7 +51,7 @@ def decode_parts(
     try:
         return _decode_parts(parts, size, mode, watch, look, keep)
     except Unreadable as error:
-        raise every_unreadable(parts, error, look) from error
+        raise every_unreadable(parts, error, look, watch) from error
 
 
 def _decode_parts(
