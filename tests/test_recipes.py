@@ -321,6 +321,7 @@ def test_frepo_is_that_of_its_authors(dataset: str, ipc: int, network: str, mirr
         "ridge": 1e-6,
         "mirror": mirror,
         "margin": True,
+        "uses": 1,
     }
 
 

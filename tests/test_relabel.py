@@ -325,6 +325,7 @@ def _refuse(what: str, done: int, total: int) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.usefixtures("minding_ctrl_c")
 def test_a_relabelling_that_is_interrupted_keeps_where_it_is(way: str, tmp_path: Path) -> None:
     before, given = made(method="random", iterations=None), SMALL | WAYS[way]
     output, told = tmp_path / "a.safetensors", list[int]()

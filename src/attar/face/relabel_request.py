@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from attar.budget import parse_bytes
 from attar.errors import BadRequest, unknown
+from attar.files import check_writable
 from attar.kinds import settle_kinds
 from attar.options import BEARING, Compiling, Whole, check_kept, option
 from attar.renaming import fields
@@ -101,12 +102,14 @@ class RelabelRequest:
         return ITERATIONS if self.iterations is None else self.iterations
 
     def check_output(self, source: Path | None) -> None:
-        """Refuse an output that is no name of an artefact, or is what is read."""
+        """Refuse an output that names no artefact, cannot be written, or is what is read."""
         path = self.output
         if path is None:
             return
         if path.suffix != ".safetensors":
             raise BadRequest(f"-o {path}: the name must end in .safetensors")
+        # before anything is read; what there is beside it is looked at once it is locked
+        check_writable(path)
         if source is not None and source.exists() and path.exists() and path.samefile(source):
             raise BadRequest(f"-o {path}: that is the artefact to be relabelled; choose another")
 
