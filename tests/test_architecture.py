@@ -174,6 +174,28 @@ def test_help_needs_no_torch(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+SHAPED = """
+import sys
+from attar.condensing.composition import form_of
+from attar.methods import Task
+from attar.synthetic import Layout
+from attar.synthetic.forms import PARAMETRIZATIONS
+
+before = set(sys.modules)
+for text in (*PARAMETRIZATIONS, "frequency:chosen=class", "frequency:chosen=image"):
+    form = form_of(text, Task("cifar10", 10, (3, 32, 32), 10))
+    assert form.shapes(Layout(10, 10, (3, 32, 32)), learned_labels=True), text
+    found = {"sympy", "torch._dynamo", "torch._inductor"} & (set(sys.modules) - before)
+    assert not found, (text, found)
+"""
+
+
+def test_shapes_of_a_form_need_no_compiler() -> None:
+    """Reading a set asks for them; torch 2.15 imports its compiler for ``eye`` without memory."""
+    done = subprocess.run([sys.executable, "-c", SHAPED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_public_names_are_all_there() -> None:
     import attar
 

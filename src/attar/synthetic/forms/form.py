@@ -357,3 +357,12 @@ class Wrapping(Parametrization):
         """Read as the base is read."""
         found = self.base.beginning(layout, count)
         return dataclasses.replace(found, form=self.around(found.form))
+
+
+def only_shapes() -> bool:
+    """Whether stores are built for their shapes alone (`Parametrization.shapes`).
+
+    Values need not be worked out then. torch 2.15 does some of it (``eye``, arithmetic with a
+    range) in Python there, and imports its compiler and sympy for that: 2 to 6 seconds.
+    """
+    return torch.get_default_device().type == "meta"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from attar.errors import BadRequest, unknown
 from attar.rng import Key
 from attar.shapes import Shape
-from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
+from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, only_shapes
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store
 
@@ -132,8 +132,8 @@ class Waves(Store):
             self.register_buffer(name, tensor, persistent=False)
         count = stored.item[0] // layout.shape[0]
         masks = {LOW: 0, BY_CLASS: layout.classes, BY_IMAGE: layout.rows}[chosen]
-        lowest = torch.arange(count).expand(max(1, masks), count)
-        self.register_buffer("places", lowest.clone(), persistent=False)
+        lowest = _lowest(max(1, masks), count)
+        self.register_buffer("places", lowest, persistent=False)
         if masks:
             self.register_buffer("mask", packed(lowest, height * width))
             self.register_load_state_dict_post_hook(_read_places)
@@ -198,8 +198,17 @@ def _read_places(waves: Waves, keys: object) -> None:
     waves.places.copy_(unpacked(waves.mask.cpu(), waves.places.shape[1], len(waves.order)))
 
 
+def _lowest(masks: int, count: int) -> Tensor:
+    """Return the first ``count`` places for every mask."""
+    if only_shapes():
+        return torch.empty(masks, count, dtype=torch.long)
+    return torch.arange(count).repeat(masks, 1)
+
+
 def cosines(size: int) -> Tensor:
     """Return the matrix of the orthonormal DCT-II of ``size`` values, in float64."""
+    if only_shapes():
+        return torch.empty(size, size, dtype=torch.float64)
     wave, place = torch.arange(size, dtype=torch.float64).view(-1, 1), torch.arange(size)
     found = torch.cos(math.pi * wave * (2 * place + 1) / (2 * size)) * math.sqrt(2 / size)
     found[0] /= math.sqrt(2)
@@ -208,6 +217,8 @@ def cosines(size: int) -> Tensor:
 
 def by_frequency(height: int, width: int) -> Tensor:
     """Return the places u·W + v of all coefficients by rising u/H + v/W: triangles grow."""
+    if only_shapes():
+        return torch.empty(height * width, dtype=torch.long)
     down, right = torch.arange(height).view(-1, 1), torch.arange(width)
     # whole numbers, so that rounding does not choose among equals
     return (down * width + right * height).flatten().argsort(stable=True)
@@ -220,6 +231,8 @@ def packed(places: Tensor, size: int) -> Tensor:
         places: M×k, of ``size`` places.
         size: number of places.
     """
+    if only_shapes():
+        return torch.empty(len(places), -(-size // _BITS))
     bits = torch.zeros(len(places), -(-size // _BITS) * _BITS)
     bits.scatter_(1, places, 1.0)
     return bits.view(len(places), -1, _BITS) @ _weights()

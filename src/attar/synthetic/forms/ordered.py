@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from attar.errors import BadRequest, unknown
 from attar.rng import Key
 from attar.synthetic.beginning import Beginning
-from attar.synthetic.forms.form import DENSE, Leaf, Parametrization
+from attar.synthetic.forms.form import DENSE, Leaf, Parametrization, only_shapes
 from attar.synthetic.forms.orthogonal import orthogonal_factor, smaller
 from attar.synthetic.layout import Layout
 from attar.synthetic.stores import Store, largest
@@ -152,8 +152,9 @@ class OrderedImages(Store):
         groups = layout.classes if own else 1
         self.coefficients = nn.Parameter(torch.zeros(groups, layout.per_class, count))
         self.significance = nn.Parameter(torch.zeros(groups, count))
-        with torch.no_grad():
-            self.coefficients.copy_(torch.eye(layout.per_class, count))
+        if not only_shapes():
+            with torch.no_grad():
+                self.coefficients.copy_(torch.eye(layout.per_class, count))
 
     @property
     def kept(self) -> int:
