@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from attar.data.opening import open_picture, read_header
 from attar.data.parallel import Counted, in_parallel
@@ -26,14 +26,11 @@ def every_unreadable(
         look: what stored values come to.
         watch: told how it goes, which takes as long as reading the set does.
     """
-    counted = Counted("looking for others that cannot be read", parts, watch)
     found: dict[str, Unreadable] = {first.name: first}
-    for pictures in parts:
-        for chunk, refused in in_parallel(_reader(pictures, look), len(pictures)):
-            counted.add(len(chunk))
-            found.update({error.name: error for error in refused})
-            if len(found) > _NAMED:
-                break
+    for error in _refused(parts, look, watch):
+        found[error.name] = error
+        if len(found) > _NAMED:
+            break
     if len(found) == 1:
         return first
     told = ", ".join(f"{error.name} ({error.why})" for error in list(found.values())[:_NAMED])
@@ -44,6 +41,14 @@ def every_unreadable(
         f"{f'more than {count}' if more else count} images cannot be read: {told}"
         f"{', …' if more else ''}; replace or remove them",
     )
+
+
+def _refused(parts: Sequence[Pictures], look: Look, watch: Watch | None) -> Iterator[Unreadable]:
+    counted = Counted("looking for others that cannot be read", parts, watch)
+    for pictures in parts:
+        for chunk, refused in in_parallel(_reader(pictures, look), len(pictures)):
+            counted.add(len(chunk))
+            yield from refused
 
 
 def _reader(pictures: Pictures, look: Look) -> Callable[[range], list[Unreadable]]:
