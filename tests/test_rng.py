@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -122,6 +124,17 @@ def test_seeding_global_depends_on_the_key_only_and_is_undone() -> None:
         assert torch.equal(torch.rand(4), first)
     with Key(6).seeding_global():
         assert not torch.equal(torch.rand(4), first)
+
+
+def test_threads_seed_the_global_generator_one_after_the_other() -> None:
+    def drawn(number: int) -> float:
+        with Key(number).seeding_global():
+            time.sleep(0.001)  # lets another thread run
+            return float(torch.rand(()))
+
+    alone = [drawn(number) for number in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(drawn, range(16))) == alone
 
 
 def test_seeding_global_is_undone_after_an_error() -> None:

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+
+# PyTorch has one global generator for all threads
+_GLOBAL = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,12 @@ class Key:
     def seeding_global(self) -> Iterator[None]:
         """Seed PyTorch's global CPU generator inside the block and restore it afterwards.
 
+        Another thread that comes here meanwhile waits for the end of the block.
+
         Only for code that accepts no generator: the initialisers of ``torch.nn`` modules.
         """
         import torch
 
-        with torch.random.fork_rng(devices=[]):
+        with _GLOBAL, torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.integer())
             yield
