@@ -222,6 +222,8 @@ def main() -> None:
         name: getattr(options, name)
         for name in ("source", "bytes", "minutes", "network", "updates", "repeats", "seed")
     }
+    if options.family == "frepo":
+        asked |= {n: getattr(options, n) for n in ("ipc", "zca", "lr", "batch_real")}
     there: dict[str, dict[str, Any]] = {}
     if options.results.exists():
         kept = [json.loads(line) for line in options.results.read_text().splitlines()]
@@ -229,8 +231,6 @@ def main() -> None:
     print(f"attar {attar.__version__}, torch {torch.__version__}: {asked}\n")
     print("| candidate | images a class | bytes | updates | wall s | CPU s | accuracy |")
     print("|---|---|---|---|---|---|---|", flush=True)
-    if options.family == "frepo":
-        asked |= {n: getattr(options, n) for n in ("ipc", "zca", "lr", "batch_real")}
     for name, given in chosen(options, min(train.shape[1:]), epochs).items():
         if name not in there:
             try:
