@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from attar.condensing.divided import Divided
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
 from attar.condensing.ranked import Ranks, follow, refuse_mixed
+from attar.condensing.replicated import Replicated
 from attar.condensing.request import Request
 from attar.condensing.telling import Callback
 from attar.data import Splits
@@ -100,6 +101,24 @@ def test_a_port_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MASTER_PORT", str(port))
         with pytest.raises(BadRequest, match=f"MASTER_PORT={port}: .* in use .*--master-port"):
             Meeting(Rank(0, 2), {})
+
+
+@pytest.mark.parametrize(
+    ("address", "error"), [("nowhere.invalid", socket.gaierror), ("x" * 70, UnicodeError)]
+)
+def test_an_address_that_stays_unknown_is_refused(
+    address: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*where: Any) -> None:
+        raise error("unknown")
+
+    slept: list[float] = []
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setenv("MASTER_ADDR", address)
+    with pytest.raises(BadRequest, match=f"MASTER_ADDR={address}: there is no machine of this"):
+        Meeting(Rank(1, 2), {})
+    assert sum(slept) < 10
 
 
 class Talk:
@@ -195,6 +214,47 @@ def test_a_rank_that_is_gone_is_named() -> None:
     accompanied(planned(), gone)
 
 
+class Waiting:
+    """The other rank of an exchange, who is waited for."""
+
+    number, count = 0, 2
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def added(self, tensors: Any) -> Any:
+        self.ended.wait()
+        return list(tensors)
+
+
+class Short:
+    """One who has no memory for an exchange."""
+
+    number, count = 1, 2
+
+    def added(self, tensors: Any) -> Any:
+        raise RunFailed("out of memory on this one.")
+
+
+def test_a_rank_that_fails_alone_in_an_exchange_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = Waiting()
+    monkeypatch.setattr(
+        Talk, "peers", lambda there: Short() if there.rank.number else first, raising=False
+    )
+
+    def fails(there: Talk) -> None:
+        ranks = Ranks(there, planned(method="dsa", workers=2))
+        run = Replicated(planned(method="dsa").run(), ranks)
+        for _ in range(2):
+            with pytest.raises(RunFailed, match=r"^rank 1 of 2 on there: out of memory on this"):
+                run.advance()
+        first.ended.set()
+
+    accompanied(planned(method="dsa"), fails)
+
+
 # processes of their own
 
 
@@ -218,11 +278,13 @@ def command(source: str, output: Path, *more: str) -> list[str]:
     return ["condense", source, *own.split(), "-o", str(output), *more]
 
 
-def started(rank: int, count: int, port: int, arguments: list[str]) -> subprocess.Popen[str]:
+def started(
+    rank: int, count: int, port: int, arguments: list[str], code: Sequence[str] = ("-m", "attar")
+) -> subprocess.Popen[str]:
     own = {"RANK": str(rank), "WORLD_SIZE": str(count)}
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return subprocess.Popen(
-        [sys.executable, "-m", "attar", *arguments],
+        [sys.executable, *code, *arguments],
         env={**os.environ, **own, **place},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -286,3 +348,48 @@ def test_ranks_with_other_data_end_with_a_refusal(tmp_path: Path) -> None:
     said = [rank.communicate(timeout=300)[1] for rank in ranks]
     assert ranks[0].returncode == 2 and "sees other images or labels" in said[0], said
     assert ranks[1].returncode == 1 and "rank 0 ended before the run did" in said[1], said
+
+
+FAULTY = """
+import sys
+from dataclasses import dataclass
+import attar
+from attar.cli import run
+from attar.errors import RunFailed
+from attar.objectives import GradientMatching
+
+@attar.register
+@dataclass(frozen=True)
+class Faulty(GradientMatching):
+    name = "faulty"
+
+    def match(self, images, labels, problem, *more, **others):
+        if problem.peers.number == 1:
+            raise RunFailed("out of memory on this one.")
+        return super().match(images, labels, problem, *more, **others)
+
+def main():
+    sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_what_fails_in_one_rank_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, port = written(tmp_path / "tiny.npz", DATA), free_port()
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    asked = ["--method", "dc", "--objective", "faulty", "--iterations", "3"]
+    ranks = [
+        started(
+            rank,
+            3,
+            port,
+            command(source, tmp_path / "set.safetensors", *asked),
+            ("-c", "from faulty import main; main()"),
+        )
+        for rank in range(3)
+    ]
+    said = [rank.communicate(timeout=300)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [1, 1, 1], said
+    assert f"rank 1 of 3 on {socket.gethostname()}: out of memory on this one" in said[0], said[0]
+    assert all("rank 0 ended before the run did" in one for one in said[1:]), said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import pickle
 import tempfile
 import time
@@ -20,13 +21,35 @@ from attar.errors import BadRequest, RunFailed
 from attar.parallel import Ended, Processes, Task, visible_devices
 from attar.parallel.peers import SILENT
 
-_POLL_SECONDS = 60.0
-# after a failure, for which of the workers was lost
+POLL_SECONDS = 60.0
+# after a failure that says why: for others to say the same
+_BRIEF_SECONDS = 1.0
+# after one that only says that another does not answer: for that one
 _GRACE_SECONDS = 10.0
 
 
 class Lost(RunFailed):
     """A worker is gone, and with it what it had done since it was last asked for it."""
+
+
+class Patience:
+    """For how long workers are waited for: without end, until one fails.
+
+    Those that share a step wait for one that failed, which nobody else needs to.
+    """
+
+    def __init__(self) -> None:
+        self._end = math.inf
+
+    def hear(self, ended: Ended) -> None:
+        """Take notice of what a worker came to."""
+        if ended.failure:
+            seconds = _GRACE_SECONDS if SILENT in ended.failure else _BRIEF_SECONDS
+            self._end = min(self._end, time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Return for how many seconds the others are waited for; none where it is 0."""
+        return max(0.0, self._end - time.monotonic())
 
 
 class Crew(Protocol):
@@ -123,21 +146,19 @@ class _OwnProcesses:
     def _done(self, tasks: Sequence[Task]) -> list[Any]:
         # an answer that nobody waited for, since a measurement was left
         while self._asked:
-            self._heard(_POLL_SECONDS)
+            self._heard(POLL_SECONDS)
         for task in tasks:
             # all are free, so that each task goes to the same worker
             self._room.submit(task)
             self._asked.add(task.key)
         found: dict[str, Ended] = {}
-        failed_at: float | None = None
-        # those that share a step wait for one that failed, which nobody else needs to
-        while self._asked and (failed_at is None or time.monotonic() < failed_at + _GRACE_SECONDS):
-            heard = self._heard(_POLL_SECONDS if failed_at is None else 1.0)
+        patience = Patience()
+        while self._asked and (left := patience.left()):
+            heard = self._heard(min(left, POLL_SECONDS))
             found |= heard
             for ended in heard.values():
                 _raise_lost(ended)
-                if ended.failure and failed_at is None:
-                    failed_at = time.monotonic()
+                patience.hear(ended)
         for ended in causes_first(found.values()):
             _raise(ended)
         return [found[task.key].value for task in tasks]

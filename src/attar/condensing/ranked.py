@@ -19,7 +19,7 @@ import torch
 
 import attar
 from attar.artefact.fingerprint import fingerprint
-from attar.condensing.crew import Lost, causes_first
+from attar.condensing.crew import POLL_SECONDS, Lost, Patience, causes_first
 from attar.condensing.plan import Plan
 from attar.condensing.shares import Share, shares_of
 from attar.condensing.worker import Hand, Order, order_of
@@ -73,6 +73,10 @@ class Ranks:
         self.shares = shares_of(plan, count, f"torchrun with {count} ranks")
         self._there = there
         self._aside = _Aside()
+        # one for each rank, since one that fails is heard while others wait for it in an exchange
+        self._lines = [_Aside() for _ in self.shares]
+        # what a call came to that not all have answered: some still wait, and hear no other one
+        self._broken: list[Ended] = []
         order, digest = order_of(plan), fingerprint(plan.train)
         tasks = [(order, digest, share) for share in self.shares]
         begun = self._aside(
@@ -90,28 +94,43 @@ class Ranks:
         return [ended.value for ended in found]
 
     def _raise_failure(self, found: Sequence[Ended]) -> None:
-        """Raise what a rank raised, with its name where it is another one."""
-        named = [
-            dataclasses.replace(ended, failure=f"{self._there.name(number)}: {ended.failure}")
-            if number and ended.failure
-            else ended
-            for number, ended in enumerate(found)
-        ]
-        for ended in causes_first(named):
+        for ended in causes_first(found):
             ended.raise_failure()
 
     def _asked(
         self, what: str, arguments: Sequence[tuple[Any, ...]], own: Callable[[], Any]
     ) -> list[Ended]:
-        others = range(1, len(self.shares))
-        for number in others:
-            with self._named(number):
-                self._there.send(number, (what, arguments[number]))
-        found = [attempt(what, own)]
-        for number in others:
-            with self._named(number):
-                found.append(self._there.receive(number))
-        return found
+        """Return how the call of each rank ended; where one failed, of those that were heard."""
+        if self._broken:
+            return self._broken
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for number, line in enumerate(self._lines):
+            call = functools.partial(self._answer, number, what, arguments[number])
+            line.begin(call if number else functools.partial(attempt, what, own), answers, number)
+        found: dict[int, Ended] = {}
+        patience = Patience()
+        while len(found) < len(self._lines):
+            try:
+                number, ended, error = answers.get(timeout=min(patience.left(), POLL_SECONDS))
+            except queue.Empty:
+                if patience.left():
+                    continue
+                self._broken = list(found.values())
+                break
+            if error is not None:
+                raise error
+            found[number] = ended
+            patience.hear(ended)
+        return [found[number] for number in sorted(found)]
+
+    def _answer(self, number: int, what: str, arguments: tuple[Any, ...]) -> Ended:
+        """Return how the call of another rank ended, with its name where it failed."""
+        with self._named(number):
+            self._there.send(number, (what, arguments))
+            ended: Ended = self._there.receive(number)
+        if not ended.failure:
+            return ended
+        return dataclasses.replace(ended, failure=f"{self._there.name(number)}: {ended.failure}")
 
     @contextlib.contextmanager
     def _named(self, number: int) -> Iterator[None]:
@@ -155,19 +174,25 @@ class _Aside:
     def __call__(self, function: Callable[[], Any]) -> Any:
         """Return what a call returns, or raise what it raises."""
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._calls.put((function, answers))
-        value, error = answers.get()
+        self.begin(function, answers)
+        _, value, error = answers.get()
         if error is not None:
             raise error
         return value
 
+    def begin(
+        self, function: Callable[[], Any], answers: queue.SimpleQueue[Any], key: int = 0
+    ) -> None:
+        """Put what a call comes to into ``answers``: the key, what it returns, what it raises."""
+        self._calls.put((function, answers, key))
+
     def _work(self) -> None:
         while True:
-            function, answers = self._calls.get()
+            function, answers, key = self._calls.get()
             try:
-                answers.put((function(), None))
+                answers.put((key, function(), None))
             except BaseException as error:
-                answers.put((None, error))
+                answers.put((key, None, error))
 
 
 def follow(there: Meeting, planned: Callable[[], Plan]) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import pickle
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +29,8 @@ _MEETING = 600.0
 # a rank is asked for nothing while the first one validates
 _BETWEEN = 7 * 86400.0
 _PLACE = ("MASTER_ADDR", "MASTER_PORT")
+# a second apart: a cluster may learn the name of a machine just after it has started a rank there
+_TRIES = 5
 
 
 class Gone(RunFailed):
@@ -126,11 +129,12 @@ class Meeting:
         versions: of what computes here, by name.
 
     Raises:
-        BadRequest: the port of the meeting is in use.
+        BadRequest: the port of the meeting is in use, or its address is not known.
         RunFailed: not all came in time.
     """
 
     def __init__(self, rank: Rank, versions: Mapping[str, str]) -> None:
+        _refuse_unknown(os.environ.get("MASTER_ADDR", ""))
         import torch
         from torch import distributed
 
@@ -208,6 +212,23 @@ class Meeting:
             late = "timed out" in str(error).lower()
             why = f"it said nothing for {self.rank.seconds:g} s ({SECONDS} says how long)"
             raise Gone(why if late else "its process has ended") from error
+
+
+def _refuse_unknown(address: str) -> None:
+    """Refuse an address that stays unknown, which would be tried until all should have met."""
+    for left in reversed(range(_TRIES)):
+        try:
+            socket.getaddrinfo(address, None)
+            return
+        # a name with a part that is empty or too long is none at all
+        except (OSError, UnicodeError) as error:
+            if left and not isinstance(error, UnicodeError):
+                time.sleep(1)
+                continue
+            raise BadRequest(
+                f"MASTER_ADDR={address}: there is no machine of this name ({error}); give the name "
+                "or the address of the machine of rank 0, as this one knows it"
+            ) from error
 
 
 def _apart(rank: Rank, error: RuntimeError) -> BadRequest | RunFailed:
