@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,9 @@ def relabel(
     asked, reading = request_and_reading(RelabelRequest, options)
     asked.check_output(Path(artefact) if isinstance(artefact, str | Path) else None)
     own = artefact if isinstance(artefact, Artefact) else load(artefact)
-    _refuse(own, _storage(own, asked.labels), asked.most)
+    with _named_labels():
+        storage = _storage(own, asked.labels)
+        _refuse(own, storage, asked.most)
     name = "SET.safetensors" if isinstance(artefact, Artefact) else Path(artefact).name
     with writing(asked), threads.using(asked.threads):
         return _carried_out(own, name, data, asked, reading, watch)
@@ -163,6 +167,16 @@ def _storage(artefact: Artefact, labels: str) -> Storage:
     images = now.images if isinstance(now, Apart) else now
     both = Apart(images, _kept_as(labels))
     return images if storage_text(images) == storage_text(both.labels) else both
+
+
+@contextlib.contextmanager
+def _named_labels() -> Iterator[None]:
+    """Let refusals of a storage name ``--labels``, which it was given by."""
+    try:
+        yield
+    except BadRequest as error:
+        said = error.text.replace("--storage labels=", "--labels ").replace("--storage", "--labels")
+        raise BadRequest(said.replace("labels=", "")) from error
 
 
 def _kept_as(labels: str) -> Storage:
