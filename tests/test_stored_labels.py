@@ -1,5 +1,7 @@
 """Labels of a teacher that are stored for some epochs, in its place: what they are, and cost."""
 
+import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,15 @@ from torch import Tensor
 import attar
 from attar.cli import run
 from attar.data import Splits
-from attar.errors import BadRequest
+from attar.errors import ArtefactError, BadRequest, RunFailed
 from attar.networks import build
 from attar.rng import Key
 from attar.storage import storage_of
+from attar.tensors import read_header, read_tensors, save_tensors
 from attar.training import card as find_card
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.label_pool import Pool
+from attar.training.schedules import steps
 from attar.training.stored_labels import StoredLabels
 from attar.training.trainer import Trainer
 from catalogue import COMPUTE, NETWORK, tiny_data
@@ -37,8 +43,16 @@ class Telling:
         return self.module(batch)
 
 
-def stored(teacher: Telling, epochs: int, kept_as: str = "float32", seed: int = 5) -> StoredLabels:
-    return StoredLabels(teacher, epochs, storage_of(kept_as), Key(seed), 3)
+def stored(
+    teacher: Telling,
+    epochs: int,
+    kept_as: str = "float32",
+    seed: int = 5,
+    share: float = 1.0,
+    card: EvaluationCard = CARD,
+) -> StoredLabels:
+    pool = Pool(epochs, share, Key(seed), card, len(IMAGES))
+    return StoredLabels(teacher, pool, storage_of(kept_as), 3)
 
 
 def trained(teacher: Any, *seeds: int) -> list[dict[str, Tensor]]:
@@ -66,20 +80,60 @@ def test_pruned_epochs_ask_the_teacher_once_whoever_learns() -> None:
     labels = stored(teacher, 1)
     first, second = trained(labels, 1, 2)
     # one batch an epoch
-    assert teacher.asked == 1 and len(labels.kept) == 1 and differs(first, second)
+    assert teacher.asked == 1 and differs(first, second)
     (again,) = trained(stored(Telling(), 1), 2)
     assert not differs(second, again)
+    # as long a training as the pool is asked about
+    long = find_card("rethinkdc", epochs=60)
     steps = [labels.step(one, Key(0)) for one in _steps(60)]
     assert {one.epoch for one in steps} == {0}
-    wide = [stored(teacher, 4).step(one, Key(0)).epoch for one in _steps(60)]
+    wide = [stored(teacher, 4, card=long).step(one, Key(0)).epoch for one in _steps(60)]
     assert wide[:4] == [0, 1, 2, 3] and set(wide) == {0, 1, 2, 3}
-    assert wide != [stored(teacher, 4).step(one, Key(1)).epoch for one in _steps(60)]
+    assert wide != [stored(teacher, 4, card=long).step(one, Key(1)).epoch for one in _steps(60)]
 
 
-def _steps(epochs: int) -> list[Any]:
-    from attar.training.schedules import steps
+def _steps(epochs: int, card: EvaluationCard | None = None) -> list[Any]:
+    return list(steps(card or find_card("rethinkdc", epochs=epochs), 6))
 
-    return list(steps(find_card("rethinkdc", epochs=epochs), 6))
+
+def test_a_share_of_the_batches_is_kept_and_taken_at_random() -> None:
+    card = dataclasses.replace(find_card("rethinkdc", epochs=10), batch=4)
+    # batches of 4 and of 2: those that are shorter are left out, as LPLD does
+    labels = stored(Telling(), 10, share=0.5, card=card)
+    kept = {one[:2] for one in labels.pool.batches}
+    assert len(kept) == 5 and {one[2] for one in labels.pool.batches} == {4}
+    assert labels.nbytes == 5 * 4 * 3 * 4 + 8
+    taken = [labels.step(one, Key(0)) for one in _steps(10, card)]
+    assert {(one.epoch, one.start) for one in taken} == kept
+    for own, one in zip(_steps(10, card), taken, strict=True):
+        assert one.lr == own.lr and one.size == 4
+        if (own.epoch, own.start) in kept:
+            assert (one.epoch, one.start) == (own.epoch, own.start)
+    teacher = Telling()
+    labels = stored(teacher, 10, share=0.5, card=card)
+    trainer = Trainer(build(NETWORK, 1, (8, 8), 3), COMPUTE, vectorized=2)
+    pair = trainer.fit(IMAGES, LABELS, card, card.strategy("x"), [Key(1), Key(2)], labels)
+    assert teacher.asked == 5 and differs(*pair)
+
+
+@pytest.mark.parametrize("storage", ["float16", "top:keep=1"])
+def test_labels_are_kept_as_they_are_counted_and_in_a_file_once_they_are_many(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (held,) = trained(stored(Telling(), 3, storage), 5)
+    # from the first byte on
+    monkeypatch.setattr("attar.training.label_store._HELD", 1)
+    (filed,) = trained(stored(Telling(), 3, storage), 5)
+    assert not differs(held, filed)
+
+
+def test_a_teacher_that_says_no_numbers_is_refused() -> None:
+    class Lost(Telling):
+        def __call__(self, batch: Tensor) -> Tensor:
+            return torch.full((len(batch), 3), 1e6)
+
+    with pytest.raises(RunFailed, match="too large for --label-storage float16"):
+        trained(stored(Lost(), 1, "float16"), 1)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +171,8 @@ def test_rows_count_the_labels_in_place_of_the_teacher(made: tuple[Path, str]) -
         assert "of 2 epochs, stored as float16" in found[kind, "taught"].note
     fewer = rows(label_epochs=2, label_storage="top:keep=1")["condensed", "taught"]
     assert fewer.bytes == pixels + 2 * 6 * (2 * 2 + 1) + 8
+    pruned = rows(label_epochs=2, label_share=0.5)["condensed", "taught"]
+    assert pruned.bytes == pixels + 6 * 3 * 2 + 8 and "0.5 of the batches of 2" in pruned.note
 
 
 @pytest.mark.parametrize(
@@ -128,6 +184,9 @@ def test_rows_count_the_labels_in_place_of_the_teacher(made: tuple[Path, str]) -
         ({"label_epochs": 1, "label_storage": "int4"}, "float16, float32, bfloat16 or float8, or"),
         ({"label_storage": "top"}, "--label-storage top: of the labels that --label-epochs keeps"),
         ({"label_epochs": 1, "label_storage": "top"}, "a label has 3 values; keep from 1 to 2"),
+        ({"label_epochs": 1, "label_share": 1.5}, "--label-share 1.5: the share of the batches"),
+        ({"label_share": 0.5}, "--label-share 0.5: of the labels that --label-epochs keeps"),
+        ({"labels": "no.safetensors"}, "there is no such file; to have it made, give the teacher"),
         ({"label_epochs": 1, "epochs": None, "updates": 3}, "counts updates; give"),
     ],
 )
@@ -148,3 +207,87 @@ def test_the_command_line(made: tuple[Path, str], capsys: pytest.CaptureFixture[
     asked = ["--teacher", teacher, "--label-epochs", "2", "--label-storage", "int4"]
     assert run(["evaluate", str(path), *asked]) == 2
     assert "--label-storage int4: float16" in capsys.readouterr().err
+
+
+def test_labels_are_kept_in_a_file_and_need_no_teacher_then(
+    made: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, teacher = made
+    data = tiny_data(counts=(9, 14, 12))
+    labels = path.with_suffix(".labels.safetensors")
+
+    def taught(**more: Any) -> Any:
+        asked = {"repeats": 1, "epochs": 3, "device": "cpu", "labels": labels} | more
+        found = attar.evaluate(path, (data, data), **asked)
+        return next(row for row in found if row.labels == "taught")
+
+    first = taught(teacher=teacher, label_epochs=2, label_share=0.5)
+    # names, bytes and results are those of the teacher, which is not here any more
+    again = taught()
+    assert again == dataclasses.replace(first, results=again.results)
+    assert [one.mean for one in again.results] == [one.mean for one in first.results]
+    kept = read_tensors(labels)["labels.values"]
+    # what is counted, but for the key
+    assert kept.dtype == torch.float16 and 2 * kept.numel() == 36
+    # with the teacher random images are labelled alike
+    assert taught(teacher=teacher, baselines="random").bytes == first.bytes
+    assert run(["show", str(path)]) == 0
+    assert "0.5 of the batches of 2 epochs by" in capsys.readouterr().out
+    assert run(["show", str(path), "--json"]) == 0
+    assert '"file": "set.labels.safetensors"' in capsys.readouterr().out
+
+    for more, said in (
+        ({"teacher": teacher, "label_epochs": 1}, "--label-epochs 1: .* holds labels with 2"),
+        ({"label_storage": "float32"}, "--label-storage float32: .* with float16"),
+        ({"epochs": 1}, "are of 2 epochs, and students are trained for 1"),
+        ({"card": "sre2l"}, "batches with augmentation"),
+    ):
+        with pytest.raises(BadRequest, match=said):
+            taught(**more)
+    other = tmp_path / "other.safetensors"
+    attar.condense(data, method="random", ipc=2, output=other, card="rethinkdc", device="cpu")
+    assert "labels_beside" in attar.describe(path) and "labels_beside" not in attar.describe(other)
+    shutil.copy(labels, other.with_suffix(".labels.safetensors"))
+    assert "labels_beside" not in attar.describe(other)
+    with pytest.raises(BadRequest, match="these labels are of another set"):
+        attar.evaluate(other, (data, data), labels=labels, repeats=1, epochs=3, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda said, kept: said | {"format": "attar.teacher"}, "holds no labels"),
+        (lambda said, kept: said | {"epochs": 3}, "does not hold the 18×3 labels"),
+        (lambda said, kept: said | {"storage": "int4"}, "stored in no known way"),
+        (lambda said, kept: kept.fill_(float("nan")) is None or said, "are no numbers"),
+    ],
+)
+def test_a_file_of_labels_is_not_trusted(
+    made: tuple[Path, str], tmp_path: Path, change: Any, said: str
+) -> None:
+    path, teacher = made
+    data, labels = tiny_data(counts=(9, 14, 12)), tmp_path / "one.labels.safetensors"
+    asked: dict[str, Any] = {"repeats": 1, "epochs": 3, "device": "cpu", "labels": labels}
+    attar.evaluate(path, (data, data), teacher=teacher, label_epochs=2, **asked)
+    header, tensors = read_header(labels), read_tensors(labels)
+    header = change(header, tensors["labels.values"])
+    save_tensors(labels, tensors, header)
+    with pytest.raises(ArtefactError, match=said):
+        attar.evaluate(path, (data, data), **asked)
+
+
+def test_nothing_is_kept_of_a_run_that_ends_early(made: tuple[Path, str], tmp_path: Path) -> None:
+    path, teacher = made
+    data, labels = tiny_data(counts=(9, 14, 12)), tmp_path / "one.labels.safetensors"
+
+    class Stop(attar.EvaluationCallback):
+        def trained(self, row: str, network: str, repeat: int, accuracy: float | None) -> None:
+            if "teacher" in row:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attar.evaluate(
+            path, (data, data), teacher=teacher, label_epochs=2, labels=labels, epochs=3,
+            repeats=1, device="cpu", callback=Stop(),
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())

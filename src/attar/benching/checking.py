@@ -80,7 +80,7 @@ def _check_card(suite: Suite, card: str | None) -> None:
             "such as card: rethinkdc"
         )
     try:
-        refuse_deaf(find_card(card), "of the suite")
+        refuse_deaf(find_card(card), "--teacher of the suite")
     except BadRequest as error:
         raise BadRequest(f"suite {suite.name}: evaluation: {error}") from None
 

@@ -83,8 +83,16 @@ class Evaluate(Columns):
     label_epochs: Whole = None
     """Store the teacher's labels of so many epochs in its place, with the key of their crops; later
     epochs of a student take one of these at random."""
-    label_storage: str = "float16"
-    """How these are stored: float16, or top:keep=5 for the five largest scores of each label."""
+    label_share: Number = None
+    """Of the batches of these epochs, keep the labels of so large a share, drawn at random, and
+    train on these batches alone; left out: of all."""
+    label_storage: Name = None
+    """How these are stored: float16, or top:keep=5 for the five largest scores of each label;
+    float16 where left out."""
+    labels: File = None
+    """A file of such labels, usually OUT.labels.safetensors. Where it is there, the set is trained
+    on with these and needs no teacher; where not, the labels that --label-epochs asks for are kept
+    in it."""
     vectorized: Whole = None
     """Networks that train in one step; left out: what is faster on the device."""
     data_dir: Folder = None
@@ -154,7 +162,9 @@ def evaluate(options: Evaluate) -> None:
             vectorized=options.vectorized,
             teacher=options.teacher,
             label_epochs=options.label_epochs,
+            label_share=options.label_share,
             label_storage=options.label_storage,
+            labels=options.labels,
             callback=Lines(status, options.repeats),
             **reading_options(options),
         )

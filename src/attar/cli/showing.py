@@ -43,7 +43,10 @@ def show(options: Show) -> None:
 
     artefact = load(options.artefact, options.ipc)
     if options.json:
-        print_json({"path": str(options.artefact), **artefact_facts(artefact)})
+        from attar.face.files import labels_beside
+
+        beside = labels_beside(options.artefact, artefact)
+        print_json({"path": str(options.artefact), **artefact_facts(artefact), **beside})
     else:
         print_header(artefact, options.artefact)
 
@@ -129,6 +132,21 @@ def _labels(told: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _beside(path: Path, artefact: Artefact) -> list[str]:
+    """Return the labels of epochs beside an artefact, in words."""
+    from attar.budget import format_bytes
+    from attar.face.files import labels_beside
+
+    told = labels_beside(path, artefact).get("labels_beside")
+    if not told:
+        return []
+    some = "" if told["share"] == 1 else f"{told['share']:.3g} of the batches "
+    return [
+        f"{some}of {told['epochs']} epochs by {told['teacher']['network']} in {told['file']}, "
+        f"{told['storage']}, {format_bytes(told['file_bytes'])}"
+    ]
+
+
 def _held(header: Header) -> str:
     from attar.artefact.header import BALANCED, SELECTED_BY
 
@@ -162,7 +180,7 @@ def print_header(artefact: Artefact, path: Path) -> None:
         ("stored", f"{header.stored_as}, {header.storage}, {totals.values} values"),
         *_under("coding", header.notes),
         ("bytes", f"{totals.paper} (paper), {totals.all} (all){unused}"),
-        *_under("labels", _labels(labels_of(artefact))),
+        *_under("labels", [*_labels(labels_of(artefact)), *_beside(path, artefact)]),
         *((name, _values(one)) for name, one in artefact.learned.items()),
         ("file", f"{path.stat().st_size} B with its header{unchecked}"),
         *made,

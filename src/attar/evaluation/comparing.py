@@ -15,15 +15,14 @@ from attar.evaluation.baselines import RANDOM, WHOLE, coreset, images_that_fit, 
 from attar.evaluation.ceiling import Ceilings, whole_set
 from attar.evaluation.coded import coded_set
 from attar.evaluation.forecast import Forecast, Work
+from attar.evaluation.label_plan import LabelPlan
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.rows import Row, TrainingSet, with_ceilings
 from attar.evaluation.scoring import Scoring, hard_labels
 from attar.methods import CODED
 from attar.places import default_data_dir
-from attar.rng import Key
 from attar.teachers.teacher import Teacher
 from attar.training.evaluation_card import EvaluationCard
-from attar.training.stored_labels import StoredLabels, label_storage
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ class Asked:
         data_dir: folder of the data; None for the usual one.
         note: of the artefact's own row.
         teacher: labels batches of the set and of random images, beside rows without it.
-        label_epochs: of its labels, that are stored in its place; None for the teacher itself.
-        label_storage: how they are.
+        labels: of epochs, that are kept in its place; None for the teacher itself.
     """
 
     baselines: tuple[str, ...]
@@ -51,8 +49,7 @@ class Asked:
     data_dir: Path | None = None
     note: str = ""
     teacher: Teacher | None = None
-    label_epochs: int | None = None
-    label_storage: str = "float16"
+    labels: LabelPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +105,8 @@ class Comparison:
         asked, size = self.asked, self.artefact.totals.paper
         own = dataclasses.replace(condensed(self.artefact, asked.card), note=asked.note)
         sets = [own, self._hard(own)] if own.labels.ndim > 1 else [own]
-        if asked.teacher is not None:
-            sets.append(self._taught(self._without_labels(own), asked.teacher))
+        if asked.teacher is not None or asked.labels is not None:
+            sets.append(self._own_taught(self._without_labels(own)))
         if self.last is not None:
             sets.append(condensed(self.last, asked.card))
         if self.train is None:
@@ -140,15 +137,23 @@ class Comparison:
         return dataclasses.replace(hard, bytes=kept)
 
     def _taught(self, given: TrainingSet, teacher: Teacher) -> TrainingSet:
-        """Return a set with the labels of the teacher, or with those that are stored of it."""
-        asked = self.asked
-        if asked.label_epochs is None:
+        """Return random images with the labels of the teacher, or with what is kept of these."""
+        plan, classes = self.asked.labels, len(self.artefact.header.class_names)
+        if plan is None:
             return given.taught(teacher)
-        classes = len(self.artefact.header.class_names)
-        storage = label_storage(asked.label_storage, classes)
-        key = Key(asked.seed).fold("stored labels")
-        stored = StoredLabels(teacher.scores, asked.label_epochs, storage, key, classes)
-        return given.taught(teacher, stored)
+        stored = plan.of_images(teacher, given.card, len(given.labels), classes)
+        return given.with_labels(stored, teacher.network.name)
+
+    def _own_taught(self, given: TrainingSet) -> TrainingSet:
+        """Return the set with the labels of the teacher, or with those that are kept of these."""
+        plan, teacher = self.asked.labels, self.asked.teacher
+        if plan is None:
+            assert teacher is not None
+            return given.taught(teacher)
+        strategy = given.card.strategy(self.measurer.dataset)
+        stored = plan.of_set(self.artefact, teacher, given.card, strategy)
+        by = plan.header.teacher.network if plan.header else ""
+        return given.with_labels(stored, teacher.network.name if teacher else by)
 
     def _without_labels(self, own: TrainingSet) -> TrainingSet:
         """Return the set without labels that are stored: those of batches take their place."""

@@ -19,6 +19,7 @@ from attar.evaluation.given import (
     told_apart,
     with_last,
 )
+from attar.evaluation.label_plan import label_plan
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.real import read_real
 from attar.evaluation.request import EvaluateOptions, EvaluationRequest
@@ -35,7 +36,6 @@ from attar.renaming import keywords
 from attar.training import card as find_card
 from attar.training.beginning import evaluation_key
 from attar.training.fitting import fitted
-from attar.training.stored_labels import check_epochs, label_storage
 
 __all__ = ["Row", "evaluate"]
 
@@ -108,11 +108,10 @@ def evaluate(
     chosen = find_card(card or artefact.header.card, asked.epochs, asked.updates)
     lengths = {"--epochs": asked.epochs, "--updates": asked.updates, "--tune": asked.tune or None}
     refuse_other_steps(chosen, lengths)
-    if asked.teacher is not None:
-        refuse_deaf(chosen, asked.teacher)
-    if asked.label_epochs is not None:
-        check_epochs(asked.label_epochs, chosen)
-        label_storage(asked.label_storage, len(artefact.header.class_names))
+    for option, value in (("--teacher", asked.teacher), ("--labels", asked.labels)):
+        if value is not None:
+            refuse_deaf(chosen, f"{option} {value}")
+    labels = label_plan(asked, artefact, chosen)
     if chosen.kernel and (asked.tune or asked.scores):
         option = "--tune" if asked.tune else "--scores"
         raise BadRequest(
@@ -158,8 +157,7 @@ def evaluate(
         reading.get("data_dir"),
         note,
         teacher_of(asked.teacher, artefact, real, compute),
-        asked.label_epochs,
-        asked.label_storage,
+        labels,
     )
     run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
     return run.rows()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from attar.errors import BadRequest
 from attar.kinds import settle_kinds
@@ -26,7 +27,9 @@ class EvaluateOptions(ReadingOptions, total=False):
     vectorized: int | None
     teacher: str | None
     label_epochs: int | None
-    label_storage: str
+    label_share: float | None
+    label_storage: str | None
+    labels: str | Path | None
 
 
 @fields(compile="torch_compile")
@@ -56,7 +59,12 @@ class EvaluationRequest:
             in rows of their own: of the set and of random images. Its bytes are counted there.
         label_epochs: of its labels, so many epochs are stored in its place, with the key of their
             crops, and students see these batches; later epochs take one of them at random.
-        label_storage: how they are: ``float16``, or ``top:keep=5`` for the largest of a label.
+        label_share: of the batches of these epochs, so large a share is kept, drawn at random; an
+            update whose batch is not takes one that is. None for all.
+        label_storage: how they are: ``float16``, or ``top:keep=5`` for the largest of a label. None
+            for float16.
+        labels: a file of labels, such as ``OUT.labels.safetensors``. Where it is there, the set is
+            trained on with these, and needs no teacher; where not, the labels are kept in it.
 
     Raises:
         BadRequest: a value of another kind, or out of its range.
@@ -75,21 +83,35 @@ class EvaluationRequest:
     vectorized: int | None = None
     teacher: str | None = None
     label_epochs: int | None = None
-    label_storage: str = "float16"
+    label_share: float | None = None
+    label_storage: str | None = None
+    labels: Path | None = None
 
     def __post_init__(self) -> None:
         settle_kinds(self)
-        if self.label_epochs is not None and self.teacher is None:
+        if self.labels is None:
+            self._refuse_labels_of_nothing()
+        if self.label_share is not None and not 0 < self.label_share <= 1:
             raise BadRequest(
-                f"--label-epochs {self.label_epochs}: labels of epochs are a teacher's; name it "
-                "with --teacher"
-            )
-        if self.label_epochs is None and self.label_storage != "float16":
-            raise BadRequest(
-                f"--label-storage {self.label_storage}: of the labels that --label-epochs keeps; "
-                "say of how many epochs, or leave it out"
+                f"--label-share {self.label_share:g}: the share of the batches whose labels are "
+                "kept, above 0, to 1 for all"
             )
         if self.ceiling_epochs is not None and self.ceiling_epochs < 1:
             raise BadRequest(f"--ceiling-epochs {self.ceiling_epochs}: at least 1 is needed")
         if self.vectorized is not None and self.vectorized < 1:
             raise BadRequest(f"--vectorized {self.vectorized}: at least one network per step")
+
+    def _refuse_labels_of_nothing(self) -> None:
+        """Refuse what is said of labels of epochs where there are none."""
+        if self.label_epochs is not None and self.teacher is None:
+            raise BadRequest(
+                f"--label-epochs {self.label_epochs}: labels of epochs are a teacher's; name it "
+                "with --teacher"
+            )
+        said = {"--label-storage": self.label_storage, "--label-share": self.label_share}
+        for option, value in said.items():
+            if self.label_epochs is None and value is not None:
+                raise BadRequest(
+                    f"{option} {value}: of the labels that --label-epochs keeps; say of how many "
+                    "epochs, or leave it out"
+                )

@@ -116,22 +116,24 @@ class TrainingSet:
     teacher: Teacher | None = None
     stored: StoredLabels | None = None
 
-    def taught(self, teacher: Teacher, stored: StoredLabels | None = None) -> TrainingSet:
-        """Return the set with the labels that a teacher gives every batch, its bytes counted.
+    def taught(self, teacher: Teacher) -> TrainingSet:
+        """Return the set with the labels that a teacher gives every batch, its bytes counted."""
+        found = self._told(teacher.network.name, teacher.nbytes, "at every batch")
+        return dataclasses.replace(found, teacher=teacher)
 
-        Those of the labels of its epochs are counted in their place where these are stored.
-        """
-        size = teacher.nbytes if stored is None else stored.nbytes(self.card.seen(len(self.labels)))
+    def with_labels(self, stored: StoredLabels, network: str) -> TrainingSet:
+        """Return the set with the labels of epochs that a network gave, their bytes counted."""
+        found = self._told(network, stored.nbytes, stored.told)
+        return dataclasses.replace(found, stored=stored)
+
+    def _told(self, network: str, size: int, how: str) -> TrainingSet:
         taken = None if self.bytes is None else self.bytes + size
-        how = "at every batch" if stored is None else stored.told
-        note = f"labels by {teacher.network.name}, {format_bytes(size)}, {how}"
+        note = f"labels by {network}, {format_bytes(size)}, {how}"
         return dataclasses.replace(
             self,
             name=f"{self.name}, teacher's labels",
             bytes=taken,
             note="; ".join(filter(None, (self.note, note))),
-            teacher=teacher,
-            stored=stored,
         )
 
     @property
@@ -151,7 +153,7 @@ class TrainingSet:
             tuple(results),
             self.note,
             self.kind,
-            "taught" if self.teacher else "own" if self.own_labels else "hard",
+            "taught" if self.labelling else "own" if self.own_labels else "hard",
         )
 
 

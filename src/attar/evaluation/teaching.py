@@ -14,8 +14,8 @@ from attar.teachers.teacher import Teacher
 from attar.training.cards import CARDS, EvaluationCard
 
 
-def refuse_deaf(card: EvaluationCard, spec: str) -> None:
-    """Refuse a teacher under a card that does not learn from one.
+def refuse_deaf(card: EvaluationCard, asked: str) -> None:
+    """Refuse a teacher, or its labels, under a card that does not learn from one.
 
     Raises:
         BadRequest: it does not.
@@ -23,7 +23,7 @@ def refuse_deaf(card: EvaluationCard, spec: str) -> None:
     if card.loss != "kl":
         able = [name for name, one in CARDS.items() if one.loss == "kl"]
         raise BadRequest(
-            f"--teacher {spec}: under the card {card.name!r} networks learn from stored labels "
+            f"{asked}: under the card {card.name!r} networks learn from stored labels "
             f"alone; give --card {' or '.join(able)}"
         )
 

@@ -88,7 +88,8 @@ def export(
 def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[str, Any]:
     """Return what ``attar show --json`` tells of an artefact: header, sizes in bytes, tensors.
 
-    What was learnt beside the set, such as a step size, is told by its values, too.
+    What was learnt beside the set, such as a step size, is told by its values, too, and beside a
+    path the labels of epochs that lie there as ``OUT.labels.safetensors``.
 
     Args:
         artefact: or the path of one.
@@ -115,6 +116,7 @@ def describe(artefact: Artefact | str | Path, ipc: int | None = None) -> dict[st
     if labels := labels_of(own):
         found["labels"] = labels
     found |= orthogonality(own)
+    found |= {} if isinstance(artefact, Artefact) else labels_beside(artefact, own)
     return found | ({"clipped": _clipped(own.clipped)} if knows_clipping(own) else {})
 
 
@@ -130,6 +132,14 @@ def labels_of(artefact: Artefact) -> dict[str, Any]:
         rest = artefact.nbytes - stored + teacher["bytes"]
         found |= {"teacher": teacher, "all_bytes_with_teacher": rest}
     return found
+
+
+def labels_beside(path: str | Path, artefact: Artefact) -> dict[str, Any]:
+    """Return the labels of epochs that lie in a file beside an artefact; {} for none of it."""
+    from attar.evaluation.label_file import labels_path, told_of
+
+    found = told_of(labels_path(Path(path)), artefact)
+    return {"labels_beside": found} if found else {}
 
 
 def _clipped(lost: Clipping | None) -> dict[str, Any] | None:

@@ -262,7 +262,7 @@ class Trainer:
         if teacher is None:
             return batch, wanted
         if isinstance(teacher, StoredLabels):
-            return batch, tempered(teacher.labels(batch, strategy, step), card)
+            return batch, tempered(teacher.labels(batch, step), card)
         return batch, tempered(teacher(batch), card)
 
     def _scored(self, tensors: Tensors, drawn: Sequence[Batch]) -> Batch:
