@@ -6,9 +6,9 @@
 Each candidate is a call of `attar.condense` under the same bytes; those that are trained have the
 same wall minutes. All are judged by the same number of updates of the same networks on a tenth of
 the training images, which no set is made from; the test images are not looked at. A finished row is
-kept in a file and not measured again. `--family frepo` has FRePo over every form beside
-KFS, at the memory of so many images per class as the papers count it, which leaves labels out; the
-table has all bytes. Each set is judged under the card of its method.
+kept in a file and not measured again. `--family frepo` has FRePo and DM over forms that hold more
+images, at the memory of so many images per class as the papers count it, which leaves labels out;
+the table has all bytes. Each set is judged under the card of its method.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Options:
     repeats: int = 1
     """Networks of every candidate."""
     family: Literal["all", "frepo"] = "all"
-    """Which candidates: everything, or FRePo over forms beside KFS."""
+    """Which candidates: everything, or FRePo and DM over forms."""
     ipc: int = 1
     """Images per class whose memory FRePo's family has, in place of --bytes."""
     zca: Literal["none", "frepo"] = "none"
@@ -141,20 +141,26 @@ def candidates(side: int, epochs: int) -> dict[str, dict[str, Any]]:
 
 
 def frepo_forms(options: Options) -> dict[str, dict[str, Any]]:
-    """Return FRePo over each form that stores more images in the same bytes, and KFS beside it."""
+    """Return FRePo and DM over forms that store more images in the same bytes, KFS among them."""
     frepo: dict[str, Any] = {
         "method": "frepo",
         "zca": options.zca,
         "settings": {"batch_real": options.batch_real},
     }
     stepped = frepo | {"lr": options.lr}
+    both = "low_rank:rank=2,base=tiled:factor=2"
     return {
         "FRePo": stepped,
         "FRePo, low rank": stepped | {"method": "lofrepo"},
         "FRePo, tiled": stepped | {"form": "tiled"},
         "FRePo, bases": stepped | {"form": "addressed"},
+        "FRePo, low rank over tiled": stepped | {"form": both},
         # codes and decoders have learning rates of their own
         "FRePo, decoded": frepo | {"form": "decoded"},
+        "DM, low rank": {"method": "fastlodm"},
+        "DM, tiled": {"method": "fastdm", "form": "tiled"},
+        "DM, bases": {"method": "fastdm", "form": "addressed"},
+        "DM, low rank over tiled": {"method": "fastdm", "form": both},
         "KFS": {"method": "kfs"},
         "KFS, networks kept": {"method": "fastkfs"},
     }
