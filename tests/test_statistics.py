@@ -91,6 +91,43 @@ def test_parts_of_a_group_give_the_gradient_of_the_whole() -> None:
         assert torch.allclose(one.images, whole.images, rtol=1e-4, atol=1e-6)
 
 
+EDC = dataclasses.replace(PLAIN, carry=0.8, by_class=0.5, flatness=0.7, running=0.9)
+
+
+@pytest.mark.parametrize("most", [9, 1], ids=["whole", "in parts"])
+def test_what_edc_adds_is_that_of_the_reference_step_after_step(most: int) -> None:
+    layout = Layout(3, 2, (1, 8, 8))
+    given, known = problem(layout), teacher()
+    given.cache["squeezed"] = squeezed = Squeezed(known)
+    squeezed.most = most
+    module = known.module().double()
+    real = given.data.take(torch.arange(len(given.data))).double()
+    groups = [torch.tensor(one) for one in ([0, 2], [4], [1, 3], [5])]
+    generator = torch.Generator().manual_seed(5)
+    labels, state = layout.class_of_row(), EDC.init(given, Key(0))
+    running: torch.Tensor | None = None
+    before: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in groups]
+    for step in range(3):
+        images = torch.randn(6, 1, 8, 8, generator=generator)
+        found = EDC.match(images, labels, given, state, Key(step))
+        wide = images.double().requires_grad_()
+        running = images.double() if running is None else running
+        total = torch.zeros((), dtype=torch.float64)
+        for number, rows in enumerate(groups):
+            wanted = slow.of_classes(module, real, given.data.labels, labels[rows])
+            loss, before[number] = slow.edc(
+                module, wide[rows], labels[rows], (0.3, 4.0, 0.5, 0.8, 0.7),
+                before[number], wanted, running[rows],
+            )  # fmt: skip
+            total = total + loss
+        running = 0.9 * running + 0.1 * images.double()
+        total.backward()
+        assert found.images is not None and wide.grad is not None
+        assert found.loss.item() == pytest.approx(total.item(), rel=1e-5)
+        assert torch.allclose(found.images.double(), wide.grad, rtol=1e-3, atol=1e-6)
+        state = state | {"step": step + 1} | dict(found.kept)
+
+
 def test_memory_is_known_before_a_group_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build(BATCH, 1, (8, 8), 3)
     # two blocks: convolution, norm, activation of 8 maps, and their pooling; padded by 3 first
@@ -206,18 +243,22 @@ def test_images_stay_between_black_and_white_and_the_teacher_is_kept(made: Path)
     ]
 
 
-def test_a_resumed_run_goes_on_with_its_teacher(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "more", [(), ("carry=0.8", "by_class=0.5", "flatness=1")], ids=["sre2l", "what edc adds"]
+)
+def test_a_resumed_run_goes_on_with_its_teacher(more: tuple[str, ...], tmp_path: Path) -> None:
     data, out = tiny_data(counts=(9, 14, 12)), tmp_path / "set.safetensors"
-    options = QUICK | {"output": out, "schedule": "constant"}
-    for method in ("sre2l",):
-        attar.condense(Splits(data, data), method=method, ipc=2, iterations=3, **options)
-        went_on = attar.condense(
-            Splits(data, data), method=method, ipc=2, iterations=6, resume=True, **options
-        )
-        at_once = attar.condense(
-            Splits(data, data), method=method, ipc=2, iterations=6, **options | {"output": None}
-        )
-        assert torch.equal(went_on.images, at_once.images)
+    options: dict[str, Any] = QUICK | {
+        "method": "sre2l",
+        "ipc": 1,
+        "output": out,
+        "schedule": "constant",
+    }
+    options["settings"] = (*QUICK["settings"], *more)
+    attar.condense(Splits(data, data), iterations=2, **options)
+    went_on = attar.condense(Splits(data, data), iterations=4, resume=True, **options)
+    at_once = attar.condense(Splits(data, data), iterations=4, **options | {"output": None})
+    assert torch.equal(went_on.images, at_once.images)
 
 
 def test_a_teacher_on_disk_is_not_trained_again(made: Path) -> None:
@@ -237,6 +278,9 @@ def test_a_teacher_on_disk_is_not_trained_again(made: Path) -> None:
     [
         ({"network": NETWORK}, "convnet2:width=8 has none; choose a network that has"),
         ({"teacher": NETWORK}, "convnet2:width=8 has none; choose a network that has"),
+        ({"settings": ("carry=1",)}, "carry 1: a share, from 0 to below 1"),
+        ({"settings": ("by_class=-0.1",)}, "by_class -0.1: a share, from 0 to 1"),
+        ({"settings": ("flatness=-1",)}, "flatness -1: a number of 0 or more"),
         ({"settings": ("ease=1.5",)}, "ease 1.5: a share of the run"),
         ({"settings": ("bn=-1",)}, "bn -1: a number of 0 or more"),
         ({"settings": ("least_area=0",)}, "least_area 0: above 0"),

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from attar.capacity import check_memory, spare_memory
 from attar.errors import BadRequest
 from attar.networks.weight import activation_bytes
+from attar.objectives.aims import NORMS, Aims
 from attar.teachers.teacher import Teacher
-
-NORMS = nn.modules.batchnorm._BatchNorm
 
 # of the memory that is left, the graph of a group may take this part of; on a GPU nobody asks
 _SHARE, _ANY = 2, 2**62
@@ -66,14 +65,13 @@ class Squeezed:
         found, self._moments = self._moments, []
         return scores.float(), found
 
-    def distances(self, moments: Sequence[Tensor]) -> list[Tensor]:
+    def distances(self, moments: Sequence[Tensor], aims: Aims) -> list[Tensor]:
         """Return ‖μ − μ̂‖ + ‖σ² − σ̂²‖ of every layer."""
         found = []
-        for norm, (mean, square) in zip(self._norms, moments, strict=True):
-            assert norm.running_mean is not None and norm.running_var is not None
-            # moments are taken about the mean that the layer kept, so that nothing cancels
-            variance = square - mean.square()
-            found.append((norm.running_var - variance).norm() + mean.norm())
+        for layer, (norm, own) in enumerate(zip(self._norms, moments, strict=True)):
+            assert norm.running_var is not None
+            there = aims.carried(layer, spread(own))
+            found.append(aims.distance(layer, there, norm.running_var))
         return found
 
     def _note(self, norm: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -82,6 +80,15 @@ class Squeezed:
         # what `apply` returns is not typed
         found: Any = _Moments.apply(given[0], norm.running_mean)
         self._moments.append(found)
+
+
+def spread(moments: Tensor) -> Tensor:
+    """Return mean and variance, 2×C, of the mean of values and of their squares.
+
+    Both are about the mean that the layer kept, so that nothing cancels.
+    """
+    mean, square = moments
+    return torch.stack([mean, square - mean.square()])
 
 
 class _Moments(torch.autograd.Function):

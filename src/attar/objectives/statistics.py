@@ -1,7 +1,7 @@
 """Images that a trained network knows, with its own statistics of batch normalization (SRe2L).
 
 Source: Yin, Xing and Shen, Squeeze, Recover and Relabel, 2023; Yin and Shen, Dataset Distillation
-via Curriculum Data Synthesis (CDA), 2023; and their code.
+via Curriculum Data Synthesis (CDA), 2023; and their code. What EDC adds: `attar.objectives.aims`.
 
 Shape letters: B images of a group, K classes.
 """
@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.augmentation.patches import draw_boxes, take_crops
@@ -22,8 +23,9 @@ from attar.augmentation.variants import LEAST_AREA, RATIOS
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.networks import Network, make_for
+from attar.objectives.aims import Aims, as_layers, as_tree, class_statistics, flatness
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
-from attar.objectives.squeezed import NORMS, Squeezed, no_norm
+from attar.objectives.squeezed import NORMS, Squeezed, no_norm, spread
 from attar.rng import Key
 from attar.shapes import is_picture, sides
 from attar.synthetic import Layout, Synthetic
@@ -37,6 +39,33 @@ _RATE, _BATCH, _AUGMENT = 0.05, 128, "flip_crop"
 
 
 @dataclass(frozen=True)
+class _Group:
+    """Images that are matched together.
+
+    Args:
+        images: B×C×H×W network inputs.
+        labels: B×K probabilities, or B classes.
+        earlier: the running means of the images; None where these are not asked for.
+        aims: what their statistics are compared with.
+        least: the least share of the area that a crop takes.
+        key: of crop, mirroring and shift.
+    """
+
+    images: Tensor
+    labels: Tensor
+    earlier: Tensor | None
+    aims: Aims
+    least: float
+    key: Key
+
+    def part(self, rows: Tensor) -> _Group:
+        """Return some of the images, under the same draws."""
+        earlier = None if self.earlier is None else self.earlier[rows]
+        found = (self.images[rows], self.labels[rows], earlier)
+        return _Group(*found, self.aims, self.least, self.key)
+
+
+@dataclass(frozen=True)
 class StatisticsMatching(Objective):
     """Cross-entropy of a teacher, and how far its inner statistics are from those of its training.
 
@@ -45,6 +74,10 @@ class StatisticsMatching(Objective):
     every channel of what comes into the layer, beside the running ones that the teacher kept; the
     first layer counts ``first_bn`` times. One crop, one mirroring and one shift, drawn for the
     group, come before. The loss of the set is the sum over groups.
+
+    What EDC adds is off unless asked for: statistics that are carried on from step to step,
+    statistics of classes beside those of the whole, and a divergence from what the teacher says of
+    the running mean of each image, in the same crop.
 
     Args:
         bn: weight of the statistics.
@@ -58,6 +91,12 @@ class StatisticsMatching(Objective):
         squeezed: the teacher on disk, as `attar.teachers.finding.find_teacher` takes it, or the
             name of one to be trained; empty for the network of the run.
         squeeze_epochs: of training it.
+        carry: what statistics hold of those of earlier steps, below 1; EDC has 0.8.
+        by_class: the share of the statistics of a group's classes, found once from all real images,
+            in what is matched; EDC has 0.5.
+        flatness: weight of the divergence from the running mean of each image; EDC's code has 1,
+            its scripts leave it out.
+        running: what that mean keeps of itself at a step, below 1; EDC has 0.99.
 
     Raises:
         BadRequest: a setting out of range.
@@ -75,15 +114,24 @@ class StatisticsMatching(Objective):
     batch: int = 100
     squeezed: str = ""
     squeeze_epochs: int = 8
+    carry: float = 0.0
+    by_class: float = 0.0
+    flatness: float = 0.0
+    running: float = 0.99
 
     def __post_init__(self) -> None:
-        for name in ("bn", "first_bn"):
+        for name in ("bn", "first_bn", "flatness"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise BadRequest(f"{name} {getattr(self, name):g}: a number of 0 or more is needed")
         if not 0 < self.least_area <= 1:
             raise BadRequest(f"least_area {self.least_area:g}: above 0, to 1")
         if not 0 <= self.ease <= 1:
             raise BadRequest(f"ease {self.ease:g}: a share of the run, from 0 to 1")
+        if not 0 <= self.by_class <= 1:
+            raise BadRequest(f"by_class {self.by_class:g}: a share, from 0 to 1")
+        for name in ("carry", "running"):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadRequest(f"{name} {getattr(self, name):g}: a share, from 0 to below 1")
         for name, least in (("roll", 0), ("batch", 1), ("squeeze_epochs", 1)):
             if getattr(self, name) < least:
                 raise BadRequest(f"{name} {getattr(self, name)}: at least {least} is needed")
@@ -96,9 +144,24 @@ class StatisticsMatching(Objective):
         """
         found: State = {"seed": key.integer(), "step": 0}
         if is_on_disk(self.squeezed):
-            return found | {"known": _number(self._squeezed(problem, {}).teacher)}
+            teacher = self._squeezed(problem, {}).teacher
+            return found | {"known": _number(teacher)} | self._earlier(problem, teacher.module())
         drawn = self._learner(problem).draw(Key(0), problem.compute.device)
-        return found | {"trained": False, "network": nested(tensors_of(drawn))}
+        found |= {"trained": False, "network": nested(tensors_of(drawn))}
+        return found | self._earlier(problem, drawn)
+
+    def _earlier(self, problem: Problem, module: nn.Module) -> State:
+        """Return room for what a step leaves to the next, of no meaning before the first."""
+        found: State = {}
+        layout, device = problem.layout, problem.compute.device
+        if self.carry:
+            norms = [part for part in module.modules() if isinstance(part, NORMS)]
+            layers = [torch.zeros(2, one.num_features, device=device) for one in norms]
+            groups = range(len(_groups(layout, self.batch)))
+            found["carried"] = {f"group{number}": as_tree(layers) for number in groups}
+        if self.flatness:
+            found["running"] = torch.zeros(layout.rows, *layout.shape, device=device)
+        return found
 
     def match(
         self,
@@ -113,53 +176,92 @@ class StatisticsMatching(Objective):
         del learned
         squeezed = self._squeezed(problem, state)
         least = self.least_at(state["step"], problem.steps)
+        # the running mean of an image begins with the image
+        begun = state["step"] > 0
+        earlier = None
+        if self.flatness:
+            earlier = state["running"].to(images) if begun else images.detach()
         slopes, total = torch.empty_like(images), images.new_zeros(())
+        carried: dict[str, Any] = {}
         for number, rows in enumerate(_groups(problem.layout, self.batch)):
-            own = key.fold("group", number)
-            loss, slopes[rows] = self._group(squeezed, images[rows], labels[rows], least, own)
+            name = f"group{number}"
+            before = state["carried"][name] if self.carry and begun else {}
+            aims = self._aims(problem, squeezed, rows, before)
+            own = None if earlier is None else earlier[rows]
+            group = _Group(images[rows], labels[rows], own, aims, least, key.fold("group", number))
+            loss, slopes[rows], moments = self._group(squeezed, group)
             total = total + loss
-        return Match(total, slopes)
+            if self.carry:
+                left = [aims.carried(layer, spread(one)) for layer, one in enumerate(moments)]
+                carried[name] = as_tree(left)
+        kept: dict[str, Any] = {"carried": carried} if self.carry else {}
+        if earlier is not None:
+            kept["running"] = self.running * earlier + (1 - self.running) * images.detach()
+        return Match(total, slopes, kept=kept)
 
-    def _group(
-        self, squeezed: Squeezed, images: Tensor, labels: Tensor, least: float, key: Key
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss of a group and its gradient.
+    def _aims(
+        self, problem: Problem, squeezed: Squeezed, rows: Tensor, before: Mapping[str, Any]
+    ) -> Aims:
+        """Return what the statistics of a group are compared with."""
+        device = problem.compute.device
+        there = [one.to(device) for one in as_layers(before)]
+        if not self.by_class:
+            return Aims(carry=self.carry, before=there)
+        if "class statistics" not in problem.cache:
+            found = class_statistics(squeezed.teacher, problem.data)
+            problem.cache["class statistics"] = found
+        own = problem.layout.class_of_row()[rows].to(device)
+        classes = [one[own].mean(0) for one in problem.cache["class statistics"]]
+        return Aims(self.by_class, classes, self.carry, there)
+
+    def _group(self, squeezed: Squeezed, group: _Group) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return the loss of a group, its gradient, and the moments of every layer.
 
         Where its graph does not fit into memory, statistics are taken first without one. As their
         slopes are known then, and images meet in nothing else, parts of the group give the rest.
         """
+        images, most = group.images, squeezed.most
         leaf = images.detach().requires_grad_()
-        if len(images) <= squeezed.most:
-            scores, moments = squeezed(self._seen(leaf, least, key))
-            loss = functional.cross_entropy(scores, labels) + self._distance(squeezed, moments)
-            return loss.detach(), torch.autograd.grad(loss, leaf)[0]
-        shares = [len(one) / len(images) for one in images.split(squeezed.most)]
+        if len(images) <= most:
+            scores, moments = squeezed(self._seen(leaf, group.least, group.key))
+            said = self._said(squeezed, scores, group)
+            loss = said + self._distance(squeezed, moments, group.aims)
+            slopes = torch.autograd.grad(loss, leaf)[0]
+            return loss.detach(), slopes, [one.detach() for one in moments]
+        parts = list(map(group.part, torch.arange(len(images)).split(most)))
+        shares = [len(one.images) / len(images) for one in parts]
         with torch.no_grad():
-            parts = [
-                squeezed(self._seen(one, least, key))[1] for one in images.split(squeezed.most)
-            ]
+            each = [squeezed(self._seen(one.images, group.least, group.key))[1] for one in parts]
             moments = [
-                sum(share * one for share, one in zip(shares, layer, strict=True))
-                for layer in zip(*parts, strict=True)
+                reduce(torch.add, [share * one for share, one in zip(shares, layer, strict=True)])
+                for layer in zip(*each, strict=True)
             ]
-        known = [one.requires_grad_() for one in moments if isinstance(one, Tensor)]
-        apart = self._distance(squeezed, known)
+        known = [one.clone().requires_grad_() for one in moments]
+        apart = self._distance(squeezed, known, group.aims)
         slopes = torch.autograd.grad(apart, known)
         total = apart.detach()
         found = []
-        pieces = zip(images.split(squeezed.most), labels.split(squeezed.most), shares, strict=True)
-        for one, truth, share in pieces:
-            leaf = one.detach().requires_grad_()
-            scores, moments = squeezed(self._seen(leaf, least, key))
-            entropy = share * functional.cross_entropy(scores, truth)
-            inner = sum((s * m).sum() for s, m in zip(slopes, moments, strict=True))
-            found.append(torch.autograd.grad(entropy + share * inner, leaf)[0])
-            total = total + entropy.detach()
-        return total, torch.cat(found)
+        for one, share in zip(parts, shares, strict=True):
+            leaf = one.images.detach().requires_grad_()
+            scores, own = squeezed(self._seen(leaf, group.least, group.key))
+            said = share * self._said(squeezed, scores, one)
+            inner = sum((s * m).sum() for s, m in zip(slopes, own, strict=True))
+            found.append(torch.autograd.grad(said + share * inner, leaf)[0])
+            total = total + said.detach()
+        return total, torch.cat(found), moments
 
-    def _distance(self, squeezed: Squeezed, moments: Sequence[Tensor]) -> Tensor:
-        """Return the weighted distance of all layers from what the teacher kept."""
-        apart = squeezed.distances(moments)
+    def _said(self, squeezed: Squeezed, scores: Tensor, group: _Group) -> Tensor:
+        """Return the loss of what the teacher says of images: cross-entropy, and flatness."""
+        found = functional.cross_entropy(scores, group.labels)
+        if group.earlier is None:
+            return found
+        with torch.no_grad():
+            before = squeezed(self._seen(group.earlier, group.least, group.key))[0]
+        return found + self.flatness * flatness(scores, before)
+
+    def _distance(self, squeezed: Squeezed, moments: Sequence[Tensor], aims: Aims) -> Tensor:
+        """Return the weighted distance of all layers from what is aimed at."""
+        apart = squeezed.distances(moments, aims)
         weights = [self.first_bn, *(1.0 for _ in apart[1:])]
         return self.bn * torch.stack([w * d for w, d in zip(weights, apart, strict=True)]).sum()
 
@@ -182,8 +284,8 @@ class StatisticsMatching(Objective):
         kept: Mapping[str, Any] = NOTHING,
     ) -> State:
         """Return the state with one more step, and with the teacher where it was trained here."""
-        del synthetic, key, learned, kept
-        found = state | {"step": state["step"] + 1}
+        del synthetic, key, learned
+        found = state | {"step": state["step"] + 1} | dict(kept)
         if not state.get("trained", True):
             known = self._squeezed(problem, state).teacher.tensors
             found |= {"trained": True, "network": nested(known)}
@@ -196,7 +298,7 @@ class StatisticsMatching(Objective):
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images of a step, with a backward pass."""
         del data
-        return 3.0 * layout.rows
+        return (4.0 if self.flatness else 3.0) * layout.rows
 
     def check(self, problem: Problem) -> None:
         """Refuse rows that are no pictures, networks without the norm, and a run without an end."""
