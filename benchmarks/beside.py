@@ -30,6 +30,7 @@ def result_of(
     environment: Mapping[str, str] | None = None,
     threads: int | None = None,
     earlier: str = "",
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return what a benchmark measures in a process of its own.
 
@@ -40,8 +41,10 @@ def result_of(
         environment: variables to add.
         threads: of the numerical libraries; their own choice where left out.
         earlier: a checkout of another Attar, whose own benchmark of this name measures it.
+        seconds: after which the process is ended; None for any number.
 
     Raises:
+        TimeoutExpired: it was ended.
         SystemExit: the process ended without a result; tells what it said last.
     """
     given = dict(environment or {})
@@ -52,7 +55,12 @@ def result_of(
     if threads is not None:
         given |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **given}, check=False
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **given},
+        check=False,
+        timeout=seconds,
     )
     for line in done.stdout.splitlines():
         if line.startswith(_RESULT):

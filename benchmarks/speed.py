@@ -82,6 +82,8 @@ class Options:
     """Networks per process; the first is not counted."""
     rounds: int = 2
     """Processes per variant."""
+    device: str = "auto"
+    """Of ours, as attar condense takes it; the authors' scripts take a GPU where there is one."""
     output: Path = Path("results/speed.json")
     """Where all times go."""
     worker: str = ""
@@ -114,6 +116,8 @@ def run_of(options: Options, job: dict[str, Any], precision: str, compile: str) 
         precision=precision,  # pyright: ignore[reportArgumentType]
         torch_compile=compile,  # pyright: ignore[reportArgumentType]
         validation=0,
+        device=options.device,
+        chunk=job.get("chunk"),
     )
     return make_plan(request, splits_of(options, job)).run()
 
@@ -126,8 +130,17 @@ def measure_ours(options: Options, job: dict[str, Any]) -> list[float]:
         start = time.perf_counter()
         for _ in range(job["outer"]):
             run.advance()
+        synchronise()
         times.append((time.perf_counter() - start) / job["outer"])
     return times
+
+
+def synchronise() -> None:
+    """Wait for a GPU, where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def measure_theirs(options: Options, job: dict[str, Any]) -> list[float]:
@@ -167,6 +180,7 @@ def measure_theirs(options: Options, job: dict[str, Any]) -> list[float]:
         pass
 
     def stamped(*arguments: Any) -> Any:
+        synchronise()
         stamps.append(time.perf_counter())
         if len(stamps) > options.iterations:
             raise Enough
@@ -244,6 +258,7 @@ def jobs_of(options: Options, shape: dict[str, Any]) -> dict[str, dict[str, Any]
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one variant in a process of its own."""
     arguments = ["--source", options.source, "--iterations", str(options.iterations)]
+    arguments += ["--device", options.device]
     earlier = job.get("earlier", "")
     return result_of(__file__, job, arguments, job.get("environment"), earlier=earlier)
 

@@ -68,6 +68,8 @@ class Options:
     """Of ours."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Of ours."""
+    device: str = "cpu"
+    """Of ours."""
     profile: bool = False
     """Also say where the time of ours goes, by kind of operation."""
     deviation: bool = False
@@ -191,7 +193,7 @@ def measure_ours(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     name, _, given = job["what"].partition(":")
     texts = dict(item.split("=") for item in given.split(",") if item)
     objective = with_settings(OBJECTIVES[name](), {"steps": str(job["steps"]), **texts})
-    compute = computing.choose("cpu", options.precision, options.compile)
+    compute = computing.choose(options.device, options.precision, options.compile)
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (CLASSES * 300, *SHAPE), generator=generator).to(torch.uint8)
     names = tuple(str(label) for label in range(CLASSES))
@@ -274,7 +276,8 @@ def deviation(options: Options) -> None:
 
 def run_worker(options: Options, job: dict[str, Any]) -> dict[str, Any]:
     """Measure one row in a process of its own."""
-    arguments = arguments_of(options, ("width", "updates", "threads", "precision", "compile"))
+    names = ("width", "updates", "threads", "precision", "compile", "device")
+    arguments = arguments_of(options, names)
     arguments += ["--profile"] * options.profile
     return result_of(__file__, job, arguments, threads=options.threads)
 

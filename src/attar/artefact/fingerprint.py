@@ -8,19 +8,20 @@ import torch
 
 from attar.artefact.artefact import preprocessing_tensors
 from attar.data import LabelledImages
+from attar.data.glimpse import glimpse
 from attar.data.identity import feed_stored, of_labels
 from attar.data.remembered import remembered
 from attar.tensors import feed
 
 
 def fingerprint(data: LabelledImages) -> str:
-    """Return a digest of images, labels and preprocessing."""
+    """Return a digest of images, of very many pictures of a sample, labels and preprocessing."""
     whitening = data.preprocessing.whitening
     constants = (data.preprocessing.mean, data.preprocessing.std)
     if data.targets is not None or data.prepared or whitening is not None:
         return _fingerprint(data)
     said = f"fingerprint {constants} {of_labels(data)}"
-    return remembered(data.images, said, lambda: _fingerprint(data))
+    return remembered(glimpse(data.images), said, lambda: _fingerprint(data))
 
 
 def _fingerprint(data: LabelledImages) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attar.data.dividing import joined
+from attar.data.glimpse import glimpse_note
 from attar.data.images import LabelledImages, check_images
 from attar.data.modality import Modality, modality_of, rows_of
 from attar.data.preprocessing import Preprocessing
@@ -177,7 +178,9 @@ def assemble(parts: Parts, *, name: str, source: str, zca: Zca = "none") -> Spli
         for part, pair in others.items()
     )
     there = {part: pair for part, pair in others.items() if pair is not None}
-    twins = twins_note((parts.images, parts.labels), there)
+    some = glimpse_note(parts.images)
+    # every picture would have to be decoded
+    twins = some or twins_note((parts.images, parts.labels), there)
     alone = f"one class only, {printable(parts.class_names[0])}" if classes == 1 else ""
     note = joined(parts.note, alone, rows_note(parts.images), dark_note(parts.images), twins)
     return Splits(train, test, note, source, validation, parts.test_share)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from attar.data.glimpse import glimpse
 from attar.data.remembered import remembered
 from attar.data.rows import Rows, in_parts
 
@@ -16,9 +17,11 @@ def channel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return per-channel mean and standard deviation of pixels in [0, 1], in float64.
 
-    A constant channel gets ``floor`` for its deviation, so that it can be divided by.
+    Of very many pictures those of a sample (`attar.data.glimpse`). A constant channel gets
+    ``floor`` for its deviation, so that it can be divided by.
     """
-    found = remembered(images, f"statistics {floor}", lambda: _statistics(images, floor))
+    some = glimpse(images)
+    found = remembered(some, f"statistics {floor}", lambda: _statistics(some, floor))
     return tuple(found[0]), tuple(found[1])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from attar.artefact.artefact import Artefact
 from attar.data import LabelledImages, Splits, as_splits
-from attar.data.identity import digest_of
+from attar.data.identity import is_digest_of
 from attar.data.modality import rows_of
 from attar.data.reading import HELD_OUT
 from attar.errors import BadRequest
@@ -119,7 +119,7 @@ def read_real(artefact: Artefact, data: Any, **reading: Any) -> Real:
     assert train is not None
     if test is not None:
         return Real(test, train, validation, name, splits.note)
-    if data is None or artefact.header.parts.get("digest") == digest_of(splits.train):
+    if data is None or is_digest_of(artefact.header.parts.get("digest"), splits.train):
         raise BadRequest(
             f"the artefact was condensed from all images of {splits.source}, so none of them is "
             "left to test on; give other images (--data SOURCE), or condense again with a test "

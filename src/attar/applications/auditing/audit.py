@@ -24,7 +24,7 @@ from attar.applications.auditing.shadows import (
 from attar.artefact.artefact import Artefact
 from attar.artefact.loading import load
 from attar.data import LabelledImages
-from attar.data.identity import digest_of
+from attar.data.identity import is_digest_of
 from attar.errors import BadRequest
 from attar.evaluation.given import asked_networks, refuse_other_steps, refuse_single
 from attar.evaluation.real import read_real
@@ -195,7 +195,7 @@ def _differing(artefact: Artefact, train: LabelledImages) -> Sequence[str]:
     digest = artefact.header.parts.get("digest")
     if digest is None:
         return ("The file does not tell the images that it was made from: see to --data yourself.",)
-    if digest != digest_of(train):
+    if not is_digest_of(digest, train):
         return (
             "The file was made from other images than the training images given here, or from "
             "some of them.",
