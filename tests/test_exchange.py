@@ -37,6 +37,18 @@ def planned(**options: Any) -> Plan:
     return make_plan(Request(**{**ASKED, **options}), Splits(DATA, DATA))
 
 
+FOLLOWING = ("mtt", "tesla", "esp", "haba")
+
+
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two experts of the network that the set is matched in."""
+    found = tmp_path_factory.mktemp("experts") / "e"
+    options = {"network": SMALL["network"], "torch_compile": "off"}
+    attar.train_experts(DATA, output=found, count=2, epochs=3, batch=16, **options)
+    return found
+
+
 class Sums:
     """What peers in threads of this process add up."""
 
@@ -94,6 +106,13 @@ def stepped(run: Any, steps: int) -> dict[str, Tensor]:
 DC = {"method": "dsa", "settings": {"batch_real": 7, "outer": 2}}
 FREPO = {"method": "frepo", "settings": {"batch_real": 21, "pool": 2}}
 IDC = {"method": "idc", "settings": {"batch_real": 7, "inner": 2, "samples": 16}}
+MTT = {"method": "mtt", "settings": {"steps": 3, "batch": 7, "expert_epochs": 1, "max_start": 1}}
+TESLA = {**MTT, "method": "tesla", "settings": {**MTT["settings"], "lr_per_step": True}}
+ESP = {"method": "esp", "settings": {"batch_real": 7, "length": 2, "steps": 2}}
+HABA = {"method": "haba", "settings": {**MTT["settings"], "held": 2}}
+RTP = {"method": "remember-the-past", "settings": {"steps": 3, "batch": 2, "batch_real": 7}}
+DD = {"method": "dd", "settings": {"steps": 2, "rounds": 2, "batch_real": 21}}
+LD = {"method": "ld", "settings": {"learner": "or2", "batch": 7, "batch_real": 21}}
 KFS = {"method": "kfs", "network": "convnet3:width=8", "settings": {"batch_real": 7}}
 
 
@@ -108,12 +127,21 @@ KFS = {"method": "kfs", "network": "convnet3:width=8", "settings": {"batch_real"
         (IDC, 2, 1e-5),
         (FREPO, 3, 1e-5),
         ({**FREPO, "settings": {"batch_real": 21, "pool": 2, "uses": 2}}, 2, 1e-5),
+        (MTT, 3, 1e-5),
+        (TESLA, 2, 1e-5),
+        (ESP, 2, 1e-5),
+        (HABA, 2, 1e-5),
+        (RTP, 2, 1e-5),
+        (DD, 2, 1e-5),
+        (LD, 2, 1e-5),
     ],
     ids=str,
 )
 def test_peers_come_to_what_one_process_does(
-    options: dict[str, Any], count: int, rounding: float
+    options: dict[str, Any], count: int, rounding: float, experts: Path
 ) -> None:
+    if options["method"] in FOLLOWING:
+        options = {**options, "experts": experts}
     plan = planned(**options)
     alone = plan.run()
     shared = Replicated(plan.run(), Together(plan, count))
@@ -124,7 +152,7 @@ def test_peers_come_to_what_one_process_does(
         assert all(found[name].equal(one) for name, one in wanted.items())
     for name, one in wanted.items():
         # biases before a norm get a gradient that is rounding alone, which Adam makes large
-        if name.startswith("synthetic"):
+        if name.startswith(("synthetic", "learned")):
             assert (found[name] - one).abs().max() <= rounding * one.abs().max(), name
 
 
@@ -153,6 +181,29 @@ def test_a_step_of_fewer_parts_than_workers_is_refused() -> None:
     # as --explain says it, which asks no cluster
     with pytest.raises(BadRequest, match=r"--ray auto: .* needs an exchange in every step"):
         shares_of(planned(**DC, workers=2, ray="auto"), 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {**MTT, "settings": {**MTT["settings"], "unroll": "kept"}},
+            "--workers 8: unroll 'kept' .* workers cannot share; take unroll 'checkpointed'",
+        ),
+        (
+            {**MTT, "network": "convnet2:width=8,norm=batch"},
+            "--workers 8: in convnet2.* batch normalization .* workers cannot share it",
+        ),
+        (MTT, "--workers 8: .* 'trajectory' falls into 7 parts here"),
+        (ESP, "--workers 8: .* 'subspace' falls into 5 parts here"),
+        ({**LD, "settings": {"learner": "rr"}}, "--workers 8: .* 'labels' needs all classes"),
+    ],
+    ids=str,
+)
+def test_what_keeps_a_step_together_is_refused_by_name(options: dict[str, Any], said: str) -> None:
+    plan = make_plan(Request(**{**ASKED, **options}), Splits(DATA, DATA), experts_later=True)
+    with pytest.raises(BadRequest, match=said):
+        shares_of(plan, 8)
 
 
 FAULTY = """

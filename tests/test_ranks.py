@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import attar
 from attar.cli import run as cli
 from attar.condensing.condense import complete
 from attar.condensing.divided import Divided
@@ -26,6 +27,7 @@ from attar.condensing.request import Request
 from attar.condensing.telling import Callback
 from attar.data import Splits
 from attar.errors import BadRequest, RunFailed
+from attar.parallel.peers import ALONE
 from attar.parallel.ranks import Facts, Gone, Meeting, Rank, rank_of
 from catalogue import SMALL, tiny_data
 
@@ -142,6 +144,9 @@ class Talk:
             raise Gone("its process has ended")
         return self._lines[self.rank.number].get()
 
+    def peers(self) -> Any:
+        return ALONE
+
 
 def accompanied(other: Plan, call: Any) -> Any:
     """Return what a call comes to for which another thread is the second rank."""
@@ -184,6 +189,18 @@ def test_ranks_that_cannot_share_are_refused(
     few = {"data": tiny_data(counts=(20,))} if "workers" in own else {}
     with pytest.raises(BadRequest, match=said):
         accompanied(planned(**other), lambda there: Ranks(there, planned(**few, **own)))
+
+
+def test_a_rank_with_other_experts_is_refused(tmp_path: Path) -> None:
+    found = []
+    for seed in (0, 1):
+        options = {"network": SMALL["network"], "torch_compile": "off", "seed": seed}
+        where = tmp_path / str(seed)
+        attar.train_experts(DATA, output=where, count=1, epochs=1, **options)
+        own = {"expert_epochs": 1, "max_start": 1}
+        found.append(planned(method="mtt", workers=2, experts=where, settings=own))
+    with pytest.raises(BadRequest, match=r"rank 1 of 2 on there: --experts .*1: these are others"):
+        accompanied(found[1], lambda there: Ranks(there, found[0]))
 
 
 def test_a_rank_that_could_not_read_is_named() -> None:
@@ -240,9 +257,7 @@ def test_a_rank_that_fails_alone_in_an_exchange_is_named_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = Waiting()
-    monkeypatch.setattr(
-        Talk, "peers", lambda there: Short() if there.rank.number else first, raising=False
-    )
+    monkeypatch.setattr(Talk, "peers", lambda there: Short() if there.rank.number else first)
 
     def fails(there: Talk) -> None:
         ranks = Ranks(there, planned(method="dsa", workers=2))

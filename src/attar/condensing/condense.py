@@ -161,7 +161,7 @@ def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> 
     """
     _ = request.chosen
     with threads.using(request.threads):
-        plan = _draft(request, data, callback, reading)
+        plan = _draft(request, data, callback, reading, experts_later=True)
         plan.check()
         if request.workers > 1:
             shares_of(plan, request.workers)
@@ -181,13 +181,20 @@ def accompany(request: Request, data: Any, there: Meeting, **reading: Any) -> No
         RunFailed: rank 0 ended before the run did.
     """
     with threads.using(request.threads):
-        follow(there, lambda: _draft(request, data, Callback(), reading))
+        follow(there, lambda: _draft(request, data, Callback(), reading, experts_later=False))
 
 
-def _draft(request: Request, data: Any, callback: Callback, reading: Mapping[str, Any]) -> Plan:
+def _draft(
+    request: Request,
+    data: Any,
+    callback: Callback,
+    reading: Mapping[str, Any],
+    *,
+    experts_later: bool,
+) -> Plan:
     splits = _read(request, data, callback, reading)
     return make_plan(
-        request, splits, reading, experts_later=True, draft=True, watch=callback.reading
+        request, splits, reading, experts_later=experts_later, draft=True, watch=callback.reading
     )
 
 

@@ -24,6 +24,7 @@ from attar.condensing.plan import Plan
 from attar.condensing.shares import Share, shares_of
 from attar.condensing.worker import Hand, Order, order_of
 from attar.errors import BadRequest, RunFailed
+from attar.experts.store import ExpertStore
 from attar.parallel import Ended, attempt
 from attar.parallel.peers import ALONE
 from attar.parallel.ranks import Facts, Gone, Meeting, Rank
@@ -243,7 +244,18 @@ def _begin(there: Meeting, read: Ended, order: Order, digest: str, share: Share)
             f"it computes on {found} and rank 0 on {wanted}, which round otherwise; give --device "
             "cpu, or a GPU to each"
         )
-    return _hand(there, order, plan, share)
+    return _hand(there, dataclasses.replace(order, experts=_experts(order, plan)), plan, share)
+
+
+def _experts(order: Order, plan: Plan) -> ExpertStore | None:
+    """Return the experts of the run as they lie on this machine."""
+    wanted, found = order.experts, plan.experts
+    if wanted is not None and found is not None and wanted.digest != found.digest:
+        raise BadRequest(
+            f"--experts {found.folder}: these are others than those of rank 0, or not as many; "
+            "give all ranks the same, and wait until 'attar experts' is done"
+        )
+    return found
 
 
 def _hand(there: Meeting, order: Order, plan: Plan, share: Share) -> Hand:

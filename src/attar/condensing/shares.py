@@ -22,8 +22,8 @@ from attar.synthetic import places_apart
 from attar.text import counted
 
 _METHODS = (
-    "those that can are dm, lodm, fastdm and fastlodm by classes, and dc, dsa, idc, frepo, their "
-    "low-rank forms and kfs by an exchange of gradients"
+    "those that can are dm, lodm, fastdm and fastlodm by classes, and dc, dsa, idc, frepo, mtt, "
+    "esp, haba, remember-the-past, their low-rank forms, kfs and dd by an exchange of gradients"
 )
 # a synthetic image goes forward and back
 _PASSES = 3
@@ -86,7 +86,10 @@ def shares_of(plan: Plan, count: int, said: str = "") -> list[Share]:
 def _parts(plan: Plan, count: int, said: str) -> list[Share]:
     """Return shares of every step."""
     objective = plan.recipe.objective
-    most = 0 if objective.follows_experts else objective.parts(plan.problem(None))
+    try:
+        most = objective.parts(plan.problem(None))
+    except BadRequest as error:
+        raise BadRequest(f"{said}: {error.text}") from error
     if not most:
         raise BadRequest(
             f"{said}: a step of the objective {objective.name!r} needs all classes from its "

@@ -18,6 +18,7 @@ from attar.condensing.plan import Plan
 from attar.condensing.shares import Share
 from attar.data import LabelledImages
 from attar.data.placing import place
+from attar.experts.store import ExpertStore
 from attar.networks import make_for
 from attar.objectives import Objective, Penalty, Problem
 from attar.optimisers import Optimiser
@@ -48,6 +49,8 @@ class Order:
         bounds: within which stored values are kept.
         storage: how the set will be kept.
         threads: of each worker.
+        experts: networks trained on the real data, where the objective follows any; their files
+            are read by every worker.
     """
 
     network: Any
@@ -64,6 +67,7 @@ class Order:
     bounds: Bounds | None
     storage: str
     threads: int
+    experts: ExpertStore | None = None
 
 
 def order_of(plan: Plan) -> Order:
@@ -85,6 +89,7 @@ def order_of(plan: Plan) -> Order:
         plan.bounds,
         plan.request.stored_as,
         torch.get_num_threads(),
+        plan.experts,
     )
 
 
@@ -113,7 +118,7 @@ class Hand:
         self._run = Run(
             synthetic,
             order.objective,
-            Problem(data, network, layout, compute, peers=peers),
+            Problem(data, network, layout, compute, experts=order.experts, peers=peers),
             order.optimisers,
             Key(order.seed),
             order.steps,

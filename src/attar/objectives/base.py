@@ -254,7 +254,10 @@ class Objective(Settings, ABC):
         Each then does a part of `match` by ``problem.peers``, and all return the same: the sum.
 
         Args:
-            problem: of a run, or of a plan.
+            problem: of a run, or of a plan, which has no experts.
+
+        Raises:
+            BadRequest: a setting or the network keeps a step together.
         """
         del problem
         return 0

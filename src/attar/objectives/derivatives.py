@@ -115,7 +115,7 @@ class LossGradients:
         mine = own(peers, len(images))
         image, label = (torch.cat(parts)[: len(mine)] for parts in zip(*back, strict=True))
         if peers.count > 1:
-            image, label = peers.added([_among(image, images, mine), _among(label, labels, mine)])
+            image, label = peers.added([among(image, images, mine), among(label, labels, mine)])
         return distance.detach(), image, label
 
     def _laid_out(self, part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -163,7 +163,7 @@ class LossGradients:
         return torch.func.grad(product, argnums=(0, 1))(images, labels)
 
 
-def _among(part: Tensor, like: Tensor, mine: range) -> Tensor:
+def among(part: Tensor, like: Tensor, mine: range) -> Tensor:
     """Return rows where they lie among those of peers, which are zero here."""
     whole = torch.zeros_like(like, memory_format=torch.contiguous_format)
     whole[mine.start : mine.stop] = part

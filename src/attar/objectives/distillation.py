@@ -20,7 +20,12 @@ from attar.capacity import check_memory
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
-from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
+from attar.objectives.exchanging import gone_back
+from attar.objectives.flat import (
+    flat_loss,
+    refuse_to_share_mixed,
+    refuse_without_second_derivatives,
+)
 from attar.objectives.keeping import Keeping
 from attar.objectives.unrolling import Steps, Student, checkpointed, loss_on
 from attar.rng import Key
@@ -139,7 +144,17 @@ class DatasetDistillation(Objective):
         )
         found = checkpointed(student, loss_on(loss, *self._real(problem, key)), self.held or None)
         slope = found.lr.view_as(raw) * torch.sigmoid(raw)
-        return Match(found.loss, found.images, found.labels, {LEARNT_LR: slope})
+        return gone_back(found, problem, {LEARNT_LR: slope})
+
+    def parts(self, problem: Problem) -> int:
+        """Return the least images of a step, which peers share, as they do the real ones.
+
+        Raises:
+            BadRequest: they affect each other.
+        """
+        refuse_to_share_mixed(problem)
+        layout = problem.layout
+        return min(len(one) for one in batches(layout.rows, layout.classes, self.steps))
 
     def advance(
         self,

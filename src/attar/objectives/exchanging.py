@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from attar.objectives.base import Match, Problem
+from attar.objectives.base import NOTHING, Match, Problem
+from attar.objectives.unrolling import Slopes
 
 
 def summed(matches: Sequence[Match], problem: Problem) -> list[Match]:
@@ -32,6 +34,25 @@ def summed(matches: Sequence[Match], problem: Problem) -> list[Match]:
         )
         for match in matches
     ]
+
+
+def once(value: Tensor, problem: Problem) -> Tensor:
+    """Return what every peer found alike as the part of this one in a sum: of the first alone."""
+    return value if problem.peers.number == 0 else torch.zeros_like(value)
+
+
+def gone_back(found: Slopes, problem: Problem, learned: Mapping[str, Tensor] = NOTHING) -> Match:
+    """Return the match of a training that was gone back, whose minibatches peers may share.
+
+    Args:
+        found: the slopes for this one's images of every minibatch; the loss all found alike.
+        problem: whose peers found the others.
+        learned: gradients for learnt tensors, which all found alike.
+    """
+    beside = {name: once(slope, problem) for name, slope in learned.items()}
+    match = Match(once(found.loss, problem), found.images, found.labels, beside)
+    (whole,) = summed([match], problem)
+    return whole
 
 
 def _tensors(match: Match) -> Iterator[Tensor]:

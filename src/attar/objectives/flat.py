@@ -9,6 +9,7 @@ Shape letters: P parameters, B images, K classes.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,11 +21,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from attar.compute import Compute, Functional, compiled
 from attar.errors import BadRequest
 from attar.objectives.base import Problem
-from attar.objectives.derivatives import Tensors, parts
+from attar.objectives.derivatives import Tensors, among, parts
+from attar.parallel.peers import ALONE, Peers, own
 from attar.rng import Key
 
 # scores and labels, both B×K → the loss of each image, B
 ImageLoss = Callable[[Tensor, Tensor], Tensor]
+# of a part of a batch: g and derivatives of g·v for parameters, images and labels
+_Part = tuple[Tensor | None, Tensor | None, Tensor, Tensor]
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
@@ -48,6 +52,8 @@ LOSSES: dict[str, ImageLoss] = {
 class Pulled:
     """A gradient g of the loss for the parameters, and derivatives of g·v for a given v.
 
+    Where peers share the batch, those for images and labels are zero for the images of others.
+
     Args:
         gradient: g, P values; None where it was not asked for.
         parameters: of g·v for the parameters, that is the Hessian times v, P values; likewise.
@@ -69,18 +75,16 @@ class Graphed:
         gradient: g, P values.
         parts: from v to the derivatives of g·v for parameters, images and labels, for each part of
             the batch.
-        count: images, without those that fill up the last part.
+        joined: makes them those of the batch.
     """
 
     gradient: Tensor
     parts: Sequence[Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]]
-    count: int
+    joined: Callable[[Sequence[_Part]], Pulled]
 
     def pull(self, direction: Tensor) -> Pulled:
         """Return the derivatives of g·v for ``direction``, v, and let the graph go."""
-        curved, image, label = zip(*(back(direction) for back in self.parts), strict=True)
-        images, labels = torch.cat(image)[: self.count], torch.cat(label)[: self.count]
-        return Pulled(None, torch.stack(curved).sum(dim=0), images, labels)
+        return self.joined([(None, *back(direction)) for back in self.parts])
 
 
 class FlatLoss:
@@ -94,6 +98,8 @@ class FlatLoss:
         compute: device, precision, compilation.
         mixes: whether images of a batch affect each other, so that it cannot come in parts.
         part: the most images whose graphs are held at once; None for the device's own.
+        peers: that share every batch; sums over its images, such as gradients, are those of all of
+            them, and the same everywhere.
     """
 
     def __init__(
@@ -103,9 +109,11 @@ class FlatLoss:
         compute: Compute,
         mixes: bool,
         part: int | None = None,
+        peers: Peers = ALONE,
     ) -> None:
         drop_running_statistics(module.train())
         self._mixes = mixes
+        self._peers = peers
         self._part = compute.graph_chunk if part is None else part
         self._network = Functional(module, "forward", compute)
         self._loss = LOSSES[loss]
@@ -135,7 +143,7 @@ class FlatLoss:
         }
 
     def value(self, flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss, differentiably; see `gradient`."""
+        """Return the mean loss, differentiably; of peers, the part of this one. See `gradient`."""
         found = [self._mean(flat, self.buffers, *part) for part in self._parts(images, labels)]
         return torch.stack(found).sum()
 
@@ -158,13 +166,15 @@ class FlatLoss:
         total = torch.zeros_like(flat)
         for part in self._parts(images, labels):
             total += self._gradient(flat, self.buffers, *part)
-        return total
+        return self._peers.added([total])[0]
 
     def both(self, flat: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss and its gradient, of one pass; see `gradient`."""
         found = [self._both(flat, self.buffers, *part) for part in self._parts(images, labels)]
         gradients, values = zip(*found, strict=True)
-        return torch.stack(values).sum(), torch.stack(gradients).sum(dim=0)
+        value, gradient = torch.stack(values).sum(), torch.stack(gradients).sum(dim=0)
+        value, gradient = self._peers.added([value, gradient])
+        return value, gradient
 
     def pull(
         self,
@@ -191,14 +201,7 @@ class FlatLoss:
             self._pulled(flat, self.buffers, *part, direction, gradient, parameters)
             for part in self._parts(images, labels)
         ]
-        own, curved, image, label = zip(*found, strict=True)
-        count = len(images)
-        return Pulled(
-            torch.stack(own).sum(dim=0) if gradient else None,
-            torch.stack(curved).sum(dim=0) if parameters else None,
-            torch.cat(image)[:count],
-            torch.cat(label)[:count],
-        )
+        return self._joined(found, images, labels)
 
     def graphed(self, flat: Tensor, images: Tensor, labels: Tensor) -> Graphed:
         """Return the same gradient with its graph; see `gradient`.
@@ -216,7 +219,8 @@ class FlatLoss:
             one, back, *_ = torch.func.vjp(gradient, flat, part, truth)
             total += one
             found.append(back)
-        return Graphed(total, found, len(images))
+        (total,) = self._peers.added([total])
+        return Graphed(total, found, lambda back: self._joined(back, images, labels))
 
     def graph_bytes(self, flat: Tensor, images: Tensor, labels: Tensor) -> int:
         """Return about the bytes that such a graph keeps, by making one of autograd's own."""
@@ -235,9 +239,26 @@ class FlatLoss:
             torch.autograd.grad(value, leaf, create_graph=True)
         return sum(storage.nbytes() for storage in kept.values())
 
+    def _joined(self, found: Sequence[_Part], images: Tensor, labels: Tensor) -> Pulled:
+        """Return what parts of a batch were pulled back to, as that of the batch."""
+        own_gradient, curved, image, label = zip(*found, strict=True)
+        summed = [
+            torch.stack(one).sum(dim=0) for one in (own_gradient, curved) if one[0] is not None
+        ]
+        whole = iter(self._peers.added(summed))
+        gradient, parameters = (
+            None if one[0] is None else next(whole) for one in (own_gradient, curved)
+        )
+        mine = own(self._peers, len(images))
+        back, truth = torch.cat(image)[: len(mine)], torch.cat(label)[: len(mine)]
+        if self._peers.count > 1:
+            back, truth = among(back, images, mine), among(truth, labels, mine)
+        return Pulled(gradient, parameters, back, truth)
+
     def _parts(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        size = len(images) if self._mixes else min(self._part, len(images))
-        for part, truth, shares in parts(images, labels, size):
+        count = math.ceil(len(images) / self._peers.count)
+        size = count if self._mixes else min(self._part, count)
+        for part, truth, shares in parts(images, labels, size, self._peers):
             yield self._compute.lay_out(part), truth, shares
 
     def _mean(
@@ -285,11 +306,26 @@ def flat_loss(problem: Problem, loss: str, part: int | None = None) -> FlatLoss:
         loss: a name in `LOSSES`.
         part: as `FlatLoss` takes it, the same at every call.
     """
-    name = f"flat {loss}"
+    name = f"flat {loss}" if problem.peers.count == 1 else f"flat {loss} of peers"
     if name not in problem.cache:
         module = problem.network.draw(Key(0), problem.compute.device)
-        problem.cache[name] = FlatLoss(module, loss, problem.compute, problem.mixes_samples, part)
+        mixes, peers = problem.mixes_samples, problem.peers
+        problem.cache[name] = FlatLoss(module, loss, problem.compute, mixes, part, peers)
     return problem.cache[name]
+
+
+def refuse_to_share_mixed(problem: Problem) -> None:
+    """Refuse to share the batches of a network among peers where images affect each other.
+
+    Raises:
+        BadRequest: they do.
+    """
+    if problem.mixes_samples:
+        raise BadRequest(
+            f"in {problem.network.name} batch normalization lets the images of a minibatch affect "
+            "each other, so workers cannot share it; take a network with another norm, such as "
+            "convnet3"
+        )
 
 
 def refuse_without_second_derivatives(problem: Problem, loss: str, method: str) -> None:

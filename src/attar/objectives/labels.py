@@ -23,10 +23,12 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, gradients
 from attar.objectives.derivatives import Tensors
+from attar.objectives.exchanging import gone_back
 from attar.objectives.features import features_of
 from attar.objectives.flat import (
     drop_running_statistics,
     flat_loss,
+    refuse_to_share_mixed,
     refuse_without_second_derivatives,
 )
 from attar.objectives.persistent import (
@@ -169,6 +171,17 @@ class LabelDistillation(Objective):
         train = self._trained_last if self.learner == "rr" else self._trained
         return {**state, **train(images, labels, kept["labels"], problem, state), "known": known}
 
+    def parts(self, problem: Problem) -> int:
+        """Return the images of a minibatch, which peers share, and real ones; 0 of ``rr``.
+
+        Raises:
+            BadRequest: they affect each other.
+        """
+        if self.learner == "rr":
+            return 0
+        refuse_to_share_mixed(problem)
+        return min(self.batch or problem.layout.rows, problem.layout.rows)
+
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: real ones once or thrice, a minibatch several times."""
         batch = min(self.batch or layout.rows, layout.rows)
@@ -212,7 +225,7 @@ class LabelDistillation(Objective):
             return judged(last)
 
         found = checkpointed(student, end)
-        return Match(found.loss, found.images, found.labels, kept={"errors": errors})
+        return dataclasses.replace(gone_back(found, problem), kept={"errors": errors})
 
     def _trained(
         self, images: Tensor, labels: Tensor, before: Tensor, problem: Problem, state: State

@@ -21,8 +21,16 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest, RunFailed, unknown
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, experts_of
 from attar.objectives.class_means import ClassMeans, training_embedding
-from attar.objectives.flat import LOSSES, FlatLoss, flat_loss, refuse_without_second_derivatives
+from attar.objectives.exchanging import once, summed
+from attar.objectives.flat import (
+    LOSSES,
+    FlatLoss,
+    flat_loss,
+    refuse_to_share_mixed,
+    refuse_without_second_derivatives,
+)
 from attar.objectives.span import NORMS, SPANS, Span, spanned
+from attar.parallel.peers import ALONE, own
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
@@ -145,8 +153,9 @@ class SubspaceProjection(Objective):
         seen = augment(leaf, strategy, key.fold("training"), shared=False)
         gradient = flat.gradient(student, seen.detach(), labels)
         kept = {"projected": span.onto(gradient)}
-        found = self._means_matched(images, problem, flat, student, key)
+        means = self._means_matched(images, problem, flat, student, key)
         if not self.projection:
+            (found,) = summed([means], problem)
             return dataclasses.replace(found, kept=kept)
         size = NORMS[self.norm](gradient - kept["projected"], gradient)
         slope = span.beside(size.residual)
@@ -154,9 +163,11 @@ class SubspaceProjection(Objective):
         back = flat.pull(
             student, seen.detach(), labels, direction, gradient=False, parameters=False
         )
-        (own,) = torch.autograd.grad(seen, leaf, back.images)
-        image = own if found.images is None else own + found.images
-        return Match(found.loss + self.projection * size.value, image, back.labels, kept=kept)
+        (image,) = torch.autograd.grad(seen, leaf, back.images)
+        image = image if means.images is None else image + means.images
+        loss = means.loss + self.projection * once(size.value, problem)
+        (found,) = summed([Match(loss, image, back.labels)], problem)
+        return dataclasses.replace(found, kept=kept)
 
     def advance(
         self,
@@ -179,6 +190,15 @@ class SubspaceProjection(Objective):
             "start": state["start"],
             "inner": inner,
         }
+
+    def parts(self, problem: Problem) -> int:
+        """Return the classes: peers share the images for G, and the classes whose means match.
+
+        Raises:
+            BadRequest: images affect each other.
+        """
+        refuse_to_share_mixed(problem)
+        return problem.layout.classes
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: there and back for G, twice that for its way back."""
@@ -204,10 +224,17 @@ class SubspaceProjection(Objective):
             layout = dataclasses.replace(problem.layout, per_class=each)
             problem = dataclasses.replace(problem, layout=layout)
         tensors = _embedding_tensors(problem, flat, student)
+        peers, weight = problem.peers, self.matching / classes
+        if peers.count == 1:
+            real = self._means.real(tensors, problem, key)
+            loss, slope = self._means.towards(real, tensors, images, problem, key)
+            return Match(weight * loss, weight * slope)
+        mine = own(peers, classes)
+        rows = problem.layout.index_of(mine).to(images.device)
+        problem = dataclasses.replace(problem, layout=problem.layout.of_classes(mine), peers=ALONE)
         real = self._means.real(tensors, problem, key)
-        loss, slope = self._means.towards(real, tensors, images, problem, key)
-        weight = self.matching / classes
-        return Match(weight * loss, weight * slope)
+        loss, slope = self._means.towards(real, tensors, images[rows], problem, key)
+        return Match(weight * loss, torch.zeros_like(images).index_copy(0, rows, weight * slope))
 
     def _begun(self, problem: Problem, key: Key) -> State:
         """Return the state at the start of a segment drawn from ``key`` (Algorithm 1)."""

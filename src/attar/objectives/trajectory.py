@@ -28,7 +28,12 @@ from attar.objectives.base import (
     check_variants,
     experts_of,
 )
-from attar.objectives.flat import flat_loss, refuse_without_second_derivatives
+from attar.objectives.exchanging import gone_back
+from attar.objectives.flat import (
+    flat_loss,
+    refuse_to_share_mixed,
+    refuse_without_second_derivatives,
+)
 from attar.objectives.unrolling import UNROLLS, Steps, Student, checkpointed, distance
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
@@ -180,7 +185,7 @@ class TrajectoryMatching(Objective):
         if self.held:
             unroll = functools.partial(checkpointed, held=self.held)
         found = unroll(student, distance(first, target))
-        return Match(found.loss, found.images, found.labels, {LEARNT_LR: found.lr})
+        return gone_back(found, problem, {LEARNT_LR: found.lr})
 
     def advance(
         self,
@@ -207,6 +212,21 @@ class TrajectoryMatching(Objective):
         if followed < len(state["order"]):
             return {**state, "followed": followed}
         return {**state, "order": _order(problem, key), "followed": 0}
+
+    def parts(self, problem: Problem) -> int:
+        """Return the images of a minibatch, which peers share.
+
+        Raises:
+            BadRequest: they affect each other, or the graph of all steps is kept.
+        """
+        if self.unroll == "kept":
+            raise BadRequest(
+                "unroll 'kept' goes back through one graph of all steps, which workers cannot "
+                "share; take unroll 'checkpointed', which finds the same gradient"
+            )
+        refuse_to_share_mixed(problem)
+        bases = problem.layout.rows // (problem.variants if self.one_variant else 1)
+        return min(self.batch or bases, bases)
 
     def minibatches(self, count: int, key: Key) -> list[Tensor]:
         """Return the rows of a set of ``count`` images that each inner step takes."""

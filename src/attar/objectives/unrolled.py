@@ -21,7 +21,13 @@ from attar.augmentation.dsa import augment, parse_strategy
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
-from attar.objectives.flat import FlatLoss, flat_loss, refuse_without_second_derivatives
+from attar.objectives.exchanging import gone_back
+from attar.objectives.flat import (
+    FlatLoss,
+    flat_loss,
+    refuse_to_share_mixed,
+    refuse_without_second_derivatives,
+)
 from attar.objectives.keeping import Keeping
 from attar.objectives.unrolling import Steps, Student, checkpointed, loss_on
 from attar.rng import Key
@@ -140,7 +146,17 @@ class UnrolledTraining(Objective):
         real, truth = self._real(taking, problem, key)
         end = loss_on(loss, augment(real, strategy, steps.key, shared=True), truth)
         found = checkpointed(student, end, self.held or None)
-        return Match(found.loss, found.images, found.labels)
+        return gone_back(found, problem)
+
+    def parts(self, problem: Problem) -> int:
+        """Return the least images of a minibatch, which peers share, as they do the real ones.
+
+        Raises:
+            BadRequest: they affect each other.
+        """
+        refuse_to_share_mixed(problem)
+        smallest = sorted(problem.layout.sizes())[: self.classes_drawn or None]
+        return sum(min(self.batch or size, size) for size in smallest)
 
     def taking_part(self, layout: Layout, key: Key) -> list[int]:
         """Return the classes that take part in an update, in order."""

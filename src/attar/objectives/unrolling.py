@@ -66,6 +66,10 @@ class Steps:
 class Slopes:
     """What the way back finds.
 
+    Where peers share the minibatches, the gradients for images and labels are the part of this one,
+    of which those of all are the sum; L and the slope for α all find alike, since the gradient of a
+    minibatch and its derivative for the parameters are summed at every step.
+
     Args:
         loss: L.
         images: its gradient for the images of the set, S×C×H×W.

@@ -6,6 +6,7 @@ of its own; losses and gradients are added up by weight.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import Tensor
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
+from attar.parallel.peers import ALONE
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 
@@ -144,7 +146,7 @@ class WeightedSum(Objective):
             own = term.match(
                 images[place],
                 labels[place],
-                problem,
+                _seen_by(term, problem),
                 state[number],
                 key.fold(number),
                 learned,
@@ -175,7 +177,7 @@ class WeightedSum(Objective):
         return {
             number: term.advance(
                 synthetic,
-                problem,
+                _seen_by(term, problem),
                 state[number],
                 key.fold(number),
                 learned,
@@ -185,8 +187,8 @@ class WeightedSum(Objective):
         }
 
     def parts(self, problem: Problem) -> int:
-        """Return among how many peers every term can be shared."""
-        return min(term.parts(problem) for term in self.terms)
+        """Return among how many peers every term can be shared that can; each does the others."""
+        return min(filter(None, (term.parts(problem) for term in self.terms)), default=0)
 
     def joined(self, states: Sequence[tuple[Collection[int], State]]) -> State:
         """Return the states of the terms, each joined by itself."""
@@ -215,3 +217,10 @@ class WeightedSum(Objective):
             term.select(problem, state[number], key.fold(number))
             for number, term in self._numbered()
         ]
+
+
+def _seen_by(term: Objective, problem: Problem) -> Problem:
+    """Return the problem as a term sees it: alone, where peers cannot share it."""
+    if problem.peers.count == 1 or term.parts(problem):
+        return problem
+    return dataclasses.replace(problem, peers=ALONE)
