@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from attar.condensing.crew import Lost
+from attar.condensing.crew import Call, Lost, Replacing
 from attar.condensing.plan import Plan
 from attar.condensing.shares import Share, shares_of
 from attar.condensing.worker import Hand, Order, order_of
@@ -22,9 +23,13 @@ from attar.memory import keep_memory
 from attar.parallel import Ended, attempt
 from attar.parallel.cluster import connect
 from attar.parallel.ranks import SECONDS, seconds_of
+from attar.text import counted
+
+# of the same share, after which another one would most likely be lost, too
+_LOSSES = 3
 
 
-class Clustered:
+class Clustered(Replacing):
     """A crew of actors on a Ray cluster, each with its classes.
 
     Every machine of the cluster must have the same Attar installed, and see files that the images
@@ -46,24 +51,41 @@ class Clustered:
         count = plan.request.workers
         self.shares = shares_of(plan, count)
         order = order_of(plan)
+        self._address, self._threads = address, order.threads
         self._seconds = seconds_of(os.environ)
+        self._lost = [0] * count
         self._ray = connect(address)
         self._actors: list[Any] = []
         try:
-            self._hire(address, order, _apart(plan.train))
-            self._heard([actor.begun.remote() for actor in self._actors])
+            if (room := self._room()) < count:
+                raise BadRequest(
+                    f"--workers {count}: the cluster {address} has room for {room}, of --threads "
+                    f"{order.threads} each; ask for fewer of either"
+                )
+            gpus = int(self._there("GPU", 0)) if order.compute.device.type == "cuda" else 0
+            own = {"num_cpus": order.threads, "num_gpus": min(1.0, gpus / count)}
+            self._worker = self._ray.remote(**own)(_Worker)
+            self._given = self._ray.put(order), self._ray.put(_apart(plan.train))
+            self._actors += [self._worker.remote(*self._given, share) for share in self.shares]
+            self.ask("present", [()] * count)
         except BaseException:
             self.close()
             raise
 
     def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Return what each worker answers."""
-        return self._heard(
-            [
-                actor.answer.remote(what, *own)
-                for actor, own in zip(self._actors, arguments, strict=True)
-            ]
-        )
+        """Return what each worker answers; one that is lost is replaced, and its steps done again.
+
+        Raises:
+            Lost: one is lost for the third time, or the cluster has no room for another.
+        """
+        asked = [
+            [actor.answer.remote(what, *own)]
+            for actor, own in zip(self._actors, arguments, strict=True)
+        ]
+        found = [self._heard(n, (what, arguments[n]), own) for n, own in enumerate(asked)]
+        for ended in (one for answers in found for one in answers):
+            ended.raise_failure()
+        return [answers[-1].value for answers in found]
 
     def close(self) -> None:
         """End all of them, and leave the cluster."""
@@ -72,33 +94,50 @@ class Clustered:
                 self._ray.kill(actor)
         self._ray.shutdown()
 
-    def _hire(self, address: str, order: Order, data: LabelledImages) -> None:
-        there, count = self._ray.cluster_resources(), len(self.shares)
-        room = int(there.get("CPU", 1)) // order.threads
-        if count > room:
-            raise BadRequest(
-                f"--workers {count}: the cluster {address} has room for {room}, of --threads "
-                f"{order.threads} each; ask for fewer of either"
-            )
-        gpus = int(there.get("GPU", 0)) if order.compute.device.type == "cuda" else 0
-        own = {"num_cpus": order.threads, "num_gpus": min(1.0, gpus / count)}
-        worker = self._ray.remote(**own)(_Worker)
-        given = self._ray.put(order), self._ray.put(data)
-        self._actors += [worker.remote(*given, share) for share in self.shares]
+    def _there(self, kind: str, usual: int) -> float:
+        """Return how much of a resource the cluster has."""
+        return self._ray.cluster_resources().get(kind, usual)
 
-    def _heard(self, references: Sequence[Any]) -> list[Any]:
-        found: list[Ended] = []
-        for share, reference in zip(self.shares, references, strict=True):
+    def _room(self) -> int:
+        """Return for how many workers the cluster has cores."""
+        return int(self._there("CPU", 1)) // self._threads
+
+    def _heard(self, number: int, call: Call, references: list[Any]) -> list[Ended]:
+        """Return the answers of a worker, or of the one that takes its place."""
+        while True:
             try:
-                found.append(self._ray.get(reference, timeout=self._seconds))
+                return [self._ray.get(one, timeout=self._seconds) for one in references]
             except self._ray.exceptions.GetTimeoutError as error:
                 why = f"it said nothing for {self._seconds:g} s ({SECONDS} says how long)"
-                raise Lost(f"{share} was lost: {why}.") from error
+                references = self._replaced(number, call, why, error)
             except self._ray.exceptions.RayError as error:
-                raise Lost(f"{share} was lost: its process or machine has ended.") from error
-        for ended in found:
-            ended.raise_failure()
-        return [ended.value for ended in found]
+                why = "its process or machine has ended"
+                references = self._replaced(number, call, why, error)
+
+    def _replaced(self, number: int, call: Call, why: str, error: Exception) -> list[Any]:
+        """Put another worker in the place of one that is lost, and give it what that one did."""
+        share = self.shares[number]
+        self._lost[number] += 1
+        if self._lost[number] == _LOSSES:
+            raise Lost(f"{share} was lost for the third time: {why}.") from error
+        if (room := self._room()) < len(self.shares):
+            raise Lost(
+                f"{share} was lost: {why}, and the cluster {self._address} has room for {room} now."
+            ) from error
+        with contextlib.suppress(Exception):
+            self._ray.kill(self._actors[number])
+        before = self.since(number)
+        steps = sum(what == "step" for what, _ in before)
+        warnings.warn(
+            f"{share} was lost: {why}; another one takes its place"
+            + (f" and does {counted(steps, 'step')} again" if steps else ""),
+            stacklevel=2,
+        )
+        actor = self._worker.remote(*self._given, share)
+        references = [actor.answer.remote(what, *own) for what, own in [*before, call]]
+        # last, since a signal may leave this anywhere: what one is given it does in order
+        self._actors[number] = actor
+        return references
 
 
 class _Worker:
@@ -108,12 +147,10 @@ class _Worker:
         keep_memory()
         self._begun = attempt(str(share), functools.partial(Hand, order, data, share.labels))
 
-    def begun(self) -> Ended:
-        """Return how it began."""
-        return dataclasses.replace(self._begun, value=None)
-
     def answer(self, what: str, *given: Any) -> Ended:
-        """Do what it is asked to."""
+        """Do what it is asked to, or say why it could not begin."""
+        if self._begun.failure:
+            return self._begun
         return attempt(what, functools.partial(getattr(self._begun.value, what), *given))
 
 

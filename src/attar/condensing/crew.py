@@ -7,7 +7,7 @@ import math
 import pickle
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,6 +77,20 @@ class Crew(Protocol):
             BadRequest, RunFailed: what a worker raised.
         """
         ...
+
+
+# a method of `Hand`, with its arguments
+Call = tuple[str, tuple[Any, ...]]
+
+
+class Replacing:
+    """A crew that puts others in the place of workers that are lost.
+
+    ``since`` returns the calls that bring a new worker, by the number of its share from 0, to where
+    the run is; the run says so.
+    """
+
+    since: Callable[[int], list[Call]] = staticmethod(lambda number: [])
 
 
 @contextlib.contextmanager

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attar.condensing.crew import Crew
+from attar.condensing.crew import Call, Crew, Replacing
 from attar.condensing.crewed import Crewed
 from attar.condensing.engine import Run, copied
-from attar.condensing.worker import unpacked
+from attar.condensing.worker import packed, unpacked
 from attar.synthetic import places_apart
 from attar.tensors import dotted, nested
 
@@ -73,10 +73,24 @@ class Divided(Crewed):
     def __init__(self, run: Run, crew: Crew) -> None:
         super().__init__(run, crew)
         self._parts = [_Part(run, share.labels) for share in crew.shares if share.labels]
+        if isinstance(crew, Replacing):
+            crew.since = self._since
 
     @staticmethod
     def _loss(losses: list[float]) -> float:
         return sum(losses)
+
+    def _since(self, number: int) -> list[Call]:
+        """Return the calls that bring a new worker from what is held here to where the others are.
+
+        What is drawn follows from keys, so it comes to the same bits.
+        """
+        held = {**Run.state_dict(self), "step": self._held}
+        again = self.step - self._held
+        return [
+            ("load", (packed(self._parts[number].cut(held)),)),
+            *[("step", (self.share,))] * again,
+        ]
 
     def _parted(self, tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         return [part.cut(tree) for part in self._parts]
