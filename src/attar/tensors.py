@@ -26,7 +26,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # as the safetensors library orders them, so that each begins at a multiple of its item's size
     names = sorted(flat, key=lambda name: (-flat[name].dtype.itemsize, name))
-    data = {name: _bytes(flat[name]) for name in names}
+    data = {name: as_bytes(flat[name]) for name in names}
     total = sum(map(len, data.values()))
     table, blocks, end = {}, {}, 0
     for name, own in data.items():
@@ -46,7 +46,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     write_atomically(path, write)
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def as_bytes(tensor: Tensor) -> memoryview:
+    """Return the bytes of a contiguous tensor on the CPU, as a file holds them."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 

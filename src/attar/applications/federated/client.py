@@ -19,6 +19,7 @@ from attar.applications.federated.arriving import Refused
 from attar.applications.federated.asking import Answer, Ask
 from attar.applications.federated.averaging import local_card, packed, unpacked
 from attar.applications.federated.bandwidth import divided
+from attar.applications.federated.carrying import lightened
 from attar.applications.federated.contending import Contender
 from attar.applications.federated.dividing import first_size
 from attar.applications.federated.telling import FederatedCallback
@@ -129,7 +130,10 @@ class Client:
 
 
 def _silent(artefact: Artefact) -> bytes:
-    """Return an artefact as its file, which says nothing of the machine that it was made on."""
+    """Return an artefact as its file, which says nothing of the machine that it was made on.
+
+    The whitening, which the server has, is left out.
+    """
     header = artefact.header
     told = {name: header.provenance[name] for name in _TOLD if name in header.provenance}
     kept = {name: one for name, one in header.settings.items() if name != "experts"}
@@ -138,7 +142,7 @@ def _silent(artefact: Artefact) -> bytes:
     with tempfile.TemporaryDirectory(prefix="attar-sent-") as folder:
         path = Path(folder) / "set.safetensors"
         spoken.save(path)
-        return path.read_bytes()
+        return lightened(path.read_bytes(), artefact.preprocessing)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attar.applications.federated.arriving import Expected
 from attar.applications.federated.asking import Courier
+from attar.applications.federated.carrying import completed
 from attar.applications.federated.contending import Contender
 from attar.applications.federated.dividing import Parting
 from attar.applications.federated.request import FederatedRequest
@@ -56,10 +57,11 @@ class Server:
         return self.parting.per_class(client, share, self.request.rounding)
 
     def keep(self, contender: Contender, participants: int, client: int, data: bytes) -> str:
-        """Write a message as it arrived; return its path in the folder of the run."""
+        """Write the set in a message as a file; return its path in the folder of the run."""
         path = Path(contender.name) / f"round-{participants}" / f"client-{client}.safetensors"
+        whole = completed(data, self.test.preprocessing)
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / path, lambda temporary: temporary.write_bytes(data))
+        write_atomically(self.folder / path, lambda temporary: temporary.write_bytes(whole))
         return path.as_posix()
 
     def refused(self, why: Mapping[int, str]) -> tuple[Refusal, ...]:
