@@ -49,6 +49,20 @@ def test_the_whitening_stays_at_home(sent: tuple[bytes, Preprocessing]) -> None:
     assert completed(whole, preprocessing) == whole
 
 
+def test_a_set_larger_than_its_whitening_and_behind_it_travels_too(tmp_path: Path) -> None:
+    images = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    like = from_tensors(images, torch.arange(60) % 2, zca="frepo").train
+    path = tmp_path / "set.safetensors"
+    # values of 16 bits lie behind those of 32, as the whitening has
+    made = attar.condense(
+        like, method="random", ipc=25, storage="float16", device="cpu", output=path
+    )
+    whole = path.read_bytes()
+    light = lightened(whole, made.preprocessing)
+    assert len(light) < len(whole)
+    assert completed(light, made.preprocessing) == whole
+
+
 def test_a_set_without_whitening_travels_whole(sent: tuple[bytes, Preprocessing]) -> None:
     whole, preprocessing = sent
     plain = dataclasses.replace(preprocessing, whitening=None)

@@ -18,13 +18,14 @@ from attar.data.preprocessing import Preprocessing
 from attar.tensors import as_bytes
 
 _LENGTH = struct.Struct("<Q")
+_METADATA = "__metadata__"
 # what reading a table raises for a text that is none, or says something else
 _NO_TABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
 
 
 def lightened(data: bytes, preprocessing: Preprocessing) -> bytes:
     """Return the file of a set without the values of its whitening."""
-    begin, places = _places(data, _shared(preprocessing))
+    begin, places, _ = _places(data, _shared(preprocessing))
     pieces, last = [data[:begin]], 0
     for low, high, _ in places:
         pieces.append(data[begin + last : begin + low])
@@ -41,11 +42,11 @@ def completed(data: bytes, preprocessing: Preprocessing) -> bytes:
     """
     shared = _shared(preprocessing)
     try:
-        begin, places = _places(data, shared)
+        begin, places, end = _places(data, shared)
     except _NO_TABLE:
         return data
-    # the whole file came
-    if not places or len(data) - begin >= places[-1][1]:
+    # the whole file came, or part of one
+    if not places or len(data) - begin != end - sum(high - low for low, high, _ in places):
         return data
     pieces, at, last = [data[:begin]], begin, 0
     for low, high, name in places:
@@ -59,8 +60,10 @@ def _shared(preprocessing: Preprocessing) -> dict[str, Tensor]:
     return {name: one.contiguous() for name, one in own.items() if name.startswith(WHITENING)}
 
 
-def _places(data: bytes, shared: Mapping[str, Tensor]) -> tuple[int, list[tuple[int, int, str]]]:
-    """Return where the values begin, and among them the first and last byte of each tensor.
+def _places(
+    data: bytes, shared: Mapping[str, Tensor]
+) -> tuple[int, list[tuple[int, int, str]], int]:
+    """Return where the values begin, among them the first and last byte of each tensor, their end.
 
     Raises:
         one of `_NO_TABLE`: there is no such table, or a tensor takes other bytes in it.
@@ -78,4 +81,7 @@ def _places(data: bytes, shared: Mapping[str, Tensor]) -> tuple[int, list[tuple[
     found.sort()
     if any(one[1] > other[0] for one, other in itertools.pairwise(found)):
         raise ValueError("they overlap")
-    return begin, found
+    end = max(
+        (row["data_offsets"][1] for name, row in table.items() if name != _METADATA), default=0
+    )
+    return begin, found, end
