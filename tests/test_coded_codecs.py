@@ -150,7 +150,23 @@ def test_an_avif_whose_stream_is_larger_than_it_says_is_refused() -> None:
         codec.decode(small[:own] + large[other:], (16, 16, 3))
 
 
+@pytest.mark.skipif("avif" not in THERE, reason="this Pillow has no AVIF")
+def test_a_slower_avif_is_another_stream_of_the_same_picture() -> None:
+    """Of libavif 1.4 (Pillow 13.0): a lower speed shows more at one quality, in more bytes."""
+    usual, slow = PictureCodec("avif", 50), PictureCodec("avif", 50, speed=2)
+    shown = picture(64, 64)
+    assert usual.encode(shown) == PictureCodec("avif", 50, speed=6).encode(shown)
+    data = slow.encode(shown)
+    assert data == slow.encode(shown) != usual.encode(shown)
+    # whoever reads need not know
+    assert np.array_equal(slow.decode(data, (64, 64, 3)), usual.decode(data, (64, 64, 3)))
+
+
 def test_settings_are_refused_by_name() -> None:
+    with pytest.raises(BadRequest, match="avif: speed 11: a whole number, 0 to 10"):
+        PictureCodec("avif", speed=11)
+    with pytest.raises(BadRequest, match="webp: speed=3 is for avif; leave it out"):
+        PictureCodec("webp", speed=3)
     with pytest.raises(BadRequest, match="unknown picture codec 'avis'"):
         PictureCodec("avis")
     with pytest.raises(BadRequest, match="jpeg: quality 96: a whole number, 1 to 95"):

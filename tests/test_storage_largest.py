@@ -90,7 +90,7 @@ def test_sets_that_are_there_get_such_labels(tmp_path: Path) -> None:
     given: dict[str, Any] = {"network": NETWORK, "epochs": 1, "device": "cpu"}
     attar.relabel(hard, (data, data), labels="top:keep=2", output=path, **given)
     assert attar.load(path).ledger.labels == 6 * (3 * 2 + 2)
-    with pytest.raises(BadRequest, match="keep from 1 to 2, or take labels=float16"):
+    with pytest.raises(BadRequest, match="keep from 1 to 2, or take float16"):
         attar.relabel(hard, (data, data), labels="top:keep=3", **given)
 
 

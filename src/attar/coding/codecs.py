@@ -19,6 +19,9 @@ from attar.coding.sheets import Pixels
 from attar.errors import ArtefactError, BadRequest, unknown
 
 CHROMAS = ("420", "444")
+# of AVIF, which is Pillow's where nothing is said
+SPEED = 6
+_FASTEST = 10
 # what Pillow raises at damaged streams, beside its own errors, which are OSErrors
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, RuntimeError, MemoryError)
 
@@ -34,7 +37,8 @@ class Codec:
         has_chroma: whether colours may be kept at full size.
         longest: the longest side of a picture in pixels.
         size: tells height and width from a stream.
-        options: how it is written, from quality, chroma and number of channels.
+        options: how it is written, from its settings and the number of channels.
+        has_speed: whether it may take its time.
     """
 
     format: str
@@ -43,32 +47,38 @@ class Codec:
     has_chroma: bool
     longest: int
     size: Callable[[bytes], tuple[int, int]]
-    options: Callable[[int, str, int], dict[str, Any]]
+    options: Callable[[PictureCodec, int], dict[str, Any]]
+    has_speed: bool = False
 
 
-def _avif(quality: int, chroma: str, channels: int) -> dict[str, Any]:
-    sampling = "4:0:0" if channels == 1 else ":".join(chroma)
-    # one thread and no tiles, so that bytes depend on pixels alone
-    return {"quality": quality, "subsampling": sampling, "max_threads": 1, "autotiling": False}
+def _avif(codec: PictureCodec, channels: int) -> dict[str, Any]:
+    return {
+        "quality": codec.quality,
+        "subsampling": "4:0:0" if channels == 1 else ":".join(codec.chroma),
+        "speed": codec.speed,
+        # one thread and no tiles, so that bytes depend on pixels alone
+        "max_threads": 1,
+        "autotiling": False,
+    }
 
 
-def _webp(quality: int, chroma: str, channels: int) -> dict[str, Any]:
-    del chroma, channels
-    return {"quality": quality, "method": 6}
+def _webp(codec: PictureCodec, channels: int) -> dict[str, Any]:
+    del channels
+    return {"quality": codec.quality, "method": 6}
 
 
-def _jpeg(quality: int, chroma: str, channels: int) -> dict[str, Any]:
-    sampling = {} if channels == 1 else {"subsampling": ":".join(chroma)}
-    return {"quality": quality, "optimize": True, **sampling}
+def _jpeg(codec: PictureCodec, channels: int) -> dict[str, Any]:
+    sampling = {} if channels == 1 else {"subsampling": ":".join(codec.chroma)}
+    return {"quality": codec.quality, "optimize": True, **sampling}
 
 
-def _png(quality: int, chroma: str, channels: int) -> dict[str, Any]:
-    del quality, chroma, channels
+def _png(codec: PictureCodec, channels: int) -> dict[str, Any]:
+    del codec, channels
     return {"optimize": True}
 
 
 CODECS: Mapping[str, Codec] = {
-    "avif": Codec("AVIF", "avif", (0, 100), True, 16384, sizes.avif_size, _avif),
+    "avif": Codec("AVIF", "avif", (0, 100), True, 16384, sizes.avif_size, _avif, True),
     "webp": Codec("WEBP", "webp", (0, 100), False, 16383, sizes.webp_size, _webp),
     "jpeg": Codec("JPEG", "jpg", (1, 95), True, 65500, sizes.jpeg_size, _jpeg),
     "png": Codec("PNG", "zlib", None, False, 65500, sizes.png_size, _png),
@@ -93,6 +103,7 @@ class PictureCodec:
         name: one of `CODECS`.
         quality: of the codec's own scale, higher is better; without meaning for ``png``.
         chroma: ``420`` keeps colours at half the height and width, ``444`` in full.
+        speed: 0 to 10, of ``avif``: the lower, the longer it looks for a better picture.
 
     Raises:
         BadRequest: an unknown name, a setting out of range, or a codec that this Pillow lacks.
@@ -106,6 +117,7 @@ class PictureCodec:
     name: str
     quality: int = 50
     chroma: str = "420"
+    speed: int = SPEED
 
     def __post_init__(self) -> None:
         if self.name not in CODECS:
@@ -123,6 +135,7 @@ class PictureCodec:
             raise BadRequest(
                 f"{self.name}: chroma={self.chroma} is for avif and jpeg; leave it out"
             )
+        self._check_speed()
         there = codecs_there()
         if self.name not in there:
             import PIL
@@ -131,6 +144,15 @@ class PictureCodec:
                 f"{self.name}: the installed Pillow {PIL.__version__} lacks this codec and has "
                 f"{', '.join(there)}; choose one of these, or install a newer Pillow"
             )
+
+    def _check_speed(self) -> None:
+        if type(self.speed) is not int or not 0 <= self.speed <= _FASTEST:
+            raise BadRequest(
+                f"{self.name}: speed {self.speed!r}: a whole number, 0 to {_FASTEST}; lower takes "
+                "longer and shows more in the same bytes"
+            )
+        if self.speed != SPEED and not self.codec.has_speed:
+            raise BadRequest(f"{self.name}: speed={self.speed} is for avif; leave it out")
 
     @property
     def codec(self) -> Codec:
@@ -157,9 +179,7 @@ class PictureCodec:
             )
         image = Image.fromarray(picture[..., 0] if channels == 1 else picture)
         stream = io.BytesIO()
-        image.save(
-            stream, self.codec.format, **self.codec.options(self.quality, self.chroma, channels)
-        )
+        image.save(stream, self.codec.format, **self.codec.options(self, channels))
         return stream.getvalue()
 
     def decode(self, data: bytes, shape: tuple[int, int, int]) -> Pixels:
