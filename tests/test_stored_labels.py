@@ -20,10 +20,16 @@ from attar.tensors import read_header, read_tensors, save_tensors
 from attar.training import card as find_card
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.label_pool import Pool
+from attar.training.label_store import NAME, Spool
 from attar.training.schedules import steps
 from attar.training.stored_labels import StoredLabels
 from attar.training.trainer import Trainer
 from catalogue import COMPUTE, NETWORK, tiny_data
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 CARD = find_card("rethinkdc", epochs=3)
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -125,6 +131,40 @@ def test_labels_are_kept_as_they_are_counted_and_in_a_file_once_they_are_many(
     monkeypatch.setattr("attar.training.label_store._HELD", 1)
     (filed,) = trained(stored(Telling(), 3, storage), 5)
     assert not differs(held, filed)
+
+
+def test_a_long_text_of_a_file_is_not_said_at_length(made: tuple[Path, str]) -> None:
+    path, teacher = made
+    data, labels = tiny_data(counts=(9, 14, 12)), path.with_name("long.labels.safetensors")
+    asked: dict[str, Any] = {"repeats": 1, "epochs": 3, "device": "cpu", "labels": labels}
+    attar.evaluate(path, (data, data), teacher=teacher, label_epochs=2, **asked)
+    header, tensors = read_header(labels), read_tensors(labels)
+    header["batches"]["mixing"] = ["\x1b"] * 9999
+    save_tensors(labels, tensors, header)
+    with pytest.raises(BadRequest, match="of batches with mixing") as refused:
+        attar.evaluate(path, (data, data), **asked)
+    assert len(refused.value.text) < 400 and "\x1b" not in refused.value.text
+    labels.unlink()
+
+
+@pytest.mark.skipif(resource is None, reason="limits of files are of Unix")
+@pytest.mark.parametrize("labels", [9, 2**21])
+def test_a_disk_that_is_full_ends_the_run_in_words(tmp_path: Path, labels: int) -> None:
+    # 9 are held in memory, 12 MiB times two in a file
+    spool = Spool(storage_of("float32"), labels, 3, tmp_path)
+    some = {NAME: torch.zeros(9, 3)}
+    assert resource is not None
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+    try:
+        with pytest.raises(RunFailed, match=r"could not (be kept|write)"):
+            spool.put(0, some)
+            spool.save(tmp_path / "kept.safetensors", {})
+        # nor when it is closed
+        del spool
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_teacher_that_says_no_numbers_is_refused() -> None:
@@ -240,6 +280,7 @@ def test_labels_are_kept_in_a_file_and_need_no_teacher_then(
         ({"teacher": teacher, "label_epochs": 1}, "--label-epochs 1: .* holds labels with 2"),
         ({"label_storage": "float32"}, "--label-storage float32: .* with float16"),
         ({"epochs": 1}, "are of 2 epochs, and students are trained for 1"),
+        ({"epochs": None, "updates": 5}, "are of 2 epochs, and .* counts updates"),
         ({"card": "sre2l"}, "batches with augmentation"),
     ):
         with pytest.raises(BadRequest, match=said):
@@ -257,6 +298,8 @@ def test_labels_are_kept_in_a_file_and_need_no_teacher_then(
     ("change", "said"),
     [
         (lambda said, kept: said | {"format": "attar.teacher"}, "holds no labels"),
+        (lambda said, kept: said | {"share": 0}, "holds no labels"),
+        (lambda said, kept: said | {"epochs": -1}, "holds no labels"),
         (lambda said, kept: said | {"epochs": 3}, "does not hold the 18×3 labels"),
         (lambda said, kept: said | {"storage": "int4"}, "stored in no known way"),
         (lambda said, kept: kept.fill_(float("nan")) is None or said, "are no numbers"),

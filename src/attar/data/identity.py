@@ -26,9 +26,14 @@ def digest_of(data: LabelledImages) -> str:
     return ("" if some is data.images else _SAMPLE) + _digest(data, some)
 
 
-def is_digest_of(kept: str | None, data: LabelledImages) -> bool:
-    """Tell whether a digest is that of data; one of an earlier version is of all images."""
-    if kept is None:
+def is_digest_of(kept: object, data: LabelledImages) -> bool:
+    """Tell whether a digest is that of data; one of an earlier version is of all images.
+
+    Args:
+        kept: what a header, which is not trusted, has in its place; None for nothing.
+        data: labelled images.
+    """
+    if not isinstance(kept, str):
         return False
     of_all = not kept.startswith(_SAMPLE)
     return kept == (_digest(data, data.images) if of_all else digest_of(data))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attar.artefact.artefact import Artefact
 from attar.errors import ArtefactError, BadRequest
@@ -16,6 +16,7 @@ from attar.storage import PART, Storage, storage_text
 from attar.stored import is_of
 from attar.teachers.teacher import Teacher
 from attar.tensors import feed, read_header
+from attar.text import printable, short
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.label_pool import Pool
 from attar.training.label_store import Filed, Spool
@@ -23,6 +24,8 @@ from attar.training.stored_labels import StoredLabels, label_storage
 
 FORMAT = "attar.labels"
 FORMAT_VERSION = 2
+# of what a file, which is not trusted, says of a batch
+_LONGEST_VALUE = 60
 
 
 class Teaching(BaseModel):
@@ -49,8 +52,8 @@ class LabelHeader(BaseModel):
     images: int
     teacher: Teaching
     batches: dict[str, Any]
-    epochs: int
-    share: float
+    epochs: int = Field(ge=1)
+    share: float = Field(gt=0, le=1)
     storage: str
     seed: int
 
@@ -155,12 +158,17 @@ def labels_from(
     differing = [name for name, value in ours.items() if header.batches.get(name) != value]
     if differing:
         name = differing[0]
+        theirs = short(printable(str(header.batches.get(name))), _LONGEST_VALUE)
         raise BadRequest(
-            f"--labels {path}: these labels are of batches with {name} "
-            f"{header.batches.get(name)}, and the card {card.name!r} has {ours[name]}; take the "
-            "card that they were made with"
+            f"--labels {path}: these labels are of batches with {name} {theirs}, and the card "
+            f"{card.name!r} has {ours[name]}; take the card that they were made with"
         )
-    if not (1 <= header.epochs <= card.epochs and 0 < header.share <= 1):
+    if card.updates or card.rates:
+        raise BadRequest(
+            f"--labels {path}: these labels are of {header.epochs} epochs, and {card.name!r} "
+            "counts updates; give --epochs in their place"
+        )
+    if header.epochs > card.epochs:
         raise BadRequest(
             f"--labels {path}: these labels are of {header.epochs} epochs, and students are "
             f"trained for {card.epochs} under the card {card.name!r}; give --epochs"

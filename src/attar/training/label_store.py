@@ -9,13 +9,14 @@ Shape letters: R labels, K classes.
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import mmap
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -46,13 +47,13 @@ class Spool:
         labels: R.
         classes: K.
         folder: in which the file lies; None for the system's own for such files.
+
+    Raises:
+        RunFailed: there is no room for a file.
     """
 
     def __init__(self, storage: Storage, labels: int, classes: int, folder: Path | None) -> None:
         self._kept = storage.kept(NAME, (labels, classes))
-        there = str(folder) if folder is not None and folder.is_dir() else None
-        self._file = tempfile.SpooledTemporaryFile(_HELD, dir=there)  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
         self._begins: dict[str, int] = {}
         end = 0
         # the widest first, so that each begins at a multiple of its item's size
@@ -60,6 +61,13 @@ class Spool:
             self._begins[name] = end
             end += math.prod(_shape(self._kept[name])) * self._kept[name].dtype.itemsize
         self._end = end
+        self._option = "TMPDIR" if folder is None else "--labels"
+        self._file: IO[bytes] = io.BytesIO(bytes(end if end <= _HELD else 0))
+        if end > _HELD:
+            there = folder if folder is not None and folder.is_dir() else None
+            with self._room():
+                self._file = tempfile.TemporaryFile(dir=there)  # noqa: SIM115
+            weakref.finalize(self, _close, self._file)
 
     def put(self, first: int, coded: Mapping[str, Tensor]) -> None:
         """Keep what a storage makes of labels, from the first one on.
@@ -67,16 +75,10 @@ class Spool:
         Raises:
             RunFailed: there is no room for it.
         """
-        try:
+        with self._room():
             for name, tensor in coded.items():
                 self._file.seek(self._begins[name] + first * self._row(name))
                 self._file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-        except OSError as error:
-            raise RunFailed(
-                f"labels could not be kept in a temporary file ({error.strerror or error}); free "
-                "some space, keep fewer (--label-epochs, --label-share), or name another folder by "
-                "TMPDIR"
-            ) from error
 
     def rows(self, first: int, count: int) -> dict[str, Tensor]:
         """As of `Shelf`."""
@@ -89,11 +91,13 @@ class Spool:
         return found
 
     def save(self, path: Path, header: Mapping[str, Any]) -> None:
-        """Write all labels, which are there, atomically; they are mapped, not read at once."""
-        self._file.rollover()
-        self._file.flush()
-        # a private copy of pages that nobody writes to, since torch warns of those it may not
-        mapped = mmap.mmap(self._file.fileno(), self._end, access=mmap.ACCESS_COPY)
+        """Write all labels, which are there, atomically; they are mapped, not read at once.
+
+        Raises:
+            RunFailed: there is no room for it.
+        """
+        with self._room():
+            mapped = self._mapped()
         tensors = {}
         for name, kept in self._kept.items():
             shape = _shape(kept)
@@ -102,6 +106,24 @@ class Spool:
             )
             tensors[name] = flat.view(shape)
         save_tensors(path, tensors, header)
+
+    def _mapped(self) -> memoryview | mmap.mmap:
+        if isinstance(self._file, io.BytesIO):
+            return self._file.getbuffer()
+        self._file.flush()
+        # a private copy of pages that nobody writes to, since torch warns of those it may not
+        return mmap.mmap(self._file.fileno(), self._end, access=mmap.ACCESS_COPY)
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunFailed(
+                f"labels could not be kept in a temporary file ({error.strerror or error}); free "
+                "some space, keep fewer (--label-epochs, --label-share), or name another folder by "
+                f"{self._option}"
+            ) from error
 
     def _row(self, name: str) -> int:
         kept = self._kept[name]
@@ -149,6 +171,12 @@ class Filed:
             raise ArtefactError(
                 f"{self._path} cannot be read: {error.strerror or error}"
             ) from error
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file that goes away; what it had no room for has been told."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _shape(kept: Kept) -> tuple[int, ...]:
