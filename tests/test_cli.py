@@ -81,6 +81,7 @@ def test_the_recorded_command_makes_the_same_set(artefact: Path, tmp_path: Path)
         (("show", "nothing.safetensors"), 2, "no such file"),
         (("evaluate", "nothing.safetensors"), 2, "no such file"),
         (("export", "nothing.safetensors"), 2, "--tiff DIR and --npz FILE"),
+        (("export", "nothing.safetensors", "-o", __file__), 2, f"-o {__file__}: that is a"),
     ],
 )
 def test_bad_requests_end_with_status_2_and_write_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -59,19 +60,24 @@ def _placed(options: Export) -> Export:
 def export(options: Export) -> None:
     """Run `attar export`."""
     check(options.measuring)
-    options = _placed(options)
+    given, options = options.output, _placed(options)
     from attar.face.files import export as write
 
-    count = write(
-        options.artefact,
-        png=options.png,
-        tiff=options.tiff,
-        npz=options.npz,
-        floats=options.float,
-        ipc=options.ipc,
-        overwrite=options.overwrite,
-        said=lambda line: err.print(line, **PLAIN),
-    )
+    try:
+        count = write(
+            options.artefact,
+            png=options.png,
+            tiff=options.tiff,
+            npz=options.npz,
+            floats=options.float,
+            ipc=options.ipc,
+            overwrite=options.overwrite,
+            said=lambda line: err.print(line, **PLAIN),
+        )
+    except BadRequest as error:
+        # as it was given
+        named = re.sub(rf"--(png|npz)(?= {re.escape(str(given))}\b)", "-o", error.text)
+        raise BadRequest(named) from error
     where = options.png or options.tiff or options.npz
     assert where is not None
     told = {"images": count, "path": str(where)}
