@@ -13,12 +13,13 @@ import torch
 import attar
 from attar.cli import run
 from attar.data import LabelledImages, Preprocessing, as_splits
+from attar.data.identity import digest_of
 from attar.data.whitening import fit_whitening
 from attar.errors import ArtefactError, BadRequest
 from attar.experts import ExpertStore, open_experts, train_experts
 from attar.experts.claims import claim
 from attar.experts.header import read_header
-from attar.experts.images import check_images, digest_of
+from attar.experts.images import check_images
 from attar.experts.request import ExpertsRequest
 from attar.experts.store import path_of
 from attar.networks import Network, build
