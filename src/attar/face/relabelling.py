@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,15 @@ from attar.face.relabel_request import RelabelRequest
 from attar.networks import Network
 from attar.options import request_and_reading
 from attar.renaming import keywords
-from attar.storage import STORAGES, Apart, Storage, sizes_of, storage_of, storage_text
+from attar.storage import (
+    STORAGES,
+    Apart,
+    Storage,
+    labels_given_by,
+    sizes_of,
+    storage_of,
+    storage_text,
+)
 from attar.storage.coded_pictures import CodedPictures
 from attar.synthetic import Synthetic, check_storage, content_of
 from attar.tensors import feed
@@ -77,7 +83,7 @@ def relabel(
     asked, reading = request_and_reading(RelabelRequest, options)
     asked.check_output(Path(artefact) if isinstance(artefact, str | Path) else None)
     own = artefact if isinstance(artefact, Artefact) else load(artefact)
-    with _named_labels():
+    with labels_given_by("--labels"):
         storage = _storage(own, asked.labels)
         _refuse(own, storage, asked.most)
     name = "SET.safetensors" if isinstance(artefact, Artefact) else Path(artefact).name
@@ -167,16 +173,6 @@ def _storage(artefact: Artefact, labels: str) -> Storage:
     images = now.images if isinstance(now, Apart) else now
     both = Apart(images, _kept_as(labels))
     return images if storage_text(images) == storage_text(both.labels) else both
-
-
-@contextlib.contextmanager
-def _named_labels() -> Iterator[None]:
-    """Let refusals of a storage name ``--labels``, which it was given by."""
-    try:
-        yield
-    except BadRequest as error:
-        said = error.text.replace("--storage labels=", "--labels ").replace("--storage", "--labels")
-        raise BadRequest(said.replace("labels=", "")) from error
 
 
 def _kept_as(labels: str) -> Storage:

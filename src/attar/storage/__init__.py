@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 from attar.errors import BadRequest, unknown
 from attar.options import changed_settings, named_settings, with_settings
@@ -29,6 +31,7 @@ __all__ = [
     "WebP",
     "codes_pictures",
     "grid_of",
+    "labels_given_by",
     "sizes_of",
     "storage_of",
     "storage_text",
@@ -80,6 +83,16 @@ def _apart(given: str, images: str, labels: str) -> Apart:
             f"{images}:{name.partition(',')[2]},labels={name.partition(',')[0]}"
         )
     return Apart(storage_of(images), storage_of(labels))
+
+
+@contextlib.contextmanager
+def labels_given_by(option: str) -> Iterator[None]:
+    """Let refusals of a storage of labels alone name the option that it was given by."""
+    try:
+        yield
+    except BadRequest as error:
+        said = error.text.replace("labels=", "").replace("--storage", option)
+        raise BadRequest(said) from error
 
 
 def grid_of(storage: Storage) -> tuple[int, str, float] | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attar.errors import ArtefactError, BadRequest, RunFailed
 from attar.rng import Key
-from attar.storage import Content, Storage, storage_of
+from attar.storage import Content, Storage, labels_given_by, storage_of
 from attar.tensors import is_finite
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.label_pool import Pool
@@ -130,12 +130,9 @@ def label_storage(given: str, classes: int) -> Storage:
     Raises:
         BadRequest: one that keeps none, or not of so few classes.
     """
-    try:
+    with labels_given_by("--label-storage"):
         storage = storage_of(given)
         storage.check_labels(Content((1,) * classes, ()))
-    except BadRequest as error:
-        said = error.text.replace("labels=", "").replace("--storage", "--label-storage")
-        raise BadRequest(said) from None
     if not (storage.name == "top" or storage.fixed):
         raise BadRequest(
             f"--label-storage {given}: float16, float32, bfloat16 or float8, or top:keep=5 for the "
