@@ -18,6 +18,8 @@ Count = Literal["paper", "all"]
 FLOAT32_BYTES = 4
 # what the names of the tensors of stored labels begin with
 LABELS = "labels."
+# and those of a network that labels what is made of the images
+CARRIED = "teacher."
 # options that store images in less, where a form has none of its own
 LESS = "--rank, --storage"
 _UNITS = {
@@ -66,7 +68,7 @@ class Entry:
         shape: its shape.
         dtype: its storage type, such as ``float32``.
         bytes: its size on disk.
-        paper: whether the papers count it (images or their factors).
+        paper: whether it counts as the images or their factors do, which the papers count.
         why: what it is for.
     """
 
@@ -86,7 +88,7 @@ class Ledger:
 
     @property
     def paper(self) -> int:
-        """Bytes as the papers count: images or factors only."""
+        """Bytes as the papers count: images or factors only, and a network in their place."""
         return sum(entry.bytes for entry in self.entries if entry.paper)
 
     @property
@@ -100,9 +102,15 @@ class Ledger:
         return sum(entry.bytes for entry in self.entries if entry.name.startswith(LABELS))
 
     @property
+    def carried(self) -> int:
+        """Bytes of a network that travels with the images and labels them."""
+        return sum(entry.bytes for entry in self.entries if entry.name.startswith(CARRIED))
+
+    @property
     def values(self) -> int:
         """Stored numbers that the papers count."""
-        return sum(math.prod(entry.shape) for entry in self.entries if entry.paper)
+        counted = (one for one in self.entries if not one.name.startswith(CARRIED))
+        return sum(math.prod(entry.shape) for entry in counted if entry.paper)
 
     def of(self, count: Count) -> int:
         """Return the bytes that a count of a budget limits."""

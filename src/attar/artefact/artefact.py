@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attar.artefact.carried import Carried, Described
 from attar.artefact.clipping import Clipping, clipping_of
-from attar.artefact.coding import check_parted, encoded, rounded
+from attar.artefact.coding import check_alone, check_parted, encoded, rounded
 from attar.artefact.dataset import CondensedDataset
 from attar.artefact.header import FORMAT_VERSION, READ_FROM, Header, Totals
 from attar.budget import Ledger
@@ -55,6 +56,8 @@ class Artefact(CondensedDataset):
             name; stored in float32.
         coded: what a file keeps of the set where its storage codes values; the set is then what
             that decodes to. Where it is missing, it is made, and the set rounded to it.
+        carried: the network that travels with the set and labels what is made of its images; None
+            for none.
     """
 
     card = attribute("card", "header")
@@ -69,8 +72,11 @@ class Artefact(CondensedDataset):
         checked: bool = True,
         learned: Mapping[str, Tensor] = MappingProxyType({}),
         coded: Mapping[str, Tensor] | None = None,
+        carried: Carried | None = None,
     ) -> None:
-        self.header = header
+        told = None if carried is None else carried.described
+        self.header = header if header.teacher == told else _with_teacher(header, told)
+        self.carried = carried
         self.synthetic = synthetic
         self.preprocessing = preprocessing
         self.checked = checked
@@ -86,12 +92,13 @@ class Artefact(CondensedDataset):
         synthetic: Synthetic,
         preprocessing: Preprocessing,
         learned: Mapping[str, Tensor] = MappingProxyType({}),
+        carried: Carried | None = None,
     ) -> Artefact:
         """Return an artefact whose set is changed to what is read again once it is kept."""
         storage = storage_of(header.storage)
         coded = rounded(synthetic.requires_grad_(False), storage, preprocessing)
         own = None if storage.fixed else coded
-        return cls(header, synthetic, preprocessing, learned=learned, coded=own)
+        return cls(header, synthetic, preprocessing, learned=learned, coded=own, carried=carried)
 
     def __len__(self) -> int:
         return len(self.synthetic)
@@ -160,8 +167,13 @@ class Artefact(CondensedDataset):
     @property
     def ledger(self) -> Ledger:
         """Every stored tensor with its size."""
-        extras = preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
-        return self.synthetic.ledger(self.storage, extras, self._coded)
+        return self.synthetic.ledger(self.storage, self.beside, self._coded)
+
+    @property
+    def beside(self) -> dict[str, Tensor]:
+        """What its file keeps beside the set, by name."""
+        found = preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
+        return found if self.carried is None else found | dict(self.carried.coded)
 
     @property
     def totals(self) -> Totals:
@@ -184,6 +196,7 @@ class Artefact(CondensedDataset):
                 images are coded together.
         """
         check_parted(self.storage, "of_classes", "condense these anew")
+        check_alone(self.carried, "of_classes", "condense these anew")
         chosen, header, form = list(names), self.header, self.synthetic.parametrization
         for name in chosen:
             if name not in header.class_names:
@@ -228,12 +241,15 @@ class Artefact(CondensedDataset):
             raise BadRequest(
                 f"values do not fit into {self.header.storage}; use --storage float32 or bfloat16"
             )
-        tensors |= preprocessing_tensors(self.preprocessing) | learnt_tensors(self.learned)
+        tensors |= self.beside
         # what an older version wrote is written as files are now
         header = self.header.model_dump(mode="json") | {"version": FORMAT_VERSION}
         shapes = {name: list(one.shape) for name, one in self.learned.items()}
         header.pop("learned")
         header |= {"learned": shapes} if shapes else {}
+        # files without one stay readable by versions that know none
+        if self.carried is None:
+            header.pop("teacher")
         save_tensors(Path(path), tensors, header)
 
 
@@ -294,3 +310,7 @@ def preprocessing_of(header: Header, tensors: dict[str, Tensor]) -> Preprocessin
         None if header.zca == "none" else Whitening.from_tensors(header.zca, whitening),
         as_tensors=bool(standard),
     )
+
+
+def _with_teacher(header: Header, told: Described | None) -> Header:
+    return header.model_copy(update={"teacher": told})

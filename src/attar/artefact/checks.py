@@ -79,30 +79,20 @@ def _check_size(path: Path, header: Header, form: Parametrization) -> None:
 def _least_bytes(header: Header, form: Parametrization) -> int:
     """Return how many bytes a set takes at least."""
     storage = storage_of(header.storage)
+    beside = 0 if header.teacher is None else header.teacher.least()
     if storage.fixed:
-        return planned_ledger(header.layout, form, storage, header.learned_labels).all
+        return beside + planned_ledger(header.layout, form, storage, header.learned_labels).all
     form.check_shape(header.shape)
     check_storage(storage, header.layout, form)
     shapes = form.shapes(header.layout, learned_labels=header.learned_labels)
-    return sum(storage.least(name, shape) for name, shape in shapes.items())
+    return beside + sum(storage.least(name, shape) for name, shape in shapes.items())
 
 
 def check_tensors(
     path: Path, header: Header, synthetic: Synthetic, tensors: Mapping[str, Tensor]
 ) -> None:
     """Refuse tensors that are not those the header speaks of."""
-    storage = storage_of(header.storage)
-    expected: dict[str, Kept] = {}
-    for name, tensor in synthetic.state_dict().items():
-        expected |= storage.kept(name, tuple(tensor.shape))
-    if not is_picture(header.shape):
-        constants = Kept(torch.float32, header.shape[:1])
-        expected |= {STANDARD + name: constants for name in ("mean", "std")}
-    if header.zca != "none":
-        stored = Whitening.stored(math.prod(header.shape))
-        expected |= {WHITENING + name: Kept(kind, shape) for name, (shape, kind) in stored.items()}
-    for name, shape in header.learned.items():
-        expected[LEARNT + name] = Kept(torch.float32, tuple(shape))
+    expected = _expected(header, synthetic)
     if expected.keys() != tensors.keys():
         odd = sorted(expected.keys() ^ tensors.keys())
         raise ArtefactError(f"{path}: tensors {', '.join(odd)} are missing or do not belong")
@@ -114,6 +104,25 @@ def check_tensors(
                 raise ArtefactError(f"{path}: {name} is {found}, its header says {said}")
     if not all_finite(tensors):
         raise ArtefactError(f"{path}: stored values are NaN or Inf")
+
+
+def _expected(header: Header, synthetic: Synthetic) -> dict[str, Kept]:
+    """Return which tensors a file of such a header holds."""
+    storage = storage_of(header.storage)
+    expected: dict[str, Kept] = {}
+    for name, tensor in synthetic.state_dict().items():
+        expected |= storage.kept(name, tuple(tensor.shape))
+    if not is_picture(header.shape):
+        constants = Kept(torch.float32, header.shape[:1])
+        expected |= {STANDARD + name: constants for name in ("mean", "std")}
+    if header.zca != "none":
+        stored = Whitening.stored(math.prod(header.shape))
+        expected |= {WHITENING + name: Kept(kind, shape) for name, (shape, kind) in stored.items()}
+    if header.teacher is not None:
+        expected |= header.teacher.kept()
+    for name, shape in header.learned.items():
+        expected[LEARNT + name] = Kept(torch.float32, tuple(shape))
+    return expected
 
 
 def check_set(path: Path, artefact: Artefact) -> None:

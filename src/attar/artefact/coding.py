@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from attar.artefact.carried import Carried
 from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest
 from attar.storage import Storage
@@ -40,4 +41,17 @@ def check_parted(storage: Storage, what: str, advice: str) -> None:
         raise BadRequest(
             f"{what}: the images are stored as {storage.name}, which codes them together and loses "
             f"something each time; {advice}"
+        )
+
+
+def check_alone(carried: Carried | None, what: str, advice: str) -> None:
+    """Refuse what a set is not good for that carries a network to label all of its classes.
+
+    Raises:
+        BadRequest: it carries one.
+    """
+    if carried is not None:
+        raise BadRequest(
+            f"{what}: the set carries {carried.described.network}, which labels its images at "
+            f"every batch and would be lost here; {advice}"
         )

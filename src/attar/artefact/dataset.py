@@ -22,7 +22,10 @@ from attar.errors import BadRequest
 # of one image, on its way to the network
 Transform = Callable[[Tensor], Any]
 # what a set is made of; all else follows from it
-_SET = ("header", "synthetic", "preprocessing", "checked", "learned", "_coded", "item_transform")
+_SET = (
+    *("header", "synthetic", "preprocessing", "checked", "learned", "carried", "_coded"),
+    "item_transform",
+)
 
 
 class CondensedDataset(Dataset[tuple[Any, Tensor]]):

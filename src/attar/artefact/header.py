@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from attar.artefact.carried import Described
 from attar.budget import Count
 from attar.shapes import Shape
 from attar.storage import storage_of, storage_text
@@ -44,6 +45,7 @@ class Header(BaseModel):
         parametrization: as `attar.synthetic.from_description` reads it.
         learned_labels: whether labels are stored, K values per image.
         learned: shapes of the tensors learnt beside the set, by name.
+        teacher: the network that the file carries to label what is made of the images, if any.
         nested: whether the first images of every class were made to be a set by themselves.
         storage: how values are kept, as `attar.storage.storage_of` reads it.
         mean: per-channel mean of pixels in [0, 1]; empty where rows are no pictures, whose means
@@ -71,6 +73,7 @@ class Header(BaseModel):
     parametrization: dict[str, Any]
     learned_labels: bool = False
     learned: dict[str, list[int]] = Field(default_factory=dict)
+    teacher: Described | None = None
     nested: bool = False
     storage: str = "float32"
     mean: list[float]

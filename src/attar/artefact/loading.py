@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from attar.artefact.artefact import LEARNT, Artefact, preprocessing_of
+from attar.artefact.carried import Carried
 from attar.artefact.checks import check_header, check_set, check_tensors
 from attar.artefact.coding import check_parted
 from attar.artefact.dataset import Transform
@@ -23,7 +24,7 @@ from attar.kinds import check_kind
 from attar.storage import storage_of
 from attar.stored import Stored, open_stored
 from attar.synthetic import Synthetic, content_of
-from attar.tensors import read_header
+from attar.tensors import all_finite, read_header
 
 # what a header of a wrong content comes to
 _NO_SET = (BadRequest, TypeError, KeyError, ValueError, RuntimeError, OverflowError)
@@ -80,7 +81,7 @@ def _loaded(path: str | Path, ipc: int | None) -> Artefact:
         whole = from_tensors(path, header, stored.all(), checked=stored.checked)
         found = Synthetic(own.layout, part.parametrization, own.learned_labels)
         found.load_state_dict(part.of(path, whole.synthetic.state_dict()))
-        made = Artefact.rounded(own, found, whole.preprocessing, whole.learned)
+        made = Artefact.rounded(own, found, whole.preprocessing, whole.learned, whole.carried)
         made.checked = stored.checked
         return made
 
@@ -152,6 +153,7 @@ def from_tensors(
         check_tensors(path, header, synthetic, tensors)
         preprocessing = preprocessing_of(header, tensors)
         learned = {name: tensors.pop(LEARNT + name) for name in header.learned}
+        carried = _carried(path, header, tensors)
     storage = storage_of(header.storage)
     shapes = {name: tuple(tensor.shape) for name, tensor in synthetic.state_dict().items()}
     content = content_of(header.layout, synthetic.parametrization, preprocessing)
@@ -167,10 +169,31 @@ def from_tensors(
         checked=checked,
         learned=learned,
         coded=None if storage.fixed else tensors,
+        carried=carried,
     )
     with _describing(path):
         check_set(path, artefact)
     return artefact
+
+
+def _carried(path: Path, header: Header, tensors: dict[str, Tensor]) -> Carried | None:
+    """Return the network that a file carries, whose tensors are taken out of ``tensors``.
+
+    Raises:
+        ArtefactError: its values are damaged.
+    """
+    if header.teacher is None:
+        return None
+    found = Carried(header.teacher, {name: tensors.pop(name) for name in header.teacher.kept()})
+    try:
+        values = found.tensors()
+    except ValueError as error:
+        raise ArtefactError(
+            f"{path}: the values of the network that it carries are damaged: {error}"
+        ) from error
+    if not all_finite(values):
+        raise ArtefactError(f"{path}: the network that it carries holds values that are no numbers")
+    return found
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import attar
 from attar.artefact.artefact import Artefact
-from attar.artefact.coding import check_parted
+from attar.artefact.coding import check_alone, check_parted
 from attar.artefact.header import Header
 from attar.data.modality import rows_of
 from attar.data.preprocessing import Preprocessing
@@ -56,6 +56,8 @@ def merge(*artefacts: Artefact, shared: Shared = "refuse", pixels: bool = False)
         raise BadRequest(f"merge: {len(artefacts)} artefact(s) given; two or more are needed")
     if shared not in _SHARED:
         raise unknown("value of shared", str(shared), _SHARED)
+    for one in artefacts:
+        check_alone(one.carried, "merge", "condense it anew with --teacher-storage none")
     _check(artefacts, pixels=pixels)
     if odd := sorted({name for one in artefacts for name in one.learned}):
         warnings.warn(

@@ -124,9 +124,12 @@ def _labels(told: Mapping[str, Any]) -> list[str]:
     if "stored_bytes" in told:
         lines.append(f"{told['stored_bytes']} B stored")
     if teacher := told.get("teacher"):
+        by = f"from {teacher['network']} ({teacher.get('origin')}, digest {teacher.get('digest')})"
+        if "carried_bytes" in told:
+            lines.append(f"{by}, which the file carries in {format_bytes(told['carried_bytes'])}")
+            return lines
         lines.append(
-            f"from {teacher['network']} ({teacher.get('origin')}, digest {teacher.get('digest')}); "
-            f"made anew they need it, {format_bytes(teacher['bytes'])}, and "
+            f"{by}; made anew they need it, {format_bytes(teacher['bytes'])}, and "
             f"{format_bytes(told['all_bytes_with_teacher'])} in all"
         )
     return lines

@@ -16,6 +16,7 @@ from attar.condensing.plan import Plan
 from attar.objectives import Nested
 from attar.storage import storage_text
 from attar.synthetic import Synthetic
+from attar.teachers.carried import carried_by
 
 
 def _threads(plan: Plan) -> dict[str, int]:
@@ -89,4 +90,6 @@ def artefact_of(
         }
     )
     # rounded as it will be stored, so that what is returned equals what is loaded again
-    return Artefact.rounded(header, synthetic, plan.train.preprocessing, learned)
+    storage, teacher = plan.recipe.carried, plan.teacher
+    carried = carried_by(teacher, storage) if storage and teacher is not None else None
+    return Artefact.rounded(header, synthetic, plan.train.preprocessing, learned, carried)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attar.artefact.carried import network_storage
 from attar.condensing.composition import form_of, objective_of, roles_of
 from attar.condensing.request import Request
 from attar.coresets import Selector
@@ -96,6 +97,8 @@ def settle(recipe: Recipe, request: Request, task: Task) -> Recipe:
         given = {name: part for name, part in given.items() if name == "selector"}
     settled = _each_with_its_settings(list(given.values()), request.given_settings())
     settled = _with_teacher(settled, request)
+    if request.teacher_storage is not None:
+        changes["carried"] = _carried(recipe, request)
     changes |= {**parts, "parametrization": form} | dict(zip(given, settled, strict=True))
     nested = changes.pop("nested")
     recipe = dataclasses.replace(recipe, **changes)
@@ -120,6 +123,26 @@ def _with_teacher(parts: Sequence[Any], request: Request) -> list[Any]:
         dataclasses.replace(part, **{name: request.teacher}) if name else part
         for part, name in zip(parts, names, strict=True)
     ]
+
+
+def _carried(recipe: Recipe, request: Request) -> str:
+    """Return the storage of the teacher that the set is to carry; empty for none.
+
+    Raises:
+        BadRequest: the method has no teacher, or updates its set, which is planned without one.
+    """
+    asked = request.teacher_storage
+    assert asked is not None
+    if asked == "none":
+        return ""
+    network_storage(asked)
+    if not (request.chosen.coreset and takes_teacher(recipe)):
+        raise BadRequest(
+            f"--teacher-storage {asked}: method {request.chosen.name!r} chooses no real images by "
+            "a teacher that its set could carry; leave it out, or choose one that does, such as "
+            "kd, confident or rded"
+        )
+    return asked
 
 
 def takes_teacher(recipe: Recipe) -> bool:

@@ -88,7 +88,8 @@ class Plan:
     @property
     def teacher(self) -> Teacher | None:
         """The trained network that labels come from, once it is there; None where none do."""
-        needed = self.recipe.learned_labels or CARDS[self.recipe.card].loss == "kl"
+        recipe = self.recipe
+        needed = recipe.learned_labels or recipe.carried or CARDS[recipe.card].loss == "kl"
         return self.found.get("teacher") if needed else None
 
     @property
@@ -262,6 +263,8 @@ class Plan:
             identity["experts"] = self.experts.digest
         if self.held_out is not None:
             identity["selection"] = fingerprint(self.held_out)
+        if recipe.carried:
+            identity["teacher_storage"] = recipe.carried
         if recipe.penalty is not None:
             identity["penalty"] = {"name": recipe.penalty.name, **settings_of(recipe.penalty)}
         if self.request.chosen.coreset:

@@ -23,7 +23,7 @@ from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
 from attar.condensing.storage_choice import with_storage
 from attar.condensing.suiting import refuse_single, suited
-from attar.coresets import RandomImages
+from attar.coresets import RandomImages, TaughtSelector
 from attar.data import LabelledImages, Splits
 from attar.data.placing import place
 from attar.data.preprocessing import deviation_of
@@ -37,6 +37,7 @@ from attar.objectives import Objective, Problem
 from attar.rng import Key
 from attar.storage import Apart, storage_of
 from attar.synthetic import Allowance, Layout, fill, planned_ledger
+from attar.teachers.carried import planned_for
 from attar.training import CARDS
 from attar.training.fitting import with_learnt
 
@@ -127,7 +128,7 @@ def _plan(
     _refuse_labels(request, recipe)
     network = make_for(recipe.network, train.shape, train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
-    extras = preprocessing_tensors(train.preprocessing)
+    extras = preprocessing_tensors(train.preprocessing) | _carried(recipe, train, network)
     first = Layout(train.classes, 1, train.shape)
     whole = extras | _learnt(recipe, train, network, first)
     sizes = None
@@ -292,6 +293,18 @@ def _learnt(
     found = recipe.objective.kept(recipe.objective.learned(problem))
     with_learnt(CARDS[recipe.card], found)
     return learnt_tensors(found)
+
+
+def _carried(recipe: Recipe, train: LabelledImages, network: Network) -> dict[str, Tensor]:
+    """Return stand-ins of the most that the teacher in the set's file takes; nothing for none.
+
+    Raises:
+        BadRequest: it cannot be kept there.
+    """
+    selector = recipe.start
+    if not recipe.carried or not isinstance(selector, TaughtSelector):
+        return {}
+    return planned_for(selector.known_as(train, network), recipe.carried).planned()
 
 
 def _experts(

@@ -158,6 +158,10 @@ class Request:
     is, weights on disk of torchvision, timm:NAME or a network here, such as
     resnet18:weights.pth,norm=imagenet. The name of a network: it is trained first, as one is where
     this is left out."""
+    teacher_storage: Name = None
+    """Keep the teacher in the file of the set, in int8, int4, float16, bfloat16 or float32, its
+    bytes counted as those of images: under the cards that learn from a teacher networks then learn
+    from what it says of every batch (methods confident, taught, rded). none: leave it out."""
     settings: Settings = ()
     """Settings of the objective, or of how real images are chosen, as name=value, such as
     batch_real=64, augment=none or epochs=5; from Python also {"batch_real": 64}."""

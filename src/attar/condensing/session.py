@@ -329,7 +329,8 @@ class Session:
         A card that learns from a teacher asks it for the labels of every batch.
         """
         teacher = self.plan.teacher
-        needed = CARDS[self.plan.recipe.card].loss == "kl"
+        recipe = self.plan.recipe
+        needed = CARDS[recipe.card].loss == "kl" and not recipe.carried
         if teacher is not None and teacher.origin == TRAINED and needed:
             save_teacher(paths.teacher, teacher, self.plan.train)
 

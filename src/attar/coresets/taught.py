@@ -65,6 +65,13 @@ class TaughtSelector(StudyingSelector):
         """Return the teacher to be trained."""
         return make_for(self.teacher, data.shape, data.classes) if self.teacher else network
 
+    def known_as(self, data: LabelledImages, network: Network) -> Network:
+        """Return the teacher's network: of the one on disk, or of the one to be trained."""
+        if not is_on_disk(self.teacher):
+            return self.learner(data, network)
+        plain = Compute(torch.device("cpu"), "float32", compile=False, chunk=1)
+        return find_teacher(self.teacher, data, plain).network
+
     def seen(self, data: LabelledImages) -> str:
         """Return the teacher's augmentation."""
         return self.augment_selection if data.modality.augments else "none"

@@ -39,6 +39,7 @@ class Asked:
         note: of the artefact's own row.
         teacher: labels batches of the set and of random images, beside rows without it.
         labels: of epochs, that are kept in its place; None for the teacher itself.
+        inside: the teacher that the set carries, where the card learns from one.
     """
 
     baselines: tuple[str, ...]
@@ -50,6 +51,7 @@ class Asked:
     note: str = ""
     teacher: Teacher | None = None
     labels: LabelPlan | None = None
+    inside: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Comparison:
         asked, size = self.asked, self.artefact.totals.paper
         own = dataclasses.replace(condensed(self.artefact, asked.card), note=asked.note)
         sets = [own, self._hard(own)] if own.labels.ndim > 1 else [own]
+        if asked.inside is not None:
+            sets = [self._without_labels(own).taught_from_inside(asked.inside), *sets]
         if asked.teacher is not None or asked.labels is not None:
             sets.append(self._own_taught(self._without_labels(own)))
         if self.last is not None:

@@ -33,6 +33,7 @@ from attar.kinds import check_arguments
 from attar.networks import Own, make_for
 from attar.options import request_and_reading
 from attar.renaming import keywords
+from attar.teachers.carried import teacher_inside
 from attar.training import card as find_card
 from attar.training.beginning import evaluation_key
 from attar.training.fitting import fitted
@@ -112,6 +113,8 @@ def evaluate(
         if value is not None:
             refuse_deaf(chosen, f"{option} {value}")
     labels = label_plan(asked, artefact, chosen)
+    if artefact.carried is not None and chosen.loss == "kl":
+        _refuse_carried(asked, artefact.carried.described.network)
     if chosen.kernel and (asked.tune or asked.scores):
         option = "--tune" if asked.tune else "--scores"
         raise BadRequest(
@@ -158,9 +161,25 @@ def evaluate(
         note,
         teacher_of(asked.teacher, artefact, real, compute),
         labels,
+        teacher_inside(artefact, compute) if chosen.loss == "kl" else None,
     )
     run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
     return run.rows()
+
+
+def _refuse_carried(asked: EvaluationRequest, network: str) -> None:
+    """Refuse what compares or tunes by the classes of a set whose labels come from its teacher.
+
+    Raises:
+        BadRequest: that is asked for.
+    """
+    for option, given in (("--scores", asked.scores), ("--tune", asked.tune)):
+        if given:
+            raise BadRequest(
+                f"{option}: under this card networks learn from what {network}, which the set "
+                "carries, says of every batch, and random images and trials have no such labels; "
+                "leave it out, or give --card dsa-1000 for its images and their classes"
+            )
 
 
 def _refuse_without_training_images(wanted: Sequence[str], tune: bool) -> None:

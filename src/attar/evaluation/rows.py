@@ -121,6 +121,12 @@ class TrainingSet:
         found = self._told(teacher.network.name, teacher.nbytes, "at every batch")
         return dataclasses.replace(found, teacher=teacher)
 
+    def taught_from_inside(self, teacher: Teacher) -> TrainingSet:
+        """Return the set with the labels of the teacher that it carries, and counts already."""
+        note = f"labels by {teacher.network.name} {teacher.origin}, at every batch"
+        note = "; ".join(filter(None, (self.note, note)))
+        return dataclasses.replace(self, note=note, teacher=teacher)
+
     def with_labels(self, stored: StoredLabels, network: str) -> TrainingSet:
         """Return the set with the labels of epochs that a network gave, their bytes counted."""
         found = self._told(network, stored.nbytes, stored.told)

@@ -258,7 +258,12 @@ def _relabelled(
         }
     )
     found = Artefact(
-        changed, made, artefact.preprocessing, learned=artefact.learned, coded=kept | coded
+        changed,
+        made,
+        artefact.preprocessing,
+        learned=artefact.learned,
+        coded=kept | coded,
+        carried=artefact.carried,
     )
     found.checked = artefact.checked
     return found

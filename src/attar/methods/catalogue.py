@@ -234,6 +234,13 @@ METHODS: Registry[Method] = Registry(
             coreset=True,
         ),
         Method(
+            "kd",
+            "real images that a trained network is sure of, and this network, in the same bytes",
+            "Attar",
+            "confident.kd",
+            coreset=True,
+        ),
+        Method(
             "rded",
             "crops of real images that a teacher is surest of, tiled, and its labels",
             "Sun et al. 2024",

@@ -42,6 +42,8 @@ class Recipe:
         selector: the settings of ``init``; None for its defaults.
         average: weight of the past in a running average of the set, which stands in place of the
             last update; 0 for none.
+        carried: storage of the teacher, which then travels in the file of the set and labels what
+            is made of its images; empty for none.
         bounded: whether images are kept between black and white, where they have these.
     """
 
@@ -59,6 +61,7 @@ class Recipe:
     selector: Selector | None = None
     rows: int | None = None
     average: float = 0.0
+    carried: str = ""
     bounded: bool = False
 
     @property

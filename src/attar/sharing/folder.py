@@ -98,6 +98,7 @@ def _with_header(artefact: Artefact, header: object) -> Artefact:
         checked=artefact.checked,
         learned=artefact.learned,
         coded=coded,
+        carried=artefact.carried,
     )
 
 

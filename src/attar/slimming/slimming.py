@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from attar import threads
 from attar.artefact.artefact import Artefact
+from attar.artefact.coding import check_alone
 from attar.artefact.loading import load
 from attar.condensing.condense import complete, writing
 from attar.condensing.telling import Callback
@@ -108,6 +109,7 @@ def carry_out(
     refuse_experts(request.method)
     artefact = source if isinstance(source, Artefact) else load(source)
     name = _UNNAMED if isinstance(source, Artefact) else Path(source).name
+    check_alone(artefact.carried, "slim", "condense it anew with --teacher-storage none")
     check_equal(artefact)
     check_smaller(artefact, request.sizes())
     if request.card is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from attar.budget import Entry, Ledger
+from attar.budget import CARRIED, Entry, Ledger
 from attar.data.preprocessing import Preprocessing
 from attar.errors import BadRequest
 from attar.storage import Content, Storage, storage_of
@@ -16,6 +16,7 @@ from attar.synthetic.layout import Layout
 
 _PREPROCESSING = "preprocessing: needed to show the images and to test on real ones"
 _LEARNT = "learnt beside the set"
+_CARRIED = "the network that labels every batch of these images"
 
 
 def stored_entry(
@@ -29,18 +30,26 @@ def stored_entry(
 
 
 def extra_entries(extras: Mapping[str, Tensor] | None) -> list[Entry]:
-    """Return the ledger's lines of tensors that the papers do not count."""
+    """Return the ledger's lines of tensors beside those of the set.
+
+    The papers count none of them; a network that is there in place of more images counts as these.
+    """
     return [
         Entry(
             name=name,
             shape=tuple(tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
             bytes=tensor.numel() * tensor.element_size(),
-            paper=False,
-            why=_LEARNT if name.startswith("learned.") else _PREPROCESSING,
+            paper=name.startswith(CARRIED),
+            why=_why(name),
         )
         for name, tensor in (extras or {}).items()
     ]
+
+
+def _why(name: str) -> str:
+    told = {"learned.": _LEARNT, CARRIED: _CARRIED}
+    return next((why for head, why in told.items() if name.startswith(head)), _PREPROCESSING)
 
 
 def planned_ledger(

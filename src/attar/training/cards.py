@@ -171,6 +171,17 @@ CARDS: Registry[EvaluationCard] = Registry(
             stable=True,
         ),
         EvaluationCard(
+            "kd",
+            "what the set's own teacher says at 4 of every batch, with DSA augmentation",
+            300,
+            DSA,
+            lr=0.04,
+            schedule="warm_cosine",
+            one_more=False,
+            loss="kl",
+            temperature=4.0,
+        ),
+        EvaluationCard(
             "rded",
             "RDED: 300 epochs of AdamW on what a teacher says at 20 of mixed, shuffled crops",
             300,

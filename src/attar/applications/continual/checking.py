@@ -218,7 +218,17 @@ def common_card(request: Shrinking, condensing: Condensing, splits: Splits) -> s
 
 
 def check_card(condensing: Condensing, recipe: Recipe) -> None:
-    """Refuse a card that cannot train on the labels that are learnt."""
+    """Refuse a card that cannot train on the labels that are learnt, and sets that carry others.
+
+    Raises:
+        BadRequest: either.
+    """
+    if recipe.carried:
+        raise BadRequest(
+            f"--method {condensing.chosen.name}: each set would carry a network that labels its "
+            "own classes alone, and here sets of different classes are trained on together; choose "
+            "--method confident, which keeps the same images without it"
+        )
     if condensing.card is None or not (recipe.learned_labels and recipe.centred_labels):
         return
     if find_card(condensing.card).loss == "cross_entropy":

@@ -1,0 +1,85 @@
+"""A teacher that travels in the file of a set: made for it, and taken out of it."""
+
+from __future__ import annotations
+
+from attar.artefact.artefact import Artefact
+from attar.artefact.carried import Carried, Described, described_as
+from attar.compute import Compute
+from attar.errors import ArtefactError, BadRequest
+from attar.networks import Network, make_for
+from attar.networks.registry import OWN
+from attar.rng import Key
+from attar.teachers.teacher import PREFIX, Teacher, tensors_of
+
+# where one came from that lay in the file of a set
+INSIDE = "in the set"
+
+
+def carried_by(teacher: Teacher, storage: str) -> Carried:
+    """Return a teacher as the file of a set keeps it.
+
+    Args:
+        teacher: that labels what is made of the set's images.
+        storage: of its matrices and kernels, such as ``int8``.
+
+    Raises:
+        BadRequest: it is a user's own module, which no name stands for, or was trained on pixels
+            normalized in another way, or the storage cannot keep it.
+    """
+    _refuse_own(teacher.network, storage)
+    if teacher.rescaling is not None:
+        raise BadRequest(
+            f"--teacher-storage {storage}: {teacher.network.name} was trained on pixels normalized "
+            "otherwise than those of the set, and would label others; leave --teacher out to have "
+            "one trained"
+        )
+    values = {name.removeprefix(PREFIX): one for name, one in teacher.tensors.items()}
+    return Carried.of(teacher.network.name, values, storage)
+
+
+def planned_for(network: Network, storage: str) -> Described:
+    """Return what the header of a set will say of a teacher, before it is there.
+
+    Raises:
+        BadRequest: a user's own module, or no such storage.
+    """
+    _refuse_own(network, storage)
+    tensors = tensors_of(network.draw(Key(0)))
+    values = {
+        name.removeprefix(PREFIX): one for name, one in tensors.items() if one.is_floating_point()
+    }
+    return described_as(network.name, values, storage)
+
+
+def teacher_inside(artefact: Artefact, compute: Compute) -> Teacher | None:
+    """Return the teacher that the file of a set carries; None where it carries none.
+
+    Args:
+        artefact: the set.
+        compute: device, precision and compilation.
+
+    Raises:
+        ArtefactError: its values are not those of its network.
+    """
+    carried, header = artefact.carried, artefact.header
+    if carried is None:
+        return None
+    network = make_for(carried.described.network, header.shape, len(header.class_names))
+    found = {PREFIX + name: one for name, one in carried.tensors().items()}
+    wanted = tensors_of(network.draw(Key(0)))
+    values = {name: one for name, one in wanted.items() if one.is_floating_point()}
+    if {n: one.shape for n, one in values.items()} != {n: one.shape for n, one in found.items()}:
+        raise ArtefactError(
+            f"the set does not carry the weights of {network.name}, as its header says; fetch its "
+            "file again"
+        )
+    tensors = {name: found.get(name, one).to(compute.device) for name, one in wanted.items()}
+    return Teacher(network, compute, tensors, origin=INSIDE)
+
+
+def _refuse_own(network: Network, storage: str) -> None:
+    if network.name.partition(":")[0] == OWN:
+        raise BadRequest(
+            f"--teacher-storage {storage}: a module given from Python has no name by which a file "
+            "could say what it is; give --teacher the name of a network"
+        )
