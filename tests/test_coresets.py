@@ -263,7 +263,7 @@ def test_bad_settings_are_refused(settings: dict[str, Any], text: str) -> None:
 
 def test_names() -> None:
     coresets = {name for name, method in METHODS.items() if method.coreset}
-    assert coresets == {"random", "coded", "confident", "taught", "rded", *STUDYING}
+    assert coresets == {"random", "coded", "confident", "taught", "rded", "kd", *STUDYING}
     assert set(INITS) == {"noise", *SELECTORS}
     assert all(SELECTORS[name].name == name for name in SELECTORS)
     # --set could not tell them apart

@@ -56,7 +56,7 @@ OWN = ("fastdm", "fastlodm", "fastkfs")
 
 def test_methods() -> None:
     coresets = {"random", "coded", "herding", "forgetting", "kcenter", "confident"}
-    coresets |= {"taught", "rded"}
+    coresets |= {"taught", "rded", "kd"}
     kernels = {"frepo", "lofrepo", "slimmable"}
     idc, rtp = {"idc", "idc-i", "loidc", "loidc-i"}, {"remember-the-past", "lortp"}
     others = {"dc", "dsa", "lodc", "lodsa", "dm", "lodm", "lomtt", *idc, *rtp}
