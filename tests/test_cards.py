@@ -62,6 +62,7 @@ FIXED = ("epochs", "batch", "optimiser", "lr", "weight_decay", "schedule", "loss
         ("ld", (0, 50, "adam", 1e-3, 0.0, "constant", "cross_entropy", "none")),
         ("frepo", (0, 500, "adam", 3e-4, 0.0, "warm_cosine", "squared", "none")),
         ("kip", (0, 100, "sgd", 1.0, 0.01, "cosine", "squared", "none")),
+        ("kd", (300, 256, "sgd", 0.3, 5e-4, "warm_cosine", "kl", "none")),
         ("rded", (300, 50, "adamw", 1e-3, 0.01, "half_cosine", "kl", "cutmix")),
         ("sre2l", (300, 1024, "adamw", 1e-3, 0.01, "cosine", "kl", "cutmix")),
         ("rethinkdc", (300, 128, "adamw", 1e-3, 0.01, "cosine", "kl", "cutmix")),
@@ -74,7 +75,9 @@ def test_cards_have_the_constants_of_their_authors(name: str, values: tuple[obje
     assert tuple(getattr(one, field) for field in FIXED) == values
     assert one.name == name and (one.momentum == 0.9 or name in ("dd", "ld", "frepo", *KL))
     assert one.learnt_lr == (name in ("mtt", "haba"))
-    assert one.one_more == (name not in ("idc", "rtp", "dd", "ld", "frepo", "kip", *KL, *KINDS))
+    assert one.one_more == (
+        name not in ("idc", "rtp", "dd", "ld", "frepo", "kip", "kd", *KL, *KINDS)
+    )
     assert one.learnt_steps == (name == "dd")
     assert one.stable == (name == "kip") and one.kernel == (name if name in KINDS else "")
     assert bool(one.networks) == (name == "frepo")

@@ -131,6 +131,16 @@ def test_networks_learn_from_what_it_says(made: attar.Artefact, tmp_path: Path) 
     assert hard.results[0].accuracies == plain.results[0].accuracies
 
 
+def test_a_loop_of_ones_own_has_it_as_a_module(made: attar.Artefact, tmp_path: Path) -> None:
+    made.save(tmp_path / "set.safetensors")
+    module = attar.teacher_of(tmp_path / "set.safetensors", device="cpu")
+    assert not module.training
+    assert torch.allclose(module(images()), inside(made).scores(images()), atol=1e-5)
+    plain = attar.condense(data(), method="random", synthetic_per_class=1, device="cpu")
+    with pytest.raises(BadRequest, match="carries no network"):
+        attar.teacher_of(plain)
+
+
 def test_other_cards_learn_from_classes(made: attar.Artefact) -> None:
     asked: dict[str, Any] = {"repeats": 1, "updates": 1, "device": "cpu", "torch_compile": "off"}
     (row,) = attar.evaluate(made, data(), card="dsa-1000", **asked)

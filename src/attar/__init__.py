@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from attar.face.pages import write_report
     from attar.face.relabelling import relabel
     from attar.face.suites import bench
+    from attar.face.teacher import teacher_of
     from attar.importing.importer import import_artefact
     from attar.methods import Method, Task
     from attar.methods.recipe import Recipe
@@ -105,6 +106,7 @@ _HOMES = {
     "merge": "attar.artefact.merging",
     "load_source": "attar.data",
     "slim": "attar.slimming.slimming",
+    "teacher_of": "attar.face.teacher",
     "train_experts": "attar.experts.making",
     "EvaluationCallback": "attar.evaluation.telling",
     "audit": "attar.applications.auditing.audit",
@@ -172,6 +174,7 @@ __all__ = [
     "register",
     "relabel",
     "slim",
+    "teacher_of",
     "train_experts",
     "write_report",
 ]

@@ -175,7 +175,7 @@ CARDS: Registry[EvaluationCard] = Registry(
             "what the set's own teacher says at 4 of every batch, with DSA augmentation",
             300,
             DSA,
-            lr=0.04,
+            lr=0.3,
             schedule="warm_cosine",
             one_more=False,
             loss="kl",
