@@ -40,7 +40,8 @@ def _is_solved(matrix: Tensor) -> bool:
     for _ in range(_MOST_STEPS):
         turned = matrix @ direction / scale
         along = direction @ turned
-        if not along > 0:
+        # what is next to nothing may be positive by rounding, and then ends the search at once
+        if not along > _LEAST * direction.square().sum():
             return False
         residual = residual - square / along * turned
         before, square = square, residual.square().sum()
