@@ -193,6 +193,23 @@ def test_what_would_lose_it_is_refused(made: attar.Artefact) -> None:
         made.of_classes(made.classes[:1])
 
 
+def test_exported_pictures_come_without_it(made: attar.Artefact, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=f"{TEACHER}, which labels .* stays in its file"):
+        attar.export(made, npz=tmp_path / "set.npz")
+
+
+def test_shared_and_relabelled_sets_keep_it(made: attar.Artefact, tmp_path: Path) -> None:
+    held = data()
+    labelled = attar.relabel(made, held, labels="int8", epochs=1, device="cpu")
+    shared = attar.artefact.artefact.Artefact(
+        made.header, made.synthetic, made.preprocessing, coded=made.coded, carried=made.carried
+    )
+    for one in (labelled, shared):
+        one.save(tmp_path / "again.safetensors")
+        again = attar.load(tmp_path / "again.safetensors")
+        assert inside(again).digest == inside(made).digest
+
+
 def forged(made: attar.Artefact, path: Path, **changes: Any) -> Path:
     """Write the set with other words about its network, or with other values."""
     header = made.header.model_dump(mode="json")

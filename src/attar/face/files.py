@@ -46,7 +46,7 @@ def export(
             ``export.json`` says their scale and offset.
         ipc: read the path at this smaller memory in images per class, as `attar.load` does.
         overwrite: replace an earlier export in that folder; a file is replaced in any case.
-        said: told what is clipped; a warning says it where left out.
+        said: told what is clipped, and what else stays behind; a warning says it where left out.
 
     Returns:
         The number of images.
@@ -81,6 +81,11 @@ def export(
     if not floats and own.clipped is not None:
         (said or warnings.warn)(
             worded(f"{own.clipped} and were clipped; give --float to keep them")
+        )
+    if own.carried is not None:
+        (said or warnings.warn)(
+            f"{own.carried.described.network}, which labels the images of this set at every batch, "
+            "stays in its file: what was written has classes alone"
         )
     return len(own)
 
