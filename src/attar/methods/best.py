@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attar.methods.catalogue import METHODS
 from attar.methods.choice import Choice, Wanted
 from attar.methods.task import Task
+from attar.methods.travelling import travelling
 from attar.shapes import is_picture
 
 if TYPE_CHECKING:
@@ -41,13 +42,22 @@ _OWN_PICTURE, _FRAME = 3_000, 750
 # minutes that it may take
 _PER_MINUTE, _SHARE = 90e6, 0.4
 _EPOCHS = (2, 8)
+# epochs of one that labels, too, and the real images of a class from which on it knows enough
+_LONG, _KNOWN_FROM = (2, 30), 1_000
 # updates of 128 images from which on a teacher knows what is sure; one of less chooses images that
 # are alike, and such as are drawn at random serve better
 _TAUGHT_FROM = 1_000
+# and from which on it knows enough to label
+_LABELS_FROM = 2_000
 
 _AHEAD = (
     "such images were ahead of every condensed set that was tried in these bytes within minutes "
     "(docs/choosing.md)"
+)
+
+_AHEAD_OF_ALL = (
+    "networks that learn from it were ahead of those that learn from more such images and their "
+    "classes (docs/choosing.md)"
 )
 
 
@@ -63,6 +73,8 @@ def best(wanted: Wanted) -> Choice:
     size = "full size" if part == 1 else f"{part:g} of the side"
     kept = f"as many real images of {size} as {codec.upper()} keeps in these bytes"
     epochs = _epochs(wanted)
+    if _carries(wanted):
+        return _carrying(wanted)
     if wanted.shape[0] == 1 or wanted.total * epochs < 128 * _TAUGHT_FROM:
         why = "of grey ones" if wanted.shape[0] == 1 else "where there are so few to learn from"
         return Choice(
@@ -75,6 +87,39 @@ def best(wanted: Wanted) -> Choice:
         f"{kept}, of those that a network trained on all of them is sure of; {_AHEAD}",
         options=options,
         settings={"epochs": epochs},
+    )
+
+
+def _carries(wanted: Wanted) -> bool:
+    """Whether a teacher is worth the images in whose place it travels."""
+    return (
+        wanted.shape[0] == 3
+        and wanted.images >= _KNOWN_FROM
+        and "teacher_storage" not in wanted.given
+        and "card" not in wanted.given
+        and wanted.total * _epochs(wanted, _LONG) >= 128 * _LABELS_FROM
+        and bool(travelling(wanted.shape, wanted.classes, wanted.bytes or 0))
+    )
+
+
+def _carrying(wanted: Wanted) -> Choice:
+    """Return the choice of real images and the teacher that labels what is made of them."""
+    # by all the bytes: what a teacher knows of sharp images it knows of smaller ones less well
+    codec = _codec(wanted)
+    part, quality = _way(wanted, codec)
+    options: dict[str, Any] = {
+        "storage": f"{codec}:quality={quality},together={_together(wanted)}",
+        "teacher": travelling(wanted.shape, wanted.classes, wanted.bytes or 0),
+    }
+    if part < 1:
+        options["form"] = f"resized:side={math.ceil(part * min(wanted.shape[1:]))}"
+    size = "full size" if part == 1 else f"{part:g} of the side"
+    return Choice(
+        "kd",
+        f"as many real images of {size} as {codec.upper()} keeps beside a network that was trained "
+        f"on all of them and labels every batch; {_AHEAD_OF_ALL}",
+        options=options,
+        settings={"epochs": _epochs(wanted, _LONG)},
     )
 
 
@@ -113,9 +158,9 @@ def _way(wanted: Wanted, codec: str) -> tuple[float, int]:
     return 1.0, _WAYS[2][1]
 
 
-def _epochs(wanted: Wanted) -> int:
+def _epochs(wanted: Wanted, range_: tuple[int, int] = _EPOCHS) -> int:
     """Return for how long the teacher is trained: what the minutes allow."""
-    least, most = _EPOCHS
+    least, most = range_
     if wanted.minutes is None:
         return most
     pixels = wanted.total * wanted.shape[1] * wanted.shape[2]

@@ -10,16 +10,16 @@ Realism of Distilled Dataset, 2024).
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from attar.coresets import Confident
 from attar.methods.distribution import random
 from attar.methods.recipe import Recipe, published_network
 from attar.methods.task import Task
+from attar.methods.travelling import WIDTHS, travelling
 
 # channels of the teacher: half of the network's own are trained three times as fast
 WIDTH = 64
-# and of one that travels with the set
-SMALL = 32
 
 
 def teacher_of(task: Task) -> str:
@@ -44,11 +44,12 @@ def taught(task: Task) -> Recipe:
 def kd(task: Task) -> Recipe:
     """Return real images that a small teacher is sure of, with the teacher itself.
 
-    It stands in the bytes of further images, so it is far narrower than one that only chooses.
+    It stands in the bytes of further images, so it is the narrower the fewer of these there are.
     """
+    size = task.ipc * task.classes * math.prod(task.shape) * 4
     network = published_network(task)
-    small = network.startswith("convnet")
-    teacher = f"{network}:norm=batch,width={SMALL}" if small else ""
+    least = f"{network}:norm=batch,width={WIDTHS[-1]}" if network.startswith("convnet") else ""
+    teacher = travelling(task.shape, task.classes, size) or least
     recipe = confident(task)
     selector = dataclasses.replace(recipe.start, teacher=teacher)  # pyright: ignore[reportArgumentType]
     return dataclasses.replace(recipe, selector=selector, carried="int8", card="kd")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -75,7 +76,11 @@ class Condensing(Request):
         own = {name: getattr(self, name) for name in Request.__dataclass_fields__}
         own |= memory.budget(classes, ipc)
         own |= {"output": output, "resume": output is not None}
-        return Request(**own)
+        found = Request(**own)
+        if found.chosen.choose and found.teacher_storage is None:
+            # sets of different classes are trained on together, and each would carry its own
+            return dataclasses.replace(found, teacher_storage="none")
+        return found
 
 
 @fields(slim_set="slim_settings")
