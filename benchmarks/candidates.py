@@ -112,6 +112,11 @@ def candidates(side: int, epochs: int) -> dict[str, dict[str, Any]]:
             "storage": f"{codec}:quality=25",
             "settings": studied,
         },
+        "kd, coded, full": {
+            "method": "kd",
+            "storage": f"{codec}:quality=25",
+            "settings": studied,
+        },
         "taught, coded, 3/4": {
             "method": "taught",
             "form": most,
@@ -174,7 +179,7 @@ def chosen(options: Options, side: int, epochs: int) -> dict[str, dict[str, Any]
 
 def made(options: Options, asked: dict[str, Any], data: Splits) -> attar.Artefact:
     """Return the set of a candidate."""
-    kept = asked["method"] in ("random", "herding", "confident", "taught")
+    kept = asked["method"] in ("random", "herding", "confident", "taught", "kd")
     limits: dict[str, Any] = {} if kept else {"minutes": options.minutes, "validation": 0}
     size: dict[str, Any] = {"max_bytes": options.bytes}
     if options.family == "frepo":
