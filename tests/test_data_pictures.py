@@ -343,6 +343,54 @@ def test_all_broken_pictures_are_named_at_once(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_what_is_refused_for_another_reason_hides_no_broken_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_of(tmp_path, lambda p, v: Image.fromarray(v).save(p), 4, 6, 3, make=bytes_of, ending="png")
+    for name in ("ant/1.png", "bee/2.png"):
+        (tmp_path / name).write_bytes(b"nothing")
+    pages = [Image.fromarray(bytes_of(4, 6, 3)) for _ in range(2)]
+    pages[0].save(tmp_path / "ant/2.png", "TIFF", save_all=True, append_images=pages[1:])
+    with pytest.raises(BadRequest, match=r"^3 images .*those that are broken$") as refused:
+        read(tmp_path)
+    for said in (
+        r"ant.1\.png \(cannot",
+        r"bee.2\.png \(cannot",
+        r"2\.png \(holds 2 pages, and",
+    ):
+        assert re.search(said, str(refused.value))
+    closed = tmp_path / "ant/0.png"
+
+    def opened(path: Path) -> Any:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return path.open("rb")
+
+    monkeypatch.setattr("attar.data.picture_files.open_regular", opened)
+    with pytest.raises(BadRequest, match=r"^4 images .*0\.png \(Permission denied\)"):
+        read(tmp_path)
+    for name in ("ant/1.png", "ant/2.png", "bee/2.png"):
+        (tmp_path / name).unlink()
+    with pytest.raises(BadRequest, match=r"0\.png cannot be read: .*Permission denied; give your"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("error", [IndexError("too many"), RuntimeError("Failed to")])
+def test_whatever_a_decoder_raises_is_told_of_its_picture(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tifffile and libavif do at damaged files."""
+    set_of(tmp_path, lambda p, v: Image.fromarray(v).save(p), 4, 6, 3, make=bytes_of, ending="png")
+
+    def failing(*given: Any, **more: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "convert", failing)
+    monkeypatch.setattr(Image.Image, "load", failing)
+    with pytest.raises(BadRequest, match=r"images cannot be read: .*0\.png \((too many|Failed)"):
+        read(tmp_path)
+
+
 def test_sizes_beyond_any_picture_are_refused(tmp_path: Path) -> None:
     set_of(tmp_path, tiff(photometric="minisblack", planarconfig="contig"), 4, 6, 13)
     with tifffile.TiffFile(tmp_path / "ant/0.tif", mode="r+b") as file:

@@ -86,6 +86,12 @@ def test_shards_of_parts(tmp_path: Path) -> None:
     assert len(load_source(f"wds:{tmp_path}/zoo/zoo-train-{{000..001}}.tar").train) < 12
     listed = load_source(f"wds:{tmp_path}/all/{{train,test}}.tar")
     assert listed.test is not None and (len(listed.train), len(listed.test)) == (6, 2)
+    # paths within the braces, blanks in them
+    shard(tmp_path / "a zoo/train.tar", kept[0])
+    shard(tmp_path / "my zoo/test.tar", kept[1][:2])
+    listed = load_source(f"wds:{{{tmp_path}/a zoo/train.tar,{tmp_path}/my zoo/test.tar}}")
+    assert listed.test is not None and (len(listed.train), len(listed.test)) == (6, 2)
+    assert listed.train.name == "a zoo"
     # a file of that very name is taken as it is
     shard(tmp_path / "odd-{a,b}.tar", kept[0])
     assert len(load_source(f"wds:{tmp_path}/odd-{{a,b}}.tar", test_share=0).train) == 6

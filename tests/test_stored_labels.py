@@ -13,6 +13,7 @@ import attar
 from attar.cli import run
 from attar.data import Splits
 from attar.errors import ArtefactError, BadRequest, RunFailed
+from attar.evaluation.label_plan import LabelPlan
 from attar.networks import build
 from attar.rng import Key
 from attar.storage import storage_of
@@ -317,6 +318,51 @@ def test_a_file_of_labels_is_not_trusted(
     save_tensors(labels, tensors, header)
     with pytest.raises(ArtefactError, match=said):
         attar.evaluate(path, (data, data), **asked)
+
+
+def test_a_folder_in_place_of_a_file_is_refused_by_its_option(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
+    path, teacher = made
+    data = tiny_data(counts=(9, 14, 12))
+    for more in ({}, {"teacher": teacher, "label_epochs": 2}):
+        asked: dict[str, Any] = {"epochs": 3, "repeats": 1, "labels": tmp_path} | more
+        with pytest.raises(BadRequest, match=r"--labels .* is a directory; name a file, such as"):
+            attar.evaluate(path, (data, data), **asked)
+
+
+def test_a_second_run_that_keeps_labels_in_the_same_file_is_refused_before_work(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
+    path, teacher = made
+    data, labels = tiny_data(counts=(9, 14, 12)), tmp_path / "new/one.labels.safetensors"
+    asked: dict[str, Any] = {"teacher": teacher, "label_epochs": 2, "labels": labels}
+    asked |= {"epochs": 3, "repeats": 1, "device": "cpu"}
+    refused: list[str] = []
+
+    class Meanwhile(attar.EvaluationCallback):
+        def said(self, text: str) -> None:
+            if not refused:
+                refused.append("")
+                with pytest.raises(BadRequest, match="another run is writing it") as error:
+                    attar.evaluate(path, (data, data), callback=Unheard(), **asked)
+                refused[0] = str(error.value)
+
+    class Unheard(attar.EvaluationCallback):
+        def said(self, text: str) -> None:
+            raise AssertionError(text)
+
+    attar.evaluate(path, (data, data), callback=Meanwhile(), **asked)
+    assert "--labels" in refused[0] and "wait for its end" in refused[0]
+    assert [one.name for one in labels.parent.iterdir()] == [labels.name]
+    # the second one now takes what the first has kept
+    attar.evaluate(path, (data, data), **asked)
+    # and one that another has kept between its plan and its turn is not written over
+    kept = labels.read_bytes()
+    plan = LabelPlan(2, 1.0, "float16", 0, labels)
+    with pytest.raises(BadRequest, match="another run has just written it"), plan.kept_alone():
+        pass
+    assert labels.read_bytes() == kept
 
 
 def test_nothing_is_kept_of_a_run_that_ends_early(made: tuple[Path, str], tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ from attar.unplaced import unplaced, without_folders
         ("folder:/home/me,you/cats", "folder:cats"),
         ("hf:/home/me/set:train", "hf:set:train"),
         ("wds:~/a/b/zoo-{000..009}.tar", "wds:zoo-{000..009}.tar"),
+        ("wds:{/home/a b/x.tar,/home/c d/y.tar}", "wds:{x.tar,y.tar}"),
+        ("wds:{/home/a b/x-{0..9}.tar, ~/y.tar}", "wds:{x-{0..9}.tar,y.tar}"),
+        ("wds:{/home/a b,/home/c d}/x.tar", "wds:x.tar"),
+        ("attar condense 'wds:{/home/a b/x,/c d/y}' -o s", "attar condense 'wds:{x,y}' -o s"),
         ("folder:C:\\Users\\me\\cats", "folder:cats"),
         ("folder:C:/Users/me/cats", "folder:cats"),
         ("\\\\server\\share\\me", "me"),
@@ -54,3 +58,5 @@ def test_a_path_with_blanks_is_found_in_sentences() -> None:
         "note": "the folder my cats has no parts",
         "merged": [{"n": (1, "b")}],
     }
+    told = {"source": "wds:{/a b/x,/c d/y}", "note": "no samples in {/a b/x,/c d/y}"}
+    assert unplaced(told) == {"source": "wds:{x,y}", "note": "no samples in {x,y}"}

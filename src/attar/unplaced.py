@@ -14,7 +14,9 @@ _BEGINNING = (
     rf"(?:file:/+|~[\w.-]*[\\/]|(?:\.\.[\\/])+|{_WEB}//(?=[\w.-])|/(?!/)|[A-Za-z]:[\\/]|\\\\)"
 )
 # a source, a path, or one behind a network and its settings, alone: its name may have blanks in it
-_WHOLE = re.compile(rf"((?:[a-z][\w.=,-]*:)*){_BEGINNING}.+", re.DOTALL)
+_WHOLE = re.compile(rf"((?:[a-z][\w.=,-]*:)*)\{{?{_BEGINNING}.+", re.DOTALL)
+# between the paths of a list
+_COMMA = re.compile(rf",(?=\s*{_BEGINNING})")
 # what a path follows within a text, and where it ends
 _WITHIN = re.compile(rf"(?<![^\s'\"(=:,{{\[]){_BEGINNING}[^\s'\"),;]+")
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
@@ -41,7 +43,7 @@ def unplaced(value: _T) -> _T:
     known = {text: _alone(text) for text in _texts(value) if _WHOLE.fullmatch(text)}
     # a sentence names a source without its kind, too
     known |= {
-        text.removeprefix(kind): _name(text)
+        text.removeprefix(kind): _alone(text).removeprefix(kind)
         for text in tuple(known)
         if len(kind := _kind(text)) > len("c:")
     }
@@ -77,8 +79,11 @@ def _whole_in_quotes(found: re.Match[str]) -> str:
 def _alone(text: str) -> str:
     """Return a source or path that is the whole of a text by its name."""
     kind = _kind(text)
-    several = re.split(rf",(?={_BEGINNING})", text.removeprefix(kind))
-    return kind + ",".join(map(_name, several))
+    path = text.removeprefix(kind)
+    if path.startswith("{") and not path.endswith("}"):  # what follows the folders is the name
+        return kind + _name(path)
+    brace = path[: path.startswith("{")]
+    return kind + brace + ",".join(map(_name, _COMMA.split(path.removeprefix("{"))))
 
 
 def _kind(text: str) -> str:

@@ -33,13 +33,16 @@ def every_unreadable(
             break
     if len(found) == 1:
         return first
-    told = ", ".join(f"{error.name} ({error.why})" for error in list(found.values())[:_NAMED])
+    named = list(found.values())[:_NAMED]
+    told = ", ".join(f"{error.name} ({error.why})" for error in named)
+    which = "them" if all(error.broken for error in named) else "those that are broken"
+    do = f"; replace or remove {which}" if any(error.broken for error in named) else ""
     more, count = len(found) > _NAMED, min(len(found), _NAMED)
     return Unreadable(
         first.name,
         first.why,
         f"{f'more than {count}' if more else count} images cannot be read: {told}"
-        f"{', …' if more else ''}; replace or remove them",
+        f"{', …' if more else ''}{do}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,19 @@ from torch import Tensor
 from attar.data.walking import refuse_irregular
 from attar.errors import AttarError, BadRequest, RunFailed
 from attar.faults import in_words, lacking
+
+# what Pillow, its decoders and tifffile raise at files that were damaged at random
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+)
 
 
 class Pictures(Protocol):
@@ -72,16 +86,18 @@ class Files:
 
 
 class Unreadable(BadRequest):
-    """A picture, and not the system, is at fault.
+    """One picture, or several, cannot be read.
 
     Attributes:
         name: of the picture.
         why: it cannot be read.
+        broken: False where the picture is not at fault: the system does not let it be read, or it
+            is of a kind that is refused.
     """
 
-    def __init__(self, name: str, why: str, said: str = "") -> None:
+    def __init__(self, name: str, why: str, said: str = "", *, broken: bool = True) -> None:
         super().__init__(said or f"image {name} cannot be read ({why}); replace or remove it")
-        self.name, self.why = name, why
+        self.name, self.why, self.broken = name, why, broken
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -104,10 +120,11 @@ def unreadable(name: str, error: Exception) -> AttarError:
     if scarce is not None:
         return RunFailed(f"reading {name}: {scarce}.")
     if isinstance(error, OSError) and error.errno is not None:
-        return BadRequest(f"image {name} cannot be read: {in_words(error)}")
+        said = f"image {name} cannot be read: {in_words(error)}"
+        return Unreadable(name, error.strerror or str(error), said, broken=False)
     # Pillow names the object that it was given
     reason = re.sub(r" (<_io\.\w+ .*>|'.*')$", "", str(error))
-    return Unreadable(name, reason)
+    return Unreadable(name, reason or type(error).__name__)
 
 
 @contextmanager
@@ -117,7 +134,13 @@ def unreadable_as(pictures: Pictures, index: int) -> Iterator[None]:
 
     try:
         yield
-    except BadRequest:
+    except Unreadable:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BadRequest as error:
+        name = pictures.name(index)
+        why = error.text.removeprefix(f"image {name}").lstrip(" :")
+        raise Unreadable(name, why, error.text, broken=False) from error
+    except RunFailed:
+        raise
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise unreadable(pictures.name(index), error) from error

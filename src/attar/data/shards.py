@@ -94,12 +94,13 @@ def shards_of(argument: str) -> list[Path]:
     if path.is_file():
         return [path]
     try:
-        names = list(islice(expanded(str(path)), _MOST_SHARDS + 1))
+        # before they are completed, since the paths themselves may lie in the braces
+        names = list(islice(expanded(argument), _MOST_SHARDS + 1))
     except ValueError as error:
         raise BadRequest(f"{where}: {error}; write {{000..009}} or {{train,val}}") from None
     if len(names) > _MOST_SHARDS:
         raise BadRequest(f"{where}: more than {_MOST_SHARDS:,} names; give fewer")
-    found = [Path(one) for one in names]
+    found = [Path(one).expanduser().absolute() for one in names]
     for one in found:
         if not one.is_file():
             raise BadRequest(f"{where}: {one} does not exist; give .tar files or their folder")

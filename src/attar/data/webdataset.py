@@ -55,9 +55,8 @@ class Part:
 
 def load_webdataset(argument: str, reading: Reading) -> Parts:
     """Read shards; see `index_webdataset`."""
-    parts = load_index(index_webdataset(argument, reading.columns), reading)
-    path = Path(argument).expanduser().absolute()
-    return replace(parts, name=(path if path.is_dir() else path.parent).name)
+    index = index_webdataset(argument, reading.columns)
+    return replace(load_index(index, reading), name=Path(index.place).name)
 
 
 def index_webdataset(argument: str, columns: Columns) -> Index:

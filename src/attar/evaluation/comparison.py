@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -125,46 +126,49 @@ def evaluate(
     # refused before the data are read, which may take long
     built = told_apart([make_for(each, artefact.header.shape, classes) for each in named])
     kernels = [infinite(each) for each in built] if chosen.kernel else []
-    real = read_real(artefact, data, watch=told.reading, **reading)
-    train, test = real.train, real.test
-    if train is None:
-        _refuse_without_training_images(wanted, asked.tune)
-    for kernel in kernels:
-        whole = train is not None and WHOLE in wanted
-        most = len(train) if train is not None and whole else len(artefact)
-        fewer = f"leave {WHOLE!r} out of --baselines, or " if whole else ""
-        kernel.check(most, most, f"{fewer}train networks, such as under --card kip")
-    told.said(f"tested on {len(test):,} images of {real.name} ({joined(real.note, test.told)})")
-    dataset = artefact.header.provenance.get("dataset", real.name)
-    chosen = fitted(chosen, artefact, dataset)
-    # one choice for all rows, so that they differ in nothing but the images
-    compute = computing.choose(
-        asked.device,
-        asked.precision,
-        asked.torch_compile,
-        pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(built)),
-    )
-    note = ""
-    if asked.tune and train is not None:
-        tuning = Tuning(dataset, built, compute, asked.seed, asked.vectorized, told.said)
-        found = tuning.tuned(chosen, artefact, train, real.validation)
-        chosen, note = found.card, found.note
-    key = evaluation_key(asked.seed)
-    measurer = Measurer(test, built, repeats, dataset, compute, key, asked.vectorized, told.trained)
-    what = Asked(
-        wanted,
-        chosen,
-        asked.ceiling_epochs,
-        asked.seed,
-        asked.scores,
-        reading.get("data_dir"),
-        note,
-        teacher_of(asked.teacher, artefact, real, compute),
-        labels,
-        teacher_inside(artefact, compute) if chosen.loss == "kl" else None,
-    )
-    run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
-    return run.rows()
+    with labels.kept_alone() if labels else contextlib.nullcontext():
+        real = read_real(artefact, data, watch=told.reading, **reading)
+        train, test = real.train, real.test
+        if train is None:
+            _refuse_without_training_images(wanted, asked.tune)
+        for kernel in kernels:
+            whole = train is not None and WHOLE in wanted
+            most = len(train) if train is not None and whole else len(artefact)
+            fewer = f"leave {WHOLE!r} out of --baselines, or " if whole else ""
+            kernel.check(most, most, f"{fewer}train networks, such as under --card kip")
+        told.said(f"tested on {len(test):,} images of {real.name} ({joined(real.note, test.told)})")
+        dataset = artefact.header.provenance.get("dataset", real.name)
+        chosen = fitted(chosen, artefact, dataset)
+        # one choice for all rows, so that they differ in nothing but the images
+        compute = computing.choose(
+            asked.device,
+            asked.precision,
+            asked.torch_compile,
+            pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(built)),
+        )
+        note = ""
+        if asked.tune and train is not None:
+            tuning = Tuning(dataset, built, compute, asked.seed, asked.vectorized, told.said)
+            found = tuning.tuned(chosen, artefact, train, real.validation)
+            chosen, note = found.card, found.note
+        key = evaluation_key(asked.seed)
+        measurer = Measurer(
+            test, built, repeats, dataset, compute, key, asked.vectorized, told.trained
+        )
+        what = Asked(
+            wanted,
+            chosen,
+            asked.ceiling_epochs,
+            asked.seed,
+            asked.scores,
+            reading.get("data_dir"),
+            note,
+            teacher_of(asked.teacher, artefact, real, compute),
+            labels,
+            teacher_inside(artefact, compute) if chosen.loss == "kl" else None,
+        )
+        run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
+        return run.rows()
 
 
 def _refuse_carried(asked: EvaluationRequest, network: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from attar.evaluation.label_file import (
 )
 from attar.evaluation.request import EvaluationRequest
 from attar.files import check_writable
+from attar.locking import sole_writer
 from attar.teachers.teacher import Teacher
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.label_pool import Pool
@@ -48,6 +50,24 @@ class LabelPlan:
     seed: int
     path: Path | None = None
     header: LabelHeader | None = None
+
+    @contextlib.contextmanager
+    def kept_alone(self) -> Iterator[None]:
+        """Keep other runs from keeping labels in the same file, where this one is to make it.
+
+        Raises:
+            BadRequest: another run is about to, or has done so since the plan was made.
+        """
+        if self.path is None or self.header is not None:
+            yield
+            return
+        with sole_writer(self.path, "--labels"):
+            if self.path.exists():
+                raise BadRequest(
+                    f"--labels {self.path}: another run has just written it; run this again to "
+                    "train on its labels, or choose another name"
+                )
+            yield
 
     def of_images(
         self, teacher: Teacher, card: EvaluationCard, images: int, classes: int
@@ -117,12 +137,14 @@ def label_plan(
         "--label-storage": asked.label_storage,
     }
     path = asked.labels
-    if path is not None and path.exists():
+    if path is not None and path.exists() and not path.is_dir():
         header = read_labels_header(path)
         refuse_other_set(header, artefact, path)
         refuse_other_wishes(header, wishes, path)
         return LabelPlan(header.epochs, header.share, header.storage, header.seed, path, header)
     if asked.label_epochs is None or asked.teacher is None:
+        if path is not None and path.is_dir():
+            _check_path(path)
         raise BadRequest(
             f"--labels {path}: there is no such file; to have it made, give the teacher by "
             "--teacher and the epochs to be kept by --label-epochs"
@@ -131,5 +153,10 @@ def label_plan(
     storage = asked.label_storage or "float16"
     label_storage(storage, len(artefact.header.class_names))
     if path is not None:
-        check_writable(path, "--labels", "set.labels.safetensors")
+        _check_path(path)
     return LabelPlan(asked.label_epochs, asked.label_share or 1.0, storage, asked.seed, path)
+
+
+def _check_path(path: Path) -> None:
+    """Refuse a folder, and what could not be written."""
+    check_writable(path, "--labels", "set.labels.safetensors")
