@@ -31,18 +31,18 @@ def every_unreadable(
         found[error.name] = error
         if len(found) > _NAMED:
             break
-    if len(found) == 1:
+    # where all are of a kind that is refused, one tells it
+    if len(found) == 1 or not any(error.broken for error in found.values()):
         return first
     named = list(found.values())[:_NAMED]
     told = ", ".join(f"{error.name} ({error.why})" for error in named)
     which = "them" if all(error.broken for error in named) else "those that are broken"
-    do = f"; replace or remove {which}" if any(error.broken for error in named) else ""
     more, count = len(found) > _NAMED, min(len(found), _NAMED)
     return Unreadable(
         first.name,
         first.why,
         f"{f'more than {count}' if more else count} images cannot be read: {told}"
-        f"{', …' if more else ''}{do}",
+        f"{', …' if more else ''}; replace or remove {which}",
     )
 
 
