@@ -113,6 +113,16 @@ HABA = {"method": "haba", "settings": {**MTT["settings"], "held": 2}}
 RTP = {"method": "remember-the-past", "settings": {"steps": 3, "batch": 2, "batch_real": 7}}
 DD = {"method": "dd", "settings": {"steps": 2, "rounds": 2, "batch_real": 21}}
 LD = {"method": "ld", "settings": {"learner": "or2", "batch": 7, "batch_real": 21}}
+CHECKED = {"batch_real": 7, "batch_check": 6, "inner": 2}
+CAFE = {"method": "cafe-dsa", "settings": CHECKED}
+SMOOTH = "convnet1:width=8,norm=none,pooling=none"
+KIP = {"method": "kip-labels", "network": SMOOTH, "settings": {"batch_real": 21}}
+RFAD = {"method": "rfad", "network": SMOOTH, "settings": {"batch_real": 21, "networks": 2}}
+SRE2L = {
+    "method": "sre2l",
+    "network": "convnet2:width=8,norm=batch",
+    "settings": {"carry": 0.8, "by_class": 0.5, "flatness": 1.0, "squeeze_epochs": 1},
+}
 KFS = {"method": "kfs", "network": "convnet3:width=8", "settings": {"batch_real": 7}}
 
 
@@ -134,6 +144,15 @@ KFS = {"method": "kfs", "network": "convnet3:width=8", "settings": {"batch_real"
         (RTP, 2, 1e-5),
         (DD, 2, 1e-5),
         (LD, 2, 1e-5),
+        (CAFE, 3, 1e-5),
+        (
+            {**CAFE, "method": "cafe", "settings": {**CAFE["settings"], "discrimination": 0}},
+            2,
+            1e-5,
+        ),
+        (KIP, 3, 1e-5),
+        (RFAD, 2, 1e-5),
+        (SRE2L, 2, 0.0),
     ],
     ids=str,
 )

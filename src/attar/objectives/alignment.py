@@ -25,7 +25,10 @@ from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjectiv
 from attar.objectives.chunked import rechunked
 from attar.objectives.comparing import inner_card, trainer_of
 from attar.objectives.derivatives import Tensors
+from attar.objectives.exchanging import gathered, summed
 from attar.objectives.features import sums_of
+from attar.objectives.flat import refuse_to_share_mixed
+from attar.parallel.peers import own as own_part
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
@@ -39,7 +42,7 @@ WATCHED = 10
 
 @dataclass(frozen=True)
 class _Real:
-    """What a batch of real images gave: K×(all maps) class means, B×D features, B classes."""
+    """What a batch of real images gave: class means of all maps, B×D features, B classes."""
 
     means: Tensor
     features: Tensor
@@ -63,7 +66,8 @@ class FeatureAlignment(SubsetObjective):
     code, a K-th of the accuracy before is added to each; they have no other limit, and ``outer``
     and ``inner`` are Attar's. One step of the engine is one update of the set.
 
-    Networks with batch normalization see all images of a side at once.
+    Networks with batch normalization see all images of a side at once. Elsewhere peers share the
+    classes of both sides and of the accuracies; features of the classes are exchanged.
 
     Args:
         batch_real: real images per class and step; a smaller class gives all it has.
@@ -151,22 +155,32 @@ class FeatureAlignment(SubsetObjective):
         maps = self._maps(problem)
         # a batch in training mode moves running statistics, which are the state's
         tensors = {name: one.clone() for name, one in self._tensors(problem, state).items()}
-        real = self._real(maps, tensors, problem, key)
+        mine = own_part(problem.peers, problem.layout.classes)
+        real = self._real(maps, tensors, problem, key, mine)
         found = []
         for size in sizes:
             rows = problem.layout.first(size).to(images.device)
-            own = problem.layout.class_of_row().to(images.device)[rows]
+            own = problem.layout.class_of_row().to(images.device)[rows] - mine.start
+            here = (own >= 0) & (own < len(mine))
+            rows, own = rows[here], own[here]
             leaf = images[rows].detach().requires_grad_()
+            parts = leaf.split(torch.bincount(own).tolist())
             seen = torch.cat(
                 [
                     self._augmented(part, key.fold("augment", label))
-                    for label, part in enumerate(leaf.split(torch.bincount(own).tolist()))
+                    for label, part in zip(mine, parts, strict=True)
                 ]
             )
-            loss = self._loss(self._means(maps, tensors, seen, own, problem), real, problem)
+            means = self._means(maps, tensors, seen, own, problem, len(mine))
+            loss = self._loss(means, real, problem)
             (slope,) = torch.autograd.grad(loss, leaf)
             found.append(Match(loss.detach(), torch.zeros_like(images).index_copy(0, rows, slope)))
-        return found
+        return summed(found, problem)
+
+    def parts(self, problem: Problem) -> int:
+        """Return the number of classes, some of which each peer sees."""
+        refuse_to_share_mixed(problem)
+        return problem.layout.classes
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: both sides, and the shortest training with its checks."""
@@ -226,53 +240,67 @@ class FeatureAlignment(SubsetObjective):
         self, watched: list[float], tensors: Tensors, problem: Problem, key: Key
     ) -> list[float]:
         """Return accuracies with that of the network as it is behind them."""
-        data, right = problem.data, 0.0
-        for own in range(data.classes):
+        data, peers = problem.data, problem.peers
+        right = torch.zeros(data.classes, dtype=torch.float64)
+        for own in own_part(peers, data.classes):
             index = data.draw(own, self.batch_check, key.fold(own))
             scores = trainer_of(problem).scores(tensors, data.take(index))
-            right += float((scores.argmax(dim=1) == own).double().mean())
+            right[own] = (scores.argmax(dim=1) == own).double().mean()
+        # class by class, so that peers come to the accuracy of one process to the bit
+        whole = sum(peers.added([right])[0].tolist())
         carried = watched[-1] if watched else 0.0
-        return [*watched, (carried + right) / data.classes]
+        return [*watched, (carried + whole) / data.classes]
 
     def _loss(self, means: Tensor, real: _Real, problem: Problem) -> Tensor:
-        """Return the loss, which depends on the set by its class means alone."""
+        """Return the loss, which depends on the set by its class means alone; peers add theirs."""
         sizes = self._sizes(problem)
         apart = (means - real.means).split(sizes, dim=1)
         weighted = zip(reversed(apart), self._weights, strict=False)
         loss = sum((weight * one.square().sum() for one, weight in weighted), means.new_zeros(()))
         if self.discrimination:
-            scores = real.features @ means[:, -sizes[-1] :].T
+            last = gathered(means[:, -sizes[-1] :], problem.layout.classes, problem)
+            scores = real.features @ last.T
             entropy = functional.cross_entropy(scores, real.labels, reduction="sum")
             loss = loss + self.discrimination * entropy
         return loss
 
     @torch.no_grad()
-    def _real(self, maps: Functional, tensors: Tensors, problem: Problem, key: Key) -> _Real:
-        """Return what one real batch of every class gives."""
+    def _real(
+        self, maps: Functional, tensors: Tensors, problem: Problem, key: Key, mine: range
+    ) -> _Real:
+        """Return what one real batch of each of these classes gives."""
         together = problem.mixes_samples
-        batches, features = self._real_batches(problem, key), []
+        batches, features = self._real_batches(problem, key, mine), []
         sums = torch.zeros((), device=problem.compute.device)
         for images, own in rechunked(batches, None if together else problem.compute.chunk):
             found = maps(tensors, images)[: len(own)]
-            sums = sums + functional.one_hot(own, problem.data.classes).to(found).T @ found
+            sums = sums + functional.one_hot(own - mine.start, len(mine)).to(found).T @ found
             features.append((found[:, -self._sizes(problem)[-1] :].clone(), own))
         last, labels = (torch.cat(parts) for parts in zip(*features, strict=True))
-        counts = torch.bincount(labels, minlength=problem.data.classes)
+        counts = torch.bincount(labels - mine.start, minlength=len(mine))
         return _Real(sums / counts[:, None], last, labels)
 
-    def _real_batches(self, problem: Problem, key: Key) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield augmented real images of every class, with their labels."""
-        for own in range(problem.data.classes):
+    def _real_batches(
+        self, problem: Problem, key: Key, mine: range
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield augmented real images of each of these classes, with their labels."""
+        for own in mine:
             index = problem.data.draw(own, self.batch_real, key.fold("real", own))
             batch = problem.data.take(index).to(problem.compute.device)
             seen = self._augmented(batch, key.fold("augment", own))
             yield seen, torch.full((len(index),), own, device=seen.device)
 
     def _means(
-        self, maps: Functional, tensors: Tensors, seen: Tensor, own: Tensor, problem: Problem
+        self,
+        maps: Functional,
+        tensors: Tensors,
+        seen: Tensor,
+        own: Tensor,
+        problem: Problem,
+        classes: int,
     ) -> Tensor:
-        """Return the class means of the maps of some images, K×(all maps)."""
-        weights = functional.one_hot(own, problem.layout.classes).to(seen)
+        """Return the means of the maps of some images of 0…classes−1, classes×(all maps)."""
+        weights = functional.one_hot(own, classes).to(seen)
         weights = (weights / weights.sum(dim=0)).T
         if problem.mixes_samples:
             return weights @ maps(tensors, seen)

@@ -21,7 +21,9 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest, unknown
 from attar.kernels import KINDS, Infinite, infinite, solved
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State, gradients
+from attar.objectives.exchanging import summed
 from attar.objectives.pool import centred_targets, seen_labels
+from attar.parallel.peers import own
 from attar.rng import Key
 from attar.synthetic import Layout
 
@@ -83,13 +85,22 @@ class InfiniteRegression(Objective):
         """Return the loss of the regression and its gradients."""
         del state, learned
         index = balanced(problem.data, self.batch_real, key.fold("real"))
-        real = problem.data.take(index).to(problem.compute.device)
+        mine = own(problem.peers, len(index))
+        rows = index[mine.start : mine.stop]
+        real = problem.data.take(rows).to(problem.compute.device)
         leaf, values = images.detach().requires_grad_(), labels.detach().requires_grad_()
         kernel = _kernel(problem)
         dual = solved(kernel.gram(leaf, None, self.kind), seen_labels(values, problem), self.ridge)
         found = kernel.gram(real, leaf, self.kind) @ dual
-        error = found - centred_targets(problem, index)
-        return gradients(error.square().mean().float() / 2, leaf, values)
+        error = found - centred_targets(problem, rows)
+        loss = error.square().mean().float() / 2 * (len(mine) / len(index))
+        (whole,) = summed([gradients(loss, leaf, values)], problem)
+        return whole
+
+    def parts(self, problem: Problem) -> int:
+        """Return the real images of a step, which peers share; each has the set's own kernel."""
+        each = _each(problem.data, self.batch_real)
+        return sum(min(each, len(one)) for one in problem.data.indices_of_class)
 
     @staticmethod
     def _fitting(pairs: int, seen: int, layout: Layout) -> list[str]:
@@ -119,11 +130,15 @@ def balanced(data: LabelledImages, count: int, key: Key) -> Tensor:
         count: at least one of every class is drawn.
         key: of the draw.
     """
-    each = max(1, count // data.classes)
+    each = _each(data, count)
     generator = key.generator()
     return torch.cat(
-        [own[torch.randperm(len(own), generator=generator)[:each]] for own in data.indices_of_class]
+        [one[torch.randperm(len(one), generator=generator)[:each]] for one in data.indices_of_class]
     )
+
+
+def _each(data: LabelledImages, count: int) -> int:
+    return max(1, count // data.classes)
 
 
 def _kernel(problem: Problem) -> Infinite:

@@ -23,8 +23,10 @@ from attar.errors import BadRequest
 from attar.kernels import infinite, solved
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
 from attar.objectives.derivatives import Tensors
+from attar.objectives.exchanging import summed
 from attar.objectives.features import features_of
 from attar.objectives.pool import centred_targets, seen_labels
+from attar.parallel.peers import own as own_part
 from attar.rng import Key
 from attar.synthetic import Layout
 
@@ -89,7 +91,9 @@ class RandomFeatures(Objective):
         """Return the loss of the regression and its gradients."""
         del state
         order = torch.randperm(len(problem.data), generator=key.fold("real").generator())
-        index = order[: self.batch_real]
+        drawn = order[: self.batch_real]
+        mine = own_part(problem.peers, len(drawn))
+        index = drawn[mine.start : mine.stop]
         real = problem.data.take(index).to(problem.compute.device)
         leaves = {
             "images": images.detach().requires_grad_(),
@@ -99,10 +103,16 @@ class RandomFeatures(Objective):
         own, across = self._kernels(leaves["images"], real, problem, key)
         dual = solved(own.double(), seen_labels(leaves["labels"], problem), self.ridge)
         loss = self._loss(across.double() @ dual, centred_targets(problem, index), leaves)
+        loss = loss * (len(mine) / len(drawn))
         slopes = torch.autograd.grad(loss, list(leaves.values()))
         found = dict(zip(leaves, slopes, strict=True))
         of_set = found.pop("images"), found.pop("labels")
-        return Match(loss.detach().float(), *of_set, found)
+        (whole,) = summed([Match(loss.detach().float(), *of_set, found)], problem)
+        return whole
+
+    def parts(self, problem: Problem) -> int:
+        """Return the real images of a step, which peers share; each has the set's own kernel."""
+        return min(self.batch_real, len(problem.data))
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:
         """Return the images sent forward: real ones once, the set there and back."""

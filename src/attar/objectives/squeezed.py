@@ -26,12 +26,13 @@ class Squeezed:
 
     Args:
         teacher: with batch normalization.
+        sharing: processes at most that share the memory of this machine, each with a teacher.
 
     Raises:
         BadRequest: it has none.
     """
 
-    def __init__(self, teacher: Teacher) -> None:
+    def __init__(self, teacher: Teacher, sharing: int = 1) -> None:
         self.teacher = teacher
         module = teacher.module()
         self._norms = [part for part in module.modules() if isinstance(part, NORMS)]
@@ -43,7 +44,7 @@ class Squeezed:
         each = activation_bytes(module, (network.channels, *network.size))
         # images whose graph is kept at once
         there = spare_memory() if compute.device.type == "cpu" else _ANY
-        self.most = max(1, min(compute.graph_chunk, there // (_SHARE * max(1, each))))
+        self.most = max(1, min(compute.graph_chunk, there // (_SHARE * sharing * max(1, each))))
         check_memory(
             each if compute.device.type == "cpu" else 0,
             f"the graph of one image in {network.name}",

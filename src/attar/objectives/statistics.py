@@ -25,7 +25,9 @@ from attar.errors import BadRequest
 from attar.networks import Network, make_for
 from attar.objectives.aims import Aims, as_layers, as_tree, class_statistics, flatness
 from attar.objectives.base import NOTHING, Match, Objective, Problem, State
+from attar.objectives.exchanging import summed
 from attar.objectives.squeezed import NORMS, Squeezed, no_norm, spread
+from attar.parallel.peers import Peers, own
 from attar.rng import Key
 from attar.shapes import is_picture, sides
 from attar.synthetic import Layout, Synthetic
@@ -181,23 +183,34 @@ class StatisticsMatching(Objective):
         earlier = None
         if self.flatness:
             earlier = state["running"].to(images) if begun else images.detach()
-        slopes, total = torch.empty_like(images), images.new_zeros(())
-        carried: dict[str, Any] = {}
-        for number, rows in enumerate(_groups(problem.layout, self.batch)):
-            name = f"group{number}"
+        slopes, total = torch.zeros_like(images), images.new_zeros(())
+        groups = _groups(problem.layout, self.batch)
+        # as they are added up over peers: zero for the groups of others
+        carried = {
+            name: {layer: torch.zeros_like(one) for layer, one in tree.items()}
+            for name, tree in state.get("carried", {}).items()
+        }
+        for number in own(problem.peers, len(groups)):
+            name, rows = f"group{number}", groups[number]
             before = state["carried"][name] if self.carry and begun else {}
             aims = self._aims(problem, squeezed, rows, before)
-            own = None if earlier is None else earlier[rows]
-            group = _Group(images[rows], labels[rows], own, aims, least, key.fold("group", number))
+            mean = None if earlier is None else earlier[rows]
+            group = _Group(images[rows], labels[rows], mean, aims, least, key.fold("group", number))
             loss, slopes[rows], moments = self._group(squeezed, group)
             total = total + loss
             if self.carry:
                 left = [aims.carried(layer, spread(one)) for layer, one in enumerate(moments)]
                 carried[name] = as_tree(left)
-        kept: dict[str, Any] = {"carried": carried} if self.carry else {}
+        kept: dict[str, Any] = {"carried": _added(carried, problem.peers)} if self.carry else {}
         if earlier is not None:
             kept["running"] = self.running * earlier + (1 - self.running) * images.detach()
-        return Match(total, slopes, kept=kept)
+        (whole,) = summed([Match(total, slopes, kept=kept)], problem)
+        return whole
+
+    def parts(self, problem: Problem) -> int:
+        """Return the number of groups, which meet in nothing; 0 where there is one alone."""
+        count = len(_groups(problem.layout, self.batch))
+        return count if count > 1 else 0
 
     def _aims(
         self, problem: Problem, squeezed: Squeezed, rows: Tensor, before: Mapping[str, Any]
@@ -210,8 +223,8 @@ class StatisticsMatching(Objective):
         if "class statistics" not in problem.cache:
             found = class_statistics(squeezed.teacher, problem.data)
             problem.cache["class statistics"] = found
-        own = problem.layout.class_of_row()[rows].to(device)
-        classes = [one[own].mean(0) for one in problem.cache["class statistics"]]
+        theirs = problem.layout.class_of_row()[rows].to(device)
+        classes = [one[theirs].mean(0) for one in problem.cache["class statistics"]]
         return Aims(self.by_class, classes, self.carry, there)
 
     def _group(self, squeezed: Squeezed, group: _Group) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -325,7 +338,7 @@ class StatisticsMatching(Objective):
     def _squeezed(self, problem: Problem, state: State) -> Squeezed:
         """Return the teacher, made once in a process."""
         if "squeezed" not in problem.cache:
-            problem.cache["squeezed"] = Squeezed(self._found(problem, state))
+            problem.cache["squeezed"] = Squeezed(self._found(problem, state), problem.peers.count)
         found: Squeezed = problem.cache["squeezed"]
         if "known" in state and state["known"] != _number(found.teacher):
             raise BadRequest(
@@ -371,6 +384,16 @@ class StatisticsMatching(Objective):
 def _number(teacher: Teacher) -> int:
     """Return a number that tells a teacher from others, as a state keeps it."""
     return int(teacher.digest[:15], 16)
+
+
+def _added(carried: Mapping[str, Mapping[str, Tensor]], peers: Peers) -> dict[str, Any]:
+    """Return what is carried on of all groups, each of which one peer knows."""
+    places = [(name, layer) for name, tree in carried.items() for layer in tree]
+    found = peers.added([carried[name][layer] for name, layer in places])
+    whole: dict[str, Any] = {name: {} for name in carried}
+    for (name, layer), one in zip(places, found, strict=True):
+        whole[name][layer] = one
+    return whole
 
 
 def _groups(layout: Layout, most: int) -> list[Tensor]:
