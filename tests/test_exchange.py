@@ -144,6 +144,7 @@ KFS = {"method": "kfs", "network": "convnet3:width=8", "settings": {"batch_real"
         (RTP, 2, 1e-5),
         (DD, 2, 1e-5),
         (LD, 2, 1e-5),
+        ({**FREPO, "method": "slimmable"}, 2, 1e-5),
         (CAFE, 3, 1e-5),
         (
             {**CAFE, "method": "cafe", "settings": {**CAFE["settings"], "discrimination": 0}},
@@ -216,6 +217,8 @@ def test_a_step_of_fewer_parts_than_workers_is_refused() -> None:
         (MTT, "--workers 8: .* 'trajectory' falls into 7 parts here"),
         (ESP, "--workers 8: .* 'subspace' falls into 5 parts here"),
         ({**LD, "settings": {"learner": "rr"}}, "--workers 8: .* 'labels' needs all classes"),
+        ({**SRE2L, "ipc": 1}, "--workers 8: .* 'statistics' needs all classes"),
+        ({**CAFE, "network": "convnet2:width=8,norm=batch"}, "--workers 8: in convnet2.* cannot"),
     ],
     ids=str,
 )

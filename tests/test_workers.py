@@ -139,8 +139,8 @@ def test_work_is_shared_out_evenly() -> None:
         (6, {}, "--workers 6: the set has 5 classes, .* ask for 5 or fewer"),
         (
             2,
-            {"method": "kip", "settings": ()},
-            "'infinite' needs all classes .* dm, lodm.* dc, dsa",
+            {"method": "ld", "settings": {"learner": "rr"}},
+            "'labels' needs all classes .* dm, lodm.* dc, dsa",
         ),
         (2, {"method": "random", "iterations": None, "settings": ()}, "'random' makes no updates"),
         (2, {"network": "convnet2:width=8,norm=batch"}, "batch normalization lets the images"),
@@ -162,10 +162,9 @@ def test_numbers_below_one_are_refused() -> None:
 
 
 def test_explain_refuses_first(capsys: pytest.CaptureFixture[str]) -> None:
-    status = cli(["condense", "digits", "--method", "kip", "--workers", "2", "--explain"])
-    assert (
-        status == 2 and "--workers 2: a step of the objective 'infinite'" in capsys.readouterr().err
-    )
+    asked = ["--method", "ld", "--set", "learner=rr", "--workers", "2", "--explain"]
+    assert cli(["condense", "digits", *asked]) == 2
+    assert "--workers 2: a step of the objective 'labels'" in capsys.readouterr().err
 
 
 # in processes of their own

@@ -23,7 +23,8 @@ from attar.text import counted
 
 _METHODS = (
     "those that can are dm, lodm, fastdm and fastlodm by classes, and dc, dsa, idc, frepo, mtt, "
-    "esp, haba, remember-the-past, their low-rank forms, kfs and dd by an exchange of gradients"
+    "esp, haba, remember-the-past, cafe, kip, rfad, sre2l, their low-rank forms, kfs and dd by an "
+    "exchange of gradients"
 )
 # a synthetic image goes forward and back
 _PASSES = 3
