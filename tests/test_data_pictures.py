@@ -21,6 +21,8 @@ from torch.utils.data import Dataset
 
 import attar
 from attar.data import Splits, cache, from_dataset, load_source
+from attar.data.opening import read_header
+from attar.data.values import PLAIN
 from attar.errors import BadRequest
 
 RANDOM = np.random.default_rng(0)
@@ -389,6 +391,19 @@ def test_whatever_a_decoder_raises_is_told_of_its_picture(
     monkeypatch.setattr(Image.Image, "load", failing)
     with pytest.raises(BadRequest, match=r"images cannot be read: .*0\.png \((too many|Failed)"):
         read(tmp_path)
+
+
+def test_of_a_picture_of_usual_size_nobody_asks_whether_memory_holds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes ten times as long as the header."""
+    asked: list[int] = []
+    monkeypatch.setattr("attar.data.opening.check_unpacked", lambda *given: asked.append(given[1]))
+    for side in (64, 5000):
+        stream = BytesIO()
+        Image.new("RGB", (side, side)).save(stream, "PNG", compress_level=1)
+        assert read_header(stream, "it", PLAIN).size == (side, side)
+    assert asked == [3 * 5000**2]
 
 
 def test_sizes_beyond_any_picture_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from attar.errors import BadRequest
 
 # what a file makes of itself by unpacking is not doubted up to this size, nor up to this many
 # times its stored size: arrays of images are seldom packed tighter than 20 times
-_UNDOUBTED = 64 * 2**20
+UNDOUBTED = 64 * 2**20
 _RATIO = 100
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -62,7 +62,7 @@ def check_unpacked(stored: int, unpacked: int, what: str, remedy: str) -> None:
     Raises:
         BadRequest: both are too far apart, or there is not that much memory.
     """
-    if unpacked > max(_UNDOUBTED, _RATIO * stored):
+    if unpacked > max(UNDOUBTED, _RATIO * stored):
         raise BadRequest(
             f"{what} is said to unpack {format_bytes(stored)} to {format_bytes(unpacked)}, which "
             f"is more than {_RATIO} times as much, and was not unpacked; {remedy}"
