@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 import attar
+from attar.applications.continual.checking import check_card
+from attar.applications.continual.memory import parse_memory
+from attar.applications.continual.request import Condensing
 from attar.artefact.carried import Carried, network_storage
 from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.data import Splits
 from attar.errors import ArtefactError, BadRequest
+from attar.methods import METHODS, Task
 from attar.networks import make_for
 from attar.rng import Key
 from attar.stored import open_stored
@@ -248,3 +252,14 @@ def test_storages_of_networks() -> None:
     assert network_storage("int8").name == "int8"
     with pytest.raises(BadRequest, match="--teacher-storage"):
         network_storage("auto")
+
+
+def test_memories_of_several_sets_have_none() -> None:
+    memory = parse_memory("60kB/class")
+    asked = Condensing().of(memory, 10, None, None)
+    assert (asked.chosen.name, asked.teacher_storage) == ("best", "none")
+    given = Condensing(method="kd")
+    assert given.of(memory, 10, None, None).teacher_storage is None
+    recipe = METHODS["kd"].recipe(Task("cifar10", 1, (3, 32, 32), 10))
+    with pytest.raises(BadRequest, match="choose --method confident"):
+        check_card(given, recipe)
