@@ -159,7 +159,7 @@ def test_other_cards_learn_from_classes(made: attar.Artefact) -> None:
         ({"teacher_storage": "png"}, "int8, int4, float16, bfloat16, float32, without a rate"),
         ({"teacher_storage": "int4:rate=2"}, "without a rate"),
         ({"teacher_storage": "int5"}, "value of --teacher-storage"),
-        ({"max_bytes": 300}, "holds no"),
+        ({"max_bytes": 300}, r"for the network that the set carries \(--teacher names"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], said: str) -> None:

@@ -107,6 +107,16 @@ class Ledger:
         return sum(entry.bytes for entry in self.entries if entry.name.startswith(CARRIED))
 
     @property
+    def beside(self) -> str:
+        """What messages about too small a budget say of such a network; empty where none is."""
+        if not self.carried:
+            return ""
+        return (
+            f", {self.carried} of them for the network that the set carries (--teacher names "
+            "another, --teacher-storage none leaves it out)"
+        )
+
+    @property
     def values(self) -> int:
         """Stored numbers that the papers count."""
         counted = (one for one in self.entries if not one.name.startswith(CARRIED))
@@ -221,8 +231,8 @@ class Budget:
         if taken(least) > limit:
             raise BadRequest(
                 f"a budget of {limit} bytes ({self.count} count) holds no image per class; one "
-                f"takes {taken(least)} bytes. Raise --ipc or --bytes, or store each in less "
-                f"({less})."
+                f"takes {taken(least)} bytes{cost(least).beside}. Raise --ipc or --bytes, or store "
+                f"each in less ({less})."
             )
         high = 2 * least
         while taken(high) <= limit:

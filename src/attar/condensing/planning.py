@@ -253,7 +253,8 @@ def _refuse_too_little(
     if taken > _FAR * limit:
         raise BadRequest(
             f"a budget of {limit} bytes holds no coded image of each class; one takes about "
-            f"{taken} bytes of all. Raise --ipc or --bytes, or lower the quality in --storage"
+            f"{taken} bytes of all{ledger.beside}. Raise --ipc or --bytes, or lower the quality in "
+            "--storage"
         )
 
 

@@ -311,7 +311,9 @@ def _threads(plan: Plan, chosen: Choice | None) -> str:
 def _settings(plan: Plan) -> str:
     start = str(plan.recipe.selector or plan.recipe.init)
     if plan.request.chosen.coreset:
-        return "drawn at random" if start == "real" else f"chosen by {start}"
+        carried = plan.recipe.carried
+        beside = f", whose teacher travels as {carried}" if carried else ""
+        return ("drawn at random" if start == "real" else f"chosen by {start}") + beside
     leading = plan.recipe.leading
     lr = "frozen" if leading is None else f"lr {leading.lr:g}"
     return f"{lr}, init {start}, {plan.recipe.objective}"
