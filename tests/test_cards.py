@@ -584,3 +584,12 @@ def test_cross_entropy_is_refused_for_centred_labels() -> None:
     with pytest.raises(BadRequest, match=r"dsa-1000 .*no probabilities.*--card frepo"):
         fitted(card("dsa-1000"), with_labels(labels - 1 / 3), "cifar10")
     assert fitted(card("frepo"), with_labels(labels - 1 / 3), "cifar10") is CARDS["frepo"]
+
+
+def test_classes_have_a_learning_rate_of_their_own_under_kd() -> None:
+    hard = CARDS["kd"].hard()
+    assert (hard.lr, hard.loss, hard.temperature) == (0.02, "cross_entropy", 1.0)
+    # gradients at a temperature of 4 are sixteen times smaller
+    assert CARDS["kd"].lr / hard.lr == pytest.approx(16, rel=0.1)
+    assert CARDS["rded"].hard().lr == CARDS["rded"].lr
+    assert "hard_lr" not in CARDS["rded"].describe()

@@ -125,8 +125,9 @@ def test_networks_learn_from_what_it_says(made: attar.Artefact, tmp_path: Path) 
     save_teacher(path, inside(made), held.train)
     asked: dict[str, Any] = {"repeats": 1, "updates": 4, "device": "cpu", "torch_compile": "off"}
     own, hard = attar.evaluate(made, held, **asked)
-    assert (own.labels, hard.labels) == ("taught", "own")
+    assert (own.labels, hard.labels) == ("taught", "hard")
     assert own.bytes == hard.bytes == made.nbytes
+    assert hard.name == f"{own.name}, hard labels"
     assert f"labels by {TEACHER} in the set" in own.note
     # what chose the images has the values of before they were rounded
     with pytest.warns(UserWarning, match="come from another teacher"):

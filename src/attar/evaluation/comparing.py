@@ -108,7 +108,8 @@ class Comparison:
         own = dataclasses.replace(condensed(self.artefact, asked.card), note=asked.note)
         sets = [own, self._hard(own)] if own.labels.ndim > 1 else [own]
         if asked.inside is not None:
-            sets = [self._without_labels(own).taught_from_inside(asked.inside), *sets]
+            inside = self._without_labels(own).taught_from_inside(asked.inside)
+            sets = [inside, *sets] if own.labels.ndim > 1 else [inside, hard_labels(own)]
         if asked.teacher is not None or asked.labels is not None:
             sets.append(self._own_taught(self._without_labels(own)))
         if self.last is not None:

@@ -137,12 +137,17 @@ class Scoring:
 
 
 def hard_labels(given: TrainingSet) -> TrainingSet:
-    """Return a set whose learnt labels are replaced by the class of their largest value."""
+    """Return a set whose learnt labels are replaced by the class of their largest value.
+
+    One without these is the same, under another name: without the teacher that it carries.
+    """
+    learnt = given.labels.ndim > 1
+    note = "argmax of each label" if learnt else ""
     return dataclasses.replace(
         given,
         name=f"{given.name}, hard labels",
-        note="; ".join(filter(None, (given.note, "argmax of each label"))),
-        labels=given.labels.argmax(dim=1),
+        note="; ".join(filter(None, (given.note, note))),
+        labels=given.labels.argmax(dim=1) if learnt else given.labels,
         own_labels=False,
     )
 

@@ -180,6 +180,7 @@ CARDS: Registry[EvaluationCard] = Registry(
             one_more=False,
             loss="kl",
             temperature=4.0,
+            hard_lr=0.02,
         ),
         EvaluationCard(
             "rded",

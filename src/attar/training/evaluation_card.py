@@ -91,6 +91,8 @@ class EvaluationCard(Settings):
         learnt_updates: train for as many updates as were found best with the set, where it tells
             them.
         temperature: by which scores are divided under ``kl``.
+        hard_lr: learning rate against class indices, where that under ``kl`` makes up for its
+            temperature; 0 for the same.
     """
 
     name: str
@@ -120,6 +122,7 @@ class EvaluationCard(Settings):
     stable: bool = False
     learnt_updates: bool = False
     temperature: float = 1.0
+    hard_lr: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 and not self.updates:
@@ -263,7 +266,12 @@ class EvaluationCard(Settings):
             return self
         name = renamed(self.name, "hard labels")
         return dataclasses.replace(
-            self, name=name, loss="cross_entropy", mixing="none", temperature=1.0
+            self,
+            name=name,
+            loss="cross_entropy",
+            mixing="none",
+            temperature=1.0,
+            lr=self.hard_lr or self.lr,
         )
 
     def suited(self, modality: Modality) -> EvaluationCard:
@@ -302,6 +310,7 @@ class EvaluationCard(Settings):
             "stable": not self.stable,
             "learnt_updates": not self.learnt_updates,
             "temperature": self.loss != "kl",
+            "hard_lr": not self.hard_lr,
         }
         return {name: value for name, value in told.items() if not quiet.get(name)}
 
