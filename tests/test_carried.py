@@ -264,3 +264,11 @@ def test_memories_of_several_sets_have_none() -> None:
     recipe = METHODS["kd"].recipe(Task("cifar10", 1, (3, 32, 32), 10))
     with pytest.raises(BadRequest, match="choose --method confident"):
         check_card(given, recipe)
+
+
+def test_a_teacher_from_disk_travels_too(made: attar.Artefact, tmp_path: Path) -> None:
+    held, path = data(), tmp_path / "own.teacher.safetensors"
+    save_teacher(path, inside(made), held.train)
+    again = attar.condense(held, **{**ASKED, "teacher": str(path), "settings": ()})
+    # values on a grid stay on it
+    assert torch.equal(inside(again).scores(images()), inside(made).scores(images()))

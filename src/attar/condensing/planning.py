@@ -37,7 +37,7 @@ from attar.objectives import Objective, Problem
 from attar.rng import Key
 from attar.storage import Apart, storage_of
 from attar.synthetic import Allowance, Layout, fill, planned_ledger
-from attar.teachers.carried import planned_for
+from attar.teachers.carried import check_travels, planned_for
 from attar.training import CARDS
 from attar.training.fitting import with_learnt
 
@@ -305,7 +305,11 @@ def _carried(recipe: Recipe, train: LabelledImages, network: Network) -> dict[st
     selector = recipe.start
     if not recipe.carried or not isinstance(selector, TaughtSelector):
         return {}
-    return planned_for(selector.known_as(train, network), recipe.carried).planned()
+    known = selector.known(train)
+    if known is not None:
+        check_travels(known, recipe.carried)
+    found = selector.learner(train, network) if known is None else known.network
+    return planned_for(found, recipe.carried).planned()
 
 
 def _experts(

@@ -19,6 +19,7 @@ from attar.networks import Network, make_for
 from attar.rng import Key
 from attar.teachers.finding import find_teacher, is_on_disk
 from attar.teachers.study import Study
+from attar.teachers.teacher import Teacher
 from attar.training.learning import Midway
 
 
@@ -65,12 +66,12 @@ class TaughtSelector(StudyingSelector):
         """Return the teacher to be trained."""
         return make_for(self.teacher, data.shape, data.classes) if self.teacher else network
 
-    def known_as(self, data: LabelledImages, network: Network) -> Network:
-        """Return the teacher's network: of the one on disk, or of the one to be trained."""
+    def known(self, data: LabelledImages) -> Teacher | None:
+        """Return the teacher that is on disk; None where one is to be trained."""
         if not is_on_disk(self.teacher):
-            return self.learner(data, network)
+            return None
         plain = Compute(torch.device("cpu"), "float32", compile=False, chunk=1)
-        return find_teacher(self.teacher, data, plain).network
+        return find_teacher(self.teacher, data, plain)
 
     def seen(self, data: LabelledImages) -> str:
         """Return the teacher's augmentation."""

@@ -26,6 +26,17 @@ def carried_by(teacher: Teacher, storage: str) -> Carried:
         BadRequest: it is a user's own module, which no name stands for, or was trained on pixels
             normalized in another way, or the storage cannot keep it.
     """
+    check_travels(teacher, storage)
+    values = {name.removeprefix(PREFIX): one for name, one in teacher.tensors.items()}
+    return Carried.of(teacher.network.name, values, storage)
+
+
+def check_travels(teacher: Teacher, storage: str) -> None:
+    """Refuse a teacher that no file of a set can carry.
+
+    Raises:
+        BadRequest: a user's own module, or one of pixels normalized in another way.
+    """
     _refuse_own(teacher.network, storage)
     if teacher.rescaling is not None:
         raise BadRequest(
@@ -33,8 +44,6 @@ def carried_by(teacher: Teacher, storage: str) -> Carried:
             "otherwise than those of the set, and would label others; leave --teacher out to have "
             "one trained"
         )
-    values = {name.removeprefix(PREFIX): one for name, one in teacher.tensors.items()}
-    return Carried.of(teacher.network.name, values, storage)
 
 
 def planned_for(network: Network, storage: str) -> Described:
