@@ -290,3 +290,45 @@ def test_as_dict() -> None:
         "images_per_class": None,
         "count": "all",
     }
+
+
+@given(
+    st.integers(1, 50),
+    st.lists(st.integers(0, 400), min_size=1, max_size=60),
+    st.integers(1, 60_000),
+    st.booleans(),
+)
+def test_the_largest_set_of_any_rising_cost(
+    first: int, steps: list[int], limit: int, ends: bool
+) -> None:
+    """Against a search of every number; costs may stand still, jump, or end in far too much."""
+
+    def taken(number: int) -> int:
+        if ends and number > 500:
+            return 2**62
+        laps, rest = divmod(number - 1, len(steps))
+        return first + laps * (sum(steps) + 1) + sum(steps[:rest])
+
+    def cost(number: int) -> Ledger:
+        return Ledger((Entry("images.x", (1,), "uint8", taken(number), True, ""),))
+
+    budget = Budget(max_bytes=limit, count="all")
+    if taken(1) > limit:
+        with pytest.raises(BadRequest):
+            budget.images(1, (1, 1, 1), cost)
+        return
+    found = budget.images(1, (1, 1, 1), cost)
+    assert taken(found) <= limit < taken(found + 1)
+
+
+def test_few_ledgers_are_asked_for_where_coding_is_dear() -> None:
+    asked = []
+
+    def cost(number: int) -> Ledger:
+        asked.append(number)
+        size = 300 + 78 * number + 40 * (number % 7)
+        return Ledger((Entry("images.x", (1,), "uint8", size, True, ""),))
+
+    Budget(max_bytes=122_880, count="all").images(1, (1, 1, 1), cost)
+    # halving alone asks for 15,000 images in all
+    assert sum(asked) < 8_000

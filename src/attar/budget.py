@@ -22,6 +22,9 @@ LABELS = "labels."
 CARRIED = "teacher."
 # options that store images in less, where a form has none of its own
 LESS = "--rank, --storage"
+# images from which on a straight line is followed, steps that follow one, and how far above the
+# limit a size may be that says where it goes
+_KNOWN_FROM, _FOLLOWED, _NEAR = 16, 6, 2
 _UNITS = {
     "b": 1,
     "kb": 1000,
@@ -223,24 +226,42 @@ class Budget:
         return self._most(classes, limit, cost, less)
 
     def _most(self, least: int, limit: int, cost: Callable[[int], Ledger], less: str) -> int:
-        """Return the largest number from ``least`` on whose ledger stays within ``limit``."""
+        """Return the largest number from ``least`` on whose ledger stays within ``limit``.
+
+        Where only coding tells what images take, each ledger is dear, and costs are nearly those
+        of a straight line: the search follows it, and halves what is left where it is none.
+        """
 
         def taken(number: int) -> int:
             return cost(number).of(self.count)
 
-        if taken(least) > limit:
+        low, below = least, taken(least)
+        if below > limit:
             raise BadRequest(
                 f"a budget of {limit} bytes ({self.count} count) holds no image per class; one "
                 f"takes {taken(least)} bytes{cost(least).beside}. Raise --ipc or --bytes, or store "
                 f"each in less ({less})."
             )
-        high = 2 * least
-        while taken(high) <= limit:
-            high *= 2
-        low = high // 2
-        while high - low > 1:
+        high, above = 2 * least, taken(2 * least)
+        while above <= limit:
+            slope = (above - below) / (high - low)
+            low, below = high, above
+            # a little beyond where the line meets the limit, once it is known well enough
+            met = _met(low, below, limit, slope) if low >= _KNOWN_FROM * least else 0
+            high = max(2 * low, met + 1 + met // 64) if met > 2 * low else 2 * low
+            above = taken(high)
+        for halving in range(2 * high.bit_length()):
+            if high - low <= 1:
+                break
             middle = (low + high) // 2
-            low, high = (middle, high) if taken(middle) <= limit else (low, middle)
+            if halving < _FOLLOWED and above <= _NEAR * limit:
+                met = _met(low, below, limit, (above - below) / (high - low))
+                middle = min(max(met, low + 1), high - 1)
+            size = taken(middle)
+            if size <= limit:
+                low, below = middle, size
+            else:
+                high, above = middle, size
         return low
 
     def as_dict(self) -> dict[str, int | str | None]:
@@ -251,6 +272,11 @@ class Budget:
             "images_per_class": self.synthetic_per_class,
             "count": self.count,
         }
+
+
+def _met(number: int, size: int, limit: int, slope: float) -> int:
+    """Return the number at which a straight line from ``size`` at ``number`` meets a limit."""
+    return number + (int((limit - size) / slope) if slope > 0 else 0)
 
 
 def proportional(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
