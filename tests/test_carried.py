@@ -18,9 +18,10 @@ from attar.artefact.carried import Carried, network_storage
 from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.data import Splits
-from attar.errors import ArtefactError, BadRequest
+from attar.errors import ArtefactError, AttarError, BadRequest
+from attar.face.files import labels_of
 from attar.methods import METHODS, Task
-from attar.networks import make_for
+from attar.networks import Network, make_for, names
 from attar.rng import Key
 from attar.stored import open_stored
 from attar.teachers.carried import carried_by, teacher_inside
@@ -72,6 +73,8 @@ def test_its_bytes_are_within_the_budget(made: attar.Artefact, tmp_path: Path) -
     assert sum(held.values()) == made.nbytes == made.ledger.paper <= 6_000
     own = sum(size for name, size in held.items() if name.startswith("teacher."))
     assert own == made.carried.nbytes == made.ledger.carried > 0
+    # all that has to travel, with the teacher once
+    assert labels_of(made)["all_bytes_with_teacher"] == made.nbytes
     # a further image of each class would not fit, but for what zlib saved of the network
     plan = make_plan(Request(max_bytes=6_000, **OPTIONS), data())
     assert plan.ledger.all <= 6_000
@@ -247,6 +250,24 @@ def test_a_file_that_lies_about_it_is_refused(made: attar.Artefact, tmp_path: Pa
     broken = {scales: made.beside[scales] * -1}
     with pytest.raises(ArtefactError, match="are damaged"):
         attar.load(forged(made, path, tensors=broken))
+
+
+@pytest.mark.parametrize("name", ["convnet2:width=8192", "timm:vit_giant_patch14_224"])
+def test_no_weights_are_drawn_for_a_name_that_lies(
+    made: attar.Artefact, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name.startswith("timm:"):
+        pytest.importorskip("timm")
+    path = forged(made, tmp_path / "set.safetensors", network=name)
+    other = attar.load(path)
+
+    def drawn(*_: object) -> None:
+        raise AssertionError("weights were drawn")
+
+    monkeypatch.setattr(names, "make", drawn)
+    monkeypatch.setattr(Network, "draw", drawn)
+    with pytest.raises(AttarError, match=r"does not carry the weights|of memory"):
+        teacher_inside(other, COMPUTE)
 
 
 def test_storages_of_networks() -> None:

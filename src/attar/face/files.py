@@ -129,7 +129,7 @@ def labels_of(artefact: Artefact) -> dict[str, Any]:
     """Return what labels take that are stored, and which teacher makes them anew; {} for none.
 
     ``all_bytes_with_teacher`` is what has to travel where the teacher labels every batch: the set
-    without the labels that are stored, and all of the teacher. ``carried_bytes`` is what the
+    without the labels that are stored, and all of the teacher, once. ``carried_bytes`` is what the
     teacher takes of the set's own file, where it lies there.
     """
     stored, teacher = artefact.ledger.labels, artefact.header.provenance.get(TEACHER)
@@ -137,7 +137,8 @@ def labels_of(artefact: Artefact) -> dict[str, Any]:
     if artefact.carried is not None:
         found["carried_bytes"] = artefact.carried.nbytes
     if isinstance(teacher, dict) and isinstance(teacher.get("bytes"), int):
-        rest = artefact.nbytes - stored + teacher["bytes"]
+        beside = 0 if artefact.carried is not None else teacher["bytes"]
+        rest = artefact.nbytes - stored + beside
         found |= {"teacher": teacher, "all_bytes_with_teacher": rest}
     return found
 

@@ -9,7 +9,7 @@ from attar.lazy import importer
 if TYPE_CHECKING:
     from attar.networks.convnet import ConvNet
     from attar.networks.families import Family
-    from attar.networks.names import build, make, make_for
+    from attar.networks.names import build, make, make_for, outlined_for
     from attar.networks.own import Own, from_module
     from attar.networks.registry import OWN, Embedder, Network
 
@@ -24,6 +24,7 @@ __all__ = [
     "from_module",
     "make",
     "make_for",
+    "outlined_for",
 ]
 
 # `attar networks` lists the families before torch could be imported
@@ -38,5 +39,6 @@ _HOMES = {
     "from_module": "attar.networks.own",
     "make": "attar.networks.names",
     "make_for": "attar.networks.names",
+    "outlined_for": "attar.networks.names",
 }
 __getattr__ = importer(__name__, _HOMES)

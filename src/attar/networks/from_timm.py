@@ -38,6 +38,44 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
             condensed with or trained: see `from_module`.
     """
     said = f"network {TIMM}:{name}"
+    timm = _known(name, said)
+    settings: dict[str, Any] = {"in_chans": channels, "num_classes": classes}
+    sized = settings | _sized(timm, name, size)
+    _check_fits(functools.partial(timm.create_model, name, **sized), said)
+    if sized != settings:
+        _check_size(functools.partial(timm.create_model, name, **settings), channels, size, said)
+        settings = sized
+
+    def made() -> nn.Module:
+        return timm.create_model(name, pretrained=False, **settings)
+
+    return as_network(made, channels, size, classes, said, f"{TIMM}:{name}")
+
+
+def outlined(name: str, channels: int, size: Size, classes: int) -> nn.Module:
+    """Return timm's network ``name`` with shapes in place of values, in next to no memory.
+
+    Raises:
+        BadRequest: timm is not installed, does not know the name, or cannot make such a network
+            for images of this size.
+    """
+    said = f"network {TIMM}:{name}"
+    timm = _known(name, said)
+    settings = {"in_chans": channels, "num_classes": classes, **_sized(timm, name, size)}
+    try:
+        return without_memory(functools.partial(timm.create_model, name, **settings))
+    except Exception as error:  # whatever it is, there is no such network
+        raise BadRequest(
+            f"{said} cannot be made for images of {size[0]}×{size[1]} ({error})"
+        ) from error
+
+
+def _known(name: str, said: str) -> Any:
+    """Return timm, which knows the name.
+
+    Raises:
+        BadRequest: it does not, or is not installed.
+    """
     timm = _imported(said)
     architecture, _, tag = name.partition(".")
     if tag:
@@ -53,19 +91,13 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
             f"{said}: timm {timm.__version__} has no network of this name{hint}; "
             f"timm.list_models() gives its {len(known)}"
         )
-    settings: dict[str, Any] = {"in_chans": channels, "num_classes": classes}
+    return timm
+
+
+def _sized(timm: Any, name: str, size: Size) -> dict[str, Any]:
+    """Return the image size for a network that is made for one."""
     pretrained = timm.get_pretrained_cfg(name)
-    fixed = pretrained is not None and pretrained.fixed_input_size
-    sized = settings | ({"img_size": size} if fixed else {})
-    _check_fits(functools.partial(timm.create_model, name, **sized), said)
-    if fixed:
-        _check_size(functools.partial(timm.create_model, name, **settings), channels, size, said)
-        settings = sized
-
-    def made() -> nn.Module:
-        return timm.create_model(name, pretrained=False, **settings)
-
-    return as_network(made, channels, size, classes, said, f"{TIMM}:{name}")
+    return {"img_size": size} if pretrained is not None and pretrained.fixed_input_size else {}
 
 
 def _check_fits(create: Callable[[], nn.Module], said: str) -> None:

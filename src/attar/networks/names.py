@@ -44,6 +44,24 @@ def make_for(given: str | Network | Own, shape: Shape, classes: int) -> Network:
     return make(given, shape[0], sides(shape), classes)
 
 
+def outlined_for(name: str, shape: Shape, classes: int) -> nn.Module:
+    """Return a network with shapes in place of values, however large its name asks it to be.
+
+    Args:
+        name: as `build` takes it, from where it is not trusted, such as the header of a file.
+        shape: of an image.
+        classes: number of classes.
+
+    Raises:
+        BadRequest: as `build` does.
+    """
+    head, colon, tail = in_our_words(name).partition(":")
+    if head == TIMM and colon and is_picture(shape):
+        return from_timm.outlined(tail, shape[0], sides(shape), classes)
+    network = build(name, shape[0], sides(shape), classes)
+    return _try(network.factory, network.channels, network.size, classes)
+
+
 def build(name: str, channels: int, size: Size, classes: int) -> Network:
     """Return the network called ``name`` for images of this size.
 

@@ -6,7 +6,7 @@ from attar.artefact.artefact import Artefact
 from attar.artefact.carried import Carried, Described, described_as
 from attar.compute import Compute
 from attar.errors import ArtefactError, BadRequest
-from attar.networks import Network, make_for
+from attar.networks import Network, make_for, outlined_for
 from attar.networks.registry import OWN
 from attar.rng import Key
 from attar.teachers.teacher import PREFIX, Teacher, tensors_of
@@ -73,15 +73,18 @@ def teacher_inside(artefact: Artefact, compute: Compute) -> Teacher | None:
     carried, header = artefact.carried, artefact.header
     if carried is None:
         return None
-    network = make_for(carried.described.network, header.shape, len(header.class_names))
-    found = {PREFIX + name: one for name, one in carried.tensors().items()}
-    wanted = tensors_of(network.draw(Key(0)))
-    values = {name: one for name, one in wanted.items() if one.is_floating_point()}
-    if {n: one.shape for n, one in values.items()} != {n: one.shape for n, one in found.items()}:
+    name, classes = carried.described.network, len(header.class_names)
+    # a name alone asks for any size, so that it is compared before any weights are drawn
+    asked = tensors_of(outlined_for(name, header.shape, classes))
+    values = {PREFIX + value: tuple(shape) for value, shape in carried.described.shapes.items()}
+    if {n: tuple(one.shape) for n, one in asked.items() if one.is_floating_point()} != values:
         raise ArtefactError(
-            f"the set does not carry the weights of {network.name}, as its header says; fetch its "
-            "file again"
+            f"the set does not carry the weights of {name}, as its header says; fetch its file "
+            "again"
         )
+    network = make_for(name, header.shape, classes)
+    found = {PREFIX + value: one for value, one in carried.tensors().items()}
+    wanted = tensors_of(network.draw(Key(0)))
     tensors = {name: found.get(name, one).to(compute.device) for name, one in wanted.items()}
     return Teacher(network, compute, tensors, origin=INSIDE)
 
