@@ -202,7 +202,7 @@ def test_zero_iterations_are_a_wish_too() -> None:
         (
             {"card": "dsa-100"},
             "unknown card 'dsa-100' (did you mean 'dsa-1000' or 'dc-1000' or 'dc-300'?). "
-            "There is: cafe-600, dc-1000, dc-300, dd, dsa-1000, frepo, haba, idc, kip, ld, "
+            "There is: cafe-600, dc-1000, dc-300, dd, dsa-1000, frepo, haba, idc, kd, kip, ld, "
             "lodm-tiny-5000, mtt, nngp, ntk, plain-1000, rded, rethinkdc, rtp, sre2l.",
         ),
         ({"lr": -1.0}, "--lr -1.0: a positive number is needed"),

@@ -174,7 +174,11 @@ def test_ranks_come_to_what_one_process_does() -> None:
     ("own", "other", "said"),
     [
         ({"workers": 2}, {}, "torchrun with 2 ranks: the set has 1 class"),
-        ({"method": "kip", "settings": ()}, {}, "with 2 ranks: a step of the objective 'infinite'"),
+        (
+            {"method": "ld", "settings": {"learner": "rr"}},
+            {},
+            "with 2 ranks: a step of the objective",
+        ),
         (
             {},
             {"data": OTHER},

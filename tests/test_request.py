@@ -206,6 +206,7 @@ def test_all_options_at_once() -> None:
         "zca": "mtt",
         "experts": Path("experts"),
         "teacher": "convnet3",
+        "teacher_storage": "int8",
         "settings": ("a=1",),
         "validation": 0.25,
         "validations": 2,

@@ -38,6 +38,7 @@ class CondenseOptions(ReadingOptions, total=False):
     zca: Literal["none", "mtt", "frepo", "rtp", "kip"] | None
     experts: str | Path | None
     teacher: str | Path | None
+    teacher_storage: str | None
     settings: str | Sequence[str] | Mapping[str, Any] | None
     validation: float | None
     validations: int
