@@ -65,6 +65,12 @@ def outlined(name: str, channels: int, size: Size, classes: int) -> nn.Module:
     try:
         return without_memory(functools.partial(timm.create_model, name, **settings))
     except Exception as error:  # whatever it is, there is no such network
+        if "meta tensors" in str(error):
+            # transformers of timm 1.0.12 ask for values as they are built
+            raise BadRequest(
+                f"{said}: timm {timm.__version__} cannot tell its shapes without its weights; "
+                "install a newer timm"
+            ) from error
         raise BadRequest(
             f"{said} cannot be made for images of {size[0]}×{size[1]} ({error})"
         ) from error
