@@ -7,7 +7,6 @@ instead). Its bytes count as those of the images do: they stand for further imag
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -18,7 +17,16 @@ from torch import Tensor
 
 from attar.budget import CARRIED
 from attar.errors import BadRequest
-from attar.storage import Content, Float16, Kept, Storage, sizes_of, storage_of, storage_text
+from attar.storage import (
+    Content,
+    Float16,
+    Kept,
+    Storage,
+    labels_given_by,
+    sizes_of,
+    storage_of,
+    storage_text,
+)
 
 # vectors, such as the variances of a norm, lose too much in few bits, and take next to nothing
 _VECTORS = Float16()
@@ -129,19 +137,13 @@ class Carried:
         Raises:
             BadRequest: no such storage, or values that it cannot keep.
         """
-        values = {name: one for name, one in tensors.items() if one.is_floating_point()}
-        described = described_as(network, values, storage)
-        return cls(described, described.encode(values))
+        described = described_as(network, tensors, storage)
+        return cls(described, described.encode(tensors))
 
     @property
     def nbytes(self) -> int:
         """What it takes of the file."""
         return sum(sizes_of(self.coded).values())
-
-    @property
-    def values(self) -> int:
-        """How many values it has."""
-        return sum(map(math.prod, self.described.shapes.values()))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return its values in float32, as its file gives them back.
@@ -152,13 +154,13 @@ class Carried:
         return self.described.decode(self.coded)
 
 
-def described_as(network: str, values: Mapping[str, Tensor], storage: str) -> Described:
-    """Return what a header says of a network with such values.
+def described_as(network: str, tensors: Mapping[str, Tensor], storage: str) -> Described:
+    """Return what a header says of a network with such tensors, whole numbers left out.
 
     Raises:
         BadRequest: no such storage.
     """
-    shapes = {name: list(one.shape) for name, one in values.items()}
+    shapes = {name: list(one.shape) for name, one in tensors.items() if one.is_floating_point()}
     return Described(network=network, storage=storage_text(network_storage(storage)), shapes=shapes)
 
 
@@ -168,10 +170,8 @@ def network_storage(given: str) -> Storage:
     Raises:
         BadRequest: none such, or one of pictures or of labels.
     """
-    try:
+    with labels_given_by("--teacher-storage"):
         found = storage_of(given)
-    except BadRequest as error:
-        raise BadRequest(error.text.replace("--storage", "--teacher-storage")) from error
     if found.name not in _ABLE or getattr(found, "rate", 0) or getattr(found, "train", 0):
         raise BadRequest(
             f"--teacher-storage {given}: {', '.join(_ABLE)}, without a rate or training, keep the "

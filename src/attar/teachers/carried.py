@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from attar.artefact.artefact import Artefact
 from attar.artefact.carried import Carried, Described, described_as
 from attar.compute import Compute
@@ -27,8 +31,7 @@ def carried_by(teacher: Teacher, storage: str) -> Carried:
             normalized in another way, or the storage cannot keep it.
     """
     check_travels(teacher, storage)
-    values = {name.removeprefix(PREFIX): one for name, one in teacher.tensors.items()}
-    return Carried.of(teacher.network.name, values, storage)
+    return Carried.of(teacher.network.name, _unprefixed(teacher.tensors), storage)
 
 
 def check_travels(teacher: Teacher, storage: str) -> None:
@@ -54,10 +57,7 @@ def planned_for(network: Network, storage: str) -> Described:
     """
     _refuse_own(network, storage)
     tensors = tensors_of(network.draw(Key(0)))
-    values = {
-        name.removeprefix(PREFIX): one for name, one in tensors.items() if one.is_floating_point()
-    }
-    return described_as(network.name, values, storage)
+    return described_as(network.name, _unprefixed(tensors), storage)
 
 
 def teacher_inside(artefact: Artefact, compute: Compute) -> Teacher | None:
@@ -87,6 +87,11 @@ def teacher_inside(artefact: Artefact, compute: Compute) -> Teacher | None:
     wanted = tensors_of(network.draw(Key(0)))
     tensors = {name: found.get(name, one).to(compute.device) for name, one in wanted.items()}
     return Teacher(network, compute, tensors, origin=INSIDE)
+
+
+def _unprefixed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of a teacher by their names in its module."""
+    return {name.removeprefix(PREFIX): one for name, one in tensors.items()}
 
 
 def _refuse_own(network: Network, storage: str) -> None:
