@@ -117,10 +117,10 @@ def test_selectors_that_train_choose_images_to_be_coded(method: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "method", "words"),
     [
-        ({}, "kd", ("avif:quality=25,together=class", "full size", "width=32", "epochs=7")),
+        ({}, "kd", ("avif:quality=35,together=class", "full size", "width=32", "epochs=7")),
         ({"minutes": 60.0}, "kd", ("epochs=30",)),
         ({"minutes": None}, "kd", ("epochs=30",)),
-        ({"bytes": 1_228_800}, "kd", ("avif:quality=35,together=class", "width=64")),
+        ({"bytes": 1_228_800}, "kd", ("avif:quality=60,together=class", "width=64")),
         ({"images": 999}, "confident", ("full size",)),
         ({"given": frozenset({"teacher_storage"})}, "confident", ("full size",)),
         ({"given": frozenset({"card"})}, "confident", ("full size",)),
