@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attar.methods.catalogue import METHODS
 from attar.methods.choice import Choice, Wanted
 from attar.methods.task import Task
-from attar.methods.travelling import travelling
+from attar.methods.travelling import travelling, travelling_width
 from attar.shapes import is_picture
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ _MORE = 1.5
 # bytes of a class from which its own picture is worth the frame that it takes, some 300, and from
 # which on one of all classes is
 _OWN_PICTURE, _FRAME = 3_000, 750
-# pixels that a teacher of 64 channels learns from in a minute of one core, and the share of the
-# minutes that it may take
-_PER_MINUTE, _SHARE = 90e6, 0.4
+# pixels that a teacher of so many channels learns from in a minute of one core, and the share of
+# the minutes that it may take
+_PER_MINUTE, _CHANNELS, _SHARE = 90e6, 64, 0.4
 _EPOCHS = (2, 8)
 # epochs of one that labels, too, and the real images of a class from which on it knows enough
 _LONG, _KNOWN_FROM = (2, 30), 1_000
@@ -103,7 +103,7 @@ def _carries(wanted: Wanted) -> bool:
         and wanted.images >= _KNOWN_FROM
         and "teacher_storage" not in wanted.given
         and "card" not in wanted.given
-        and wanted.total * _epochs(wanted, _LONG) >= 128 * _LABELS_FROM
+        and wanted.total * _labelling_epochs(wanted) >= 128 * _LABELS_FROM
         and bool(travelling(wanted.shape, wanted.classes, wanted.bytes or 0))
     )
 
@@ -121,7 +121,7 @@ def _carrying(wanted: Wanted) -> Choice:
         f"as many real images of full size as {codec.upper()} keeps beside a network that was "
         f"trained on all of them and labels every batch; {_AHEAD_OF_ALL}",
         options=options,
-        settings={"epochs": _epochs(wanted, _LONG)},
+        settings={"epochs": _labelling_epochs(wanted)},
     )
 
 
@@ -160,13 +160,19 @@ def _way(wanted: Wanted, codec: str, ways: _Ways = _WAYS) -> tuple[float, int]:
     return 1.0, _WAYS[2][1]
 
 
-def _epochs(wanted: Wanted, range_: tuple[int, int] = _EPOCHS) -> int:
-    """Return for how long the teacher is trained: what the minutes allow."""
+def _labelling_epochs(wanted: Wanted) -> int:
+    """Return for how long the teacher is trained that travels."""
+    width = travelling_width(wanted.shape, wanted.classes, wanted.bytes or 0) or _CHANNELS
+    return _epochs(wanted, _LONG, width)
+
+
+def _epochs(wanted: Wanted, range_: tuple[int, int] = _EPOCHS, channels: int = _CHANNELS) -> int:
+    """Return for how long a teacher of so many channels is trained: what the minutes allow."""
     least, most = range_
     if wanted.minutes is None:
         return most
     pixels = wanted.total * wanted.shape[1] * wanted.shape[2]
-    fit = int(_SHARE * wanted.minutes * _PER_MINUTE / max(pixels, 1))
+    fit = int(_SHARE * wanted.minutes * _PER_MINUTE * _CHANNELS / channels / max(pixels, 1))
     return max(least, min(most, fit))
 
 

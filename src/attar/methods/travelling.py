@@ -37,10 +37,13 @@ def travelling(shape: Shape, classes: int, size: int) -> str:
     Empty where none takes a quarter of the bytes or less, or the papers have no ConvNet for
     such rows.
     """
-    network = published_network(shape)
-    if not is_picture(shape) or not network.startswith("convnet"):
-        return ""
-    for width in WIDTHS:
-        if convnet_bytes(shape, classes, width) <= SHARE * size:
-            return f"{network}:norm=batch,width={width}"
-    return ""
+    width = travelling_width(shape, classes, size)
+    return f"{published_network(shape)}:norm=batch,width={width}" if width else ""
+
+
+def travelling_width(shape: Shape, classes: int, size: int) -> int:
+    """Return the channels of each layer of that teacher; 0 where there is none."""
+    if not is_picture(shape) or not published_network(shape).startswith("convnet"):
+        return 0
+    fitting = (one for one in WIDTHS if convnet_bytes(shape, classes, one) <= SHARE * size)
+    return next(fitting, 0)
