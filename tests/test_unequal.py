@@ -223,3 +223,15 @@ def test_a_card_whose_numbers_do_not_fit_is_refused(out: Path) -> None:
         save_tensors(out, tensors, {**header, "class_counts": wrong})
         with pytest.raises(attar.ArtefactError):
             attar.load(out)
+
+
+def test_coded_images_are_counted_as_they_are_shared_out() -> None:
+    """A class of few images does not end the search for the most that fit."""
+    found = made(method="random", storage="png", ipc=None, max_bytes=14_000, iterations=None)
+    assert found.header.layout.sizes() == COUNTS
+    asked = {"method": "random", "storage": "png", "per_class_budget": "proportional"}
+    budget = 3_000
+    few = plan(data((80, 16, 4)), max_bytes=budget, **asked)
+    assert few.layout.rows > 16 and few.ledger.all <= budget
+    more = {"synthetic_per_class": None, "max_bytes": few.ledger.all + 200}
+    assert plan(data((80, 16, 4)), **more, **asked).layout.rows > few.layout.rows

@@ -125,6 +125,8 @@ def fill(recipe: Stored, allowance: Allowance, task: Sized) -> Filled:
         return cost(Layout(classes, images, shape))
 
     def together(rows: int) -> Ledger:
+        if allowance.measured is not None and allowance.sizes is not None:
+            return cost(_in_proportion(rows, allowance.sizes, shape))
         # what it costs depends on their number alone, not on how they are shared out
         last = rows - classes + 1
         return cost(Layout(classes, last, shape, (*[1] * (classes - 1), last)))
@@ -183,6 +185,10 @@ def _shared(rows: int, sizes: Sequence[int], shape: Shape) -> Layout:
             f"--per-class-budget proportional: {rows} images are more than the {sum(sizes)} "
             "training images that they are shared out in proportion to; ask for less"
         )
+    return _in_proportion(rows, sizes, shape)
+
+
+def _in_proportion(rows: int, sizes: Sequence[int], shape: Shape) -> Layout:
     counts = proportional(sizes, rows)
     differ = counts if len(set(counts)) > 1 else None
     return Layout(len(sizes), max(counts), shape, differ)
