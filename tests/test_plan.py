@@ -91,6 +91,8 @@ def test_whitening_counts_where_all_is_counted() -> None:
     assert plan(splits, max_bytes=enough, count="paper").layout.per_class == enough // (FULL // 2)
     text = refused(splits, max_bytes=whitening)
     assert f"holds no image per class; one takes {whitening + FULL // 2} bytes" in text
+    assert f"{whitening} of them for the whitening (--count paper" in text
+    assert "whitening" not in refused(splits, max_bytes=8, count="paper")
 
 
 def test_the_plan_costs_what_the_set_does() -> None:

@@ -20,6 +20,8 @@ FLOAT32_BYTES = 4
 LABELS = "labels."
 # and those of a network that labels what is made of the images
 CARRIED = "teacher."
+# and those of a whitening
+WHITENING = "whitening."
 # options that store images in less, where a form has none of its own
 LESS = "--rank, --storage"
 # images from which on a straight line is followed, steps that follow one, and how far above the
@@ -109,15 +111,17 @@ class Ledger:
         """Bytes of a network that travels with the images and labels them."""
         return sum(entry.bytes for entry in self.entries if entry.name.startswith(CARRIED))
 
-    @property
-    def beside(self) -> str:
-        """What messages about too small a budget say of such a network; empty where none is."""
-        if not self.carried:
-            return ""
-        return (
-            f", {self.carried} of them for the network that the set carries (--teacher names "
-            "another, --teacher-storage none leaves it out)"
-        )
+    def beside(self, count: Count) -> str:
+        """What messages about too small a budget say of what is no image; empty for nothing."""
+        whitening = sum(one.bytes for one in self.entries if one.name.startswith(WHITENING))
+        found = {
+            "the network that the set carries (--teacher names another, --teacher-storage none "
+            "leaves it out)": self.carried,
+            "the whitening (--count paper leaves it out of the count, --zca none out of the set)": (
+                whitening if count == "all" else 0
+            ),
+        }
+        return "".join(f", {size} of them for {what}" for what, size in found.items() if size)
 
     @property
     def values(self) -> int:
@@ -237,10 +241,11 @@ class Budget:
 
         low, below = least, taken(least)
         if below > limit:
+            beside = cost(least).beside(self.count)
             raise BadRequest(
                 f"a budget of {limit} bytes ({self.count} count) holds no image per class; one "
-                f"takes {taken(least)} bytes{cost(least).beside}. Raise --ipc or --bytes, or store "
-                f"each in less ({less})."
+                f"takes {taken(least)} bytes{beside}. Raise --ipc or --bytes, or store each in "
+                f"less ({less})."
             )
         high, above = 2 * least, taken(2 * least)
         while above <= limit:

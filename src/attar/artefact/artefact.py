@@ -20,7 +20,7 @@ from attar.artefact.clipping import Clipping, clipping_of
 from attar.artefact.coding import check_alone, check_parted, encoded, rounded
 from attar.artefact.dataset import CondensedDataset
 from attar.artefact.header import FORMAT_VERSION, READ_FROM, Header, Totals
-from attar.budget import Ledger
+from attar.budget import WHITENING, Ledger
 from attar.data.preprocessing import Preprocessing
 from attar.data.whitening import Whitening
 from attar.errors import BadRequest, unknown
@@ -30,9 +30,7 @@ from attar.synthetic import Layout, Synthetic
 from attar.tensors import all_finite, save_tensors
 from attar.text import printable
 
-# what the names of whitening tensors begin with
-WHITENING = "whitening."
-# and those of mean and deviation, where rows are no pictures
+# what the names of mean and deviation begin with, where rows are no pictures
 STANDARD = "standardisation."
 # and those of tensors learnt beside the set
 LEARNT = "learned."

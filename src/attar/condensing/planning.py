@@ -251,9 +251,10 @@ def _refuse_too_little(
     )
     taken = ledger.of(request.budget().count)
     if taken > _FAR * limit:
+        beside = ledger.beside(request.budget().count)
         raise BadRequest(
             f"a budget of {limit} bytes holds no coded image of each class; one takes about "
-            f"{taken} bytes of all{ledger.beside}. Raise --ipc or --bytes, or lower the quality in "
+            f"{taken} bytes of all{beside}. Raise --ipc or --bytes, or lower the quality in "
             "--storage"
         )
 
