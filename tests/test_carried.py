@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import attar
-from attar.applications.continual.checking import check_card
+from attar.applications.continual.checking import able, check_method
 from attar.applications.continual.memory import parse_memory
 from attar.applications.continual.request import Condensing
 from attar.artefact.carried import Carried, network_storage
@@ -20,7 +20,6 @@ from attar.condensing.request import Request
 from attar.data import Splits
 from attar.errors import ArtefactError, AttarError, BadRequest
 from attar.face.files import labels_of
-from attar.methods import METHODS, Task
 from attar.networks import Network, make_for, names
 from attar.rng import Key
 from attar.stored import open_stored
@@ -282,9 +281,15 @@ def test_memories_of_several_sets_have_none() -> None:
     assert (asked.chosen.name, asked.teacher_storage) == ("best", "none")
     given = Condensing(method="kd")
     assert given.of(memory, 10, None, None).teacher_storage is None
-    recipe = METHODS["kd"].recipe(Task("cifar10", 1, (3, 32, 32), 10))
-    with pytest.raises(BadRequest, match="choose --method confident"):
-        check_card(given, recipe)
+    for one, option in (
+        (given, "--method kd"),
+        (Condensing(method="confident", teacher_storage="int8"), "--teacher-storage int8"),
+        (Condensing(teacher_storage="int4"), "--teacher-storage int4"),
+    ):
+        with pytest.raises(BadRequest, match=f"^{option}: .* choose --method confident"):
+            check_method(one, "steps", alone=False)
+    check_method(Condensing(method="kd", teacher_storage="none"), "steps", alone=False)
+    assert "kd" not in able(alone=False)
 
 
 def test_a_teacher_from_disk_travels_too(made: attar.Artefact, tmp_path: Path) -> None:

@@ -94,9 +94,10 @@ def able(alone: bool) -> list[str]:
     """
     found = []
     for name, method in METHODS.items():
-        if method.choose or usual(name).objective.follows_experts:
+        own = usual(name)
+        if method.choose or own.carried or own.objective.follows_experts:
             continue
-        if not (alone and _tells_apart(usual(name))):
+        if not (alone and _tells_apart(own)):
             found.append(name)
     return found
 
@@ -118,9 +119,10 @@ def check_method(condensing: Condensing, groups: str, alone: bool) -> None:
         alone: whether a part may be one class.
 
     Raises:
-        BadRequest: naming those that can.
+        BadRequest: naming those that can; or each set would carry a network.
     """
     method = condensing.chosen
+    _refuse_carried(condensing)
     if method.choose or condensing.objective is not None:
         # the plan of a step tells
         return
@@ -134,6 +136,21 @@ def check_method(condensing: Condensing, groups: str, alone: bool) -> None:
     raise BadRequest(
         f"--method {method.name}: it {why}. These condense a part by itself: "
         f"{', '.join(able(alone))}"
+    )
+
+
+def _refuse_carried(condensing: Condensing) -> None:
+    """Refuse sets that each carry a network of their own."""
+    name, asked = condensing.chosen.name, condensing.teacher_storage
+    # what decides by itself is asked for sets without
+    usually = "" if condensing.chosen.choose else usual(name).carried
+    if (usually if asked is None else asked) in ("", "none"):
+        return
+    given = f"--method {name}" if asked is None else f"--teacher-storage {asked}"
+    raise BadRequest(
+        f"{given}: each set would carry a network that labels its own classes alone, and here sets "
+        "of different classes are trained on together; choose --method confident without "
+        "--teacher-storage, which keeps the same images without it"
     )
 
 
@@ -218,17 +235,11 @@ def common_card(request: Shrinking, condensing: Condensing, splits: Splits) -> s
 
 
 def check_card(condensing: Condensing, recipe: Recipe) -> None:
-    """Refuse a card that cannot train on the labels that are learnt, and sets that carry others.
+    """Refuse a card that cannot train on the labels that are learnt.
 
     Raises:
-        BadRequest: either.
+        BadRequest: it cannot.
     """
-    if recipe.carried:
-        raise BadRequest(
-            f"--method {condensing.chosen.name}: each set would carry a network that labels its "
-            "own classes alone, and here sets of different classes are trained on together; choose "
-            "--method confident, which keeps the same images without it"
-        )
     if condensing.card is None or not (recipe.learned_labels and recipe.centred_labels):
         return
     if find_card(condensing.card).loss == "cross_entropy":
