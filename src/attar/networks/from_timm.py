@@ -19,7 +19,9 @@ from attar.networks.registry import Network
 from attar.networks.weight import check_fits, without_memory
 from attar.rng import Key
 
-# how such a name begins, before a colon
+
+class NeedsWeights(BadRequest):
+    """This timm tells the shapes of a network with its weights alone."""
 
 
 def build(name: str, channels: int, size: Size, classes: int) -> Network:
@@ -56,6 +58,7 @@ def outlined(name: str, channels: int, size: Size, classes: int) -> nn.Module:
     """Return timm's network ``name`` with shapes in place of values, in next to no memory.
 
     Raises:
+        NeedsWeights: it cannot be had so from this timm.
         BadRequest: timm is not installed, does not know the name, or cannot make such a network
             for images of this size.
     """
@@ -67,7 +70,7 @@ def outlined(name: str, channels: int, size: Size, classes: int) -> nn.Module:
     except Exception as error:  # whatever it is, there is no such network
         if "meta tensors" in str(error):
             # transformers of timm 1.0.12 ask for values as they are built
-            raise BadRequest(
+            raise NeedsWeights(
                 f"{said}: timm {timm.__version__} cannot tell its shapes without its weights; "
                 "install a newer timm"
             ) from error

@@ -53,6 +53,7 @@ def outlined_for(name: str, shape: Shape, classes: int) -> nn.Module:
         classes: number of classes.
 
     Raises:
+        NeedsWeights: as `attar.networks.from_timm.outlined` does.
         BadRequest: as `build` does.
     """
     head, colon, tail = in_our_words(name).partition(":")

@@ -89,7 +89,7 @@ def _read(header: Mapping[str, Any], path: Path, said: str) -> _Header:
         pass
     raise ArtefactError(
         f"{said}: {path} holds no teacher; those that were trained for an artefact lie beside it, "
-        "as OUT.teacher.safetensors"
+        "as OUT.teacher.safetensors, and one that a set carries labels that set alone"
     )
 
 

@@ -71,6 +71,12 @@ def read_weights(spec: str, data: LabelledImages, compute: Compute, said: str) -
     rescaling = _rescaling(published, norm, data.preprocessing, said)
     state = _state(path, said)
     make, module = _fitting(makers, state, path, data.classes, said)
+    origin = f"{arch}:{path.name}"
+    if hasattr(module, "embed"):
+        # of Attar's own, which have a name
+        network = build(arch, data.shape[0], sides(data.shape), data.classes)
+        tensors = tensors_of(module.eval().to(compute.device))
+        return Teacher(network, compute, tensors, rescaling, origin)
     images = example_images(data.shape[0], sides(data.shape))
     head = last_linear(module.eval(), images, data.classes, said)
     tensors = tensors_of(part(module, head).eval().to(compute.device))
@@ -79,7 +85,7 @@ def read_weights(spec: str, data: LabelledImages, compute: Compute, said: str) -
         return part(make(), head)
 
     network = Network(arch, factory, data.shape[0], sides(data.shape), data.classes)
-    return Teacher(network, compute, tensors, rescaling, f"{arch}:{path.name}")
+    return Teacher(network, compute, tensors, rescaling, origin)
 
 
 def _architectures(
