@@ -22,7 +22,7 @@ from attar.storage import (
     Float16,
     Kept,
     Storage,
-    labels_given_by,
+    refusals_name,
     sizes_of,
     storage_of,
     storage_text,
@@ -170,7 +170,7 @@ def network_storage(given: str) -> Storage:
     Raises:
         BadRequest: none such, or one of pictures or of labels.
     """
-    with labels_given_by("--teacher-storage"):
+    with refusals_name("--teacher-storage"):
         found = storage_of(given)
     if found.name not in _ABLE or getattr(found, "rate", 0) or getattr(found, "train", 0):
         raise BadRequest(

@@ -122,7 +122,8 @@ def _labels(told: Mapping[str, Any]) -> list[str]:
 
     lines = []
     if "stored_bytes" in told:
-        lines.append(f"{told['stored_bytes']} B stored")
+        by = f", from {told['stored_from']} by attar relabel" if "stored_from" in told else ""
+        lines.append(f"{told['stored_bytes']} B stored{by}")
     if teacher := told.get("teacher"):
         by = f"from {teacher['network']} ({teacher.get('origin')}, digest {teacher.get('digest')})"
         if "carried_bytes" in told:

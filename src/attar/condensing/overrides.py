@@ -11,7 +11,7 @@ from attar.condensing.composition import form_of, objective_of, roles_of
 from attar.condensing.request import Request
 from attar.coresets import Selector
 from attar.errors import BadRequest, unknown
-from attar.methods import Recipe, Task
+from attar.methods import Recipe, Task, usual
 from attar.objectives import Nested, Objective, Penalty, WeightedSum
 from attar.optimisers import Optimiser
 from attar.options import with_settings
@@ -30,7 +30,7 @@ def refuse_updates(request: Request) -> None:
     method = request.chosen
     if not method.coreset:
         return
-    own = "real" if method.name == "random" else method.name
+    own = usual(method.name).init
     for name in ("iterations", "minutes", "init", *_OF_OPTIMISERS, "average", "objective"):
         value = getattr(request, name)
         if value not in (None, 0, own):

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from attar.condensing.coding import as_kept
 from attar.condensing.engine import Run
 from attar.condensing.plan import Plan
 from attar.synthetic import Synthetic
+from attar.teachers.carried import as_carried
+from attar.teachers.teacher import Teacher
 from attar.text import counted
 from attar.training import card as find_card
 from attar.training.by_class import Hits
@@ -169,8 +172,15 @@ class Validator:
         brief = self._card(run, epochs)
         strategy = brief.strategy(self._plan.train.name, self._plan.network.name)
         key = run.key.fold("validation", run.step)
-        (tensors,) = self._trainer.fit(images, labels, brief, strategy, [key])
+        said = self._carried.scores if self._carried is not None and brief.loss == "kl" else None
+        (tensors,) = self._trainer.fit(images, labels, brief, strategy, [key], said)
         return tensors
+
+    @cached_property
+    def _carried(self) -> Teacher | None:
+        """The teacher that the set will carry, as its file gives it back."""
+        teacher, storage = self._plan.teacher, self._plan.recipe.carried
+        return as_carried(teacher, storage) if teacher is not None and storage else None
 
 
 def _plain(compute: Compute) -> Compute:

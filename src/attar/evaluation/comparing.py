@@ -108,10 +108,12 @@ class Comparison:
         own = dataclasses.replace(condensed(self.artefact, asked.card), note=asked.note)
         sets = [own, self._hard(own)] if own.labels.ndim > 1 else [own]
         if asked.inside is not None:
-            inside = self._without_labels(own).taught_from_inside(asked.inside)
-            sets = [inside, *sets] if own.labels.ndim > 1 else [inside, hard_labels(own)]
+            inside = without_labels(own, self.artefact).taught_from_inside(asked.inside)
+            stored = dataclasses.replace(own, name=f"{own.name}, stored labels")
+            rest = [stored, self._hard(own)] if own.labels.ndim > 1 else [hard_labels(own)]
+            sets = [inside, *rest]
         if asked.teacher is not None or asked.labels is not None:
-            sets.append(self._own_taught(self._without_labels(own)))
+            sets.append(self._own_taught(without_labels(own, self.artefact)))
         if self.last is not None:
             sets.append(condensed(self.last, asked.card))
         if self.train is None:
@@ -135,7 +137,7 @@ class Comparison:
 
         A class that follows from the place of a row takes none, another a byte, or two.
         """
-        hard, kept = hard_labels(own), self._without_labels(own).bytes
+        hard, kept = hard_labels(own), without_labels(own, self.artefact).bytes
         moved = not torch.equal(hard.labels.cpu(), self.artefact.header.layout.class_of_row())
         if kept is not None and moved:
             kept += len(hard.labels) * (1 if own.labels.shape[1] <= 256 else 2)
@@ -159,13 +161,6 @@ class Comparison:
         stored = plan.of_set(self.artefact, teacher, given.card, strategy)
         by = plan.header.teacher.network if plan.header else ""
         return given.with_labels(stored, teacher.network.name if teacher else by)
-
-    def _without_labels(self, own: TrainingSet) -> TrainingSet:
-        """Return the set without labels that are stored: those of batches take their place."""
-        if own.labels.ndim == 1 or own.bytes is None:
-            return own
-        kept = own.bytes - self.artefact.ledger.labels
-        return dataclasses.replace(own, labels=own.labels.argmax(dim=1), bytes=kept)
 
     def _coreset(self, name: str, train: LabelledImages, size: int) -> TrainingSet:
         compute = self.measurer.compute
@@ -227,6 +222,26 @@ def condensed(artefact: Artefact, card: EvaluationCard) -> TrainingSet:
         totals.paper,
         totals.all,
     )
+
+
+def without_labels(own: TrainingSet, artefact: Artefact) -> TrainingSet:
+    """Return the set without labels that are stored: those of batches take their place."""
+    if own.labels.ndim == 1 or own.bytes is None:
+        return own
+    kept = own.bytes - artefact.ledger.labels
+    return dataclasses.replace(own, labels=own.labels.argmax(dim=1), bytes=kept)
+
+
+def as_carried(artefact: Artefact, card: EvaluationCard, inside: Teacher | None) -> TrainingSet:
+    """Return an artefact as a line whose labels are those of the teacher that it carries, if any.
+
+    Args:
+        artefact: the set.
+        card: how networks are trained on it.
+        inside: the teacher; None where there is none, or the card does not learn from one.
+    """
+    own = condensed(artefact, card)
+    return own if inside is None else without_labels(own, artefact).taught_from_inside(inside)
 
 
 def _by_role(rows: Sequence[Row]) -> dict[str, Row]:

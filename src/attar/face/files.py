@@ -130,10 +130,14 @@ def labels_of(artefact: Artefact) -> dict[str, Any]:
 
     ``all_bytes_with_teacher`` is what has to travel where the teacher labels every batch: the set
     without the labels that are stored, and all of the teacher, once. ``carried_bytes`` is what the
-    teacher takes of the set's own file, where it lies there.
+    teacher takes of the set's own file, where it lies there. ``stored_from`` names the
+    networks that stored labels come from where ``attar relabel`` gave them.
     """
     stored, teacher = artefact.ledger.labels, artefact.header.provenance.get(TEACHER)
     found: dict[str, Any] = {"stored_bytes": stored} if stored else {}
+    again = artefact.header.provenance.get("relabelled")
+    if stored and isinstance(again, dict) and isinstance(again.get("network"), str):
+        found["stored_from"] = again["network"]
     if artefact.carried is not None:
         found["carried_bytes"] = artefact.carried.nbytes
     if isinstance(teacher, dict) and isinstance(teacher.get("bytes"), int):

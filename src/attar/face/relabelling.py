@@ -32,7 +32,7 @@ from attar.storage import (
     STORAGES,
     Apart,
     Storage,
-    labels_given_by,
+    refusals_name,
     sizes_of,
     storage_of,
     storage_text,
@@ -83,7 +83,7 @@ def relabel(
     asked, reading = request_and_reading(RelabelRequest, options)
     asked.check_output(Path(artefact) if isinstance(artefact, str | Path) else None)
     own = artefact if isinstance(artefact, Artefact) else load(artefact)
-    with labels_given_by("--labels"):
+    with refusals_name("--labels"):
         storage = _storage(own, asked.labels)
         _refuse(own, storage, asked.most)
     name = "SET.safetensors" if isinstance(artefact, Artefact) else Path(artefact).name

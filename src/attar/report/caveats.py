@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
+from attar.artefact.artefact import Artefact
 from attar.report.entries import Entry
 from attar.report.facts import dataset
 from attar.report.markup import Markup, join, tag
@@ -53,11 +54,11 @@ def _of_sets(entries: Sequence[Entry]) -> list[Markup]:
 
 
 def _of_labels(entries: Sequence[Entry]) -> list[Markup]:
-    """Say which sets have learnt labels, where others have none."""
-    learnt = [entry.artefact.header.learned_labels for entry in entries]
-    if len(set(learnt)) < 2:
+    """Say which sets have learnt labels, or a network that labels, where others have none."""
+    kinds = [_kind_of_labels(entry.artefact) for entry in entries]
+    if len(set(kinds)) < 2:
         return []
-    told = _groups(learnt, lambda own: "learnt labels" if own else "the class of each image")
+    told = _groups(kinds, str)
     return [
         join(
             "The sets have different labels: ",
@@ -65,6 +66,12 @@ def _of_labels(entries: Sequence[Entry]) -> list[Markup]:
             ". Accuracies with hard labels compare what the images alone are worth.",
         )
     ]
+
+
+def _kind_of_labels(artefact: Artefact) -> str:
+    if artefact.carried is not None:
+        return "those of a network in the file"
+    return "learnt labels" if artefact.header.learned_labels else "the class of each image"
 
 
 def _of_evaluations(entries: Sequence[Entry]) -> list[Markup]:

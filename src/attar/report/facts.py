@@ -7,6 +7,7 @@ from typing import Any
 
 from attar.artefact.artefact import Artefact
 from attar.artefact.header import BALANCED, SELECTED_BY
+from attar.budget import format_bytes
 from attar.evaluation.describing import facts
 from attar.report.markup import Markup, breakable, pairs, tag
 from attar.text import written
@@ -94,8 +95,17 @@ def origin(artefact: Artefact) -> list[tuple[str, str]]:
         ("deviation of pixels", ", ".join(f"{value:.4f}" for value in header.std)),
         *whitening,
         ("storage", header.storage),
-        ("labels", "learnt" if header.learned_labels else "the class of each image"),
+        ("labels", labels(artefact)),
     ]
+
+
+def labels(artefact: Artefact) -> str:
+    """Return where the labels of a set come from."""
+    stored = "learnt" if artefact.header.learned_labels else "the class of each image"
+    if artefact.carried is None:
+        return stored
+    size = format_bytes(artefact.carried.nbytes)
+    return f"of {artefact.carried.described.network} in the file ({size}) at every batch; {stored}"
 
 
 def provenance(artefact: Artefact) -> Markup:

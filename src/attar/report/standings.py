@@ -79,7 +79,9 @@ def standings(entries: Sequence[Entry]) -> Markup:
         hard = hard_accuracies(entry)
         if hard:
             bars = [bar(hard.get(protocol), shared is None) for protocol in protocols]
-            rows.append([_with_hard_labels(index), *[missing("as above")] * 3, *bars, _same()])
+            rows.append(
+                [_with_hard_labels(index, entry), *[missing("as above")] * 3, *bars, _same()]
+            )
     for index, one in enumerate(others, start=len(entries)):
         accuracies = [
             bar(one.accuracies.get(protocol), shared is None, more=notes[protocol][index])
@@ -123,8 +125,11 @@ def _below(result: Result | None) -> str:
     return "" if result is None else no_better(result)
 
 
-def _with_hard_labels(index: int) -> Markup:
-    return join(tag("b", letter(index)), " with hard labels", small("argmax of each label"))
+def _with_hard_labels(index: int, entry: Entry) -> Markup:
+    # without learnt labels, these are of a set that carries what labels it
+    learnt = entry.artefact.header.learned_labels
+    said = small("argmax of each label" if learnt else "the class of each image")
+    return join(tag("b", letter(index)), " with hard labels", said)
 
 
 def _same() -> Markup:

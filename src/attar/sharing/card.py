@@ -108,6 +108,11 @@ class Card:
         )
 
     @property
+    def network(self) -> str:
+        """The network that travels in the file of the set; empty where none does."""
+        return "" if self.header.teacher is None else printable(self.header.teacher.network)
+
+    @property
     def command(self) -> str | None:
         """What makes the set again, where it is known."""
         told = self.header.provenance.get("command")

@@ -74,15 +74,21 @@ def as_croissant(card: Card) -> dict[str, Any]:
             "sc:license": address(card.source.licence),
         },
         "prov:wasGeneratedBy": _activity(card),
-        "rai:personalSensitiveInformation": (
-            "Condensed images can show what real images show; they are not anonymous."
-            if card.from_real_images
-            else "Condensed images can carry traces of real images; they are not anonymous."
-        ),
+        "rai:personalSensitiveInformation": _sensitive(card),
     }
     if card.repository is not None:
         found["url"] = f"https://huggingface.co/datasets/{card.repository}"
     return found
+
+
+def _sensitive(card: Card) -> str:
+    told = (
+        "Condensed images can show what real images show; they are not anonymous."
+        if card.from_real_images
+        else "Condensed images can carry traces of real images; they are not anonymous."
+    )
+    more = " So can the network in the file of the set, which was trained on all real images."
+    return told + more if card.network else told
 
 
 def _activity(card: Card) -> dict[str, Any]:

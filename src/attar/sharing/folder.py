@@ -78,7 +78,7 @@ def write_shared(artefact: Artefact, folder: Path, repository: str | None, told:
         stored=artefact.nbytes,
         clipped=None if artefact.clipped is None else str(artefact.clipped),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        files=[_shared(folder, path) for path in (SET, TABLE)],
+        files=[_shared(folder, path, artefact) for path in (SET, TABLE)],
         measured=told.measured,
         as_pictures=told.as_pictures,
     )
@@ -106,7 +106,9 @@ def _title(repository: str | None, source: str) -> str:
     return repository.partition("/")[2] if repository else f"{source.rpartition('/')[2]}, condensed"
 
 
-def _shared(folder: Path, path: str) -> Shared:
+def _shared(folder: Path, path: str, artefact: Artefact) -> Shared:
     content = (folder / path).read_bytes()
     what, kind = _WHAT[path]
+    if path == SET and artefact.carried is not None:
+        what += ", and the network that labels its images"
     return Shared(path, what, kind, len(content), hashlib.sha256(content).hexdigest())

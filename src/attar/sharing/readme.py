@@ -29,6 +29,7 @@ def as_readme(card: Card) -> str:
         f"# {_plain(card.title)}",
         _plain(card.description),
         _use(card),
+        _network(card),
         _rows(card),
         _accuracy(card),
         _source(card),
@@ -105,6 +106,23 @@ def _preprocessing(card: Card) -> str:
     return f"{told}; so does a network trained on the table."
 
 
+def _network(card: Card) -> str:
+    if not card.network:
+        return ""
+    told = (
+        f"`{SET}` also holds {_plain(card.network)}, which was trained on the real images. Under "
+        f"the card {card.header.card} networks learn from what it says of every batch, augmented "
+        "and mixed. The table is without it: of that, classes are all that is learnt from."
+    )
+    return f"""## Network
+
+{told}
+
+```python
+teacher = attar.teacher_of(condensed)  # a torch module: scores of images as the set gives them
+```"""
+
+
 def _rows(card: Card) -> str:
     header = card.header
     lines = [
@@ -153,7 +171,11 @@ def _lost(card: Card) -> list[str]:
     said = f"The table's pictures are of 8 bits, to which values are rounded; {clipped}."
     if card.as_pictures is None:
         return [f"{said} What that costs in accuracy was not measured (`attar push --evaluate`)."]
-    return [f"{said} Accuracy on them minus that on the set:", _lines(_costs(card.as_pictures))]
+    by = " with the network in it" if card.network else ""
+    return [
+        f"{said} Accuracy on them minus that on the set{by}:",
+        _lines(_costs(card.as_pictures)),
+    ]
 
 
 def _costs(found: Exported) -> list[str]:
@@ -182,6 +204,11 @@ def _privacy(card: Card) -> str:
         else "Its images did not begin as real ones, but were learnt from such, and can carry "
         "traces of them."
     )
+    if card.network:
+        begun += (
+            " Its file also holds a network that was trained on all the real images, which can be "
+            "asked about any of them."
+        )
     return f"## Privacy\n\n{begun} A condensed set is not anonymous; `attar audit` measures a leak."
 
 

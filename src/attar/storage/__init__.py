@@ -31,7 +31,7 @@ __all__ = [
     "WebP",
     "codes_pictures",
     "grid_of",
-    "labels_given_by",
+    "refusals_name",
     "sizes_of",
     "storage_of",
     "storage_text",
@@ -86,8 +86,8 @@ def _apart(given: str, images: str, labels: str) -> Apart:
 
 
 @contextlib.contextmanager
-def labels_given_by(option: str) -> Iterator[None]:
-    """Let refusals of a storage of labels alone name the option that it was given by."""
+def refusals_name(option: str) -> Iterator[None]:
+    """Let refusals of a storage that is no set's own name the option that it was given by."""
     try:
         yield
     except BadRequest as error:

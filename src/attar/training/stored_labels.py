@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attar.errors import ArtefactError, BadRequest, RunFailed
 from attar.rng import Key
-from attar.storage import Content, Storage, labels_given_by, storage_of
+from attar.storage import Content, Storage, refusals_name, storage_of
 from attar.tensors import is_finite
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.label_pool import Pool
@@ -130,7 +130,7 @@ def label_storage(given: str, classes: int) -> Storage:
     Raises:
         BadRequest: one that keeps none, or not of so few classes.
     """
-    with labels_given_by("--label-storage"):
+    with refusals_name("--label-storage"):
         storage = storage_of(given)
         storage.check_labels(Content((1,) * classes, ()))
     if not (storage.name == "top" or storage.fixed):

@@ -14,9 +14,9 @@ from torch import Tensor
 from attar import compute as computing
 from attar.applications.auditing.found import Audit, Neighbours
 from attar.applications.auditing.nearest import Nearest, nearest, pixels_of
+from attar.applications.auditing.observing import Observer, by_carried
 from attar.applications.auditing.rates import attack, threshold
 from attar.applications.auditing.shadows import (
-    Observer,
     likelihood_ratios,
     shadow_request,
     trains_updates,
@@ -70,11 +70,12 @@ def audit(
 ) -> Audit:
     """Attack a condensed set: can training images be told from unseen ones by it?
 
-    Members are the training images, others the test images, which the set has not seen. Three
+    Members are the training images, others the test images, which the set has not seen. These
     attacks are made: how far images of the set are from the training images, beside how far unseen
     images are from them (this finds copies, however few of the training images are kept); how far
-    training images are from the set, beside unseen ones; and, with ``shadows``, the likelihood
-    ratio of how sure a network trained on the set is of an image (Carlini et al. 2022).
+    training images are from the set, beside unseen ones; where the set carries a network, how sure
+    that is of an image (Yeom et al. 2018); and, with ``shadows``, the likelihood ratio of how sure
+    a network trained on the set is of an image (Carlini et al. 2022).
 
     Args:
         artefact: or the path of one.
@@ -138,7 +139,7 @@ def audit(
         -to_train.of_images,
         -to_test.of_images,
     )
-    likelihood = None
+    likelihood, carried = None, by_carried(artefact, train, real.test, device)
     if request is not None and card is not None:
         pool = _joined(train, real.test)
         observer = _observer(artefact, pool, repeats, card, device, shadows)
@@ -162,6 +163,7 @@ def audit(
         int((distances < limit).sum()),
         images,
         near,
+        carried,
         likelihood,
         tuple(notes),
         _neighbours(own, train, real.test, to_train, to_test),
@@ -252,7 +254,7 @@ def _observer(
     pixels = training_pixels(len(artefact), pool.shape, chosen, repeats * (shadows + 1))
     compute = computing.choose(device, "auto", "auto", pixels=pixels)
     strategy = chosen.strategy(dataset, network.name)
-    return Observer(trainer_of(chosen, network, compute), compute.chunk, chosen, strategy, repeats)
+    return Observer(trainer_of(chosen, network, compute), compute, chosen, strategy, repeats)
 
 
 def _cost(artefact: Artefact, minutes: float | None, iterations: int | None, count: int) -> str:

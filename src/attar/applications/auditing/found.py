@@ -49,6 +49,8 @@ class Audit:
         close: how many are nearer to a training image than 99 % of unseen images are.
         images: how far images of the set are from training images, beside unseen images.
         nearest: how far training images are from the set, beside unseen images.
+        carried: how sure the network that the set carries is of training images, beside unseen
+            ones; None where it carries none.
         likelihood: the likelihood ratio attack; None where no shadow sets were asked for.
         notes: what has to be known beside it.
         neighbours: for a picture.
@@ -60,6 +62,7 @@ class Audit:
     close: int
     images: Attack
     nearest: Attack
+    carried: Attack | None
     likelihood: Attack | None
     notes: tuple[str, ...]
     neighbours: Neighbours
@@ -67,8 +70,13 @@ class Audit:
     @property
     def attacks(self) -> dict[str, Attack]:
         """All attacks by name."""
-        found = {"copies": self.images, "nearest": self.nearest}
-        return found if self.likelihood is None else {**found, "likelihood_ratio": self.likelihood}
+        found = {
+            "copies": self.images,
+            "nearest": self.nearest,
+            "network": self.carried,
+            "likelihood_ratio": self.likelihood,
+        }
+        return {name: one for name, one in found.items() if one is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, without pixels."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from attar.applications.auditing.observing import Observer
 from attar.artefact.artefact import Artefact
 from attar.condensing.condense import condense
 from attar.condensing.overrides import settings_of
@@ -26,47 +26,10 @@ from attar.errors import BadRequest
 from attar.methods import METHODS, Task
 from attar.networks import OWN
 from attar.rng import Key
-from attar.training.evaluation_card import EvaluationCard
-from attar.training.predicting import Judge
+from attar.teachers.finding import is_on_disk
 
 # a variance is this at least, where a score is the same for all
 _LEAST = 1e-6
-
-
-@dataclass(frozen=True)
-class Observer:
-    """Trains a network on a set, and sees how sure it is of images.
-
-    Args:
-        trainer: of the network, or what stands for one.
-        chunk: images that it is shown at once.
-        card: how it is trained.
-        strategy: its augmentation.
-        repeats: networks whose confidences are averaged.
-    """
-
-    trainer: Judge
-    chunk: int
-    card: EvaluationCard
-    strategy: str
-    repeats: int
-
-    def confidence(self, artefact: Artefact, pool: LabelledImages, key: Key) -> Tensor:
-        """Return N scores log(p / (1 − p)), p the probability given to an image's class."""
-        keys = [key.fold(repeat) for repeat in range(self.repeats)]
-        trained = self.trainer.fit(artefact.images, artefact.labels, self.card, self.strategy, keys)
-        parts = []
-        for index in torch.arange(len(pool)).split(self.chunk):
-            truth = pool.labels[index].unsqueeze(1)
-            scores = [self.trainer.scores(one, pool.take(index)).cpu() for one in trained]
-            parts.append(torch.stack([_margin(one.double(), truth) for one in scores]).mean(dim=0))
-        return torch.cat(parts)
-
-
-def _margin(scores: Tensor, truth: Tensor) -> Tensor:
-    """Return log(p / (1 − p)) from scores N×K without rounding p to 1."""
-    own = scores.gather(1, truth).squeeze(1)
-    return own - scores.scatter(1, truth, -torch.inf).logsumexp(dim=1)
 
 
 def shadow_request(
@@ -111,8 +74,11 @@ def shadow_request(
         "count": budget.get("count") if budget.get("bytes") else None,
         "storage": header.storage,
         "network": network,
+        "form": artefact.synthetic.parametrization,
         "validation": 0.0,
     }
+    if not trains:
+        asked |= _choosing(artefact, advice)
     if trains:
         asked |= _changes(artefact, iterations is not None)
         asked |= {"init": init if init in INITS else None, "iterations": iterations}
@@ -133,8 +99,8 @@ def _changes(artefact: Artefact, counted: bool) -> dict[str, Any]:
         return {}
     recipe = method.recipe(_task(artefact))
     told = dict(settings["objective"])
+    changes: dict[str, Any] = {}
     form = artefact.synthetic.parametrization
-    changes: dict[str, Any] = {"form": form}
     # a form that is bounded is not to be bounded once more
     if settings.get("bounded") and not recipe.bounded and form.name != "bounded":
         changes["bounded"] = True
@@ -151,6 +117,26 @@ def _changes(artefact: Artefact, counted: bool) -> dict[str, Any]:
             differing["optimiser"] = differing.pop("kind")
         changes |= differing
     return changes
+
+
+def _choosing(artefact: Artefact, advice: str) -> dict[str, Any]:
+    """Return how the images of a set of real ones were chosen, and which teacher it carries.
+
+    Raises:
+        BadRequest: by a teacher that was trained before, and has seen what a half leaves out.
+    """
+    settings = artefact.header.settings
+    told = settings.get("init")
+    own = dict(told) if isinstance(told, dict) else {}
+    own.pop("name", None)
+    teacher = str(own.pop("teacher", ""))
+    if is_on_disk(teacher):
+        raise BadRequest(
+            f"--shadows: the images were chosen by {teacher}, a teacher from disk, which has seen "
+            f"the images that a shadow set would be made without; {advice}"
+        )
+    carried = {"teacher_storage": settings.get("teacher_storage", "none")}
+    return {"settings": own, "teacher": teacher or None, **carried}
 
 
 def trains_updates(artefact: Artefact) -> bool:

@@ -20,7 +20,7 @@ from attar.errors import BadRequest
 from attar.evaluation.baselines import RANDOM, images_that_fit, random_set
 from attar.evaluation.ceiling import whole_set
 from attar.evaluation.coded import coded_set
-from attar.evaluation.comparing import condensed
+from attar.evaluation.comparing import as_carried
 from attar.evaluation.forecast import Forecast, Work
 from attar.evaluation.given import asked_networks, refuse_other_steps, refuse_single, told_apart
 from attar.evaluation.measuring import Measurer
@@ -32,6 +32,7 @@ from attar.methods import CODED
 from attar.networks import OWN, Network, Own, make_for
 from attar.options import ReadingOptions
 from attar.rng import Key
+from attar.teachers.carried import teacher_inside
 from attar.training import EvaluationCard
 from attar.training import card as find_card
 from attar.training.fitting import fitted
@@ -126,11 +127,13 @@ def rank(
     dataset = header.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)
     train = real.train
-    sets = _small_sets(artefact, train, chosen, names, candidates[0].network, seed)
-    small = train.drawn(images_that_fit(train, artefact.totals.paper))
-    sets.append(whole_set(train, chosen, small, whole_epochs))
     pixels = training_pixels(len(artefact), train.shape, chosen, repeats * len(candidates))
     compute = computing.choose(device, "auto", "auto", pixels=pixels)
+    inside = teacher_inside(artefact, compute) if chosen.loss == "kl" else None
+    own = as_carried(artefact, chosen, inside)
+    sets = [own, *_beside_it(artefact, train, chosen, names, candidates[0].network, seed)]
+    small = train.drawn(images_that_fit(train, artefact.totals.paper))
+    sets.append(whole_set(train, chosen, small, whole_epochs))
     kinds = list(dict.fromkeys(one.network for one in candidates))
     key = Key(seed).fold("rank")
     measurer = Measurer(real.test, kinds, repeats, dataset, compute, key)
@@ -142,6 +145,7 @@ def rank(
         "repeats": repeats,
         "seed": seed,
         "compute": {"device": compute.device.type, "precision": compute.precision},
+        **({} if inside is None else {"teacher": inside.digest}),
     }
     kept = opened(None if output is None else Path(output), setup, resume, overwrite)
     _tell_cost(measurer, sets, candidates, kept, said)
@@ -151,7 +155,7 @@ def rank(
     return _ranked(sets, candidates, kept, repeats)
 
 
-def _small_sets(
+def _beside_it(
     artefact: Artefact,
     train: LabelledImages,
     card: EvaluationCard,
@@ -159,8 +163,8 @@ def _small_sets(
     network: Network,
     seed: int,
 ) -> list[TrainingSet]:
-    """Return the artefact, and real images of the same bytes."""
-    size, sets = artefact.totals.paper, [condensed(artefact, card)]
+    """Return real images of the same bytes."""
+    size, sets = artefact.totals.paper, list[TrainingSet]()
     if RANDOM in beside:
         unequal = not artefact.header.layout.is_equal
         sets.append(random_set(train, size, card, seed, unequal=unequal))
