@@ -2,13 +2,15 @@
 
     uv run python benchmarks/candidates.py cifar10 --bytes 122880 --minutes 2
     uv run python benchmarks/candidates.py cifar10 --family frepo --minutes 10 --results frepo.jsonl
+    uv run python benchmarks/candidates.py cifar10 --family kd --minutes 5 --updates 2000
 
 Each candidate is a call of `attar.condense` under the same bytes; those that are trained have the
 same wall minutes. All are judged by the same number of updates of the same networks on a tenth of
 the training images, which no set is made from; the test images are not looked at. A finished row is
 kept in a file and not measured again. `--family frepo` has FRePo and DM over forms that hold more
 images, at the memory of so many images per class as the papers count it, which leaves labels out;
-the table has all bytes. Each set is judged under the card of its method.
+the table has all bytes. `--family kd` has coarse and fine images beside a teacher that labels them.
+Each set is judged under the card of its method.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ class Options:
     """Of every network."""
     repeats: int = 1
     """Networks of every candidate."""
-    family: Literal["all", "frepo"] = "all"
-    """Which candidates: everything, or FRePo and DM over forms."""
+    family: Literal["all", "frepo", "kd"] = "all"
+    """Which candidates: everything, FRePo and DM over forms, or images beside a teacher."""
     ipc: int = 1
     """Images per class whose memory FRePo's family has, in place of --bytes."""
     zca: Literal["none", "frepo"] = "none"
@@ -171,9 +173,26 @@ def frepo_forms(options: Options) -> dict[str, dict[str, Any]]:
     }
 
 
+def labelled(side: int, epochs: int) -> dict[str, dict[str, Any]]:
+    """Return images of several qualities beside a teacher; arguments as those of `candidates`."""
+    codec = next(name for name in ("avif", "webp") if name in codecs_there())
+    most = f"resized:side={-(-3 * side // 4)}"
+    studied = {"settings": {"epochs": epochs}}
+    rows: dict[str, dict[str, Any]] = {}
+    for quality in (18, 25, 35, 45, 60):
+        coded = {"storage": f"{codec}:quality={quality}"}
+        rows[f"kd, {quality}, full"] = {"method": "kd"} | coded | studied
+        rows[f"kd, {quality}, 3/4"] = {"method": "kd", "form": most} | coded | studied
+        rows[f"confident, {quality}, full"] = {"method": "confident"} | coded | studied
+    return rows
+
+
 def chosen(options: Options, side: int, epochs: int) -> dict[str, dict[str, Any]]:
     """Return the candidates that are asked for; arguments as those of `candidates`."""
-    whole = frepo_forms(options) if options.family == "frepo" else candidates(side, epochs)
+    if options.family == "frepo":
+        whole = frepo_forms(options)
+    else:
+        whole = (labelled if options.family == "kd" else candidates)(side, epochs)
     return {name: one for name, one in whole.items() if not options.only or name in options.only}
 
 
