@@ -18,6 +18,7 @@ from attar.evaluation.comparing import as_carried
 from attar.evaluation.forecast import Forecast
 from attar.face.files import labels_of
 from attar.networks import Network, from_timm, make_for
+from attar.pictures.settings import facts
 from attar.report.facts import labels
 from attar.rng import Key
 from attar.teachers.carried import planned_for
@@ -210,3 +211,12 @@ def test_a_plan_draws_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("attar.teachers.carried.outlined_for", without)
     assert planned_for(network, "int8").shapes == shapes
+
+
+def test_sets_of_other_teachers_are_told_apart(made: attar.Artefact) -> None:
+    told = {**made.header.settings["init"], "teacher": "convnet2:width=5"}
+    other = made.header.model_copy(update={"settings": {**made.header.settings, "init": told}})
+    first, second = facts(made.header), facts(other)
+    assert {name for name in first if first[name] != second[name]} == {"init teacher"}
+    # they are keys of groups
+    assert len({tuple(first.items()), tuple(second.items())}) == 2

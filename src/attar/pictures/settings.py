@@ -125,9 +125,10 @@ def facts(header: Header) -> Facts:
         "source": str(header.provenance.get("source")),
         "read": repr(header.provenance.get("reading")),
         "network": asked.get("network"),
-        "init": asked.get("init"),
         "average": asked.get("average"),
         "zca": header.zca,
+        "teacher storage": asked.get("teacher_storage"),
+        **_start(asked.get("init")),
     }
     if _learnt(header):
         found |= {name: how.get(name) for name in ("lr", "momentum", "kind", "schedule")}
@@ -135,6 +136,14 @@ def facts(header: Header) -> Facts:
         own = objective if isinstance(objective, Mapping) else {}
         found |= {f"{name}": str(value) for name, value in own.items() if name != "name"}
     return found
+
+
+def _start(init: Any) -> Facts:
+    """Return how the images began, with the settings of what chose them, where it has any."""
+    if not isinstance(init, Mapping):
+        return {"init": init}
+    own = {f"init {name}": str(value) for name, value in init.items() if name != "name"}
+    return {"init": init.get("name"), **own}
 
 
 def _names(groups: Sequence[Facts]) -> list[str]:
