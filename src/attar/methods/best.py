@@ -48,8 +48,8 @@ _OWN_PICTURE, _FRAME = 3_000, 750
 # the minutes that it may take
 _PER_MINUTE, _CHANNELS, _SHARE = 90e6, 64, 0.4
 _EPOCHS = (2, 8)
-# epochs of one that labels, too, since trained for longer it is too sure of what it has seen to
-# teach as much; and the real images of a class from which on it knows enough
+# epochs of one that labels, too (one of 30 was right more often, and taught less), and the real
+# images of a class from which on it knows enough
 _LONG, _KNOWN_FROM = (2, 14), 1_000
 # updates of 128 images from which on a teacher knows what is sure; one of less chooses images that
 # are alike, and such as are drawn at random serve better
