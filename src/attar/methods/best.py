@@ -72,16 +72,11 @@ def best(wanted: Wanted) -> Choice:
     """Return what serves a set best."""
     if wanted.updates or not _codable(wanted):
         return _trained(wanted)
-    codec = _codec(wanted)
-    part, quality = _way(wanted, codec)
-    options: dict[str, Any] = {"storage": f"{codec}:quality={quality},together={_together(wanted)}"}
-    if part < 1:
-        options["form"] = f"resized:side={math.ceil(part * min(wanted.shape[1:]))}"
-    size = "full size" if part == 1 else f"{part:g} of the side"
-    kept = f"as many real images of {size} as {codec.upper()} keeps in these bytes"
-    epochs = _epochs(wanted)
     if _carries(wanted):
         return _carrying(wanted)
+    options, kept = _kept(wanted, _WAYS)
+    kept += " in these bytes"
+    epochs = _epochs(wanted)
     if wanted.shape[0] == 1 or wanted.total * epochs < 128 * _TAUGHT_FROM:
         why = "of grey ones" if wanted.shape[0] == 1 else "where there are so few to learn from"
         return Choice(
@@ -111,17 +106,13 @@ def _carries(wanted: Wanted) -> bool:
 
 def _carrying(wanted: Wanted) -> Choice:
     """Return the choice of real images and the teacher that labels what is made of them."""
-    codec = _codec(wanted)
-    _, quality = _way(wanted, codec, _FINER)
-    options: dict[str, Any] = {
-        "storage": f"{codec}:quality={quality},together={_together(wanted)}",
-        "teacher": travelling(wanted.shape, wanted.classes, wanted.bytes or 0),
-    }
+    options, kept = _kept(wanted, _FINER)
+    teacher = travelling(wanted.shape, wanted.classes, wanted.bytes or 0)
     return Choice(
         "kd",
-        f"as many real images of full size as {codec.upper()} keeps beside a network that was "
-        f"trained on all of them and labels every batch; {_AHEAD_OF_ALL}",
-        options=options,
+        f"{kept} beside a network that was trained on all of them and labels every batch; "
+        f"{_AHEAD_OF_ALL}",
+        options=options | {"teacher": teacher},
         settings={"epochs": _labelling_epochs(wanted)},
     )
 
@@ -150,7 +141,18 @@ def _together(wanted: Wanted) -> str:
     return "class" if (wanted.bytes_per_class or 0.0) >= _OWN_PICTURE else "set"
 
 
-def _way(wanted: Wanted, codec: str, ways: _Ways = _WAYS) -> tuple[float, int]:
+def _kept(wanted: Wanted, ways: _Ways) -> tuple[dict[str, Any], str]:
+    """Return the options that keep real images in the way that suits the bytes, and in words."""
+    codec = _codec(wanted)
+    part, quality = _way(wanted, codec, ways)
+    options: dict[str, Any] = {"storage": f"{codec}:quality={quality},together={_together(wanted)}"}
+    if part < 1:
+        options["form"] = f"resized:side={math.ceil(part * min(wanted.shape[1:]))}"
+    size = "full size" if part == 1 else f"{part:g} of the side"
+    return options, f"as many real images of {size} as {codec.upper()} keeps"
+
+
+def _way(wanted: Wanted, codec: str, ways: _Ways) -> tuple[float, int]:
     """Return the part of the side that is kept, and the quality."""
     pixels, side = math.prod(wanted.shape[1:]), min(wanted.shape[1:])
     room = (wanted.bytes_per_class or 0.0) * 1024 / pixels
