@@ -34,7 +34,7 @@ from attar.kinds import check_arguments
 from attar.networks import Own, make_for
 from attar.options import request_and_reading
 from attar.renaming import keywords
-from attar.teachers.carried import teacher_inside
+from attar.teachers.carried import teacher_under
 from attar.training import card as find_card
 from attar.training.beginning import evaluation_key
 from attar.training.fitting import fitted
@@ -165,7 +165,7 @@ def evaluate(
             note,
             teacher_of(asked.teacher, artefact, real, compute),
             labels,
-            teacher_inside(artefact, compute) if chosen.loss == "kl" else None,
+            teacher_under(chosen, artefact, compute),
         )
         run = Comparison(artefact, last, train, what, measurer, hears_of_time(told))
         return run.rows()

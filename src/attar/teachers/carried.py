@@ -16,6 +16,7 @@ from attar.networks.from_timm import NeedsWeights
 from attar.networks.registry import OWN
 from attar.rng import Key
 from attar.teachers.teacher import PREFIX, TRAINED, Teacher, tensors_of
+from attar.training.evaluation_card import EvaluationCard
 
 # where one came from that lay in the file of a set
 INSIDE = "in the set"
@@ -98,6 +99,15 @@ def planned_for(network: Network, storage: str) -> Described:
     except NeedsWeights:
         module = network.draw(Key(0))
     return described_as(network.name, _unprefixed(tensors_of(module)), storage)
+
+
+def teacher_under(card: EvaluationCard, artefact: Artefact, compute: Compute) -> Teacher | None:
+    """Return the teacher inside a set under a card that learns from one, else None.
+
+    Raises:
+        ArtefactError: as `teacher_inside`.
+    """
+    return teacher_inside(artefact, compute) if card.loss == "kl" else None
 
 
 def teacher_inside(artefact: Artefact, compute: Compute) -> Teacher | None:

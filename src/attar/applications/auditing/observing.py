@@ -18,7 +18,7 @@ from attar.artefact.artefact import Artefact
 from attar.compute import Compute
 from attar.data import LabelledImages
 from attar.rng import Key
-from attar.teachers.carried import teacher_inside
+from attar.teachers.carried import teacher_inside, teacher_under
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.predicting import Judge
 
@@ -45,7 +45,7 @@ class Observer:
         """Return N scores log(p / (1 − p)), p the probability given to an image's class."""
         keys = [key.fold(repeat) for repeat in range(self.repeats)]
         # networks learn from what the set has: under some cards what the teacher in it says
-        inside = teacher_inside(artefact, self.compute) if self.card.loss == "kl" else None
+        inside = teacher_under(self.card, artefact, self.compute)
         said = None if inside is None else inside.scores
         given = (artefact.images, artefact.labels, self.card, self.strategy, keys, said)
         judges = [partial(self.trainer.scores, one) for one in self.trainer.fit(*given)]

@@ -32,7 +32,7 @@ from attar.methods import CODED
 from attar.networks import OWN, Network, Own, make_for
 from attar.options import ReadingOptions
 from attar.rng import Key
-from attar.teachers.carried import teacher_inside
+from attar.teachers.carried import teacher_under
 from attar.training import EvaluationCard
 from attar.training import card as find_card
 from attar.training.fitting import fitted
@@ -129,7 +129,7 @@ def rank(
     train = real.train
     pixels = training_pixels(len(artefact), train.shape, chosen, repeats * len(candidates))
     compute = computing.choose(device, "auto", "auto", pixels=pixels)
-    inside = teacher_inside(artefact, compute) if chosen.loss == "kl" else None
+    inside = teacher_under(chosen, artefact, compute)
     own = as_carried(artefact, chosen, inside)
     sets = [own, *_beside_it(artefact, train, chosen, names, candidates[0].network, seed)]
     small = train.drawn(images_that_fit(train, artefact.totals.paper))
