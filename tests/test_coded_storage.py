@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 import attar
+from attar import threads
 from attar.artefact.coding import encoded
 from attar.cli import run
 from attar.coding import codecs_there
+from attar.condensing import real_start
 from attar.data import LabelledImages, Preprocessing, Splits
 from attar.errors import ArtefactError, BadRequest
 from attar.storage import Content, Jpeg, Png, WebP, storage_of
@@ -184,3 +186,27 @@ def test_labels_are_kept_beside_pictures() -> None:
     found = encoded(synthetic, Jpeg(), data.preprocessing)
     labels: Tensor = found["labels.values"]
     assert (labels.dtype, labels.shape) == (torch.float32, (6, 3))
+
+
+def test_what_a_set_takes_is_found_by_coding_each_size_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coded: list[int] = []
+
+    def counting(synthetic: Synthetic, *rest: Any) -> dict[str, Tensor]:
+        coded.append(len(synthetic.layout))
+        return encoded(synthetic, *rest)
+
+    monkeypatch.setattr(real_start, "encoded", counting)
+    found = made("jpeg", synthetic_per_class=None, max_bytes=2_500)
+    assert len(found) in coded
+    assert len(coded) == len(set(coded))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_change_no_byte(name: str) -> None:
+    synthetic, preprocessing = store()
+    (alone,) = encoded(synthetic, storage_of(name), preprocessing).values()
+    with threads.using(3):
+        (shared,) = encoded(synthetic, storage_of(name), preprocessing).values()
+    assert torch.equal(alone, shared)

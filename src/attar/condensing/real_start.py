@@ -117,7 +117,18 @@ class CodedStart:
         few = zip(self.order.rows, sizes, strict=True)
         if not self.again and any(n > len(own) for own, n in few):
             return dict.fromkeys(self.form.shapes(layout), NEVER)
-        images, labels, _ = self.rows(sizes)
+        # coding is dear, and who looks for the largest set comes back to it at the end
+        if sizes not in self._coded:
+            self._coded[sizes] = self._bytes_of(layout)
+        return dict(self._coded[sizes])
+
+    @cached_property
+    def _coded(self) -> dict[tuple[int, ...], dict[str, int]]:
+        """What layouts of so many images of each class took."""
+        return {}
+
+    def _bytes_of(self, layout: Layout) -> dict[str, int]:
+        images, labels, _ = self.rows(layout.sizes())
         with torch.no_grad():
             synthetic = Synthetic(layout, self.form, self.labelled and labels is not None)
             synthetic.images.fit(images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -109,11 +110,23 @@ class CodedPictures(Storage):
                 found[name] = tensor.float()
                 continue
             images = _as_bytes(preprocessing.invert(tensor.detach().cpu().float()))
-            codec, parts = self.codec(), self._parts(tuple(tensor.shape), content)
-            streams = [codec.encode(joined(images[own.start : own.stop])) for own in parts]
+            streams = self._streams(images, self._parts(tuple(tensor.shape), content))
             whole = b"".join([*map(_told_size, map(len, streams)), *streams])
             found[name] = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
         return found
+
+    def _streams(self, images: Pixels, parts: Sequence[range]) -> list[bytes]:
+        """Return a stream for each part, by as many threads as there are for arithmetic.
+
+        Bytes are the same with any number of them: each codes a picture by itself.
+        """
+        codec = self.codec()
+
+        def coded(own: range) -> bytes:
+            return codec.encode(joined(images[own.start : own.stop]))
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return list(pool.map(coded, parts))
 
     def decode(
         self,
