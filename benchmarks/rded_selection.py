@@ -65,9 +65,9 @@ class Options:
 def main(options: Options) -> None:
     """Print both times and their ratio."""
     data = load_source(options.source, per_class=options.per_class, resize=options.resize).train
-    pixels = 5.0 * len(data) * least_side(data.shape) ** 2
-    compute = computing.choose("cpu", compile=options.compile, pixels=pixels)
     network = make_for(options.network, data.shape, data.classes)
+    effort = network.effort(5.0 * len(data))
+    compute = computing.choose("cpu", compile=options.compile, pixels=effort)
     module = network.draw(Key(0)).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one.teacher.safetensors"

@@ -11,7 +11,7 @@ from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.evaluation import Result, evaluate_images
 from attar.evaluation.intervals import quantile
-from attar.evaluation.results import default_vectorized
+from attar.evaluation.results import default_vectorized, training_effort
 from attar.networks import build
 from attar.rng import Key
 from attar.training import CARDS, EvaluationCard, Trainer
@@ -211,6 +211,14 @@ def evaluated(test: LabelledImages | None = None, **options) -> list[Result]:
         "compute": COMPUTE,
     }
     return evaluate_images(images, labels, test or tiny_data(), BRIEF, **settings | options)
+
+
+def test_several_networks_count_by_their_mean_since_each_is_compiled_for_itself() -> None:
+    small, large = (build(f"convnet2:width={one}", 3, (8, 8), 3) for one in (8, 32))
+    one = training_effort(10, BRIEF, 2, [small])
+    assert one == pytest.approx(small.effort(3 * 10 * BRIEF.passes(10) * 2))
+    both = training_effort(10, BRIEF, 2, [small, large])
+    assert both == pytest.approx((one + training_effort(10, BRIEF, 2, [large])) / 2)
 
 
 def test_results_per_network_with_population_deviation() -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from attar.compute import choose
 from attar.errors import BadRequest
 from attar.networks import ConvNet, Network, build
 from attar.networks.convnet import Activation, AveragePool, Norm, Pooling
@@ -82,6 +83,24 @@ def test_only_batch_norm_mixes_samples() -> None:
         with torch.no_grad():
             together, alone = module(images)[:2], module(images[:2])
         assert torch.allclose(together, alone, atol=1e-5) == (norm != "batch")
+
+
+@pytest.mark.parametrize(("width", "side"), [(32, 32), (128, 32), (32, 8)])
+def test_effort_counts_the_values_of_a_layer(width: int, side: int) -> None:
+    # convolution, norm, activation and half-sized pooling, three times; then the linear layer
+    stages = [(side // 2**depth) ** 2 * width * 3.25 for depth in range(3)]
+    of_layer = (sum(stages) + 10) / 13
+    found = build(f"convnet3:width={width}", 3, (side, side), 10).effort(7.0)
+    assert found == pytest.approx(7 * of_layer / 10.5)
+    if (width, side) == (32, 32):
+        # so that it is in pixels of this network
+        assert found == pytest.approx(7 * 32 * 32, rel=0.01)
+
+
+def test_compiling_pays_sooner_in_a_heavier_network() -> None:
+    heavy, light = (build(f"convnet3:width={one}", 3, (32, 32), 10) for one in (128, 32))
+    assert choose("cpu", pixels=heavy.effort(1e5)).compile
+    assert not choose("cpu", pixels=light.effort(1e5)).compile
 
 
 def test_one_channel_images_are_padded_by_three() -> None:

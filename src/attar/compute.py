@@ -24,7 +24,7 @@ Method = Callable[[nn.Module, Tensor], Tensor]
 # Images per call. On a CPU the activations of a chunk should stay near the caches; a GPU wants
 # to be filled.
 CHUNK = {"cpu": 32, "cuda": 2048}
-# Below this many image passes compilation costs more than it saves (measured: see the
+# Below this effort, as networks weigh it, compilation costs more than it saves (measured: see the
 # benchmarks page). A rule in place of a stopwatch keeps a run repeatable.
 COMPILE_FROM_PIXELS = 3e8
 
@@ -92,7 +92,7 @@ def choose(
             ``cuda:1``, … or ``mps``
         precision: ``auto``, ``float32`` or ``bfloat16``.
         compile: ``auto``, ``on`` or ``off``.
-        pixels: image pixels that the whole run will send through a network.
+        pixels: that the whole run will send through networks, as `Network.effort` counts them.
         chunk: the most images per call; None for the device's own.
 
     Raises:

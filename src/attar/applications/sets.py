@@ -20,7 +20,7 @@ from attar.condensing.telling import Callback
 from attar.data import LabelledImages, Splits
 from attar.evaluation.given import asked_networks
 from attar.evaluation.measuring import Measurer
-from attar.evaluation.results import Result, training_pixels
+from attar.evaluation.results import Result, training_effort
 from attar.networks import make_for
 from attar.rng import Key
 from attar.slimming.request import SlimRequest
@@ -167,15 +167,16 @@ def measured(
         replay.parts[-1], condensing.network or chosen.network_for(test.shape[1:])
     )
     given = replay.training_set(chosen, ipc)
+    network = make_for(named[0], test.shape, test.classes)
     compute = computing.choose(
         condensing.device,
         condensing.precision,
         condensing.torch_compile,
-        pixels=training_pixels(len(given.labels), test.shape, chosen, request.repeats),
+        pixels=training_effort(len(given.labels), chosen, request.repeats, [network]),
     )
     measurer = Measurer(
         test,
-        [make_for(named[0], test.shape, test.classes)],
+        [network],
         request.repeats,
         dataset,
         compute,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ def _train(asked: Mapping[str, Any], making: Making, path: Path, data_dir: Path 
     train = as_splits(making.source, data_dir=data_dir, **making.reading).train
     network = make_for(asked["network"], train.shape, train.classes)
     selector = Crops(epochs=asked.get("epochs", Crops.epochs))
-    pixels = 3.0 * selector.epochs * len(train) * math.prod(train.shape)
+    pixels = network.effort(selector.passes(train))
     arithmetic = {name: asked[name] for name in ARITHMETIC if name in asked}
     compute = choose(**arithmetic, pixels=pixels)
     save_teacher(path, selector.study(train, network, compute, Key(0)).teacher, train)

@@ -161,7 +161,7 @@ def _plan(
         request.device,
         request.precision,
         request.torch_compile,
-        pixels=sent_pixels(recipe, layout, kept, request),
+        pixels=effort(recipe, layout, kept, request, network),
         chunk=request.chunk,
     )
     return Plan(
@@ -210,7 +210,7 @@ def _coded_start(
         request.device,
         request.precision,
         request.torch_compile,
-        pixels=sent_pixels(recipe, Layout(train.classes, 1, train.shape), train, request),
+        pixels=effort(recipe, Layout(train.classes, 1, train.shape), train, request, network),
         chunk=request.chunk,
     )
     key = Key(request.seed).fold("start")
@@ -355,12 +355,14 @@ def check_against_data(limit: int | None, layout: Layout, train: LabelledImages)
         )
 
 
-def sent_pixels(recipe: Recipe, layout: Layout, train: LabelledImages, request: Request) -> float:
-    """Estimate the pixels that a run sends through networks, to judge whether compiling pays."""
+def effort(
+    recipe: Recipe, layout: Layout, train: LabelledImages, request: Request, network: Network
+) -> float:
+    """Estimate the effort of a run in its network, to judge whether compiling pays."""
     if request.minutes is not None:
         # measured where the run begins: see `attar.condensing.compiling`
         return 0.0
     passes = float(recipe.iterations) * recipe.objective.passes(layout, train)
     if recipe.start is not None:
         passes += recipe.start.passes(train)
-    return passes * math.prod(layout.shape[1:])
+    return network.effort(passes)

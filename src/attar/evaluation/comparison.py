@@ -24,7 +24,7 @@ from attar.evaluation.label_plan import label_plan
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.real import read_real
 from attar.evaluation.request import EvaluateOptions, EvaluationRequest
-from attar.evaluation.results import training_pixels
+from attar.evaluation.results import training_effort
 from attar.evaluation.rows import Row
 from attar.evaluation.teaching import refuse_deaf, teacher_of
 from attar.evaluation.telling import EvaluationCallback, hears_of_time, settled
@@ -144,7 +144,7 @@ def evaluate(
             asked.device,
             asked.precision,
             asked.torch_compile,
-            pixels=training_pixels(len(artefact), test.shape, chosen, repeats * len(built)),
+            pixels=training_effort(len(artefact), chosen, repeats, built),
         )
         note = ""
         if asked.tune and train is not None:

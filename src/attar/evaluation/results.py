@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -182,9 +181,7 @@ def evaluate_images(
     key = key or evaluation_key()
     if vectorized is not None and vectorized < 1:
         raise BadRequest(f"--vectorized {vectorized}: at least one network per step")
-    chosen = compute or computing.choose(
-        pixels=training_pixels(len(images), shape, card, repeats * len(networks))
-    )
+    chosen = compute or computing.choose(pixels=training_effort(len(images), card, repeats, built))
     results = []
     for network in built:
         began = time.perf_counter()
@@ -219,11 +216,15 @@ def evaluate_images(
     return results
 
 
-def training_pixels(
-    count: int, shape: tuple[int, ...], card: EvaluationCard, networks: int
+def training_effort(
+    count: int, card: EvaluationCard, repeats: int, networks: Sequence[Network]
 ) -> float:
-    """Estimate the pixels that training sends through networks, backward passes included."""
-    return 3.0 * count * math.prod(shape[1:]) * card.passes(count) * networks
+    """Estimate the effort of training on a set, backward passes included.
+
+    Each network is compiled for itself, so of several the mean tells whether that pays.
+    """
+    passes = 3.0 * count * card.passes(count) * repeats
+    return sum(one.effort(passes) for one in networks) / len(networks)
 
 
 def default_vectorized(compute: Compute, repeats: int) -> int:

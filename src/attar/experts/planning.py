@@ -22,7 +22,6 @@ from attar.experts.store import numbers
 from attar.experts.work import Work
 from attar.networks import Network, make_for
 from attar.networks.paper_names import published_network
-from attar.shapes import places
 from attar.training.cards import DSA, NOT_MIRRORED
 
 # experts that train in one step on a GPU; on a CPU several at once are slower than one by one
@@ -52,7 +51,7 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
     given = request.network or published_network(train.shape)
     network = make_for(given, train.shape, train.classes)
     together = _together(request, network)
-    pixels = 3.0 * len(train) * places(train.shape) * request.epochs
+    pixels = network.effort(3.0 * len(train) * request.epochs)
     compute = computing.choose(
         request.device,
         _precision(request, there),

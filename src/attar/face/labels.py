@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -79,7 +78,7 @@ def from_networks(
     assert isinstance(recipe.selector, Confident)
     epochs = recipe.selector.epochs if asked.epochs is None else asked.epochs
     teacher = dataclasses.replace(recipe.selector, teacher="", epochs=epochs)
-    pixels = 3.0 * asked.teachers * epochs * len(train) * math.prod(train.shape)
+    pixels = network.effort(3.0 * asked.teachers * epochs * len(train))
     compute = choose(asked.device, asked.precision, asked.torch_compile, pixels=pixels)
     made = LabelledImages(
         artefact.images,
@@ -134,7 +133,7 @@ def from_regression(
     """
     layout, objective = artefact.header.layout, recipe.objective
     steps = asked.steps
-    pixels = steps * objective.passes(layout, train) * math.prod(train.shape)
+    pixels = network.effort(steps * objective.passes(layout, train))
     compute = choose(asked.device, asked.precision, asked.torch_compile, pixels=pixels)
     own = Synthetic(layout, artefact.synthetic.parametrization, learned_labels=True)
     own.load_state_dict(artefact.synthetic.state_dict(), strict=False)

@@ -36,7 +36,6 @@ def check_fits(module: nn.Module, said: str) -> None:
     check_memory(_COPIES * bytes_of(module), _described(module, said), "give a smaller network")
 
 
-@torch.no_grad()
 def activation_bytes(module: nn.Module, shape: Shape) -> int:
     """Return about what the graph of one image takes: all that layers give, and their gradients.
 
@@ -44,12 +43,28 @@ def activation_bytes(module: nn.Module, shape: Shape) -> int:
         module: the network, in evaluation mode.
         shape: of the image.
     """
-    found = 0
+    return _COPIES * sum(one.numel() * one.element_size() for one in _given(module, shape))
+
+
+def values_of_layer(module: nn.Module, shape: Shape) -> float:
+    """Return how many values a layer gives of an image, the mean over all of them.
+
+    Args:
+        module: the network, in evaluation mode.
+        shape: of the image.
+    """
+    given = [one.numel() for one in _given(module, shape)]
+    return sum(given) / max(len(given), 1)
+
+
+@torch.no_grad()
+def _given(module: nn.Module, shape: Shape) -> list[Tensor]:
+    """Return what the layers give of one black image, without its values."""
+    found: list[Tensor] = []
 
     def note(_: nn.Module, given: object, output: object) -> None:
-        nonlocal found
         if isinstance(output, Tensor):
-            found += _COPIES * output.numel() * output.element_size()
+            found.append(output.to("meta"))
 
     leaves = [part for part in module.modules() if not list(part.children())]
     hooks = [part.register_forward_hook(note) for part in leaves]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from attar import compute as computing
@@ -79,7 +77,7 @@ def tsne(job: Job) -> list[Picture]:
     network = make_for(name, train.shape, train.classes)
     epochs = options.feature_epochs
     job.tell(f"training a {network.name} on {len(train):,} real images for {epochs} epochs")
-    pixels = 3.0 * len(train) * math.prod(train.shape[1:]) * epochs
+    pixels = network.effort(3.0 * len(train) * epochs)
     extractor = features.train_extractor(
         network,
         train,

@@ -8,7 +8,7 @@ from attar import compute as computing
 from attar.artefact.artefact import Artefact, preprocessing_tensors
 from attar.condensing.overrides import settle
 from attar.condensing.plan import Plan
-from attar.condensing.planning import make_plan, sent_pixels
+from attar.condensing.planning import effort, make_plan
 from attar.condensing.request import Request
 from attar.data import Splits
 from attar.data.placing import place
@@ -63,7 +63,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         request.device,
         request.precision,
         request.torch_compile,
-        pixels=sent_pixels(recipe, start.layout, data, request),
+        pixels=effort(recipe, start.layout, data, request, network),
         chunk=request.chunk,
     )
     extras = preprocessing_tensors(data.preprocessing)

@@ -28,7 +28,7 @@ from attar.data.identity import is_digest_of
 from attar.errors import BadRequest
 from attar.evaluation.given import asked_networks, refuse_other_steps, refuse_single
 from attar.evaluation.real import read_real
-from attar.evaluation.results import training_pixels
+from attar.evaluation.results import training_effort
 from attar.kinds import check_arguments
 from attar.networks import make_for
 from attar.options import ReadingOptions
@@ -251,7 +251,7 @@ def _observer(
     network = make_for(name, pool.shape, pool.classes)
     dataset = artefact.header.provenance.get("dataset", pool.name)
     chosen = fitted(card, artefact, dataset)
-    pixels = training_pixels(len(artefact), pool.shape, chosen, repeats * (shadows + 1))
+    pixels = training_effort(len(artefact), chosen, repeats * (shadows + 1), [network])
     compute = computing.choose(device, "auto", "auto", pixels=pixels)
     strategy = chosen.strategy(dataset, network.name)
     return Observer(trainer_of(chosen, network, compute), compute, chosen, strategy, repeats)

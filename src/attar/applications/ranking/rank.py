@@ -25,7 +25,7 @@ from attar.evaluation.forecast import Forecast, Work
 from attar.evaluation.given import asked_networks, refuse_other_steps, refuse_single, told_apart
 from attar.evaluation.measuring import Measurer
 from attar.evaluation.real import read_real
-from attar.evaluation.results import training_pixels
+from attar.evaluation.results import training_effort
 from attar.evaluation.rows import TrainingSet
 from attar.kinds import check_arguments
 from attar.methods import CODED
@@ -127,7 +127,8 @@ def rank(
     dataset = header.provenance.get("dataset", real.name)
     chosen = fitted(chosen, artefact, dataset)
     train = real.train
-    pixels = training_pixels(len(artefact), train.shape, chosen, repeats * len(candidates))
+    tried = [one.network for one in candidates]
+    pixels = training_effort(len(artefact), chosen, repeats, tried)
     compute = computing.choose(device, "auto", "auto", pixels=pixels)
     inside = teacher_under(chosen, artefact, compute)
     own = as_carried(artefact, chosen, inside)
