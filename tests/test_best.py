@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 import attar
 from attar.coding import codecs_there
 from attar.compute import Compute
+from attar.condensing.condense import carry_out
 from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.coresets import Confident
@@ -154,6 +156,36 @@ def test_a_teacher_has_a_share_of_the_minutes() -> None:
     ]
     assert epochs == [7, 14, 14, 14]
     assert best(dataclasses.replace(CIFAR, minutes=4)).method == "random"
+
+
+def test_coding_has_a_share_of_the_minutes() -> None:
+    def storage(**changes: Any) -> str:
+        return best(dataclasses.replace(CIFAR, **changes)).options["storage"]
+
+    for minutes in (None, 60.0, 10.0, 5.0, 3.0):
+        assert "speed" not in storage(bytes=1_228_800, minutes=minutes)
+    assert "speed" not in storage(minutes=1.0)
+    asked = [storage(bytes=1_228_800, minutes=minutes)[-8:] for minutes in (2.0, 1.0, 0.5)]
+    assert asked == [",speed=7", ",speed=7", ",speed=9"]
+    told = best(dataclasses.replace(CIFAR, bytes=1_228_800, minutes=0.5)).why
+    assert "at speed 9, since coding at 6 would not fit the minutes" in told
+
+
+def test_coding_that_fits_no_minutes_is_told() -> None:
+    large = dataclasses.replace(
+        CIFAR, shape=(3, 224, 224), classes=1_000, images=1_300, total=1_300_000, bytes=6 * 10**9
+    )
+    choice = best(large)
+    assert choice.options["storage"].endswith("speed=9")
+    assert "minutes of one core alone" in choice.why
+    assert "alone" not in best(dataclasses.replace(large, minutes=None)).why
+
+
+def test_minutes_that_did_not_hold_the_run_are_told() -> None:
+    asked = Request(max_bytes=3_000, minutes=2, network=NETWORK, **QUICK)
+    data = Splits(two_kinds(), None, source="kinds")
+    with pytest.warns(UserWarning, match=r"--minutes 2: the command took 5, since best sizes"):
+        carry_out(asked, data, attar.Callback(), time.perf_counter() - 300)
 
 
 def test_best_is_what_bytes_without_a_method_ask_for_and_repeats() -> None:

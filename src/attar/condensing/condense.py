@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
@@ -141,7 +142,22 @@ def _carry_out(
         # the test part is not needed, and the plan holds the training images: keep no other
         splits = _read(request, data, callback, reading)
         plan = make_plan(request, splits, reading, watch=callback.reading)
-        return complete(plan, callback, began, there)
+        made = complete(plan, callback, began, there)
+    _warn_of_minutes(request, plan, time.perf_counter() - began)
+    return made
+
+
+def _warn_of_minutes(request: Request, plan: Plan, seconds: float) -> None:
+    """Tell of minutes that were taken as a guide alone, and did not hold what came of it."""
+    if request.minutes is None or plan.request.minutes is not None:
+        return
+    if seconds > 60 * request.minutes:
+        warnings.warn(
+            f"--minutes {request.minutes:g}: the command took {seconds / 60:.2g}, since "
+            f"{request.chosen.name} sizes the training of a network, and coding, by what one free "
+            "core does; the set is whole. Less is taken with a lower --minutes or fewer --bytes",
+            stacklevel=2,
+        )
 
 
 def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> Plan:

@@ -10,8 +10,10 @@ serves.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from attar.coding.codecs import SPEED
 from attar.methods.catalogue import METHODS
 from attar.methods.choice import Choice, Wanted
 from attar.methods.task import Task
@@ -45,9 +47,20 @@ _MORE = 1.5
 # which on one of all classes is
 _OWN_PICTURE, _FRAME = 3_000, 750
 # pixels that a teacher of so many channels learns from in a minute of one core, and the share of
-# the minutes that it may take
+# the minutes that it may take, and coding as much; where there is no teacher coding has both
 _PER_MINUTE, _CHANNELS, _SHARE = 90e6, 64, 0.4
 _EPOCHS = (2, 8)
+# pixels that a codec writes in a minute of one core at each speed that may be asked of it, of
+# 300 images of CIFAR-10 in one AVIF of quality 60; at 7 these lose 0.2 dB more, at 9 0.6, in nearly
+# the same bytes; those of lower qualities are written so many times as fast
+_CODED_PER_MINUTE: Mapping[str, tuple[tuple[int, float], ...]] = {
+    "avif": ((SPEED, 27e6), (7, 75e6), (9, 500e6)),
+    "webp": ((SPEED, 190e6),),
+    "jpeg": ((SPEED, 5e9),),
+}
+_COARSER, _FINE = 1.5, 60
+# how often nearly all images are coded, to find how many fit and at the end
+_CODINGS = 5
 # epochs of one that labels, too (one of 30 was right more often, and taught less), and the real
 # images of a class from which on it knows enough
 _LONG, _KNOWN_FROM = (2, 14), 1_000
@@ -74,10 +87,11 @@ def best(wanted: Wanted) -> Choice:
         return _trained(wanted)
     if _carries(wanted):
         return _carrying(wanted)
-    options, kept = _kept(wanted, _WAYS)
-    kept += " in these bytes"
     epochs = _epochs(wanted)
-    if wanted.shape[0] == 1 or wanted.total * epochs < 128 * _TAUGHT_FROM:
+    drawn = wanted.shape[0] == 1 or wanted.total * epochs < 128 * _TAUGHT_FROM
+    options, kept = _kept(wanted, _WAYS, 2 * _SHARE if drawn else _SHARE)
+    kept += " in these bytes"
+    if drawn:
         why = "of grey ones" if wanted.shape[0] == 1 else "where there are so few to learn from"
         return Choice(
             "random",
@@ -106,7 +120,7 @@ def _carries(wanted: Wanted) -> bool:
 
 def _carrying(wanted: Wanted) -> Choice:
     """Return the choice of real images and the teacher that labels what is made of them."""
-    options, kept = _kept(wanted, _FINER)
+    options, kept = _kept(wanted, _FINER, _SHARE)
     teacher = travelling(wanted.shape, wanted.classes, wanted.bytes or 0)
     return Choice(
         "kd",
@@ -141,26 +155,62 @@ def _together(wanted: Wanted) -> str:
     return "class" if (wanted.bytes_per_class or 0.0) >= _OWN_PICTURE else "set"
 
 
-def _kept(wanted: Wanted, ways: _Ways) -> tuple[dict[str, Any], str]:
-    """Return the options that keep real images in the way that suits the bytes, and in words."""
+def _kept(wanted: Wanted, ways: _Ways, share: float) -> tuple[dict[str, Any], str]:
+    """Return the options that keep real images in the way that suits the bytes, and in words.
+
+    Args:
+        wanted: what for.
+        ways: to choose from.
+        share: of the minutes that coding may take.
+    """
     codec = _codec(wanted)
-    part, quality = _way(wanted, codec, ways)
-    options: dict[str, Any] = {"storage": f"{codec}:quality={quality},together={_together(wanted)}"}
+    part, quality, fit = _way(wanted, codec, ways)
+    speed, needed = _speed(wanted, codec, (part, quality, fit), share)
+    asked = "" if speed == SPEED else f",speed={speed}"
+    storage = f"{codec}:quality={quality},together={_together(wanted)}{asked}"
+    options: dict[str, Any] = {"storage": storage}
     if part < 1:
         options["form"] = f"resized:side={math.ceil(part * min(wanted.shape[1:]))}"
     size = "full size" if part == 1 else f"{part:g} of the side"
-    return options, f"as many real images of {size} as {codec.upper()} keeps"
+    kept = f"as many real images of {size} as {codec.upper()} keeps"
+    if asked:
+        kept += f" at speed {speed}, since coding at {SPEED} would not fit the minutes,"
+    if needed:
+        kept += f" (to code them takes some {needed:.2g} minutes of one core alone)"
+    return options, kept
 
 
-def _way(wanted: Wanted, codec: str, ways: _Ways) -> tuple[float, int]:
-    """Return the part of the side that is kept, and the quality."""
+def _way(wanted: Wanted, codec: str, ways: _Ways) -> tuple[float, int, float]:
+    """Return the part of the side that is kept, the quality, and the images of a class that fit."""
     pixels, side = math.prod(wanted.shape[1:]), min(wanted.shape[1:])
     room = (wanted.bytes_per_class or 0.0) * 1024 / pixels
+    more = 1 if codec == "avif" else _MORE
     for part, quality, taken, enough in ways:
-        fit = room / (taken if codec == "avif" else _MORE * taken)
+        fit = room / (more * taken)
         if fit >= min(enough, wanted.images) and (part == 1 or side >= _WHOLE_BELOW):
-            return part, quality
-    return 1.0, _WAYS[2][1]
+            return part, quality, fit
+    _, quality, taken, _ = _WAYS[2]
+    return 1.0, quality, room / (more * taken)
+
+
+def _speed(
+    wanted: Wanted, codec: str, way: tuple[float, int, float], share: float
+) -> tuple[int, float]:
+    """Return the speed of a codec, the usual one where that fits a share of the minutes.
+
+    Beside it the minutes that coding takes where even the fastest does not fit, else 0.
+    """
+    if wanted.minutes is None:
+        return SPEED, 0.0
+    part, quality, fit = way
+    each = part**2 * math.prod(wanted.shape[1:]) / (1 if quality >= _FINE else _COARSER)
+    pixels = _CODINGS * each * min(fit * wanted.classes, wanted.total)
+    speeds = _CODED_PER_MINUTE[codec]
+    for speed, per_minute in speeds:
+        if pixels <= share * wanted.minutes * per_minute:
+            return speed, 0.0
+    speed, per_minute = speeds[-1]
+    return speed, pixels / per_minute
 
 
 def _labelling_epochs(wanted: Wanted) -> int:
