@@ -18,6 +18,7 @@ from attar.condensing import checkpoint, compiling
 from attar.condensing.clustered import Clustered
 from attar.condensing.continuing import goes_on
 from attar.condensing.crew import Crew, hired
+from attar.condensing.finished import finished
 from attar.condensing.keywords import CondenseOptions
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
@@ -35,6 +36,7 @@ from attar.locking import sole_writer
 from attar.options import Kept, request_and_reading
 from attar.parallel.ranks import Meeting
 from attar.renaming import keywords
+from attar.teachers.kept import keeping
 from attar.wording import KEYWORDS
 
 
@@ -138,10 +140,11 @@ def _carry_out(
     _ = request.chosen
     for logger in request.loggers():
         logger.check()
-    with writing(request):
+    study = None if request.output is None else Paths(request.output).study
+    with writing(request), keeping(study, resume=request.resume):
         # the test part is not needed, and the plan holds the training images: keep no other
         splits = _read(request, data, callback, reading)
-        plan = make_plan(request, splits, reading, watch=callback.reading)
+        plan = make_plan(request, splits, reading, watch=callback.reading, done=finished(request))
         made = complete(plan, callback, began, there)
     _warn_of_minutes(request, plan, time.perf_counter() - began)
     return made
@@ -314,7 +317,7 @@ def _refuse_earlier_work(request: Kept, paths: Paths) -> None:
     if request.overwrite or request.resume:
         paths.clear_leftovers()
         return
-    unfinished, done = paths.checkpoint.exists(), paths.output.exists()
+    unfinished, done = paths.unfinished, paths.output.exists()
     if unfinished or done:
         what = "an unfinished run" if unfinished else "an artefact"
         raise BadRequest(

@@ -53,14 +53,24 @@ class Paths:
         return teacher_path(self.output)
 
     @property
+    def study(self) -> Path:
+        """The network that was trained to choose real images; removed when the run is complete."""
+        return self.output.with_suffix(".study.safetensors")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a run was begun and is not complete."""
+        return self.checkpoint.exists() or self.study.exists()
+
+    @property
     def beside(self) -> tuple[Path, ...]:
         """Whatever a run and the evaluation of what it made write beside the output."""
-        own = (self.checkpoint, self.log, self.last, self.snapshots, self.teacher)
+        own = (self.checkpoint, self.log, self.last, self.snapshots, self.teacher, self.study)
         return (*own, evaluation_path(self.output), evaluation_path(self.last))
 
     def clear_leftovers(self) -> None:
         """Remove temporary files that a killed run left behind."""
         written = (self.output, self.checkpoint, self.end, self.log, self.last, self.snapshots)
-        for path in (*written, self.teacher):
+        for path in (*written, self.teacher, self.study):
             for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                 leftover.unlink(missing_ok=True)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from attar import compute as computing
-from attar.artefact.artefact import learnt_tensors, preprocessing_tensors
+from attar.artefact.artefact import Artefact, learnt_tensors, preprocessing_tensors
 from attar.budget import FLOAT32_BYTES
 from attar.condensing.bounding import bounded
 from attar.condensing.deciding import decided
+from attar.condensing.finished import filled_before
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.real_start import CodedStart
@@ -54,6 +55,7 @@ def make_plan(
     draft: bool = False,
     tried: bool = True,
     watch: Watch | None = None,
+    done: Artefact | None = None,
 ) -> Plan:
     """Settle every setting of a request for these data.
 
@@ -69,12 +71,13 @@ def make_plan(
             stands for it.
         watch: told how far choosing is: of real images, where their number follows from what they
             take when coded, of codecs and of storages.
+        done: what the run that is resumed has made, where it is complete.
 
     Raises:
         BadRequest: anything about the request that cannot be carried out.
     """
     refused: list[BadRequest] = []
-    rest = (splits, reading or {}, experts_later, draft, watch)
+    rest = (splits, reading or {}, experts_later, draft, watch, done)
     # trial runs are carried out, and follow experts
     trial = (splits, reading or {}, experts_later and not tried, draft, watch)
     for made, choice in decided(request, splits, watch):
@@ -104,6 +107,7 @@ def _plan(
     experts_later: bool,
     draft: bool,
     watch: Watch | None,
+    done: Artefact | None = None,
 ) -> Plan:
     """Return the plan of a request whose every part is named."""
     method = request.chosen
@@ -138,13 +142,18 @@ def _plan(
     selection = select(request, splits)
     kept = selection.condensed
     coded = _coded_start(request, recipe, kept, network, draft, watch)
-    measured = None if coded is None else coded.bytes_of
-    if coded is not None:
-        _refuse_too_little(request, recipe, coded, limit, whole)
-    filled = fill(recipe, Allowance(budget, request.stored_as, sizes, whole, measured), train)
-    exact = extras | _learnt(recipe, train, network, filled.layout)
-    if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
-        filled = fill(recipe, Allowance(budget, request.stored_as, sizes, exact, measured), train)
+    filled = None
+    if done is not None and coded is not None:
+        filled = filled_before(done, request, coded)
+    if filled is None:
+        measured = None if coded is None else coded.bytes_of
+        if coded is not None:
+            _refuse_too_little(request, recipe, coded, limit, whole)
+        filled = fill(recipe, Allowance(budget, request.stored_as, sizes, whole, measured), train)
+        exact = extras | _learnt(recipe, train, network, filled.layout)
+        if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
+            allowance = Allowance(budget, request.stored_as, sizes, exact, measured)
+            filled = fill(recipe, allowance, train)
     layout = filled.layout
     if request.nested and layout.per_class < 2:
         raise BadRequest(

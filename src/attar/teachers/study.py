@@ -5,6 +5,7 @@ Shape letters: E epochs, N images, B images asked for, D features.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -15,13 +16,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from attar.artefact.fingerprint import fingerprint
 from attar.compute import Compute
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import RunFailed
 from attar.networks import Network
 from attar.rng import Key
-from attar.teachers.teacher import Teacher
+from attar.teachers.kept import keep, kept
+from attar.teachers.teacher import Teacher, tensors_of
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Midway
 from attar.training.trainer import Trainer, Update
@@ -145,6 +148,19 @@ def train(
         one_more=False,
         even=True,
     )
+    by_itself = begun is None and after is None
+    identity = {
+        "network": network.name,
+        "card": dataclasses.asdict(card),
+        "key": [key.seed, *key.path],
+        "data": fingerprint(data),
+        "compute": compute.describe(),
+    }
+    shapes = {name: tuple(one.shape) for name, one in tensors_of(network.draw(key)).items()}
+    found = kept(identity, shapes) if by_itself else None
+    if found is not None:
+        there = {name: one.to(compute.device) for name, one in found[0].items()}
+        return Study(data, network, compute, there, found[1])
     correct = torch.zeros(epochs, len(data), dtype=torch.bool)
     total = card.steps(len(data))
     skipped = 0 if begun is None else begun.epochs * (total // epochs)
@@ -161,6 +177,8 @@ def train(
     (tensors,) = Trainer(network, compute).fit_together(
         data, labels, card, card.strategy(data.name), [key], begun=begun, after=after, updated=note
     )
+    if by_itself:
+        keep(identity, tensors, correct)
     return Study(data, network, compute, tensors, correct)
 
 
