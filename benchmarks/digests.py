@@ -49,7 +49,7 @@ OBJECTIVE_OF = {
     **dict.fromkeys(("cafe", "cafe-dsa"), "alignment"),
     **dict.fromkeys(("kip", "kip-labels"), "infinite"),
     "rfad": "random_features",
-    **dict.fromkeys(("dc", "dsa", "lodc", "lodsa"), "gradient"),
+    **dict.fromkeys(("dc", "dsa", "lodc", "lodsa", "fastdc", "fastlodc"), "gradient"),
     **dict.fromkeys(("dm", "lodm", "kfs", "fastdm", "fastlodm", "fastkfs"), "distribution"),
     **dict.fromkeys(("frepo", "lofrepo", "slimmable"), "kernel"),
     **dict.fromkeys(("mtt", "tesla", "lomtt", "haba", "lohaba"), "trajectory"),

@@ -131,6 +131,7 @@ def test_turns_follow_from_the_key() -> None:
 
 OBJECTIVES = {
     "pool": pooled(),
+    "gradient": GradientMatching(batch_real=5, augment=PLAIN.augment, pool=3, refresh=2),
     "rows": pooled(batch=2),
     "nested": Nested(pooled(), every=1, networks=2, batch_check=4),
     "sum": WeightedSum(

@@ -834,6 +834,8 @@ def test_settings_of_the_papers_are_the_defaults() -> None:
         "inner": 1,
         "lr_network": 0.01,
         "batch_train": 256,
+        "pool": 0,
+        "refresh": 20,
     }
     assert GradientMatching.name == "gradient"
 

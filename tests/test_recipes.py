@@ -51,7 +51,7 @@ def images_per_class(found: Recipe, dataset: str, ipc: int) -> int:
 DECODERS = ("kfs", "esp", "fastkfs")
 # without a pool, and every image at every step
 UNAMORTISED = {"pool": 0, "refresh": 20, "batch": 0}
-OWN = ("fastdm", "fastlodm", "fastkfs")
+OWN = ("fastdm", "fastlodm", "fastkfs", "fastdc", "fastlodc")
 
 
 def test_methods() -> None:
@@ -229,6 +229,8 @@ def test_gradient_matching_is_that_of_its_authors(
         "inner": inner,
         "lr_network": 0.01,
         "batch_train": 256,
+        "pool": 0,
+        "refresh": 20,
     }
     optimiser = found.optimisers["images"]
     assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", 0.1, 0.5)

@@ -16,7 +16,7 @@ def list_methods(pattern: str = "*") -> list[str]:
 
     Example:
         >>> list_methods("fast*")
-        ['fastdm', 'fastlodm', 'fastkfs']
+        ['fastdm', 'fastlodm', 'fastkfs', 'fastdc', 'fastlodc']
     """
     from attar.methods import METHODS
 

@@ -1,9 +1,10 @@
-"""Methods of Attar's own: distribution matching whose real side is found once and used again.
+"""Methods of Attar's own: matching whose real side is found once and used again.
 
-Objective and form are those of DM, LoDM and KFS. What a drawn network makes of the real images is
-kept in a pool (`DistributionMatching.pool`), so that most updates cost the synthetic side alone;
-the set starts from real images, and its running average is what counts. `benchmarks/amortised.py`
-measures pools; [benchmarks](docs/benchmarks.md) has the figures.
+Objective and form are those of DM, LoDM and KFS, or of DC and LoDC. What a drawn network makes of
+the real images is kept in a pool (`DistributionMatching.pool`, `GradientMatching.pool`), so that
+most updates cost the synthetic side alone; the set starts from real images, and its running average
+is what counts. `benchmarks/amortised.py` measures pools; [benchmarks](docs/benchmarks.md) has the
+figures.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from attar.methods import distribution, factorized, low_rank
+from attar.methods import distribution, factorized, gradient, low_rank
 from attar.methods.recipe import Recipe
 from attar.methods.task import Task
 from attar.optimisers import Optimiser
@@ -26,9 +27,23 @@ ITERATIONS = 2_000
 BATCH = 16
 
 
+# of gradients, which take as much memory for each class as a network
+GRADIENTS = 8
+
+
 def _amortised(recipe: Recipe) -> Recipe:
+    """Return a method that matches distributions with a pool."""
+    return _pooled(recipe, pool=POOL, batch=BATCH)
+
+
+def _of_gradients(recipe: Recipe) -> Recipe:
+    """Return a method that matches gradients with a pool, in networks that are not trained."""
+    return _pooled(recipe, pool=GRADIENTS, outer=1)
+
+
+def _pooled(recipe: Recipe, **settings: int) -> Recipe:
     """Return a method with a pool, started from real images and averaged, at constant rates."""
-    settings = {"pool": POOL, "refresh": REFRESH, "batch": BATCH, "batch_real": REAL}
+    settings |= {"refresh": REFRESH, "batch_real": REAL}
     objective = with_settings(recipe.objective, settings)
     optimisers = {
         role: None if one is None else dataclasses.replace(one, schedule="constant")
@@ -63,3 +78,13 @@ def fastlodm(task: Task) -> Recipe:
 def fastkfs(task: Task) -> Recipe:
     """Return KFS with a pool."""
     return _amortised(factorized.kfs(task))
+
+
+def fastdc(task: Task) -> Recipe:
+    """Return DC with a pool."""
+    return _of_gradients(gradient.dc(task))
+
+
+def fastlodc(task: Task) -> Recipe:
+    """Return LoDC with a pool."""
+    return _of_gradients(low_rank.lodc(task))

@@ -128,6 +128,8 @@ METHODS: Registry[Method] = Registry(
         Method("fastdm", "DM that keeps what real images gave", "Attar", "amortised.fastdm"),
         Method("fastlodm", "LoDM that keeps what real images gave", "Attar", "amortised.fastlodm"),
         Method("fastkfs", "KFS that keeps what real images gave", "Attar", "amortised.fastkfs"),
+        Method("fastdc", "DC that keeps what real images gave", "Attar", "amortised.fastdc"),
+        Method("fastlodc", "LoDC that keeps what real images gave", "Attar", "amortised.fastlodc"),
         Method(
             "idc-i",
             "gradients of one class at a time, networks trained on real data",

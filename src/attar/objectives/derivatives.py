@@ -50,6 +50,10 @@ class LossGradients:
         self._matched = compiled(self._match_whole, compute)
         self._pulled = compiled(self._pull_part, compute)
 
+    def shapes(self, tensors: Tensors) -> list[tuple[int, ...]]:
+        """Return the shapes of what `gradient` returns."""
+        return [tuple(one.shape) for one in self._parted(tensors)[0].values()]
+
     def gradient(
         self,
         tensors: Tensors,

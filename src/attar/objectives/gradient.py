@@ -29,6 +29,7 @@ from attar.objectives.comparing import (
 )
 from attar.objectives.derivatives import LossGradients, Tensors
 from attar.objectives.distances import DISTANCES, Gradients
+from attar.objectives.drawn import Drawn, DrawnPool
 from attar.objectives.exchanging import summed
 from attar.parallel.peers import own as own_part
 from attar.rng import Key
@@ -62,11 +63,20 @@ class GradientMatching(SubsetObjective):
         inner: epochs of network training between two of them.
         lr_network: learning rate of that training, by SGD without momentum.
         batch_train: images per update of that training.
+        pool: keep so many drawn networks, each with the transforms and the real gradients of its
+            first use, and match in them by turns: as many float32 values as the network has
+            weights, for each class. 0 draws a network at every step.
+        refresh: steps that a network of the pool serves before another is drawn in its place;
+            0 for all.
+
+    Raises:
+        BadRequest: a setting out of range, or a pool of networks that are trained on the set.
     """
 
     name: ClassVar[str] = "gradient"
     matches_gradients: ClassVar[bool] = True
     takes_unequal: ClassVar[bool] = True
+    later: ClassVar[frozenset[str]] = frozenset({"pool", "refresh"})
 
     batch_real: int = 256
     augment: str = "none"
@@ -75,6 +85,8 @@ class GradientMatching(SubsetObjective):
     inner: int = 1
     lr_network: float = 0.01
     batch_train: int = 256
+    pool: int = 0
+    refresh: int = 20
 
     def __post_init__(self) -> None:
         parse_strategy(self.augment)
@@ -85,6 +97,13 @@ class GradientMatching(SubsetObjective):
                 raise BadRequest(f"{name} {getattr(self, name)}: at least 1 is needed")
         if not 0 < self.lr_network < float("inf"):
             raise BadRequest(f"lr_network {self.lr_network:g}: a positive number is needed")
+        self._pool.check()
+        if self.pool and self.outer > 1:
+            raise BadRequest(
+                f"pool {self.pool}: real gradients are kept of networks as they are drawn, and "
+                f"with outer {self.outer} these are trained on the set between its updates; give "
+                "--set outer=1, or leave the pool out"
+            )
 
     def check(self, problem: Problem) -> None:
         """Refuse a network that cannot be differentiated twice, which the way back needs.
@@ -95,8 +114,13 @@ class GradientMatching(SubsetObjective):
         check_derivatives(problem, self.distance)
 
     def init(self, problem: Problem, key: Key) -> State:
-        """Return the state with the first network."""
-        return self._with_network(0, problem, key)
+        """Return the state with the first network; with a pool, that before the first step."""
+        if not self.pool:
+            return self._with_network(0, problem, key)
+        tensors = self._drawn(problem, key)
+        shapes = self._derivatives(problem).shapes(tensors)
+        classes = problem.layout.classes
+        return self._pool.init({str(i): (classes, *one) for i, one in enumerate(shapes)}, key)
 
     def match_each(
         self,
@@ -111,13 +135,19 @@ class GradientMatching(SubsetObjective):
         """Return losses of this step and their gradients for images and labels."""
         del learned
         derivatives = self._derivatives(problem)
-        tensors = self._tensors(problem, state)
+        now = self._pool.now(state, key) if self.pool else Drawn(key, None)
+        key = now.key
+        tensors = self._drawn(problem, key) if self.pool else self._tensors(problem, state)
+        targets: dict[int, Gradients] = {}
         zero = torch.zeros((), device=images.device)
         # a compiled function is made for one number of images
         filled = None if problem.layout.is_equal else problem.layout.per_class
         found = [(zero.clone(), torch.zeros_like(images), torch.zeros_like(labels)) for _ in sizes]
         for own in own_part(problem.peers, problem.layout.classes):
-            target = self._real_gradient(derivatives, tensors, own, problem, key)
+            if now.found is None:
+                targets[own] = self._real_gradient(derivatives, tensors, own, problem, key)
+            else:
+                targets[own] = tuple(one[own].to(images) for one in now.found.values())
             rows = problem.layout.rows_of(own)
             leaf = images[rows.start : rows.stop].detach().requires_grad_()
             seen = self._augmented(leaf, key.fold("augment", own))
@@ -125,21 +155,45 @@ class GradientMatching(SubsetObjective):
                 first = rows[:size]
                 part = slice(first.start, first.stop)
                 loss, slope, label[part] = derivatives.match(
-                    tensors, seen[:size].detach(), labels[part], target, filled
+                    tensors, seen[:size].detach(), labels[part], targets[own], filled
                 )
                 image[part] = pulled_first(slope, seen, leaf)
                 total += loss
-        return summed([Match(*each) for each in found], problem)
+        kept = self._pool.kept(now, _stacked(targets)) if self.pool else {}
+        return summed([Match(*each, kept=kept) for each in found], problem)
 
     def parts(self, problem: Problem) -> int:
-        """Return the number of classes, each of which one peer matches."""
+        """Return the number of classes, each of which one peer matches.
+
+        Raises:
+            BadRequest: real gradients are kept, of which a peer would have those of its classes.
+        """
+        if self.pool:
+            raise BadRequest(
+                f"pool {self.pool}: of real gradients that are kept, every process would have "
+                "those of its own classes alone; give --set pool=0, or one process"
+            )
         return problem.layout.classes
 
+    def usual(self, state: State) -> State:
+        """Return a state in which this step's network is in the pool."""
+        return self._pool.filled(state) if self.pool else state
+
+    def unusual(self, steps: int) -> float:
+        """Return the share of steps that find real gradients."""
+        return self._pool.drawn(steps) / max(1, steps) if self.pool else 1.0
+
     def passes(self, layout: Layout, data: LabelledImages) -> float:
-        """Return the images sent forward: real ones there and back, synthetic ones twice."""
+        """Return the images sent forward: real ones there and back, synthetic ones twice.
+
+        Of a pool, those of a step on average, once it is filled.
+        """
         once = super().passes(layout, data)
         training = once * self.inner * (self.outer - 1) / self.outer
-        return 3 * data.drawn(self.batch_real) + 2 * once + training
+        real = 3.0 * data.drawn(self.batch_real)
+        if self.pool:
+            real = real / self.refresh if self.refresh else 0.0
+        return real + 2 * once + training
 
     def advance(
         self,
@@ -150,8 +204,13 @@ class GradientMatching(SubsetObjective):
         learned: Mapping[str, Tensor] = NOTHING,
         kept: Mapping[str, Any] = NOTHING,
     ) -> State:
-        """Return the state with the network trained on the set, or with the next network."""
-        del learned, kept
+        """Return the state with the network trained on the set, or with the next network.
+
+        Of a pool, that with what this step found, if anything, and the next one's turn.
+        """
+        del learned
+        if self.pool:
+            return self._pool.advance(state, kept)
         outer = state["outer"] + 1
         if outer == self.outer:
             return self._with_network(state["drawn"] + 1, problem, key)
@@ -169,10 +228,14 @@ class GradientMatching(SubsetObjective):
         return {"network": nested(tensors), "outer": outer, "drawn": state["drawn"]}
 
     def _with_network(self, drawn: int, problem: Problem, key: Key) -> State:
+        return {"network": nested(self._drawn(problem, key)), "outer": 0, "drawn": drawn}
+
+    def _drawn(self, problem: Problem, key: Key) -> Tensors:
+        """Return the tensors of a network that is drawn."""
         module = problem.network.draw(key.fold("network"), problem.compute.device)
         tensors = self._training(problem).tensors(module)
         self._calibrate(tensors, problem, key)
-        return {"network": nested(tensors), "outer": 0, "drawn": drawn}
+        return tensors
 
     def _real_gradient(
         self, derivatives: LossGradients, tensors: Tensors, own: int, problem: Problem, key: Key
@@ -210,6 +273,16 @@ class GradientMatching(SubsetObjective):
 
     def _derivatives(self, problem: Problem) -> LossGradients:
         return derivatives_of(problem, self.distance)
+
+    @property
+    def _pool(self) -> DrawnPool:
+        return DrawnPool(self.pool, self.refresh)
+
+
+def _stacked(targets: Mapping[int, Gradients]) -> dict[str, Tensor]:
+    """Return the gradients of all classes, in their order, by the number of the parameter."""
+    each = zip(*(targets[label] for label in sorted(targets)), strict=True)
+    return {str(i): torch.stack(of_classes) for i, of_classes in enumerate(each)}
 
 
 def network_tensors(state: dict[str, Any]) -> Tensors:
