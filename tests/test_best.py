@@ -252,6 +252,19 @@ def test_too_few_bytes_are_refused_before_a_network_is_trained(
         )
 
 
+def test_a_teacher_that_leaves_no_room_is_refused_before_it_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def trained(*given: object, **named: object) -> None:
+        raise AssertionError("a network is trained")
+
+    monkeypatch.setattr(Trainer, "fit_together", trained)
+    asked: dict[str, Any] = {"method": "kd", "storage": "png:together=set", **QUICK}
+    asked |= {"teacher": "convnet2:norm=batch,width=16", "network": NETWORK}
+    with pytest.raises(attar.BadRequest, match="of them for the network that the set carries"):
+        attar.condense(two_kinds(), max_bytes=3_900, **asked)
+
+
 def test_best_is_listed_last_so_that_parts_are_known_from_their_own_methods() -> None:
     assert list(METHODS)[-1] == "best"
     assert codecs_there()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import attar
+from attar.cli import run
 from attar.condensing.paths import Paths
 from attar.data import Splits
 from attar.errors import BadRequest
@@ -119,3 +120,12 @@ def test_a_complete_run_trains_nothing(method: str, tmp_path: Path, trainings: l
     with pytest.raises(BadRequest, match=r"complete.*6000.*6400"):
         made(out, resume=True, **(changes | {"max_bytes": 6_400}))
     assert not trainings
+
+
+def test_that_a_run_is_complete_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "set.safetensors"
+    words = f"condense digits --method random --images-per-class 1 -o {out}".split()
+    assert run(words) == 0
+    assert "is complete" not in capsys.readouterr().err
+    assert run([*words, "--resume"]) == 0
+    assert f"the run of {out} is complete" in capsys.readouterr().err

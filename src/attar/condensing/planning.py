@@ -259,7 +259,9 @@ def _refuse_too_little(
         layout, coded.form, coded.storage, recipe.learned_labels, extras, drawn.bytes_of
     )
     taken = ledger.of(request.budget().count)
-    if taken > _FAR * limit:
+    images = sum(one.bytes for one in ledger.entries if one.name.startswith("images."))
+    # what is beside them takes what it takes
+    if images > _FAR * (limit - (taken - images)):
         beside = ledger.beside(request.budget().count)
         raise BadRequest(
             f"a budget of {limit} bytes holds no coded image of each class; one takes about "

@@ -32,6 +32,8 @@ from attar.teachers.teacher import Rescaling, Teacher, tensors_of
 ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
 # under which a training keeps the weights among other things
 _INSIDE = ("model", "state_dict", "model_state_dict", "net", "ema")
+# of one that needs other pixels than the set's
+_STAYS = " (a set does not carry such a teacher: where it would, give --teacher-storage none, too)"
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SPEC = re.compile(
     rf"(?P<arch>[^/\\]+?):(?P<file>[^:,]+({'|'.join(map(re.escape, ENDINGS))}))"
@@ -164,7 +166,7 @@ def _rescaling(
     if theirs is None:
         raise BadRequest(
             f"{said}: a file of weights does not say how pixels were normalized for it; add "
-            ",norm=data where it was trained on pixels as these are, or ,norm=imagenet"
+            f",norm=data where it was trained on pixels as these are, or ,norm=imagenet{_STAYS}"
         )
     if theirs == ours and data.whitening is None:
         return None
@@ -173,8 +175,8 @@ def _rescaling(
             refuse_other_normalization(*theirs, data, said)
         except BadRequest as error:
             raise BadRequest(
-                f"{error.text}; or add ,norm=imagenet to have images brought to that for it, or "
-                ",norm=data where it was trained on pixels as these are"
+                f"{error.text}; or add ,norm=imagenet to have images brought to that for it"
+                f"{_STAYS}, or ,norm=data where it was trained on pixels as these are"
             ) from None
     if data.whitening is not None or len(theirs[0]) != len(ours[0]):
         why = "whitened" if data.whitening is not None else f"of {len(ours[0])} channels"
