@@ -14,8 +14,10 @@ from attar.applications.auditing.observing import by_carried, margins
 from attar.applications.auditing.rates import attack
 from attar.applications.auditing.shadows import shadow_request
 from attar.errors import ArtefactError, BadRequest
+from attar.evaluation import forecast
 from attar.evaluation.comparing import as_carried
-from attar.evaluation.forecast import Forecast
+from attar.evaluation.forecast import Forecast, timed_teacher
+from attar.evaluation.measuring import Measurer
 from attar.face.files import labels_of
 from attar.networks import Network, from_timm, make_for
 from attar.pictures.settings import facts
@@ -90,6 +92,28 @@ def test_a_ranking_of_another_teacher_is_not_gone_on_with(
     assert few or len(made) != len(other)
     with pytest.raises(BadRequest, match=r"r\.json"):
         attar.rank(other, data(), resume=True, **asked, **BRIEF)
+
+
+def test_a_forecast_counts_what_the_network_takes_at_every_batch(
+    made: attar.Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = data().test
+    assert held is not None
+    network = make_for(NETWORKS[0], held.shape, held.classes)
+    measurer = Measurer(held, [network], 2, "tiny", COMPUTE, Key(0))
+    teacher, card = inside(made), find_card("kd")
+    assert timed_teacher(teacher, 8, measurer) > 0
+    monkeypatch.setattr(forecast, "timed", lambda *_: forecast.Cost(0.0, 0.0, 0.0))
+    asked: list[int] = []
+    monkeypatch.setattr(forecast, "timed_teacher", lambda _, batch, __: asked.append(batch) or 0.5)
+    own = as_carried(made, card, teacher)
+    works = [forecast.Work(own, network, 2), forecast.Work(own, network, 1)]
+    # each image of every pass of three trainings
+    wanted = 3 * card.passes(len(made)) * len(made) * 0.5
+    assert Forecast(measurer).seconds(works) == pytest.approx(wanted)
+    assert asked == [min(card.batch, len(made))]
+    alone = forecast.Work(as_carried(made, card, None), network, 1)
+    assert Forecast(measurer).seconds([alone]) == 0
 
 
 def test_an_audit_asks_the_network_itself(made: attar.Artefact) -> None:

@@ -14,6 +14,7 @@ from attar.evaluation.rows import TrainingSet
 from attar.networks import Network
 from attar.paying import COMPILING, GAIN, slowdown
 from attar.rng import Key
+from attar.teachers.teacher import Teacher
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.predicting import trainer_of
 from attar.training.trainer import Tensors
@@ -71,6 +72,8 @@ class Forecast:
     def __init__(self, measurer: Measurer) -> None:
         self._measurer = measurer
         self._costs: dict[str, Cost] = {}
+        # seconds that each teacher takes for an image
+        self._said: dict[str, float] = {}
 
     def seconds(self, works: Sequence[Work]) -> float:
         """Return about how many seconds some work will take."""
@@ -86,8 +89,36 @@ class Forecast:
             once = self._costs[name].first
         cost, count = self._costs[name], len(work.given.labels)
         training = work.given.card.steps(count) * cost.step
-        training += work.given.card.passes(count) * count * cost.image
+        each = cost.image + self._said_in(work.given)
+        training += work.given.card.passes(count) * count * each
         return once + work.repeats * (training + len(self._measurer.test) * cost.test)
+
+    def _said_in(self, given: TrainingSet) -> float:
+        """Return the seconds that a teacher takes for each image of each batch; 0 without one."""
+        teacher = given.teacher
+        if teacher is None:
+            return 0.0
+        if teacher.digest not in self._said:
+            batch = min(given.card.batch, len(given.labels))
+            self._said[teacher.digest] = timed_teacher(teacher, batch, self._measurer)
+        return self._said[teacher.digest]
+
+
+def timed_teacher(teacher: Teacher, batch: int, measurer: Measurer) -> float:
+    """Return the seconds that a teacher takes for an image of a batch.
+
+    What is to be compiled is timed without, as in `timed`.
+    """
+    compute = dataclasses.replace(teacher.compute, compile=False)
+    plain = dataclasses.replace(teacher, compute=compute)
+    images = torch.zeros(batch, *measurer.test.shape)
+    # the first call takes longer
+    plain.scores(images[:1])
+    start = time.perf_counter()
+    plain.scores(images)
+    _wait(measurer)
+    seconds = (time.perf_counter() - start) / batch
+    return seconds / GAIN if teacher.compute.compile else seconds
 
 
 def timed(network: Network, card: EvaluationCard, measurer: Measurer) -> Cost:
