@@ -129,6 +129,12 @@ def test_selectors_that_train_choose_images_to_be_coded(method: str) -> None:
         ({"bytes": 90_000, "classes": 100}, "confident", ()),
         ({"bytes": 60_000}, "confident", ("avif:quality=25,together=class", "resized:side=24")),
         ({"bytes": 20_000}, "confident", ("avif:quality=35,together=set", "resized:side=16")),
+        # as many in all are enough where there are more classes
+        (
+            {"bytes": 307_200, "classes": 100, "images": 180, "total": 18_000},
+            "confident",
+            ("avif:quality=25,together=class", "full size"),
+        ),
         ({"images": 50}, "confident", ("avif:quality=60",)),
         ({"codecs": ("webp", "jpeg")}, "kd", ("webp",)),
         ({"bytes": 5_000}, "confident", ("jpeg",)),

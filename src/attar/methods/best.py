@@ -27,8 +27,8 @@ _Ways = tuple[tuple[float, int, int, int], ...]
 # pictures below this side are not made smaller
 _WHOLE_BELOW = 16
 # of each way to keep an image: the part of its side, AVIF's quality, the bytes that it takes for
-# 1,024 pixels of the whole image, 300 of CIFAR-10 in one picture, and the images of a class from
-# which on it is worth them; the finest comes first, and is taken where all images fit
+# 1,024 pixels of the whole image, 300 of CIFAR-10 in one picture, and the images of each of ten
+# classes from which on it is worth them; the finest comes first, and is taken where all images fit
 _WAYS = (
     (1.0, 60, 200, 2_000),
     (1.0, 35, 84, 700),
@@ -36,6 +36,9 @@ _WAYS = (
     (0.75, 25, 40, 100),
     (0.5, 35, 30, 0),
 )
+# of more classes as many images in all are enough: with a hundred, 16 of full size are level with 31
+# of half the side, and 50 ahead of 96
+_CLASSES = 10
 # those of images that a teacher labels: few fine ones are ahead of many coarse ones by far
 _FINER = (
     (1.0, 60, 190, 300),
@@ -185,9 +188,10 @@ def _way(wanted: Wanted, codec: str, ways: _Ways) -> tuple[float, int, float]:
     pixels, side = math.prod(wanted.shape[1:]), min(wanted.shape[1:])
     room = (wanted.bytes_per_class or 0.0) * 1024 / pixels
     more = 1 if codec == "avif" else _MORE
+    fewer = min(1.0, _CLASSES / wanted.classes)
     for part, quality, taken, enough in ways:
         fit = room / (more * taken)
-        if fit >= min(enough, wanted.images) and (part == 1 or side >= _WHOLE_BELOW):
+        if fit >= min(fewer * enough, wanted.images) and (part == 1 or side >= _WHOLE_BELOW):
             return part, quality, fit
     _, quality, taken, _ = _WAYS[2]
     return 1.0, quality, room / (more * taken)
