@@ -388,5 +388,7 @@ def test_our_own_methods_amortise_published_ones(own: str, ipc: int) -> None:
     assert found.objective.pool > 1 and plain.objective.pool == 0
     assert (found.init, found.average, plain.average) == ("real", 0.95, 0.0)
     assert found.optimisers.keys() == plain.optimisers.keys()
+    if own == "fastlodm":
+        assert found.optimisers["images"].lr == 0.3
     # a run that the clock ends has constant rates
     assert all(one.schedule == "constant" for one in found.optimisers.values())
