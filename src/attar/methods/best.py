@@ -3,8 +3,8 @@
 The rules were found on held-out training images; docs/choosing.md has the measurements. Real images
 in a picture codec are ahead of everything that is trained, at equal bytes and in the minutes of a
 laptop; of many colour images those that a network trained on all of them is sure of are better yet.
-Where bytes are few and images grey, where no codec can keep the rows, or updates are asked for,
-distribution matching with a pool serves.
+Where no codec can keep the rows, or updates are asked for, distribution matching with a pool
+serves.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _WAYS = (
     (0.75, 25, 40, 100),
     (0.5, 35, 30, 0),
 )
-# of more classes as many images in all are enough: with a hundred, 16 of full size are level with
-# 31 of half the side, and 50 ahead of 96
+# of more classes as many images in all are enough: with a hundred, 16 of full size are level with 31
+# of half the side, and 50 ahead of 96
 _CLASSES = 10
 # those of images that a teacher labels: few fine ones are ahead of many coarse ones by far
 _FINER = (
@@ -67,9 +67,6 @@ _CODINGS = 5
 # epochs of one that labels, too (one of 30 was right more often, and taught less), and the real
 # images of a class from which on it knows enough
 _LONG, _KNOWN_FROM = (2, 14), 1_000
-# bytes of a class for 1,024 pixels of a grey image below which few trained ones of few bits are
-# ahead, and the minutes that these need
-_FEW, _A_MINUTE = 2_000, 1.0
 # updates of 128 images from which on a teacher knows what is sure; one of less chooses images that
 # are alike, and such as are drawn at random serve better
 _TAUGHT_FROM = 1_000
@@ -91,8 +88,6 @@ def best(wanted: Wanted) -> Choice:
     """Return what serves a set best."""
     if wanted.updates or not _codable(wanted):
         return _trained(wanted)
-    if _too_few_to_code(wanted):
-        return _few_bits(wanted)
     if _carries(wanted):
         return _carrying(wanted)
     epochs = _epochs(wanted)
@@ -111,28 +106,6 @@ def best(wanted: Wanted) -> Choice:
         f"{kept}, of those that a network trained on all of them is sure of; {_AHEAD}",
         options=options,
         settings={"epochs": epochs},
-    )
-
-
-def _too_few_to_code(wanted: Wanted) -> bool:
-    """Whether the bytes hold so few coded grey images that trained ones are worth more."""
-    side, each = min(wanted.shape[1:]), wanted.bytes_per_class or 0.0
-    # half a byte for each value
-    two = math.ceil(side / 2) ** 2
-    enough = wanted.minutes is None or wanted.minutes >= _A_MINUTE
-    few = two <= each < _FEW * math.prod(wanted.shape[1:]) / 1024
-    return wanted.shape[0] == 1 and side >= _WHOLE_BELOW and enough and few
-
-
-def _few_bits(wanted: Wanted) -> Choice:
-    """Return the choice of images of half the side in four bits a value."""
-    half = math.ceil(min(wanted.shape[1:]) / 2)
-    return Choice(
-        "fastdm",
-        "grey images of half the side in four bits a value, matched to class means of features, "
-        "which were ahead of real images in a codec, of which these bytes hold few "
-        "(docs/choosing.md)",
-        options={"form": f"resized:side={half}", "storage": "int4:rate=3.5"},
     )
 
 
