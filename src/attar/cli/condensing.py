@@ -170,12 +170,12 @@ def _condense(options: Condense, output: Path, there: Meeting | None = None) -> 
     """Write a set, with the ranks that a launcher has started, if any."""
     if options.report is not None:
         check_writable(options.report, "--report", "report.html")
+    err.print(f"attar condense: reading {options.source}", **PLAIN)
     from attar.condensing.paths import Paths
 
     if options.request.resume and output.exists() and not Paths(output).unfinished:
         told = f"the run of {output} is complete, and goes on only where more updates are asked for"
         err.print(f"attar condense: {told}", **PLAIN)
-    err.print(f"attar condense: reading {options.source}", **PLAIN)
     from attar.condensing.condense import carry_out
     from attar.condensing.progress import ProgressBar
     from attar.condensing.telling import Several, Start

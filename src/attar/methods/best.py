@@ -36,8 +36,8 @@ _WAYS = (
     (0.75, 25, 40, 100),
     (0.5, 35, 30, 0),
 )
-# of more classes as many images in all are enough: with a hundred, 16 of full size are level with 31
-# of half the side, and 50 ahead of 96
+# of more classes as many images in all are enough: with a hundred, 16 of full size are level with
+# 31 of half the side, and 50 ahead of 96
 _CLASSES = 10
 # those of images that a teacher labels: few fine ones are ahead of many coarse ones by far
 _FINER = (
