@@ -79,7 +79,8 @@ class Network:
         Args:
             passes: images that go forward, a backward pass counting as two.
         """
-        return passes * self._values_of_layer / _USUAL
+        # no network is drawn to weigh nothing
+        return passes * self._values_of_layer / _USUAL if passes else 0.0
 
     @cached_property
     def _values_of_layer(self) -> float:

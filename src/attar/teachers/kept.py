@@ -53,6 +53,11 @@ def keeping(path: Path | None, *, resume: bool) -> Iterator[None]:
     path.unlink(missing_ok=True)
 
 
+def is_keeping() -> bool:
+    """Whether what is trained now is to be kept."""
+    return _FILE.get() is not None
+
+
 def keep(identity: Mapping[str, Any], tensors: Mapping[str, Tensor], correct: Tensor) -> None:
     """Write a trained network and its record, atomically, where one is to be kept.
 

@@ -23,7 +23,7 @@ from attar.data.reading import Watch
 from attar.errors import RunFailed
 from attar.networks import Network
 from attar.rng import Key
-from attar.teachers.kept import keep, kept
+from attar.teachers.kept import is_keeping, keep, kept
 from attar.teachers.teacher import Teacher, tensors_of
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Midway
@@ -148,19 +148,20 @@ def train(
         one_more=False,
         even=True,
     )
-    by_itself = begun is None and after is None
-    identity = {
-        "network": network.name,
-        "card": dataclasses.asdict(card),
-        "key": [key.seed, *key.path],
-        "data": fingerprint(data),
-        "compute": compute.describe(),
-    }
-    shapes = {name: tuple(one.shape) for name, one in tensors_of(network.draw(key)).items()}
-    found = kept(identity, shapes) if by_itself else None
-    if found is not None:
-        there = {name: one.to(compute.device) for name, one in found[0].items()}
-        return Study(data, network, compute, there, found[1])
+    identity = None
+    if begun is None and after is None and is_keeping():
+        identity = {
+            "network": network.name,
+            "card": dataclasses.asdict(card),
+            "key": [key.seed, *key.path],
+            "data": fingerprint(data),
+            "compute": compute.describe(),
+        }
+        shapes = {name: tuple(one.shape) for name, one in tensors_of(network.draw(key)).items()}
+        found = kept(identity, shapes)
+        if found is not None:
+            there = {name: one.to(compute.device) for name, one in found[0].items()}
+            return Study(data, network, compute, there, found[1])
     correct = torch.zeros(epochs, len(data), dtype=torch.bool)
     total = card.steps(len(data))
     skipped = 0 if begun is None else begun.epochs * (total // epochs)
@@ -177,7 +178,7 @@ def train(
     (tensors,) = Trainer(network, compute).fit_together(
         data, labels, card, card.strategy(data.name), [key], begun=begun, after=after, updated=note
     )
-    if by_itself:
+    if identity is not None:
         keep(identity, tensors, correct)
     return Study(data, network, compute, tensors, correct)
 
