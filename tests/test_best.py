@@ -18,6 +18,7 @@ from attar.condensing.request import Request
 from attar.coresets import Confident
 from attar.data import Splits, from_tensors
 from attar.data.images import LabelledImages
+from attar.errors import BadRequest
 from attar.methods import METHODS, Choice, Method, Wanted
 from attar.methods.best import best
 from attar.methods.travelling import WIDTHS, convnet_bytes
@@ -346,3 +347,15 @@ def test_bytes_of_a_teacher_that_travels(shape: tuple[int, ...], width: int) -> 
     assert convnet_bytes(shape, 10, width) == pytest.approx(
         sum(map(len, planned.values())), rel=0.01
     )
+
+
+@pytest.mark.skipif(not codecs_there(), reason="there is no picture codec")
+def test_workers_are_refused_before_real_images_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choosing(*asked: object, **how: object) -> None:
+        raise AssertionError("real images are chosen")
+
+    monkeypatch.setattr("attar.condensing.planning.select", choosing)
+    data = two_kinds()
+    said = "--workers 2.*'random' was chosen by 'best' here: makes no updates.*--method dm"
+    with pytest.raises(BadRequest, match=said):
+        make_plan(Request(method="best", max_bytes=2_000, workers=2, **QUICK), Splits(data, data))

@@ -149,9 +149,23 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path) -> None:
         scores_of(f"{ARCH}:{tmp_path / 'nan.pth'}")
 
 
+@pytest.mark.parametrize("arch", ["fasterrcnn_resnet50_fpn", "torchvision:deeplabv3_resnet50"])
+def test_what_torchvision_has_for_other_tasks_is_refused_and_fetches_nothing(
+    arch: str, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(*where: object, **how: object) -> None:
+        raise AssertionError(f"{where} would be fetched")
+
+    # their backbones are trained ones unless one says otherwise
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
+    with pytest.raises(BadRequest, match="unknown architecture"):
+        find_teacher(f"{arch}:{weights},norm=data", COLOUR, COMPUTE)
+
+
 def test_code_in_a_file_is_never_run(tmp_path: Path) -> None:
     torch.save(squeezenet(), tmp_path / "whole.pth")
-    with pytest.raises(BadRequest, match="was not opened: it asks for"):
+    said = rf"--teacher {ARCH}:.*: .* was not opened: it asks for .*network.state_dict\(\)"
+    with pytest.raises(BadRequest, match=said):
         scores_of(f"{ARCH}:{tmp_path / 'whole.pth'}")
 
 

@@ -25,8 +25,16 @@ _OF_OPTIMISERS = ("lr", "momentum", "optimiser", "schedule")
 _CHECKS = 20
 
 
-def refuse_updates(request: Request) -> None:
-    """Refuse what would update the set of a method that only chooses real images."""
+def refuse_updates(request: Request, by: str = "") -> None:
+    """Refuse what would update the set of a method that only chooses real images.
+
+    Args:
+        request: what is asked for.
+        by: the method that chose this one, where one did.
+
+    Raises:
+        BadRequest: it asks for updates, or for workers to share them.
+    """
     method = request.chosen
     if not method.coreset:
         return
@@ -39,6 +47,14 @@ def refuse_updates(request: Request) -> None:
                 "them; leave it out, or choose a method that updates such images, such as "
                 f"--method dm --init {own}"
             )
+    if request.workers > 1:
+        # here, since what is chosen may take minutes
+        chosen = f" was chosen by {by!r} here:" if by else ""
+        raise BadRequest(
+            f"--workers {request.workers}, or so many ranks: method {method.name!r}{chosen} makes "
+            "no updates, and these are what workers share; take one process, or choose a method "
+            "that makes some, such as --method dm"
+        )
     if request.bounded:
         raise BadRequest(
             f"--bounded: method {method.name!r} keeps real images, which lie between black and "

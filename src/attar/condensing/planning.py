@@ -111,7 +111,7 @@ def _plan(
 ) -> Plan:
     """Return the plan of a request whose every part is named."""
     method = request.chosen
-    refuse_updates(request)
+    refuse_updates(request, "" if choice is None else choice.by)
     train = splits.train
     budget = request.budget()
     limit = budget.limit(train.classes, train.shape)

@@ -32,8 +32,12 @@ _ARCHIVE = b"PK\x03\x04"
 _LEGACY_BEGINNING = 0x1950A86A20F9469CFC6C
 
 
-def refuse_code(path: Path) -> None:
+def refuse_code(path: Path, anew: str) -> None:
     """Refuse a pickle that names anything but tensors, before it is opened.
+
+    Args:
+        path: of the file.
+        anew: how tensors alone would be saved.
 
     Raises:
         BadRequest: says which names, and what to do.
@@ -45,8 +49,7 @@ def refuse_code(path: Path) -> None:
         raise BadRequest(
             f"{path} was not opened: it asks for {listed}, which is code, and a file's code is "
             "never run. Only tensors in lists and dictionaries are read. If you trust the file, "
-            "load it where it was written and save the tensors alone: torch.save([images, "
-            "labels], 'set.pt')"
+            f"load it where it was written and save the tensors alone: {anew}"
         )
 
 

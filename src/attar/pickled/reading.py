@@ -36,11 +36,12 @@ def _number(*description: object) -> None:
     """Stand in for the function that makes numpy numbers."""
 
 
-def read_pickled(path: Path) -> Any:
+def read_pickled(path: Path, anew: str = "torch.save([images, labels], 'set.pt')") -> Any:
     """Return the tensors of a PyTorch file in their lists and dictionaries.
 
     Args:
         path: written by ``torch.save``, in its present or its older form.
+        anew: how tensors alone would be saved, for messages.
 
     Returns:
         Tensors on the CPU, detached, and plain values; numpy numbers become None.
@@ -49,7 +50,7 @@ def read_pickled(path: Path) -> Any:
         BadRequest: the file names anything but tensors, is no file of ``torch.save``, is
             damaged, asks for more than tensors need, or holds a tensor larger than itself.
     """
-    refuse_code(path)
+    refuse_code(path, anew)
     stands = [(_NumberType, NUMBER_TYPE), *((_number, name) for name in NUMBER)]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stands):  # pyright: ignore[reportArgumentType]

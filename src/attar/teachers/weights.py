@@ -103,7 +103,9 @@ def _architectures(
     makers: list[Make] = []
     published = None
     plain = arch.removeprefix("torchvision:")
-    if plain in torchvision.models.list_models():
+    # those for other tasks classify nothing, and fetch the weights of their backbones by themselves
+    known = torchvision.models.list_models(module=torchvision.models)
+    if plain in known:
         published = _IMAGENET
         makers += [lambda: _quiet(plain, classes), lambda: _small_stem(_quiet(plain, classes))]
     if plain == arch:
@@ -112,10 +114,9 @@ def _architectures(
             makers.append(lambda: own.factory(channels, size, classes))
         except BadRequest:
             if not makers:
-                known = torchvision.models.list_models()
                 raise unknown(f"architecture ({said})", arch, known) from None
     if not makers:
-        raise unknown(f"architecture ({said})", plain, torchvision.models.list_models())
+        raise unknown(f"architecture ({said})", plain, known)
     return published, makers
 
 
@@ -202,7 +203,10 @@ def _state(path: Path, said: str) -> State:
         except (SafetensorError, OSError) as error:
             raise BadRequest(f"{said}: {path} cannot be read ({error}); fetch it again") from error
     else:
-        found = read_pickled(path)
+        try:
+            found = read_pickled(path, "torch.save(network.state_dict(), 'weights.pth')")
+        except BadRequest as error:
+            raise BadRequest(f"{said}: {error.text}") from error
     while isinstance(found, Mapping):
         tensors = {str(n): one for n, one in found.items() if isinstance(one, Tensor)}
         inside = [found[n] for n in _INSIDE if isinstance(found.get(n), Mapping)]
