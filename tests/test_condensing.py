@@ -23,6 +23,7 @@ from attar.condensing.log import Log, read_log
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
 from attar.condensing.planning import make_plan
+from attar.condensing.progress import describe_estimate
 from attar.condensing.session import Session
 from attar.condensing.telling import Estimate
 from attar.condensing.validating import training_pair
@@ -172,6 +173,10 @@ def test_minutes_stop_a_run(source: str, out: Path) -> None:
     assert steps[-1][3] == 1.0 and all(call[3] < 1.0 for call in steps[:-1])
     assert all(call[4] < 2.0 for call in steps[:-1])
     assert [call[3] for call in steps] == sorted(call[3] for call in steps)
+    # no step is thrown away to tell what a later one takes, nor is the first one told as theirs
+    (estimate,) = [call[2] for call in callback.calls if call[0] == "started"]
+    assert estimate.first_seconds > 0 and estimate.step_seconds is None
+    assert "a first step of" in (told := describe_estimate(estimate)) and "a step after" not in told
 
 
 # what is told

@@ -48,17 +48,21 @@ class Estimator:
         self._run = run
         self._plan = plan
         self._kept = kept
-        self._first = self._step = 0.0
+        self._first = 0.0
+        self._step: float | None = 0.0
 
     def measure_steps(self) -> None:
         """Time the first step, which compiles, and where the clock does not end the run some more.
 
         A run that ends by the clock has better to do than steps that are thrown away.
         """
-        self._first = self._step = self._probed()
-        if self._plan.request.minutes is not None or self._run_left() < 2:
-            return
-        self._step = on_average(self._run, self._run_left(), self._mean)
+        self._first = self._probed()
+        if self._plan.request.minutes is not None:
+            self._step = None
+        elif self._run_left() < 2:
+            self._step = self._first
+        else:
+            self._step = on_average(self._run, self._run_left(), self._mean)
 
     def _mean(self, usual: bool) -> float:
         """Return the seconds of a step, on average over some."""
@@ -83,9 +87,10 @@ class Estimator:
         validating = 0.0
         if self.validation is not None:
             validating = validations * self.validation.seconds(epochs)
-        total = pace.here() + self._step * self._run_left() + validating + _ENDING
+        step = self._first if self._step is None else self._step
+        total = pace.here() + step * self._run_left() + validating + _ENDING
         if pace.limit is not None:
-            total = max(pace.here() + self._step, pace.limit - pace.seconds() + pace.here())
+            total = max(pace.here() + step, pace.limit - pace.seconds() + pace.here())
         tensors, _ = flatten(self._run.state_dict())
         copies = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         return Estimate(

@@ -203,8 +203,10 @@ def describe_estimate(estimate: Estimate, further: float = 0.0) -> str:
         estimate: of the run.
         further: how many times as long the command goes on after it.
     """
-    parts = [f"{estimate.step_seconds:.3g} s a step after a first one of "]
-    parts[0] += f"{estimate.first_seconds:.1f} s"
+    parts = [f"a first step of {estimate.first_seconds:.1f} s, with what it compiles"]
+    if estimate.step_seconds is not None:
+        parts = [f"{estimate.step_seconds:.3g} s a step after a first one of "]
+        parts[0] += f"{estimate.first_seconds:.1f} s"
     if estimate.validating_seconds:
         parts.append(f"validating {duration(estimate.validating_seconds)}")
     whole = duration((1 + further) * estimate.total_seconds)

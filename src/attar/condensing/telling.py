@@ -16,7 +16,7 @@ class Estimate:
 
     Args:
         first_seconds: the first step, compilation included.
-        step_seconds: each later step.
+        step_seconds: each later step; None where the clock ends the run, which measures none.
         total_seconds: the whole command, what it has taken already included: reading, compiling,
             the updates that are left, validations, writing. 0 where no update is left.
         validating_seconds: of these, the validations.
@@ -26,7 +26,7 @@ class Estimate:
     """
 
     first_seconds: float
-    step_seconds: float
+    step_seconds: float | None
     total_seconds: float
     memory: int
     disk: int
