@@ -1,4 +1,5 @@
 import dataclasses
+import logging
 import warnings
 
 import pytest
@@ -225,6 +226,29 @@ def test_warnings_inside_the_compiler_are_silenced_and_others_are_not(
 
     with pytest.warns(UserWarning, match="mine"):
         compiled(from_elsewhere, COMPILING)()
+
+
+def test_every_network_and_shape_of_a_process_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[object] = []
+
+    def counting(graph: torch.fx.GraphModule, _: object) -> object:
+        made.append(graph)
+        return graph.forward
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda one, **how: compile_(one, backend=counting, **how))
+    torch._dynamo.reset()
+    for channels in (1, 3):
+        module = build("convnet1:width=2", channels, (4, 4), 2).draw(Key(0))
+        function = Functional(module, "forward", COMPILING)
+        for count in range(2, 9):
+            assert function(function.tensors(module), torch.zeros(count, channels, 4, 4)).shape
+    torch._dynamo.reset()
+    # torch would stop at eight, and say so in its log
+    assert len(made) == 14
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
 
 
 @pytest.mark.slow

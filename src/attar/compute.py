@@ -157,6 +157,7 @@ def compiled(function: Callable[..., Any], compute: Compute) -> Callable[..., An
     """
     if not compute.compile:
         return function
+    _compile_every_shape()
     fast = torch.compile(function, dynamic=False)
 
     @functools.wraps(function)
@@ -177,6 +178,17 @@ def compiled(function: Callable[..., Any], compute: Compute) -> Callable[..., An
         return function(*arguments)
 
     return guarded
+
+
+def _compile_every_shape() -> None:
+    """Let Dynamo compile as many variants of one function as it would of all together.
+
+    It counts those of every network and shape in the process, since they share their code, and runs
+    each that comes after the eighth uncompiled.
+    """
+    import torch._dynamo.config as dynamo
+
+    dynamo.recompile_limit = max(dynamo.recompile_limit, dynamo.accumulated_recompile_limit)
 
 
 @contextlib.contextmanager
