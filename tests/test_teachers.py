@@ -134,6 +134,7 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path) -> None:
         f"shufflenet:{tmp_path / 'nowhere.pth'}": "architecture",
         f"timm:nothing_at_all:{tmp_path / 'nowhere.pth'}": "architecture of timm",
         "some/folder": "there is no teacher",
+        "no.teacher.safetensors": "--teacher no.teacher.safetensors: there is no teacher; give",
     }.items():
         with pytest.raises(BadRequest, match=said):
             find_teacher(spec, COLOUR, COMPUTE)
@@ -262,6 +263,12 @@ def test_experts_are_teachers(network: str, tmp_path: Path) -> None:
     others = dataclasses.replace(data, class_names=("b", "a", "c"))
     with pytest.raises(BadRequest, match=r"--teacher .* trained on the classes a, b, c"):
         find_teacher(str(folder), others, COMPUTE)
+    fewer = tiny_data(counts=(9, 14))
+    with pytest.raises(BadRequest, match=r"trained on the classes .*, not on"):
+        find_teacher(str(folder), fewer, COMPUTE)
+    colour = tiny_data(3)
+    with pytest.raises(BadRequest, match=r"--teacher .*number of channels.*images as they saw"):
+        find_teacher(str(folder), colour, COMPUTE)
     shifted = dataclasses.replace(data, preprocessing=Preprocessing((0.1,), (0.25,)))
     with pytest.raises(BadRequest, match="saw pixels normalized"):
         find_teacher(str(folder), shifted, COMPUTE)

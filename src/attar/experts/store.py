@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ FORMAT = "attar.expert"
 FORMAT_VERSION = 2
 _ADVICE = "remove it, and run 'attar experts' again for another in its place"
 _SNAPSHOTS = "snapshots"
+_Shapes = Mapping[str, tuple[int, ...]]
 _NAME = re.compile(r"expert-(\d{5,})\.safetensors")
 
 
@@ -192,9 +193,10 @@ def open_experts(
             normalized or whitened in another way.
     """
     header = read_header(Path(folder), option)
-    if header.network != network.name or list(header.shapes.items()) != list(
-        shapes_of(network).items()
-    ):
+    there, here = header.shapes, shapes_of(network)
+    if header.network == network.name:
+        _refuse_other_shapes(f"{option} {folder}", there, here)
+    if header.network != network.name or list(there.items()) != list(here.items()):
         raise BadRequest(
             f"{option} {folder}: these are of network {header.network}, not of {network.name}; "
             f"condense with --network {header.network}, or train others"
@@ -205,6 +207,17 @@ def open_experts(
         raise BadRequest(f"{option} {folder}: there is no expert yet; run 'attar experts' again")
     store.check()
     return store
+
+
+def _refuse_other_shapes(said: str, there: _Shapes, wanted: _Shapes) -> None:
+    """Refuse the same network for images or classes of other sizes."""
+    for name, shape in there.items():
+        if wanted.get(name, shape) != shape:
+            raise BadRequest(
+                f"{said}: these were trained on images of another size or number of channels, or "
+                f"on more or fewer classes ({name!r} has the shape {shape} there and "
+                f"{wanted[name]} here); take images as they saw, or train others"
+            )
 
 
 def _refuse_other_inputs(said: str, there: Inputs, wanted: Inputs) -> None:

@@ -53,10 +53,11 @@ def find_teacher(
     said = f"{option} {spec}"
     if is_weights(spec):
         return read_weights(spec, data, compute, said)
-    if spec.endswith(".safetensors"):
-        return load_teacher(Path(spec).expanduser(), data, compute, said)
-    if (Path(spec).expanduser() / NAME).is_file():
-        return _expert(Path(spec).expanduser(), data, compute, option)
+    path = Path(spec).expanduser()
+    if spec.endswith(".safetensors") and path.exists():
+        return load_teacher(path, data, compute, said)
+    if (path / NAME).is_file():
+        return _expert(path, data, compute, option)
     raise BadRequest(
         f"{said}: there is no teacher; give OUT.teacher.safetensors, a folder that 'attar experts' "
         "made, ARCH:FILE such as resnet18:weights.pth, or the name of a network to be trained"
@@ -65,9 +66,9 @@ def find_teacher(
 
 def _expert(folder: Path, data: LabelledImages, compute: Compute, option: str) -> Teacher:
     header = read_header(folder, option)
+    refuse_other_classes(header, data, f"{option} {folder}", "take")
     network = make_for(header.network, data.shape, data.classes)
     store = open_experts(folder, network, data.preprocessing, option)
-    refuse_other_classes(header, data, f"{option} {folder}", "take")
     vector = store.segment(0, store.epochs, 0)[0]
     module = network.draw(Key(0))
     with torch.no_grad():
