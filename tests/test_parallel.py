@@ -1,6 +1,7 @@
 """Tasks in this process and in several: what comes back, what is told, and how a task may end."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,22 @@ def test_a_process_that_dies_costs_its_task_and_is_replaced(
     assert found["killed"].lost.startswith("process was ended by SIGKILL (often for want of memory")
     found = done(executor, *(Task(str(n), summed, ([n, 1],)) for n in range(3)))
     assert [found[str(n)].value for n in range(3)] == [1, 2, 3]
+
+
+def test_a_task_that_needs_what_a_dead_process_held_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+    executor = Processes(1, count=1, replacing=False)
+    try:
+        number = done(executor, Task("process", process))["process"].value
+        os.kill(number, signal.SIGKILL)
+        # gone while it had nothing to do, and noticed before the next task
+        os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)
+        found = done(executor, Task("next", process))
+        assert found["next"].lost.startswith("process was ended by SIGKILL")
+    finally:
+        executor.close()
 
 
 def test_what_is_asked_to_stop_does(workers: tuple[Processes, Told]) -> None:

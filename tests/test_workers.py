@@ -189,7 +189,10 @@ class Killing(attar.Callback):
 
     def stepped(self, step: int, loss: float, share: float, seconds: float) -> None:
         if step == 4:
-            os.kill(worker_processes()[1], signal.SIGKILL)
+            lost = worker_processes()[1]
+            os.kill(lost, signal.SIGKILL)
+            # so that it is gone before it is asked again
+            os.waitid(os.P_PID, lost, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")

@@ -129,6 +129,8 @@ class _OwnProcesses:
             devices=visible_devices() if any_gpu else (),
             count=order.threads,
             option="--workers",
+            # each keeps its share of the run
+            replacing=False,
         )
         self._asked: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="attar-")

@@ -34,7 +34,8 @@ class _Worker:
 class Processes:
     """Does tasks in worker processes, each with its share of the cores.
 
-    A process is started for a task that finds none without work, so one that died is replaced.
+    A process is started for a task that finds none without work, so one that died is replaced,
+    where it may be.
 
     Args:
         jobs: how many processes.
@@ -45,6 +46,8 @@ class Processes:
         grace: seconds that `close` leaves tasks to keep what they have done.
         count: threads of each; None for a share of the cores.
         option: that says how many processes there are, for messages.
+        replacing: whether another process may do the next task of one that died without work;
+            else that task is lost, as where tasks need what an earlier one left in the process.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Processes:
         grace: float = 0.0,
         count: int | None = None,
         option: str = "--jobs",
+        replacing: bool = True,
     ) -> None:
         self._tell = tell
         self._handles = [] if lock is None else [lock]
@@ -65,6 +69,7 @@ class Processes:
         self._stopping = False
         self._workers: list[_Worker | None] = [None] * jobs
         self._option = option
+        self._replacing = replacing
         own = count or threads.share(jobs)
         self._environments = [environment(own, index, devices) for index in range(jobs)]
 
@@ -85,7 +90,7 @@ class Processes:
         """Give a task to a worker that has nothing to do; one is started where needed."""
         index = next(i for i, one in enumerate(self._workers) if one is None or one.task is None)
         worker = self._workers[index]
-        if worker is not None and worker.process.poll() is not None:
+        if self._replacing and worker is not None and worker.process.poll() is not None:
             _kill(worker)
             worker = None
         worker = worker or self._started(index)
