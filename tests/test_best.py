@@ -350,12 +350,12 @@ def test_bytes_of_a_teacher_that_travels(shape: tuple[int, ...], width: int) -> 
 
 
 @pytest.mark.skipif(not codecs_there(), reason="there is no picture codec")
-def test_workers_are_refused_before_real_images_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_are_refused_before_real_images_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     def choosing(*asked: object, **how: object) -> None:
         raise AssertionError("real images are chosen")
 
     monkeypatch.setattr("attar.condensing.planning.select", choosing)
     data = two_kinds()
-    said = "--workers 2.*'random' was chosen by 'best' here: makes no updates.*--method dm"
+    said = "2 ranks: method 'random' was chosen by 'best' here: makes no updates.*--method dm"
     with pytest.raises(BadRequest, match=said):
         make_plan(Request(method="best", max_bytes=2_000, workers=2, **QUICK), Splits(data, data))

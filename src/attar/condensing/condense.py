@@ -29,6 +29,7 @@ from attar.condensing.session import Session
 from attar.condensing.shares import shares_of
 from attar.condensing.showing import shown
 from attar.condensing.telling import Callback
+from attar.coresets.spread import spread
 from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
 from attar.files import check_writable
@@ -141,13 +142,18 @@ def _carry_out(
     for logger in request.loggers():
         logger.check()
     study = None if request.output is None else Paths(request.output).study
-    with writing(request), keeping(study, resume=request.resume):
+    with writing(request), keeping(study, resume=request.resume), _spread(request, there):
         # the test part is not needed, and the plan holds the training images: keep no other
         splits = _read(request, data, callback, reading)
         plan = make_plan(request, splits, reading, watch=callback.reading, done=finished(request))
         made = complete(plan, callback, began, there)
     _warn_of_minutes(request, plan, time.perf_counter() - began)
     return made
+
+
+def _spread(request: Request, there: Meeting | None) -> contextlib.AbstractContextManager[None]:
+    """Let the workers that a request asks for choose real images; ranks share updates alone."""
+    return contextlib.nullcontext() if there else spread(request.workers, request.ray)
 
 
 def _warn_of_minutes(request: Request, plan: Plan, seconds: float) -> None:
@@ -179,10 +185,10 @@ def drafted(request: Request, data: Any, callback: Callback, **reading: Any) -> 
         BadRequest: the request cannot be carried out.
     """
     _ = request.chosen
-    with threads.using(request.threads):
+    with threads.using(request.threads), spread(request.workers, request.ray):
         plan = _draft(request, data, callback, reading, experts_later=True)
         plan.check()
-        if request.workers > 1:
+        if request.workers > 1 and not plan.request.chosen.coreset:
             shares_of(plan, request.workers)
         return plan
 
@@ -290,9 +296,11 @@ def _carried(
 def _hired(plan: Plan, there: Meeting | None) -> Iterator[Crew | None]:
     """Let workers of a cluster, of a launcher or of this machine carry out the plan in the block.
 
-    None where it asks for none.
+    None where it asks for none, or makes no updates: what is chosen is spread over them.
     """
-    if there is not None:
+    if there is None and plan.request.chosen.coreset:
+        yield None
+    elif there is not None:
         yield Ranks(there, plan)
     elif plan.request.ray is not None:
         with contextlib.closing(Clustered(plan.request.ray, plan)) as crew:

@@ -38,7 +38,7 @@ def decided(
         splits: the data; the test part is not looked at.
         watch: told how far the choosing is.
     """
-    refuse_updates(request)
+    refuse_updates(request, splits.train.classes)
     method = request.chosen
     choices = method.chosen(wanted(request, splits, watch))
     for choice in choices:

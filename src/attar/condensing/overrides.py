@@ -10,12 +10,14 @@ from attar.artefact.carried import network_storage
 from attar.condensing.composition import form_of, objective_of, roles_of
 from attar.condensing.request import Request
 from attar.coresets import Selector
+from attar.coresets.spread import is_spread
 from attar.errors import BadRequest, unknown
 from attar.methods import Recipe, Task, usual
 from attar.objectives import Nested, Objective, Penalty, WeightedSum
 from attar.optimisers import Optimiser
 from attar.options import with_settings
 from attar.synthetic import Parametrization, with_rank
+from attar.text import counted
 from attar.training import CARDS
 
 # of a request: how what is stored is updated
@@ -25,15 +27,16 @@ _OF_OPTIMISERS = ("lr", "momentum", "optimiser", "schedule")
 _CHECKS = 20
 
 
-def refuse_updates(request: Request, by: str = "") -> None:
+def refuse_updates(request: Request, classes: int, by: str = "") -> None:
     """Refuse what would update the set of a method that only chooses real images.
 
     Args:
         request: what is asked for.
+        classes: K.
         by: the method that chose this one, where one did.
 
     Raises:
-        BadRequest: it asks for updates, or for workers to share them.
+        BadRequest: it asks for updates, for ranks to share them, or for more workers than classes.
     """
     method = request.chosen
     if not method.coreset:
@@ -47,14 +50,15 @@ def refuse_updates(request: Request, by: str = "") -> None:
                 "them; leave it out, or choose a method that updates such images, such as "
                 f"--method dm --init {own}"
             )
-    if request.workers > 1:
+    if request.workers > 1 and not is_spread():
         # here, since what is chosen may take minutes
         chosen = f" was chosen by {by!r} here:" if by else ""
         raise BadRequest(
-            f"--workers {request.workers}, or so many ranks: method {method.name!r}{chosen} makes "
-            "no updates, and these are what workers share; take one process, or choose a method "
-            "that makes some, such as --method dm"
+            f"{request.workers} ranks: method {method.name!r}{chosen} makes no updates, and these "
+            "are what ranks share; start one process with --workers, which choose together, and "
+            "--ray for several machines, or choose a method that updates, such as --method dm"
         )
+    refuse_idle(request.workers, classes)
     if request.bounded:
         raise BadRequest(
             f"--bounded: method {method.name!r} keeps real images, which lie between black and "
@@ -69,6 +73,24 @@ def refuse_updates(request: Request, by: str = "") -> None:
         raise BadRequest(
             f"--nested: method {method.name!r} chooses real images and never updates them; choose "
             "a method that does, such as --method dm"
+        )
+
+
+def refuse_idle(count: int, classes: int, said: str = "") -> None:
+    """Refuse more workers than classes.
+
+    Args:
+        count: of workers.
+        classes: K.
+        said: what asks for them; left out, the option does.
+
+    Raises:
+        BadRequest: some would have nothing to do.
+    """
+    if count > classes:
+        raise BadRequest(
+            f"{said or f'--workers {count}'}: the set has {counted(classes, 'class')}, and a "
+            f"worker needs one at least; ask for {classes} or fewer"
         )
 
 

@@ -111,8 +111,8 @@ def _plan(
 ) -> Plan:
     """Return the plan of a request whose every part is named."""
     method = request.chosen
-    refuse_updates(request, "" if choice is None else choice.by)
     train = splits.train
+    refuse_updates(request, train.classes, "" if choice is None else choice.by)
     budget = request.budget()
     limit = budget.limit(train.classes, train.shape)
     full = train.classes * math.prod(train.shape) * FLOAT32_BYTES

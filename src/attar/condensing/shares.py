@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from attar.condensing.overrides import refuse_idle
 from attar.condensing.plan import Plan
 from attar.errors import BadRequest
 from attar.sgd import LANES
@@ -113,11 +114,7 @@ def _parts(plan: Plan, count: int, said: str) -> list[Share]:
 def _slices(plan: Plan, count: int, said: str) -> list[Share]:
     """Return shares of the classes."""
     classes = plan.layout.classes
-    if count > classes:
-        raise BadRequest(
-            f"{said}: the set has {counted(classes, 'class')}, and a worker needs one at least; "
-            f"ask for {classes} or fewer"
-        )
+    refuse_idle(count, classes, said)
     _refuse_dependent(plan, said)
     places = _places(plan)
     if count > len(places) + 1:

@@ -7,6 +7,7 @@ crops each, of which the surest is kept; of these the surest ones, one or four t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,6 +19,7 @@ from torch.nn import functional
 from attar.augmentation.patches import draw_boxes, padded, parts, take_crops, tiled, usual_factor
 from attar.compute import Compute
 from attar.coresets.selectors import Chosen
+from attar.coresets.spread import Part
 from attar.coresets.taught import TaughtSelector
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
@@ -100,18 +102,19 @@ class Crops(TaughtSelector):
             RunFailed: the training diverged, or scores are NaN or Inf.
         """
         self.factor(data)
-        study = self.study(data, network, compute, key, watch)
-        rows, pictures = [], []
-        for label, size in enumerate(sizes):
-            own, made = self._pictures(study, label, size, key)
-            rows.append(own)
-            pictures.append(made)
-            if watch is not None:
-                watch(f"classes chosen by {self.name}", label + 1, data.classes)
-        # of all classes at once, so that few calls are filled up
+        return super().chosen(data, sizes, network, compute, key, watch)
+
+    def of_class(self, study: Study, label: int, count: int, key: Key) -> Part:
+        """Return the pictures of a class, and the rows that their first crops are of."""
+        rows, made = self._pictures(study, label, count, key)
+        return Part(rows, images=made)
+
+    def labelled(self, study: Study, chosen: Chosen) -> Chosen:
+        """Return the pictures with labels: of all at once, so that few calls are filled up."""
+        pictures = chosen.images or []
         said = study.judged(study.teacher.scores(torch.cat(pictures)).cpu())
         labels = list(said.split([len(own) for own in pictures]))
-        return Chosen(rows, labels, pictures, study.teacher)
+        return dataclasses.replace(chosen, labels=labels)
 
     def rank(self, study: Study, label: int, count: int, key: Key) -> Tensor:
         """Return the images that the first crops of the pictures are of."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from attar.compute import Compute
 from attar.coresets.forgetting import most_forgotten
 from attar.coresets.geometry import herding, kcenter
+from attar.coresets.spread import Part, each_class
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
@@ -220,17 +221,25 @@ class StudyingSelector(Selector):
             RunFailed: the training diverged, or features are NaN or Inf.
         """
         study = self.study(data, network, compute, key, watch)
-        rows = []
-        for label, size in enumerate(sizes):
-            rows.append(self.rank(study, label, size, key))
-            if watch is not None:
-                watch(f"classes chosen by {self.name}", label + 1, data.classes)
-        return Chosen(rows, self.labels(study, rows), teacher=study.teacher)
 
-    def labels(self, study: Study, rows: Sequence[Tensor]) -> list[Tensor] | None:
-        """Return label values of the images chosen of each class; None for the class alone."""
-        del study, rows
-        return None
+        def told(done: int) -> None:
+            if watch is not None:
+                watch(f"classes chosen by {self.name}", done, data.classes)
+
+        parts = each_class(self, study, sizes, network, key, told)
+        labels = [part.labels for part in parts if part.labels is not None]
+        images = [part.images for part in parts if part.images is not None]
+        rows = [part.rows for part in parts]
+        return self.labelled(study, Chosen(rows, labels or None, images or None, study.teacher))
+
+    def of_class(self, study: Study, label: int, count: int, key: Key) -> Part:
+        """Return what is chosen of a class, the first of `rank`; a worker may be asked for it."""
+        return Part(self.rank(study, label, count, key))
+
+    def labelled(self, study: Study, chosen: Chosen) -> Chosen:
+        """Return what was chosen with labels that take all classes at once: none more."""
+        del study
+        return chosen
 
     def passes(self, data: LabelledImages) -> float:
         """Return the images of the training; the features at its end count as one epoch more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from attar.augmentation.variants import read_strategy
 from attar.compute import Compute
 from attar.coresets.selectors import StudyingSelector
+from attar.coresets.spread import Part
 from attar.data.images import LabelledImages
 from attar.data.reading import Watch
 from attar.errors import BadRequest
@@ -77,9 +78,10 @@ class TaughtSelector(StudyingSelector):
         """Return the teacher's augmentation."""
         return self.augment_selection if data.modality.augments else "none"
 
-    def labels(self, study: Study, rows: Sequence[Tensor]) -> list[Tensor]:
-        """Return the probabilities that the teacher gives the images."""
-        return [study.probabilities(own) for own in rows]
+    def of_class(self, study: Study, label: int, count: int, key: Key) -> Part:
+        """Return the first images of `rank`, with the probabilities that the teacher gives them."""
+        own = self.rank(study, label, count, key)
+        return Part(own, study.probabilities(own))
 
     def passes(self, data: LabelledImages) -> float:
         """Return the images of the training, if any, and those that are looked at."""
