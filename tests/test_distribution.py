@@ -7,6 +7,7 @@ from torch import Tensor
 from attar import compute as computing
 from attar.augmentation import dsa as augmenting
 from attar.errors import BadRequest
+from attar.networks.weight import activation_bytes
 from attar.objectives import DistributionMatching, Match, Problem
 from attar.optimisers import Optimiser
 from attar.rng import Key
@@ -254,3 +255,25 @@ def test_settings_out_of_range_are_refused() -> None:
         DistributionMatching(batch_real=0)
     with pytest.raises(BadRequest, match=r"'colour' \(did you mean 'color'"):
         DistributionMatching(augment="colour_flip")
+
+
+def test_a_set_too_large_for_the_one_call_of_batch_norm_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, objective = tiny_data(3), DistributionMatching()
+    one = tiny_problem(data, 1, network="convnet2:width=8,norm=batch", compute=COMPUTE)
+    each = activation_bytes(one.network.draw(Key(0)).eval(), data.shape) // 4
+    # three images of a class each fit, and four do not
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 3 * data.classes * each)
+    problem = tiny_problem(data, 3, network="convnet2:width=8,norm=batch", compute=COMPUTE)
+    objective.check(problem)
+    more = tiny_problem(data, 4, network="convnet2:width=8,norm=batch", compute=COMPUTE)
+    said = r"12 images at once in convnet2:width=8,norm=batch, .* other, would take .* lower --ipc"
+    with pytest.raises(BadRequest, match=said):
+        objective.check(more)
+    # half of it in bfloat16
+    objective.check(
+        dataclasses.replace(more, compute=dataclasses.replace(COMPUTE, precision="bfloat16"))
+    )
+    # others send it in parts
+    objective.check(tiny_problem(data, 4, compute=COMPUTE))

@@ -16,7 +16,7 @@ from torch import Tensor
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
-from attar.objectives.class_means import ClassMeans, training_embedding
+from attar.objectives.class_means import ClassMeans, check_together, training_embedding
 from attar.objectives.drawn import Drawn, DrawnPool
 from attar.objectives.exchanging import summed
 from attar.parallel.peers import ALONE, own
@@ -74,7 +74,10 @@ class DistributionMatching(SubsetObjective):
         return self._read(layout) != layout
 
     def check(self, problem: Problem) -> None:
-        """Refuse to draw images of the set, or some classes, where all affect each other."""
+        """Refuse to draw images of the set, or some classes, where all affect each other.
+
+        And a set too large for the one call that all of it is then sent in.
+        """
         if problem.layout.is_slice and problem.mixes_samples:
             raise BadRequest(
                 f"in {problem.network.name} batch normalization lets the images of all classes "
@@ -87,6 +90,7 @@ class DistributionMatching(SubsetObjective):
                 "affect each other, so a part of them does not show what all would; leave it "
                 "out, or choose a network with another norm, such as convnet3"
             )
+        check_together(problem)
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the pool before the first step; nothing without one."""
