@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attar import compute as computing
-from attar.compute import CHUNK, COMPILE_FROM_PIXELS, Compute, Functional, choose, compiled
+from attar.compute import CHUNK, COMPILE_FROM_PIXELS, GRAPH, Compute, Functional, choose, compiled
 from attar.errors import BadRequest
 from attar.networks import build
 from attar.objectives import DistributionMatching, Match
@@ -65,6 +65,15 @@ def test_bfloat16_is_taken_where_it_is_fast_and_fused(
 def test_chunks() -> None:
     assert choose("cpu").chunk == CHUNK["cpu"] and choose("cpu", chunk=5).chunk == 5
     assert choose("cpu", chunk=5).graph_chunk == 20
+
+
+def test_fewer_large_images_are_sent_at_once() -> None:
+    small, large = build("convnet3", 3, (32, 32), 10), build("resnet18", 3, (224, 224), 10)
+    assert choose("cpu", graph=small.graph_bytes).chunk == CHUNK["cpu"]
+    found = choose("cpu", graph=large.graph_bytes)
+    assert found.graph_chunk * large.graph_bytes <= GRAPH and found.chunk == 1
+    assert choose("cpu", graph=10**12).chunk == 1
+    assert choose("cpu", graph=large.graph_bytes, chunk=9).chunk == 9
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from torch import Tensor
 from attar import compute as computing
 from attar.augmentation import dsa as augmenting
 from attar.errors import BadRequest
-from attar.networks.weight import activation_bytes
 from attar.objectives import DistributionMatching, Match, Problem
 from attar.optimisers import Optimiser
 from attar.rng import Key
@@ -262,7 +261,7 @@ def test_a_set_too_large_for_the_one_call_of_batch_norm_is_refused(
 ) -> None:
     data, objective = tiny_data(3), DistributionMatching()
     one = tiny_problem(data, 1, network="convnet2:width=8,norm=batch", compute=COMPUTE)
-    each = activation_bytes(one.network.draw(Key(0)).eval(), data.shape) // 4
+    each = one.network.graph_bytes // 4
     # three images of a class each fit, and four do not
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 3 * data.classes * each)
     problem = tiny_problem(data, 3, network="convnet2:width=8,norm=batch", compute=COMPUTE)

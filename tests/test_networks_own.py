@@ -268,7 +268,7 @@ KEPT = Small()
         (Own(lambda fc, x: fc(x / 0)), "scores that are NaN or infinite on images of C×H×W"),
         (flat(nn.Linear(64, 7)), "layer '1' (Linear) gives 7 scores, and the data have 3 classes"),
         (flat(nn.Linear(49, 3)), "fails on images of C×H×W = 1×8×8 (RuntimeError: "),
-        (flat(nn.Linear(256, 3)), "it works from 16×16 on: give resize=16"),
+        (flat(nn.Linear(256, 3)), "it works from 16×16 on: resize images to that"),
         (Small(channels=3), "it takes images of 3 channels, not 1"),
         (
             flat(Position(), nn.Linear(64, 3)),

@@ -24,6 +24,11 @@ Method = Callable[[nn.Module, Tensor], Tensor]
 # Images per call. On a CPU the activations of a chunk should stay near the caches; a GPU wants
 # to be filled.
 CHUNK = {"cpu": 32, "cuda": 2048}
+# times as many whose graph is kept
+_GRAPHS = 4
+# of these, at most so many bytes, as layers' results and gradients count: about
+# a quarter is there at once
+GRAPH = 4 * 2**30
 # Below this effort, as networks weigh it, compilation costs more than it saves (measured: see the
 # benchmarks page). A rule in place of a stopwatch keeps a run repeatable.
 COMPILE_FROM_PIXELS = 3e8
@@ -49,7 +54,7 @@ class Compute:
     @property
     def graph_chunk(self) -> int:
         """The most images per call whose graph is kept for a backward pass."""
-        return 4 * self.chunk
+        return _GRAPHS * self.chunk
 
     def lay_out(self, tensor: Tensor) -> Tensor:
         """Return ``tensor`` in the memory layout that is fast here."""
@@ -84,6 +89,7 @@ def choose(
     *,
     pixels: float = float("inf"),
     chunk: int | None = None,
+    graph: int = 0,
 ) -> Compute:
     """Return a concrete choice; ``auto`` takes what pays on this machine.
 
@@ -93,7 +99,9 @@ def choose(
         precision: ``auto``, ``float32`` or ``bfloat16``.
         compile: ``auto``, ``on`` or ``off``.
         pixels: that the whole run will send through networks, as `Network.effort` counts them.
-        chunk: the most images per call; None for the device's own.
+        chunk: the most images per call; None for the device's own, on a CPU fewer where they are
+            large.
+        graph: bytes that layers give of one image, with their gradients.
 
     Raises:
         BadRequest: an unknown value, or a device that is not there.
@@ -110,7 +118,15 @@ def choose(
         # on a CPU, uncompiled bfloat16 normalization loses what the convolutions gain
         pays = has_fast_bfloat16(place) and (compiled or place.type == "cuda")
         precision = "bfloat16" if pays else "float32"
-    return Compute(place, precision, compiled, chunk or CHUNK.get(place.type, 64))
+    return Compute(place, precision, compiled, chunk or _usual_chunk(place.type, graph))
+
+
+def _usual_chunk(kind: str, graph: int) -> int:
+    """Return the most images per call: what they take decides, not what is free, as runs repeat."""
+    usual = CHUNK.get(kind, 64)
+    if kind != "cpu" or not graph:
+        return usual
+    return max(1, min(usual, GRAPH // (_GRAPHS * graph)))
 
 
 def _device(name: str) -> torch.device:

@@ -166,13 +166,7 @@ def _plan(
         first = recipe.first_labels(layout) if recipe.learned_labels else None
         start = started_from(request.init_file, layout, recipe.parametrization, train, first)
     check_against_data(limit, layout, kept)
-    compute = computing.choose(
-        request.device,
-        request.precision,
-        request.torch_compile,
-        pixels=effort(recipe, layout, kept, request, network),
-        chunk=request.chunk,
-    )
+    compute = _compute(request, recipe, layout, kept, network)
     return Plan(
         request,
         splits.source,
@@ -190,6 +184,22 @@ def _plan(
         parts=selection.facts(request, splits),
         coded_start=coded,
         choice=choice,
+    )
+
+
+def _compute(
+    request: Request, recipe: Recipe, layout: Layout, train: LabelledImages, network: Network
+) -> computing.Compute:
+    """Return device, precision, compilation and the size of a call."""
+    # a network that nothing goes through is not drawn to be weighed
+    idle = request.chosen.coreset and (recipe.start is None or not recipe.start.passes(train))
+    return computing.choose(
+        request.device,
+        request.precision,
+        request.torch_compile,
+        pixels=effort(recipe, layout, train, request, network),
+        chunk=request.chunk,
+        graph=0 if idle else network.graph_bytes,
     )
 
 
@@ -215,13 +225,8 @@ def _coded_start(
             "ones, and noise takes far more; give --init real, or --images-per-class in place of "
             "a budget"
         )
-    compute = computing.choose(
-        request.device,
-        request.precision,
-        request.torch_compile,
-        pixels=effort(recipe, Layout(train.classes, 1, train.shape), train, request, network),
-        chunk=request.chunk,
-    )
+    layout = Layout(train.classes, 1, train.shape)
+    compute = _compute(request, recipe, layout, train, network)
     key = Key(request.seed).fold("start")
     selector, images = recipe.start or RandomImages(), place(train, compute)
     if draft:

@@ -125,7 +125,7 @@ def _what_works(module: nn.Module, images: Tensor) -> str:
         if not bool(torch.as_tensor(scores).isfinite().all()):
             continue
         if other == channels:
-            return f"it works from {side}×{side} on: give --resize {side}, or change the module"
+            return f"it works from {side}×{side} on: resize images to that, or change the module"
         return f"it takes images of {other} channels, not {channels}: change the module"
     return "change the module to take them"
 

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from attar.networks.layers import Size
-from attar.networks.weight import check_device, values_of_layer, without_memory
+from attar.networks.weight import (
+    activation_bytes,
+    check_device,
+    values_of_layer,
+    without_memory,
+)
 from attar.rng import Key
 
 # from channels, (height, width) and classes to a module with `embed`
@@ -81,6 +86,12 @@ class Network:
         """
         # no network is drawn to weigh nothing
         return passes * self._values_of_layer / _USUAL if passes else 0.0
+
+    @cached_property
+    def graph_bytes(self) -> int:
+        """What layers give of one image, and the gradients of that, in bytes of float32."""
+        module = self.draw(Key(0)).eval()
+        return activation_bytes(module, (self.channels, *self.size))
 
     @cached_property
     def _values_of_layer(self) -> float:

@@ -12,7 +12,6 @@ from attar.augmentation.dsa import augment, parse_strategy
 from attar.capacity import check_memory
 from attar.compute import Functional
 from attar.errors import BadRequest
-from attar.networks.weight import activation_bytes
 from attar.objectives.base import Problem
 from attar.objectives.chunked import filled, groups, in_chunks, rechunked
 from attar.rng import Key
@@ -224,11 +223,11 @@ def check_together(problem: Problem) -> None:
     network, compute = problem.network, problem.compute
     if not problem.mixes_samples or compute.device.type != "cpu":
         return
-    module, rows = network.draw(Key(0)).eval(), problem.layout.rows
+    rows = problem.layout.rows
     # of what layers give and its gradients about a quarter is there at once, in two bytes an eighth
     parts = 4 if compute.precision == "float32" else 8
     check_memory(
-        rows * activation_bytes(module, problem.layout.shape) // parts,
+        rows * network.graph_bytes // parts,
         f"{rows} images at once in {network.name}, where batch normalization lets all affect each "
         "other,",
         "lower --ipc, or choose a network with another norm, such as convnet3",
