@@ -14,7 +14,7 @@ from attar.data import Splits
 from attar.errors import BadRequest
 from attar.methods import METHODS, Task
 from attar.networks import build
-from attar.networks.weight import activation_bytes
+from attar.networks.weight import activation_bytes, given_by
 from attar.objectives import Problem, StatisticsMatching
 from attar.objectives.squeezed import Squeezed
 from attar.rng import Key
@@ -132,7 +132,7 @@ def test_memory_is_known_before_a_group_is_sent(monkeypatch: pytest.MonkeyPatch)
     network = build(BATCH, 1, (8, 8), 3)
     # two blocks: convolution, norm, activation of 8 maps, and their pooling; padded by 3 first
     maps = 8 * (3 * 144 + 36 + 3 * 36 + 9) + 3
-    each = activation_bytes(network.draw(Key(0)).eval(), (1, 8, 8))
+    each = activation_bytes(given_by(network.draw(Key(0)).eval(), (1, 8, 8)))
     assert each == 2 * 4 * maps
     monkeypatch.setattr("attar.objectives.squeezed.spare_memory", lambda: 5 * 2 * each)
     assert Squeezed(teacher()).most == 5

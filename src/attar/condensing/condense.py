@@ -298,10 +298,10 @@ def _hired(plan: Plan, there: Meeting | None) -> Iterator[Crew | None]:
 
     None where it asks for none, or makes no updates: what is chosen is spread over them.
     """
-    if there is None and plan.request.chosen.coreset:
-        yield None
-    elif there is not None:
+    if there is not None:
         yield Ranks(there, plan)
+    elif plan.request.chosen.coreset:
+        yield None
     elif plan.request.ray is not None:
         with contextlib.closing(Clustered(plan.request.ray, plan)) as crew:
             yield crew

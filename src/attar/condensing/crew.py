@@ -198,7 +198,7 @@ def _raise_lost(ended: Ended) -> None:
 
 
 def _raise(ended: Ended) -> None:
-    if ended.failure.startswith(("AttributeError: Can't get", "ModuleNotFoundError")):
+    if ended.not_found:
         raise _unknown(ended.failure)
     ended.raise_failure()
 

@@ -239,7 +239,7 @@ def _done(room: Executor, tasks: Sequence[Task], told: Callable[[int], None]) ->
 
 
 def _value(ended: Ended) -> Any:
-    if ended.failure.startswith(("AttributeError: Can't get", "ModuleNotFoundError")):
+    if ended.not_found:
         raise _unknown(ended.failure)
     ended.raise_failure()
     if ended.stopped:

@@ -14,6 +14,7 @@ from attar.networks.layers import Size
 from attar.networks.weight import (
     activation_bytes,
     check_device,
+    given_by,
     values_of_layer,
     without_memory,
 )
@@ -90,13 +91,16 @@ class Network:
     @cached_property
     def graph_bytes(self) -> int:
         """What layers give of one image, and the gradients of that, in bytes of float32."""
-        module = self.draw(Key(0)).eval()
-        return activation_bytes(module, (self.channels, *self.size))
+        return activation_bytes(self._given)
 
     @cached_property
     def _values_of_layer(self) -> float:
-        module = self.draw(Key(0)).eval()
-        return values_of_layer(module, (self.channels, *self.size))
+        return values_of_layer(self._given)
+
+    @cached_property
+    def _given(self) -> list[Tensor]:
+        """What the layers give of one image, without its values: a network is drawn once for it."""
+        return given_by(self.draw(Key(0)).eval(), (self.channels, *self.size))
 
     def mixes_samples(self) -> bool:
         """Whether a module in training mode lets images of a batch affect each other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,30 +36,32 @@ def check_fits(module: nn.Module, said: str) -> None:
     check_memory(_COPIES * bytes_of(module), _described(module, said), "give a smaller network")
 
 
-def activation_bytes(module: nn.Module, shape: Shape) -> int:
+def activation_bytes(given: Sequence[Tensor]) -> int:
     """Return about what the graph of one image takes: all that layers give, and their gradients.
 
     Args:
-        module: the network, in evaluation mode.
-        shape: of the image.
+        given: as `given_by` returns it.
     """
-    return _COPIES * sum(one.numel() * one.element_size() for one in _given(module, shape))
+    return _COPIES * sum(one.numel() * one.element_size() for one in given)
 
 
-def values_of_layer(module: nn.Module, shape: Shape) -> float:
+def values_of_layer(given: Sequence[Tensor]) -> float:
     """Return how many values a layer gives of an image, the mean over all of them.
+
+    Args:
+        given: as `given_by` returns it.
+    """
+    return sum(one.numel() for one in given) / max(len(given), 1)
+
+
+@torch.no_grad()
+def given_by(module: nn.Module, shape: Shape) -> list[Tensor]:
+    """Return what the layers give of one black image, without its values.
 
     Args:
         module: the network, in evaluation mode.
         shape: of the image.
     """
-    given = [one.numel() for one in _given(module, shape)]
-    return sum(given) / max(len(given), 1)
-
-
-@torch.no_grad()
-def _given(module: nn.Module, shape: Shape) -> list[Tensor]:
-    """Return what the layers give of one black image, without its values."""
     found: list[Tensor] = []
 
     def note(_: nn.Module, given: object, output: object) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from attar.capacity import check_memory, spare_memory
 from attar.errors import BadRequest
-from attar.networks.weight import activation_bytes
+from attar.networks.weight import activation_bytes, given_by
 from attar.objectives.aims import NORMS, Aims
 from attar.teachers.teacher import Teacher
 
@@ -41,7 +41,7 @@ class Squeezed:
         self._module = module
         self._moments: list[Tensor] = []
         network, compute = teacher.network, teacher.compute
-        each = activation_bytes(module, (network.channels, *network.size))
+        each = activation_bytes(given_by(module, (network.channels, *network.size)))
         # images whose graph is kept at once
         there = spare_memory() if compute.device.type == "cpu" else _ANY
         self.most = max(1, min(compute.graph_chunk, there // (_SHARE * sharing * max(1, each))))

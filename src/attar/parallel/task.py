@@ -55,6 +55,11 @@ class Ended:
     lost: str = ""
     stopped: bool = False
 
+    @property
+    def not_found(self) -> bool:
+        """Whether the other process found no module or name that it was given."""
+        return self.failure.startswith(("AttributeError: Can't get", "ModuleNotFoundError"))
+
     def raise_failure(self) -> None:
         """Raise the error that the function raised, where it did.
 
