@@ -60,6 +60,10 @@ class Options:
     """Of the students; the card's own where left out."""
     repeats: int = 3
     """Students of each row."""
+    compile: str = "auto"
+    """auto, on or off, of what is trained."""
+    precision: str = "auto"
+    """auto, float32 or bfloat16, likewise."""
     seed: int = 0
     """Of everything."""
 
@@ -104,7 +108,8 @@ def _measured(
 ) -> Iterator[dict[str, Any]]:
     began = time.perf_counter()
     asked: dict[str, Any] = {"method": method, "validation": 0, "seed": options.seed} | reading
-    asked["network"] = options.network
+    asked |= {"network": options.network, "precision": options.precision}
+    asked["torch_compile"] = options.compile
     if method in ("lodm", "kfs"):
         asked |= {"ipc": budget, "settings": {"batch_real": options.batch_real}}
     else:

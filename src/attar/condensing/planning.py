@@ -20,7 +20,7 @@ from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.real_start import CodedStart
 from attar.condensing.request import AUTO, Request
-from attar.condensing.selecting import select
+from attar.condensing.selecting import Selection, select
 from attar.condensing.starting import started_from
 from attar.condensing.storage_choice import with_storage
 from attar.condensing.suiting import refuse_single, suited
@@ -40,6 +40,7 @@ from attar.storage import Apart, storage_of
 from attar.synthetic import Allowance, Layout, fill, planned_ledger
 from attar.teachers.carried import check_travels, planned_for
 from attar.training import CARDS
+from attar.training.call_size import check_whole
 from attar.training.fitting import with_learnt
 
 # one image of a class takes up to so many times what another does
@@ -167,6 +168,7 @@ def _plan(
         start = started_from(request.init_file, layout, recipe.parametrization, train, first)
     check_against_data(limit, layout, kept)
     compute = _compute(request, recipe, layout, kept, network)
+    _check_validation(recipe, selection, layout, network, compute)
     return Plan(
         request,
         splits.source,
@@ -201,6 +203,19 @@ def _compute(
         chunk=request.chunk,
         graph=0 if idle else network.graph_bytes,
     )
+
+
+def _check_validation(
+    recipe: Recipe,
+    selection: Selection,
+    layout: Layout,
+    network: Network,
+    compute: computing.Compute,
+) -> None:
+    """Refuse validations that train on batches which memory cannot hold."""
+    card = CARDS[recipe.card]
+    if selection.selecting is not None and not card.kernel:
+        check_whole(network, compute, min(card.batch, layout.rows), "give --validation 0")
 
 
 def _coded_start(

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from attar.augmentation.dsa import augment, parse_strategy
-from attar.capacity import check_memory
 from attar.compute import Functional
 from attar.errors import BadRequest
 from attar.objectives.base import Problem
@@ -210,28 +209,6 @@ def training_embedding(problem: Problem) -> Functional:
         module = problem.network.draw(Key(0), problem.compute.device)
         problem.cache["embedding"] = Functional(module.train(), "embed", problem.compute)
     return problem.cache["embedding"]
-
-
-def check_together(problem: Problem) -> None:
-    """Refuse a set that memory cannot hold in one call, where batch normalization needs that.
-
-    On a GPU nothing is refused: it tells by itself.
-
-    Raises:
-        BadRequest: what is kept of the call for the way back takes more than there is.
-    """
-    network, compute = problem.network, problem.compute
-    if not problem.mixes_samples or compute.device.type != "cpu":
-        return
-    rows = problem.layout.rows
-    # of what layers give and its gradients about a quarter is there at once, in two bytes an eighth
-    parts = 4 if compute.precision == "float32" else 8
-    check_memory(
-        rows * network.graph_bytes // parts,
-        f"{rows} images at once in {network.name}, where batch normalization lets all affect each "
-        "other,",
-        "lower --ipc, or choose a network with another norm, such as convnet3",
-    )
 
 
 def _distance(

@@ -16,12 +16,13 @@ from torch import Tensor
 from attar.data.images import LabelledImages
 from attar.errors import BadRequest
 from attar.objectives.base import NOTHING, Match, Problem, State, SubsetObjective
-from attar.objectives.class_means import ClassMeans, check_together, training_embedding
+from attar.objectives.class_means import ClassMeans, training_embedding
 from attar.objectives.drawn import Drawn, DrawnPool
 from attar.objectives.exchanging import summed
 from attar.parallel.peers import ALONE, own
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
+from attar.training.call_size import check_whole
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class DistributionMatching(SubsetObjective):
                 "affect each other, so a part of them does not show what all would; leave it "
                 "out, or choose a network with another norm, such as convnet3"
             )
-        check_together(problem)
+        check_whole(problem.network, problem.compute, problem.layout.rows, "lower --ipc")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the pool before the first step; nothing without one."""

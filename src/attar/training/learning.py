@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,10 +84,11 @@ class Learning:
         for group in self._optimiser.param_groups:
             group["lr"] = step.lr
 
-    def update(self, loss: Tensor) -> None:
-        """Update the networks by the gradient of a loss."""
+    def update(self, losses: Iterable[Tensor]) -> None:
+        """Update the networks by the gradient of the sum of losses, each done with at once."""
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        for loss in losses:
+            loss.backward()
         self._optimiser.step()
 
     def midway(self, epochs: int) -> Midway:

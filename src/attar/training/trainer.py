@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import attrgetter
@@ -22,6 +22,7 @@ from attar.networks import Network
 from attar.rng import Key
 from attar.training.batches import batches
 from attar.training.by_class import Hits
+from attar.training.call_size import check_whole, images_per_call
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning, Midway
 from attar.training.losses import loss, summed, targets, tempered
@@ -41,6 +42,8 @@ Images = Tensor | LabelledImages
 Labelling = Callable[[Tensor], Tensor] | StoredLabels
 # images and targets of one network
 Batch = tuple[Tensor, Tensor]
+# scores, targets and loss of one call
+_Call = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,12 @@ class Trainer:
         """
         if teacher is None and not labels.is_floating_point():
             card = card.hard()
+        check_whole(
+            self.network,
+            self.compute,
+            min(card.batch, len(labels)),
+            "take fewer or smaller images (--resize), a --card of smaller batches",
+        )
         learning = self._learning(card, keys, begun)
         card = self._stable(card, images, keys)
         truth = targets(labels, self.network.classes, card)
@@ -193,13 +202,11 @@ class Trainer:
                     self._batch(images, truth, own, card, strategy, key, at, teacher)
                     for own, key, at in zip(rows, drawing, places, strict=True)
                 ]
-                scores, wanted = self._scored(learning.tensors, drawn)
-                of_all = loss if len(keys) == 1 else summed
-                found = of_all(scores, wanted, card.loss, card.temperature)
                 learning.at(step)
-                learning.update(found)
+                calls: list[_Call] = []
+                learning.update(self._losses(learning.tensors, drawn, card, calls))
                 if updated is not None:
-                    updated(Update(epoch, rows[0], scores.detach(), wanted, found.detach()))
+                    updated(_update(epoch, rows[0], calls))
             if after is not None:
                 after(learning.midway(epoch + 1))
         trained = {name: tensor.detach() for name, tensor in learning.tensors.items()}
@@ -265,6 +272,31 @@ class Trainer:
             return batch, tempered(teacher.labels(batch, step), card)
         return batch, tempered(teacher(batch), card)
 
+    def _losses(
+        self, tensors: Tensors, drawn: Sequence[Batch], card: EvaluationCard, calls: list[_Call]
+    ) -> Iterator[Tensor]:
+        """Give losses that add up to the mean of the batch, each of as many images as memory holds.
+
+        Args:
+            tensors: of the networks.
+            drawn: a batch for each.
+            card: says the loss.
+            calls: where what was found is put, without its graph.
+        """
+        of_all = loss if len(drawn) == 1 else summed
+        whole = len(drawn[0][0])
+        size = images_per_call(self.network, self.compute, whole, len(drawn))
+        for first in range(0, whole, size):
+            part = [
+                (batch[first : first + size], truth[first : first + size]) for batch, truth in drawn
+            ]
+            scores, wanted = self._scored(tensors, part)
+            found = of_all(scores, wanted, card.loss, card.temperature)
+            if size < whole:
+                found = found * (len(part[0][0]) / whole)
+            calls.append((scores.detach(), wanted, found.detach()))
+            yield found
+
     def _scored(self, tensors: Tensors, drawn: Sequence[Batch]) -> Batch:
         """Return scores and targets, with a first axis of the networks where these are several."""
         if len(drawn) == 1:
@@ -272,6 +304,12 @@ class Trainer:
             return self.training(tensors, batch), truth
         batches, truths = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         return self._several(tensors, batches), truths
+
+
+def _update(epoch: int, rows: Tensor, calls: Sequence[_Call]) -> Update:
+    """Return what the calls of a batch say together, of one network."""
+    scores, truth, losses = zip(*calls, strict=True)
+    return Update(epoch, rows, torch.cat(scores), torch.cat(truth), torch.stack(losses).sum())
 
 
 class _Order:

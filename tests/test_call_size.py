@@ -1,0 +1,148 @@
+"""Training in as many images a call as memory holds."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
+from attar.data import Splits
+from attar.errors import BadRequest
+from attar.networks import Network, build, make_for
+from attar.rng import Key
+from attar.training import EvaluationCard, Trainer
+from attar.training.call_size import images_per_call
+from attar.training.trainer import Update
+from catalogue import COMPUTE, tiny_data
+from test_evaluation import by_reference, one_hot, tiny_set
+
+NAME = "convnet2:width=8"
+BATCH_NORM = f"{NAME},norm=batch"
+BRIEF = EvaluationCard("brief", "", epochs=3, augment="none", lr=0.1, batch=7)
+
+
+def network(name: str = NAME) -> Network:
+    return build(name, 1, (8, 8), 3)
+
+
+def holding(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
+    monkeypatch.setattr("attar.training.call_size.GRAPH", images * network().graph_bytes)
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, trainer: Trainer) -> list[int]:
+    """Return the images of each call, as they come."""
+    sizes: list[int] = []
+    scored = trainer._scored
+    monkeypatch.setattr(
+        trainer,
+        "_scored",
+        lambda given, drawn: sizes.append(len(drawn[0][0])) or scored(given, drawn),
+    )
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("most", "batch", "networks", "wanted"),
+    [
+        (256, 256, 1, 256),
+        (255, 256, 1, 128),
+        (3, 7, 1, 3),
+        (4, 7, 1, 4),
+        (8, 7, 2, 4),
+        (0, 7, 1, 1),
+    ],
+)
+def test_a_batch_is_split_evenly_where_memory_does_not_hold_it(
+    monkeypatch: pytest.MonkeyPatch, most: int, batch: int, networks: int, wanted: int
+) -> None:
+    holding(monkeypatch, most)
+    assert images_per_call(network(), COMPUTE, batch, networks) == wanted
+
+
+def test_batch_norm_and_gpus_are_given_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    holding(monkeypatch, 1)
+    gpu = dataclasses.replace(COMPUTE, device=torch.device("cuda"))
+    assert images_per_call(network(BATCH_NORM), COMPUTE, 7) == 7
+    assert images_per_call(network(), gpu, 7) == 7
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_in_parts_a_network_learns_what_it_learns_from_whole_batches(
+    monkeypatch: pytest.MonkeyPatch, soft: bool
+) -> None:
+    holding(monkeypatch, 3)
+    images, labels = tiny_set()
+    truth = torch.rand(10, 3, generator=Key(1).generator()).softmax(1) if soft else labels
+    trainer = Trainer(network(), COMPUTE)
+    sizes = noted(monkeypatch, trainer)
+    (found,) = trainer.fit(images, truth, BRIEF, "none", [Key(7)])
+    # batches of seven images and of three
+    assert set(sizes) == {3, 1} and sizes[:4] == [3, 3, 1, 3]
+    wanted = by_reference(BRIEF, Key(7), images, truth.double() if soft else one_hot(labels))
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[f"module.{name}"].double(), tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_told_of_an_update_is_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = tiny_set()
+
+    def told() -> list[Update]:
+        updates: list[Update] = []
+        Trainer(network(), COMPUTE).fit_together(
+            images, labels, BRIEF, "none", [Key(7)], updated=updates.append
+        )
+        return updates
+
+    whole = told()
+    holding(monkeypatch, 2)
+    for one, other in zip(told(), whole, strict=True):
+        assert torch.equal(one.rows, other.rows) and torch.equal(one.truth, other.truth)
+        torch.testing.assert_close(one.scores, other.scores, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(one.loss, other.loss, rtol=1e-4, atol=1e-5)
+
+
+def test_several_networks_share_what_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = tiny_set()
+    keys = [Key(7), Key(8)]
+
+    def trained() -> tuple[list[dict[str, Tensor]], set[int]]:
+        trainer = Trainer(network(), COMPUTE, 2)
+        sizes = noted(monkeypatch, trainer)
+        return trainer.fit(images, labels, BRIEF, "none", keys), set(sizes)
+
+    whole, sizes = trained()
+    assert sizes == {7, 3}
+    holding(monkeypatch, 6)
+    parts, sizes = trained()
+    assert sizes == {3, 1}
+    for one, other in zip(whole, parts, strict=True):
+        for name, tensor in one.items():
+            torch.testing.assert_close(other[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_of_batch_norm_that_memory_cannot_hold_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = tiny_set()
+    own = network(BATCH_NORM)
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 6 * own.graph_bytes // 4)
+    with pytest.raises(BadRequest, match=r"7 images at once in .*norm=batch.*smaller batches"):
+        Trainer(own, COMPUTE).fit(images, labels, BRIEF, "none", [Key(7)])
+    Trainer(own, COMPUTE).fit(images[:6], labels[:6], BRIEF, "none", [Key(7)])
+    Trainer(network(), COMPUTE).fit(images, labels, BRIEF, "none", [Key(7)])
+
+
+def test_validations_that_memory_cannot_hold_are_refused_with_the_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = tiny_data(20)
+    asked = Request("dc", synthetic_per_class=4, network=BATCH_NORM, validation=0.2)
+    each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 4
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 11 * each)
+    with pytest.raises(BadRequest, match=r"12 images at once .* give --validation 0"):
+        make_plan(asked, Splits(data, data))
+    plan = make_plan(dataclasses.replace(asked, validation=0), Splits(data, data))
+    assert plan.layout.rows == 12
+    make_plan(dataclasses.replace(asked, network=NAME), Splits(data, data))
