@@ -13,7 +13,7 @@ from attar.errors import BadRequest
 from attar.networks import Network, build, make_for
 from attar.rng import Key
 from attar.training import EvaluationCard, Trainer
-from attar.training.call_size import images_per_call
+from attar.training.call_size import check_whole, evenly, most_per_call
 from attar.training.trainer import Update
 from catalogue import COMPUTE, tiny_data
 from test_evaluation import by_reference, one_hot, tiny_set
@@ -58,14 +58,15 @@ def test_a_batch_is_split_evenly_where_memory_does_not_hold_it(
     monkeypatch: pytest.MonkeyPatch, most: int, batch: int, networks: int, wanted: int
 ) -> None:
     holding(monkeypatch, most)
-    assert images_per_call(network(), COMPUTE, batch, networks) == wanted
+    assert evenly(batch, most_per_call(network(), COMPUTE, networks)) == wanted
 
 
 def test_batch_norm_and_gpus_are_given_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     holding(monkeypatch, 1)
     gpu = dataclasses.replace(COMPUTE, device=torch.device("cuda"))
-    assert images_per_call(network(BATCH_NORM), COMPUTE, 7) == 7
-    assert images_per_call(network(), gpu, 7) == 7
+    assert most_per_call(network(BATCH_NORM), COMPUTE) is None
+    assert most_per_call(network(), gpu) is None
+    assert evenly(7, None) == 7
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -127,6 +128,7 @@ def test_a_batch_of_batch_norm_that_memory_cannot_hold_is_refused(
 ) -> None:
     images, labels = tiny_set()
     own = network(BATCH_NORM)
+    monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 6 * own.graph_bytes // 4)
     with pytest.raises(BadRequest, match=r"7 images at once in .*norm=batch.*smaller batches"):
         Trainer(own, COMPUTE).fit(images, labels, BRIEF, "none", [Key(7)])
@@ -140,9 +142,23 @@ def test_validations_that_memory_cannot_hold_are_refused_with_the_plan(
     data = tiny_data(20)
     asked = Request("dc", synthetic_per_class=4, network=BATCH_NORM, validation=0.2)
     each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 4
+    monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 11 * each)
     with pytest.raises(BadRequest, match=r"12 images at once .* give --validation 0"):
         make_plan(asked, Splits(data, data))
     plan = make_plan(dataclasses.replace(asked, validation=0), Splits(data, data))
     assert plan.layout.rows == 12
     make_plan(dataclasses.replace(asked, network=NAME), Splits(data, data))
+
+
+def test_what_was_held_once_is_not_refused_where_it_is_no_longer_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = network(BATCH_NORM)
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 0)
+    monkeypatch.setattr(
+        "attar.training.call_size.peak_memory", lambda device: 7 * own.graph_bytes // 4
+    )
+    check_whole(own, COMPUTE, 7, "")
+    with pytest.raises(BadRequest, match="8 images at once"):
+        check_whole(own, COMPUTE, 8, "")

@@ -104,6 +104,10 @@ class Network:
 
     def mixes_samples(self) -> bool:
         """Whether a module in training mode lets images of a batch affect each other."""
+        return self._mixes
+
+    @cached_property
+    def _mixes(self) -> bool:
         if self.mixes is not None:
             return self.mixes
         module = without_memory(lambda: self.factory(self.channels, self.size, self.classes))

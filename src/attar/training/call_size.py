@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from attar.capacity import check_memory
-from attar.compute import GRAPH, Compute
+from attar import capacity
+from attar.compute import GRAPH, Compute, peak_memory
 from attar.networks import Network
 
 # of what layers give and its gradients, the part that is there at once: a quarter, and in two
@@ -11,23 +11,30 @@ from attar.networks import Network
 _AT_ONCE = {"float32": 4, "bfloat16": 8}
 
 
-def images_per_call(network: Network, compute: Compute, batch: int, networks: int = 1) -> int:
-    """Return how many images of a batch go through networks at once.
+def most_per_call(network: Network, compute: Compute, networks: int = 1) -> int | None:
+    """Return how many images of a batch go through networks at once at most; None for all.
 
     What they take decides, not what is free, so that a run repeats on another machine. A GPU is
     given whole batches, and so is batch normalization, which is of the whole batch.
 
     Args:
         network: what is trained.
-        compute: device and precision.
-        batch: images of each network, B.
+        compute: the device.
         networks: that are trained in one step.
     """
     if compute.device.type != "cpu" or network.mixes_samples():
-        return batch
-    most = max(1, GRAPH // (network.graph_bytes * networks))
-    calls = -(-batch // most)
-    return -(-batch // calls)
+        return None
+    return max(1, GRAPH // max(1, network.graph_bytes * networks))
+
+
+def evenly(count: int, most: int | None) -> int:
+    """Return the size of parts of a batch, none larger than ``most`` and about as large as others.
+
+    Args:
+        count: images of the batch.
+        most: as `most_per_call` returns it.
+    """
+    return count if most is None else -(-count // -(-count // most))
 
 
 def check_whole(network: Network, compute: Compute, images: int, remedy: str) -> None:
@@ -46,9 +53,11 @@ def check_whole(network: Network, compute: Compute, images: int, remedy: str) ->
     """
     if compute.device.type != "cpu" or not network.mixes_samples():
         return
-    check_memory(
+    capacity.check_memory(
         images * network.graph_bytes // _AT_ONCE[compute.precision],
         f"{images} images at once in {network.name}, where batch normalization lets all affect "
         "each other,",
         f"{remedy}, or choose a network with another norm, such as convnet3",
+        # what was held once may be kept for the next time, and is not free then
+        max(capacity.available_memory(), peak_memory(compute.device)),
     )

@@ -22,7 +22,7 @@ from attar.networks import Network
 from attar.rng import Key
 from attar.training.batches import batches
 from attar.training.by_class import Hits
-from attar.training.call_size import check_whole, images_per_call
+from attar.training.call_size import check_whole, evenly, most_per_call
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning, Midway
 from attar.training.losses import loss, summed, targets, tempered
@@ -180,6 +180,7 @@ class Trainer:
             min(card.batch, len(labels)),
             "take fewer or smaller images (--resize), a --card of smaller batches",
         )
+        most = most_per_call(self.network, self.compute, len(keys))
         learning = self._learning(card, keys, begun)
         card = self._stable(card, images, keys)
         truth = targets(labels, self.network.classes, card)
@@ -204,7 +205,7 @@ class Trainer:
                 ]
                 learning.at(step)
                 calls: list[_Call] = []
-                learning.update(self._losses(learning.tensors, drawn, card, calls))
+                learning.update(self._losses(learning.tensors, drawn, card, most, calls))
                 if updated is not None:
                     updated(_update(epoch, rows[0], calls))
             if after is not None:
@@ -273,19 +274,25 @@ class Trainer:
         return batch, tempered(teacher(batch), card)
 
     def _losses(
-        self, tensors: Tensors, drawn: Sequence[Batch], card: EvaluationCard, calls: list[_Call]
+        self,
+        tensors: Tensors,
+        drawn: Sequence[Batch],
+        card: EvaluationCard,
+        most: int | None,
+        calls: list[_Call],
     ) -> Iterator[Tensor]:
-        """Give losses that add up to the mean of the batch, each of as many images as memory holds.
+        """Give losses that add up to the mean of the batch, each of some of its images.
 
         Args:
             tensors: of the networks.
             drawn: a batch for each.
             card: says the loss.
+            most: images in one call at most, as `most_per_call` returns it.
             calls: where what was found is put, without its graph.
         """
         of_all = loss if len(drawn) == 1 else summed
         whole = len(drawn[0][0])
-        size = images_per_call(self.network, self.compute, whole, len(drawn))
+        size = evenly(whole, most)
         for first in range(0, whole, size):
             part = [
                 (batch[first : first + size], truth[first : first + size]) for batch, truth in drawn
