@@ -219,3 +219,16 @@ def test_images_drawn_at_random_need_no_looking_at(source: str) -> None:
         attar.condense(source, method="random", synthetic_per_class=2, workers=n) for n in (1, 2)
     )
     assert one.images.equal(other.images)
+
+
+def test_the_plan_tells_of_workers_only_where_they_choose(
+    source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = "(one process draws, --workers 2 changes nothing), network"
+    for method, said in (("random", drawn), ("coded", drawn), ("herding", ", 2 workers of ")):
+        budget = ["--bytes", "2000"] if method == "coded" else ["--images-per-class", "1"]
+        asked = ["condense", source, "--method", method, *budget, "--workers", "2", "--explain"]
+        assert run(asked) == 0
+        told = capsys.readouterr()
+        line = next(one for one in (told.out + told.err).splitlines() if "compute:" in one)
+        assert said in line and (said is not drawn or "2 workers" not in line), line

@@ -16,7 +16,7 @@ from attar.condensing.engine import Bounds, Run
 from attar.condensing.overrides import settings_of
 from attar.condensing.real_start import CodedStart, Rows, real_rows
 from attar.condensing.request import Request
-from attar.coresets import Selector
+from attar.coresets import Selector, StudyingSelector
 from attar.data import SOURCES, LabelledImages, as_texts, bearing
 from attar.data.reading import Watch
 from attar.experts.store import ExpertStore
@@ -216,6 +216,12 @@ class Plan:
     def steps(self) -> int | None:
         """Updates of the whole run; None where time ends it."""
         return self.recipe.iterations if self.request.minutes is None else None
+
+    @property
+    def workers(self) -> int:
+        """Processes that do the work: one where it is to draw real images without looking at them."""
+        draws = self.request.chosen.coreset and not isinstance(self.recipe.start, StudyingSelector)
+        return 1 if draws else self.request.workers
 
     @cached_property
     def selects_balanced(self) -> bool:

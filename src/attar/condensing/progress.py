@@ -302,9 +302,12 @@ def _count(layout: Layout) -> str:
 
 def _threads(plan: Plan, chosen: Choice | None) -> str:
     """Return how many threads there are, where they do the arithmetic, and how many workers."""
-    count, workers = plan.compute.record().get("threads"), plan.request.workers
-    if workers > 1:
-        return f", {workers} workers" + (f" of {counted(count, 'thread')} each" if count else "")
+    count, asked = plan.compute.record().get("threads"), plan.request.workers
+    if plan.workers > 1:
+        return f", {asked} workers" + (f" of {counted(count, 'thread')} each" if count else "")
+    if asked > 1:
+        alone = f"one process draws, --workers {asked} changes nothing"
+        return f", {Choice(count, alone)}" if count else f", {alone}"
     if count is None:
         return ""
     return f", {chosen if chosen is not None and chosen.count == count else Choice(count)}"
