@@ -219,7 +219,7 @@ class Plan:
 
     @property
     def workers(self) -> int:
-        """Processes that do the work: one where it is to draw real images without looking at them."""
+        """Processes that do the work: one where real images are drawn without looking at them."""
         draws = self.request.chosen.coreset and not isinstance(self.recipe.start, StudyingSelector)
         return 1 if draws else self.request.workers
 
