@@ -44,6 +44,12 @@ def words(request: Request, source: str = "digits") -> list[str]:
             {"ipc": 1, "max_bytes": "1kB"},
             "give one of --ipc, --bytes, --images-per-class (--ipc and --bytes given)",
         ),
+        (
+            {"teacher": ""},
+            "--teacher '': OUT.teacher.safetensors, a folder that 'attar experts' made, ARCH:FILE "
+            "such as resnet18:weights.pth, or the name of a network such as convnet3, which is "
+            "trained first; leave it out for the method's own",
+        ),
         ({"ipc": 0}, "--ipc 0: at least 1 is needed"),
         ({"max_bytes": 0}, "--bytes 0: at least 1 is needed"),
         ({"synthetic_per_class": -1}, "--images-per-class -1: at least 1 is needed"),

@@ -217,6 +217,12 @@ class Request:
         if self.average is not None and not 0 <= self.average < 1:
             raise BadRequest(f"--average {self.average:g}: from 0 to below 1")
         self._check_counts()
+        if self.teacher is not None and not str(self.teacher).strip():
+            raise BadRequest(
+                f"--teacher {self.teacher!r}: OUT.teacher.safetensors, a folder that 'attar "
+                "experts' made, ARCH:FILE such as resnet18:weights.pth, or the name of a network "
+                "such as convnet3, which is trained first; leave it out for the method's own"
+            )
         if self.output is not None and self.output.suffix != ".safetensors":
             raise BadRequest(f"-o {self.output}: the name must end in .safetensors")
         check_kept(self)
