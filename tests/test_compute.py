@@ -65,6 +65,9 @@ def test_bfloat16_is_taken_where_it_is_fast_and_fused(
 def test_chunks() -> None:
     assert choose("cpu").chunk == CHUNK["cpu"] and choose("cpu", chunk=5).chunk == 5
     assert choose("cpu", chunk=5).graph_chunk == 20
+    # the graph of a gradient's gradient is larger, which counts where memory bounds a call
+    assert choose("cpu").second_order_chunk == choose("cpu").graph_chunk
+    assert choose("cpu", chunk=5).second_order_chunk == 5
 
 
 def test_fewer_large_images_are_sent_at_once() -> None:

@@ -56,6 +56,15 @@ class Compute:
         """The most images per call whose graph is kept for a backward pass."""
         return _GRAPHS * self.chunk
 
+    @property
+    def second_order_chunk(self) -> int:
+        """The most images per call whose gradient is differentiated in its turn.
+
+        Its graph takes some three times as much, which counts where memory bounds a call.
+        """
+        bounded = self.chunk < CHUNK.get(self.device.type, self.chunk)
+        return self.chunk if bounded else self.graph_chunk
+
     def lay_out(self, tensor: Tensor) -> Tensor:
         """Return ``tensor`` in the memory layout that is fast here."""
         if tensor.ndim != 4 or not (self.compile or self.device.type == "cuda"):

@@ -152,7 +152,7 @@ class Contrast(Objective):
         loss = self.classify * functional.cross_entropy(scores, labels)
         loss = loss + self.likeness * (1 - functional.cosine_similarity(one, other)).mean() / 2
         loss = loss + self.supervised * contrastive(one, other, classes, self.temperature)
-        learning.update(loss)
+        learning.update([loss])
         return learning.midway(1).tree(extractor.parameter_names)
 
     def passes(self, layout: Layout, data: LabelledImages) -> float:

@@ -102,7 +102,8 @@ class LossGradients:
             The distance, its gradient for the images, its gradient for the labels.
         """
         wanted, rest = self._parted(tensors)
-        size = min(self._compute.graph_chunk, filled or self._compute.graph_chunk)
+        most = self._compute.second_order_chunk
+        size = min(most, filled or most)
         whole = filled is None or not self._compute.compile or len(images) == filled
         if len(images) <= size and whole and peers.count == 1:
             return self._matched(wanted, rest, self._compute.lay_out(images), labels, target)

@@ -114,7 +114,7 @@ class FlatLoss:
         drop_running_statistics(module.train())
         self._mixes = mixes
         self._peers = peers
-        self._part = compute.graph_chunk if part is None else part
+        self._part = compute.second_order_chunk if part is None else part
         self._network = Functional(module, "forward", compute)
         self._loss = LOSSES[loss]
         self._compute = compute

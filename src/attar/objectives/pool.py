@@ -7,6 +7,7 @@ and its authors' code.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +20,9 @@ from attar.objectives.derivatives import Tensors
 from attar.rng import Key
 from attar.synthetic import Synthetic
 from attar.tensors import dotted, nested
+from attar.training.call_size import Batch, in_parts, most_per_call
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning
-from attar.training.losses import loss
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,13 @@ class Pool:
         )
         learning = Learning(tensors, names, card)
         learning.restore({names[int(i)]: kept for i, kept in member["adam"].items()})
-        learning.update(loss(network(tensors, images), labels, card.loss))
+        most = most_per_call(problem.network, problem.compute)
+
+        def scored(part: Sequence[Batch]) -> Batch:
+            ((some, truth),) = part
+            return network(tensors, some), truth
+
+        learning.update(one for *_, one in in_parts([(images, labels)], scored, card, most))
         found = learning.midway(member["age"] + 1)
         return {
             "network": nested(found.tensors),

@@ -212,4 +212,4 @@ def _loss(problem: Problem) -> FlatLoss:
     if compute.device.type != "cpu":
         return flat_loss(problem, LOSS)
     fitting = max(1, _VALUES // math.prod(problem.layout.shape))
-    return flat_loss(problem, LOSS, min(fitting, compute.graph_chunk))
+    return flat_loss(problem, LOSS, min(fitting, compute.second_order_chunk))

@@ -1,10 +1,24 @@
-"""How many images a network takes in one call whose graph is kept, by what memory that needs."""
+"""How many images a network takes in one call whose graph is kept, by what memory that needs.
+
+Shape letters: M networks, B images of a batch, C channels, H height, W width, K classes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import Tensor
 
 from attar import capacity
 from attar.compute import GRAPH, Compute, peak_memory
 from attar.networks import Network
+from attar.training.evaluation_card import EvaluationCard
+from attar.training.losses import loss, summed
+
+# images and targets of one network
+Batch = tuple[Tensor, Tensor]
+# scores, targets and loss of one call
+Call = tuple[Tensor, Tensor, Tensor]
 
 # of what layers give and its gradients, the part that is there at once: a quarter, and in two
 # bytes for a value half of that
@@ -35,6 +49,34 @@ def evenly(count: int, most: int | None) -> int:
         most: as `most_per_call` returns it.
     """
     return count if most is None else -(-count // -(-count // most))
+
+
+def in_parts(
+    batches: Sequence[Batch],
+    scored: Callable[[Sequence[Batch]], Batch],
+    card: EvaluationCard,
+    most: int | None,
+) -> Iterator[Call]:
+    """Score batches in as many calls as are needed; their losses add up to that of the batch.
+
+    Args:
+        batches: images (B×C×H×W) and targets of each of M networks.
+        scored: from a part of each to scores and targets; of several networks with an axis of M
+            before.
+        card: says the loss, which is summed over networks and a mean over images.
+        most: images in one call at most, as `most_per_call` returns it.
+    """
+    of_all = loss if len(batches) == 1 else summed
+    whole = len(batches[0][0])
+    size = evenly(whole, most)
+    for first in range(0, whole, size):
+        now = slice(first, first + size)
+        part = [(images[now], truth[now]) for images, truth in batches]
+        scores, wanted = scored(part)
+        found = of_all(scores, wanted, card.loss, card.temperature)
+        if size < whole:
+            found = found * (len(part[0][0]) / whole)
+        yield scores, wanted, found
 
 
 def check_whole(network: Network, compute: Compute, images: int, remedy: str) -> None:

@@ -22,10 +22,10 @@ from attar.networks import Network
 from attar.rng import Key
 from attar.training.batches import batches
 from attar.training.by_class import Hits
-from attar.training.call_size import check_whole, evenly, most_per_call
+from attar.training.call_size import Batch, Call, check_whole, in_parts, most_per_call
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning, Midway
-from attar.training.losses import loss, summed, targets, tempered
+from attar.training.losses import targets, tempered
 from attar.training.mixing import cutmix
 from attar.training.schedules import Step, steps
 from attar.training.stability import greatest_rate
@@ -40,10 +40,6 @@ Images = Tensor | LabelledImages
 # a trained network that labels batches as they are made: from B×C×H×W network inputs to B×K scores;
 # or what is kept of it
 Labelling = Callable[[Tensor], Tensor] | StoredLabels
-# images and targets of one network
-Batch = tuple[Tensor, Tensor]
-# scores, targets and loss of one call
-_Call = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -204,7 +200,7 @@ class Trainer:
                     for own, key, at in zip(rows, drawing, places, strict=True)
                 ]
                 learning.at(step)
-                calls: list[_Call] = []
+                calls: list[Call] = []
                 learning.update(self._losses(learning.tensors, drawn, card, most, calls))
                 if updated is not None:
                     updated(_update(epoch, rows[0], calls))
@@ -279,28 +275,10 @@ class Trainer:
         drawn: Sequence[Batch],
         card: EvaluationCard,
         most: int | None,
-        calls: list[_Call],
+        calls: list[Call],
     ) -> Iterator[Tensor]:
-        """Give losses that add up to the mean of the batch, each of some of its images.
-
-        Args:
-            tensors: of the networks.
-            drawn: a batch for each.
-            card: says the loss.
-            most: images in one call at most, as `most_per_call` returns it.
-            calls: where what was found is put, without its graph.
-        """
-        of_all = loss if len(drawn) == 1 else summed
-        whole = len(drawn[0][0])
-        size = evenly(whole, most)
-        for first in range(0, whole, size):
-            part = [
-                (batch[first : first + size], truth[first : first + size]) for batch, truth in drawn
-            ]
-            scores, wanted = self._scored(tensors, part)
-            found = of_all(scores, wanted, card.loss, card.temperature)
-            if size < whole:
-                found = found * (len(part[0][0]) / whole)
+        """Give losses that add up to that of the batch, and put what was found into ``calls``."""
+        for scores, wanted, found in in_parts(drawn, partial(self._scored, tensors), card, most):
             calls.append((scores.detach(), wanted, found.detach()))
             yield found
 
@@ -313,7 +291,7 @@ class Trainer:
         return self._several(tensors, batches), truths
 
 
-def _update(epoch: int, rows: Tensor, calls: Sequence[_Call]) -> Update:
+def _update(epoch: int, rows: Tensor, calls: Sequence[Call]) -> Update:
     """Return what the calls of a batch say together, of one network."""
     scores, truth, losses = zip(*calls, strict=True)
     return Update(epoch, rows, torch.cat(scores), torch.cat(truth), torch.stack(losses).sum())
