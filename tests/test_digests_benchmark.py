@@ -18,6 +18,7 @@ def test_every_method_that_is_trained_has_a_few_updates(monkeypatch: pytest.Monk
     assert set(digests.OBJECTIVE_OF.values()) <= set(digests.SHORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["kd", "fastdc"])
 def test_a_digest_repeats(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
