@@ -252,6 +252,6 @@ def test_the_command_line(made: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     told = json.loads(capsys.readouterr().out)
     assert told["labels"]["teacher"]["network"] == NETWORK
     assert f"--teacher {NETWORK}" in told["card"]["provenance"]["command"]
-    other = ["condense", "digits", "--ipc", "1", "--method", "dm", "--teacher", "x"]
+    other = ["condense", "digits", "--ipc", "1", "--method", "dm", "--teacher", NETWORK]
     assert run([*other, "-o", str(tmp_path / "x.safetensors")]) == 2
     assert "method 'dm' has no teacher" in capsys.readouterr().err

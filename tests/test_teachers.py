@@ -18,7 +18,7 @@ from attar.errors import ArtefactError, BadRequest
 from attar.networks import build
 from attar.rng import Key
 from attar.teachers.file import load_teacher, save_teacher
-from attar.teachers.finding import find_teacher, is_on_disk
+from attar.teachers.finding import check_named, find_teacher, is_on_disk
 from attar.teachers.teacher import Teacher, tensors_of
 from attar.tensors import read_header, read_tensors, save_tensors
 from catalogue import COMPUTE, NETWORK, tiny_data
@@ -138,6 +138,16 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(BadRequest, match=said):
             find_teacher(spec, COLOUR, COMPUTE)
+    for spec, said in {
+        "convnett3": r"--teacher convnett3: unknown network 'convnett3'.*convnet3",
+        "convnet3:widht=8": "--teacher convnet3:widht=8: unknown network option 'widht'",
+        "timm:nothing_at_all": "nothing_at_all: timm .* has no network of this name",
+        f"{ARCH}:{tmp_path / 'nowhere.pth'}": "never downloaded",
+        "some/folder": "--teacher some/folder: there is no teacher; give",
+        "no.safetensors": "--teacher no.safetensors: there is no teacher; give",
+    }.items():
+        with pytest.raises(BadRequest, match=said):
+            check_named(spec)
     (tmp_path / "noise.pth").write_bytes(b"no weights")
     with pytest.raises(BadRequest, match=r"holds no pickle|cannot be read"):
         scores_of(f"{ARCH}:{tmp_path / 'noise.pth'}")
@@ -272,6 +282,17 @@ def test_experts_are_teachers(network: str, tmp_path: Path) -> None:
     shifted = dataclasses.replace(data, preprocessing=Preprocessing((0.1,), (0.25,)))
     with pytest.raises(BadRequest, match="saw pixels normalized"):
         find_teacher(str(folder), shifted, COMPUTE)
+
+
+@pytest.mark.parametrize(("option", "said"), [("teacher", "--teacher"), ("network", "network")])
+def test_names_are_refused_before_images_are_whitened(
+    option: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = "attar.condensing.condense.as_splits"
+    monkeypatch.setattr(reading, lambda *_, **__: pytest.fail("images are read"))
+    given: dict[str, Any] = {option: "convnett3"}
+    with pytest.raises(BadRequest, match=f"{said}.*'convnett3'.*convnet3"):
+        attar.condense("digits", method="taught", ipc=1, zca="mtt", **given)
 
 
 def test_what_a_teacher_on_disk_says_is_what_a_set_is_labelled_by(kept: Path) -> None:

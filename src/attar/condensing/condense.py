@@ -34,9 +34,11 @@ from attar.data import LabelledImages, Splits, as_splits
 from attar.errors import BadRequest
 from attar.files import check_writable
 from attar.locking import sole_writer
+from attar.networks import check_name
 from attar.options import Kept, request_and_reading
 from attar.parallel.ranks import Meeting
 from attar.renaming import keywords
+from attar.teachers.finding import check_named
 from attar.teachers.kept import keeping
 from attar.wording import KEYWORDS
 
@@ -224,6 +226,11 @@ def _draft(
 
 
 def _read(request: Request, data: Any, callback: Callback, reading: Mapping[str, Any]) -> Splits:
+    # whitening alone may take minutes
+    if request.teacher is not None:
+        check_named(str(request.teacher))
+    if isinstance(request.network, str):
+        check_name(request.network)
     # what the method fixes depends on the data set's own name, which reading tells
     zca = request.zca or (lambda name: request.chosen.zca(name, request.ipc or 1))
     return as_splits(data, zca=zca, watch=callback.reading, **reading)

@@ -9,7 +9,7 @@ from attar.lazy import importer
 if TYPE_CHECKING:
     from attar.networks.convnet import ConvNet
     from attar.networks.families import Family
-    from attar.networks.names import build, make, make_for, outlined_for
+    from attar.networks.names import build, check_name, make, make_for, outlined_for
     from attar.networks.own import Own, from_module
     from attar.networks.registry import OWN, Embedder, Network
 
@@ -21,6 +21,7 @@ __all__ = [
     "Network",
     "Own",
     "build",
+    "check_name",
     "from_module",
     "make",
     "make_for",
@@ -36,6 +37,7 @@ _HOMES = {
     "Network": "attar.networks.registry",
     "Own": "attar.networks.own",
     "build": "attar.networks.names",
+    "check_name": "attar.networks.names",
     "from_module": "attar.networks.own",
     "make": "attar.networks.names",
     "make_for": "attar.networks.names",

@@ -54,6 +54,15 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
     return as_network(made, channels, size, classes, said, f"{TIMM}:{name}")
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        BadRequest: it does not, or is not installed.
+    """
+    _known(name, f"network {TIMM}:{name}")
+
+
 def outlined(name: str, channels: int, size: Size, classes: int) -> nn.Module:
     """Return timm's network ``name`` with shapes in place of values, in next to no memory.
 

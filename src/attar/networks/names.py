@@ -79,27 +79,13 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
     """
     name = in_our_words(name)
     head, colon, tail = name.partition(":")
-    if head == OWN:
-        raise BadRequest(
-            f"network {name!r} is a module given from Python; give the module itself there, or a "
-            "name such as convnet3"
-        )
+    _refuse_own(name, head)
     if not is_picture((channels, *size)) and not (head in FAMILIES and FAMILIES[head].any_shape):
         _refuse_no_pictures(name, head, (channels, *size))
     if head == TIMM and colon:
         return from_timm.build(tail, channels, size, classes)
     family, depth = _parsed(head)
-    if ":" in tail:
-        commas = f"{head}:{tail.replace(':', ',')}"
-        raise BadRequest(f"network {name!r}: options have commas between them, as in {commas}")
-    options = {}
-    for part in filter(None, tail.split(",")):
-        option, equals, value = part.partition("=")
-        if not equals:
-            raise BadRequest(f"network {name!r}: write options as option=value, not {part!r}")
-        if option in options:
-            raise BadRequest(f"network {name!r}: option {option!r} stands twice")
-        options[option] = value
+    options = _options(name, head, tail)
     factory = factory_of(family, depth, options)
     try:
         check_fits(_try(factory, channels, size, classes), f"network {name!r}")
@@ -108,6 +94,48 @@ def build(name: str, channels: int, size: Size, classes: int) -> Network:
     except RuntimeError as error:
         raise BadRequest(f"network {name!r} cannot be built: {error}") from error
     return Network(name, factory, channels, size, classes)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that stands for no network, whatever the images are.
+
+    Args:
+        name: as `build` takes it.
+
+    Raises:
+        BadRequest: an unknown name or option.
+    """
+    name = in_our_words(name)
+    head, colon, tail = name.partition(":")
+    _refuse_own(name, head)
+    if head == TIMM and colon:
+        from_timm.check_name(tail)
+    else:
+        factory_of(*_parsed(head), _options(name, head, tail))
+
+
+def _refuse_own(name: str, head: str) -> None:
+    if head == OWN:
+        raise BadRequest(
+            f"network {name!r} is a module given from Python; give the module itself there, or a "
+            "name such as convnet3"
+        )
+
+
+def _options(name: str, head: str, tail: str) -> dict[str, str]:
+    """Return the options of a name, which stand behind the colon."""
+    if ":" in tail:
+        commas = f"{head}:{tail.replace(':', ',')}"
+        raise BadRequest(f"network {name!r}: options have commas between them, as in {commas}")
+    options = dict[str, str]()
+    for part in filter(None, tail.split(",")):
+        option, equals, value = part.partition("=")
+        if not equals:
+            raise BadRequest(f"network {name!r}: write options as option=value, not {part!r}")
+        if option in options:
+            raise BadRequest(f"network {name!r}: option {option!r} stands twice")
+        options[option] = value
+    return options
 
 
 def _refuse_no_pictures(name: str, head: str, shape: Shape) -> None:

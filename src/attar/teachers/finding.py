@@ -13,11 +13,11 @@ from attar.errors import BadRequest
 from attar.experts.header import NAME, read_header
 from attar.experts.images import refuse_other_classes
 from attar.experts.store import open_experts
-from attar.networks import make_for
+from attar.networks import check_name, make_for
 from attar.rng import Key
 from attar.teachers.file import load_teacher
 from attar.teachers.teacher import Teacher, tensors_of
-from attar.teachers.weights import is_weights, read_weights
+from attar.teachers.weights import check_file, is_weights, read_weights
 
 # images from which statistics of batch normalization are taken, and how many go forward at once
 _MOST, _BATCH = 8192, 256
@@ -31,6 +31,28 @@ def is_on_disk(spec: str) -> bool:
         or "/" in spec
         or (Path(spec) / NAME).is_file()
     )
+
+
+def check_named(spec: str, option: str = "--teacher") -> None:
+    """Refuse a text that names nothing there is, whatever the data are.
+
+    Args:
+        spec: as `find_teacher` takes it, or the name of a network to be trained.
+        option: how messages call it.
+
+    Raises:
+        BadRequest: no such file or folder, or no such network.
+    """
+    said = f"{option} {spec}"
+    if is_weights(spec):
+        check_file(spec, said)
+    elif not is_on_disk(spec):
+        try:
+            check_name(spec)
+        except BadRequest as error:
+            raise BadRequest(f"{said}: {error.text}") from None
+    elif not _is_there(spec, Path(spec).expanduser()):
+        raise _no_teacher(said)
 
 
 def find_teacher(
@@ -58,7 +80,15 @@ def find_teacher(
         return load_teacher(path, data, compute, said)
     if (path / NAME).is_file():
         return _expert(path, data, compute, option)
-    raise BadRequest(
+    raise _no_teacher(said)
+
+
+def _is_there(spec: str, path: Path) -> bool:
+    return (spec.endswith(".safetensors") and path.exists()) or (path / NAME).is_file()
+
+
+def _no_teacher(said: str) -> BadRequest:
+    return BadRequest(
         f"{said}: there is no teacher; give OUT.teacher.safetensors, a folder that 'attar experts' "
         "made, ARCH:FILE such as resnet18:weights.pth, or the name of a network to be trained"
     )

@@ -49,6 +49,21 @@ def is_weights(spec: str) -> bool:
     return _SPEC.fullmatch(spec) is not None
 
 
+def check_file(spec: str, said: str) -> None:
+    """Refuse a text whose file of weights is not there.
+
+    Args:
+        spec: as `read_weights` takes it.
+        said: how messages call it.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    found = _SPEC.fullmatch(spec)
+    assert found is not None
+    _check_there(Path(found["file"]).expanduser(), said)
+
+
 def read_weights(spec: str, data: LabelledImages, compute: Compute, said: str) -> Teacher:
     """Return the network that a text such as ``resnet18:weights.pth`` names, for these data.
 
@@ -188,12 +203,16 @@ def _rescaling(
     return Rescaling(scale, shift)
 
 
-def _state(path: Path, said: str) -> State:
-    """Return the weights in a file, by name."""
+def _check_there(path: Path, said: str) -> None:
     if not path.is_file():
         raise BadRequest(
             f"{said}: there is no file {path}; weights are never downloaded: put the file there"
         )
+
+
+def _state(path: Path, said: str) -> State:
+    """Return the weights in a file, by name."""
+    _check_there(path, said)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
