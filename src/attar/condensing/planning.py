@@ -19,8 +19,15 @@ from attar.condensing.finished import filled_before
 from attar.condensing.overrides import refuse_updates, settle
 from attar.condensing.plan import Plan
 from attar.condensing.real_start import CodedStart
+from attar.condensing.refusing import (
+    check_against_data,
+    check_validation,
+    refuse_labels,
+    refuse_too_little,
+    refuse_unequal,
+)
 from attar.condensing.request import AUTO, Request
-from attar.condensing.selecting import Selection, select
+from attar.condensing.selecting import select
 from attar.condensing.starting import started_from
 from attar.condensing.storage_choice import with_storage
 from attar.condensing.suiting import refuse_single, suited
@@ -36,15 +43,11 @@ from attar.methods import Choice, Recipe, Task
 from attar.networks import Network, make_for
 from attar.objectives import Objective, Problem
 from attar.rng import Key
-from attar.storage import Apart, storage_of
-from attar.synthetic import Allowance, Layout, fill, planned_ledger
+from attar.storage import storage_of
+from attar.synthetic import Allowance, Layout, fill
 from attar.teachers.carried import check_travels, planned_for
 from attar.training import CARDS
-from attar.training.call_size import check_whole
 from attar.training.fitting import with_learnt
-
-# one image of a class takes up to so many times what another does
-_FAR = 1.5
 
 
 def make_plan(
@@ -130,7 +133,7 @@ def _plan(
     for _ in range(2 if limit is None else 0):
         recipe = published(fill(recipe, Allowance(budget), train).ledger.paper // full)
     refuse_single(recipe, train.class_names)
-    _refuse_labels(request, recipe)
+    refuse_labels(request, recipe)
     network = make_for(recipe.network, train.shape, train.classes)
     recipe = dataclasses.replace(recipe, network=network.name)
     extras = preprocessing_tensors(train.preprocessing) | _carried(recipe, train, network)
@@ -138,7 +141,7 @@ def _plan(
     whole = extras | _learnt(recipe, train, network, first)
     sizes = None
     if request.per_class_budget != "equal":
-        _refuse_unequal(request, recipe)
+        refuse_unequal(request, recipe)
         sizes = [len(own) for own in train.indices_of_class]
     selection = select(request, splits)
     kept = selection.condensed
@@ -149,7 +152,7 @@ def _plan(
     if filled is None:
         measured = None if coded is None else coded.bytes_of
         if coded is not None:
-            _refuse_too_little(request, recipe, coded, limit, whole)
+            refuse_too_little(request, recipe, coded, limit, whole)
         filled = fill(recipe, Allowance(budget, request.stored_as, sizes, whole, measured), train)
         exact = extras | _learnt(recipe, train, network, filled.layout)
         if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
@@ -168,7 +171,7 @@ def _plan(
         start = started_from(request.init_file, layout, recipe.parametrization, train, first)
     check_against_data(limit, layout, kept)
     compute = _compute(request, recipe, layout, kept, network)
-    _check_validation(recipe, selection, layout, network, compute)
+    check_validation(recipe, selection, layout, network, compute)
     return Plan(
         request,
         splits.source,
@@ -203,19 +206,6 @@ def _compute(
         chunk=request.chunk,
         graph=0 if idle else network.graph_bytes,
     )
-
-
-def _check_validation(
-    recipe: Recipe,
-    selection: Selection,
-    layout: Layout,
-    network: Network,
-    compute: computing.Compute,
-) -> None:
-    """Refuse validations that train on batches which memory cannot hold."""
-    card = CARDS[recipe.card]
-    if selection.selecting is not None and not card.kernel:
-        check_whole(network, compute, min(card.batch, layout.rows), "give --validation 0")
 
 
 def _coded_start(
@@ -258,59 +248,6 @@ def _coded_start(
         labelled=recipe.learned_labels and recipe.iterations == 0,
         watch=watch,
     )
-
-
-def _refuse_too_little(
-    request: Request,
-    recipe: Recipe,
-    coded: CodedStart,
-    limit: int | None,
-    extras: Mapping[str, Tensor],
-) -> None:
-    """Refuse a budget far below one coded image of each class, before any is chosen.
-
-    Images drawn at random tell about what those that a network would choose take.
-    """
-    if limit is None or not coded.selector.passes(coded.data):
-        return
-    drawn = dataclasses.replace(coded, selector=RandomImages())
-    layout = Layout(coded.data.classes, 1, coded.data.shape)
-    ledger = planned_ledger(
-        layout, coded.form, coded.storage, recipe.learned_labels, extras, drawn.bytes_of
-    )
-    taken = ledger.of(request.budget().count)
-    images = sum(one.bytes for one in ledger.entries if one.name.startswith("images."))
-    # what is beside them takes what it takes
-    if images > _FAR * (limit - (taken - images)):
-        beside = ledger.beside(request.budget().count)
-        raise BadRequest(
-            f"a budget of {limit} bytes holds no coded image of each class; one takes about "
-            f"{taken} bytes of all{beside}. Raise --ipc or --bytes, or lower the quality in "
-            "--storage"
-        )
-
-
-def _refuse_labels(request: Request, recipe: Recipe) -> None:
-    """Refuse a storage for labels where none are learnt."""
-    if isinstance(storage_of(request.stored_as), Apart) and not recipe.learned_labels:
-        raise BadRequest(
-            f"--storage {request.stored_as}: the method {request.chosen.name!r} learns no labels, "
-            "so none are stored; leave labels out, or choose one that does, such as frepo"
-        )
-
-
-def _refuse_unequal(request: Request, recipe: Recipe) -> None:
-    """Refuse classes of different numbers where form or objective need equal ones."""
-    parts = {
-        f"in the form {recipe.parametrization.name!r}": recipe.parametrization.takes_unequal,
-        f"for the objective {recipe.objective.name!r}": recipe.objective.takes_unequal,
-    }
-    for part, takes in parts.items():
-        if not takes:
-            raise BadRequest(
-                f"--per-class-budget proportional: {part} every class has the same number of "
-                "images; choose a method such as dm, lodm or random, or leave it out"
-            )
 
 
 def _learnt(
@@ -368,22 +305,6 @@ def _experts(
     experts = open_experts(request.experts, network, splits.train.preprocessing)
     check_images(experts.folder, experts.header, splits.train)
     return experts
-
-
-def check_against_data(limit: int | None, layout: Layout, train: LabelledImages) -> None:
-    """Refuse a set larger than the data that it is made from."""
-    full = len(train) * math.prod(train.shape) * FLOAT32_BYTES
-    if limit is not None and limit > full:
-        raise BadRequest(
-            f"a budget of {limit} bytes is larger than the {len(train)} training images of "
-            f"{train.name} themselves ({full} bytes as float32); ask for less"
-        )
-    rows = layout.rows
-    if limit is None and rows > len(train):
-        raise BadRequest(
-            f"--images-per-class {layout.per_class}: {rows} images are more than the "
-            f"{len(train)} training images of {train.name}; ask for less"
-        )
 
 
 def effort(

@@ -20,8 +20,8 @@ Batch = tuple[Tensor, Tensor]
 # scores, targets and loss of one call
 Call = tuple[Tensor, Tensor, Tensor]
 
-# of what layers give and its gradients, the part that is there at once: a quarter, and in two
-# bytes for a value half of that
+# of what layers give and its gradients, the part that is there at once: a quarter at least, in two
+# bytes for a value half of that; more is not refused on a guess
 _AT_ONCE = {"float32": 4, "bfloat16": 8}
 
 
