@@ -1,18 +1,20 @@
 """Training in as many images a call as memory holds."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attar.condensing.planning import make_plan
 from attar.condensing.request import Request
 from attar.data import Splits
 from attar.errors import BadRequest
-from attar.networks import Network, build, make_for
+from attar.networks import Network, build, from_module, make_for
 from attar.rng import Key
 from attar.training import EvaluationCard, Trainer
+from attar.training.batches import largest
 from attar.training.call_size import check_whole, evenly, most_per_call
 from attar.training.trainer import Update
 from catalogue import COMPUTE, tiny_data
@@ -162,3 +164,98 @@ def test_what_was_held_once_is_not_refused_where_it_is_no_longer_free(
     check_whole(own, COMPUTE, 7, "")
     with pytest.raises(BadRequest, match="8 images at once"):
         check_whole(own, COMPUTE, 8, "")
+
+
+class Drawing(nn.Module):
+    """Draws from the global generator as it goes, and does nothing with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        torch.rand(1)
+        return self.layer(images.flatten(1))
+
+
+def test_weighing_leaves_the_global_generator_as_it_was() -> None:
+    own = from_module(Drawing, 1, (8, 8), 3)
+    before = torch.random.get_rng_state()
+    assert own.graph_bytes
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "count", "wanted"),
+    [
+        ({}, 10, 7),
+        ({}, 5, 5),
+        # two batches of five
+        ({"even": True}, 10, 5),
+        # an epoch has one variant of each of two bases
+        ({"variants": 5}, 10, 2),
+        # of each step learnt, one image of each class
+        ({"batch": 256, "rates": ((0.1,) * 4,)}, 12, 3),
+        ({"batch": 4, "rates": ((0.1,),)}, 12, 12),
+    ],
+)
+def test_what_goes_through_a_network_at_once_is_what_a_card_says(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], count: int, wanted: int
+) -> None:
+    card = dataclasses.replace(BRIEF, **changes)
+    assert largest(card, count, 3) == wanted
+    trainer = Trainer(network(), COMPUTE)
+    sizes = noted(monkeypatch, trainer)
+    trainer.fit(torch.zeros(count, 1, 8, 8), torch.arange(count) % 3, card, "none", [Key(0)])
+    assert max(sizes) == wanted
+
+
+def test_what_was_trained_once_is_not_refused_as_memory_is_taken_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = tiny_set()
+    trainer = Trainer(network(BATCH_NORM), COMPUTE)
+    trainer.fit(images, labels, BRIEF, "none", [Key(7)])
+    monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 0)
+    trainer.fit(images, labels, BRIEF, "none", [Key(8)])
+
+
+def test_validations_of_a_run_by_the_clock_take_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_data(20)
+    asked = Request(
+        "dc",
+        synthetic_per_class=4,
+        network=BATCH_NORM,
+        validation=0.2,
+        precision="bfloat16",
+        device="cpu",
+    )
+    each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 8
+    monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 13 * each)
+    make_plan(asked, Splits(data, data))
+    with pytest.raises(BadRequest, match="give --validation 0"):
+        make_plan(dataclasses.replace(asked, minutes=1.0), Splits(data, data))
+
+
+def test_a_set_of_variants_validates_on_one_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_data(20)
+    asked = Request(
+        "dm",
+        form="hallucinated",
+        card="haba",
+        synthetic_per_class=4,
+        network=BATCH_NORM,
+        validation=0.2,
+        init="noise",
+        settings=("hallucinators=2", "batch=4"),
+    )
+    each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 4
+    monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 6 * each)
+    plan = make_plan(asked, Splits(data, data))
+    assert plan.layout.rows == 12 and plan.recipe.parametrization.variants(plan.layout) == 2
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 6 * each - 1)
+    with pytest.raises(BadRequest, match="6 images at once"):
+        make_plan(asked, Splits(data, data))

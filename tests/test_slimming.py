@@ -278,6 +278,14 @@ def test_learning_opens_no_source(
     assert made.header.provenance["dataset"] == "bands"
 
 
+def test_learning_sends_as_many_images_a_call_as_memory_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("attar.compute.GRAPH", 1)
+    made = attar.slim(condensed(), 2, **learning(iterations=1))
+    assert isinstance(made, Artefact) and made.header.settings["compute"]["chunk"] == 1
+
+
 def test_learning_begins_with_the_drop_and_lowers_the_loss() -> None:
     losses: list[float] = []
 

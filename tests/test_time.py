@@ -18,9 +18,11 @@ from attar.condensing.checkpoint import compute_of
 from attar.condensing.pacing import Pace
 from attar.condensing.paths import Paths
 from attar.condensing.plan import Plan
+from attar.condensing.planning import make_plan
+from attar.condensing.request import Request
 from attar.condensing.telling import Estimate
 from attar.condensing.validating import Cost, Schedule, Validator, fitting, told
-from attar.data import LabelledImages
+from attar.data import LabelledImages, Splits
 from attar.errors import RunFailed
 from attar.paying import COMPILING, pays
 from attar.tensors import read_header
@@ -262,6 +264,19 @@ def test_a_run_by_the_clock_compiles_where_it_pays(
     monkeypatch.setattr(compiling, "slowdown", lambda: 50.0)
     slow = plan_of(minutes=30).compute
     assert not slow.compile and slow.precision == "float32"
+
+
+def test_compiling_by_the_clock_keeps_the_images_of_a_call(
+    data: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What memory does not hold uncompiled it does not hold compiled."""
+    monkeypatch.setattr("attar.compute.GRAPH", 1)
+    monkeypatch.setattr(compiling, "slowdown", lambda: 1.0)
+    monkeypatch.setattr(compiling, "pays", lambda *_: True)
+    plan = make_plan(Request(**{**OPTIONS, "minutes": 30.0}), Splits(data, data))
+    assert plan.compute.chunk == 1 and not plan.compute.compile
+    compute = compiling.settled(plan, 1800.0).compute
+    assert compute.chunk == 1 and compute.compile
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import sys
@@ -64,6 +65,11 @@ class Compute:
         """
         bounded = self.chunk < CHUNK.get(self.device.type, self.chunk)
         return self.chunk if bounded else self.graph_chunk
+
+    def plain(self) -> Compute:
+        """Return the same without compilation, and in the precision that pays then."""
+        precision = "float32" if self.device.type == "cpu" else self.precision
+        return dataclasses.replace(self, compile=False, precision=precision)
 
     def lay_out(self, tensor: Tensor) -> Tensor:
         """Return ``tensor`` in the memory layout that is fast here."""

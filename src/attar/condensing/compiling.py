@@ -30,5 +30,6 @@ def settled(plan: Plan, left: float) -> Plan:
     spent = time.perf_counter() - begin
     if not pays(spent, left - spent, here):
         return plan
-    compute = computing.choose(request.device, request.precision, "on", chunk=request.chunk)
+    # as many images a call as the plan found that memory holds
+    compute = computing.choose(request.device, request.precision, "on", chunk=plan.compute.chunk)
     return dataclasses.replace(plan, compute=compute)

@@ -138,7 +138,8 @@ def _plan(
     recipe = dataclasses.replace(recipe, network=network.name)
     extras = preprocessing_tensors(train.preprocessing) | _carried(recipe, train, network)
     first = Layout(train.classes, 1, train.shape)
-    whole = extras | _learnt(recipe, train, network, first)
+    learnt = _learnt(recipe, train, network, first)
+    whole = extras | learnt_tensors(learnt)
     sizes = None
     if request.per_class_budget != "equal":
         refuse_unequal(request, recipe)
@@ -154,7 +155,8 @@ def _plan(
         if coded is not None:
             refuse_too_little(request, recipe, coded, limit, whole)
         filled = fill(recipe, Allowance(budget, request.stored_as, sizes, whole, measured), train)
-        exact = extras | _learnt(recipe, train, network, filled.layout)
+        learnt = _learnt(recipe, train, network, filled.layout)
+        exact = extras | learnt_tensors(learnt)
         if {n: t.shape for n, t in exact.items()} != {n: t.shape for n, t in whole.items()}:
             allowance = Allowance(budget, request.stored_as, sizes, exact, measured)
             filled = fill(recipe, allowance, train)
@@ -171,7 +173,7 @@ def _plan(
         start = started_from(request.init_file, layout, recipe.parametrization, train, first)
     check_against_data(limit, layout, kept)
     compute = _compute(request, recipe, layout, kept, network)
-    check_validation(recipe, selection, layout, network, compute)
+    check_validation(request, recipe, selection, layout, network, compute, learnt)
     return Plan(
         request,
         splits.source,
@@ -262,7 +264,7 @@ def _learnt(
     problem = Problem(train, network, layout, plain)
     found = recipe.objective.kept(recipe.objective.learned(problem))
     with_learnt(CARDS[recipe.card], found)
-    return learnt_tensors(found)
+    return dict(found)
 
 
 def _carried(recipe: Recipe, train: LabelledImages, network: Network) -> dict[str, Tensor]:

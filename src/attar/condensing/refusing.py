@@ -21,7 +21,8 @@ from attar.networks import Network
 from attar.storage import Apart, storage_of
 from attar.synthetic import Layout, planned_ledger
 from attar.training import CARDS
-from attar.training.call_size import check_whole
+from attar.training.call_size import check_batches
+from attar.training.fitting import with_learnt
 
 # one image of a class takes up to so many times what another does
 _FAR = 1.5
@@ -97,13 +98,19 @@ def refuse_too_little(
 
 
 def check_validation(
+    request: Request,
     recipe: Recipe,
     selection: Selection,
     layout: Layout,
     network: Network,
     compute: Compute,
+    learnt: Mapping[str, Tensor],
 ) -> None:
     """Refuse validations that train on batches which memory cannot hold."""
-    card = CARDS[recipe.card]
-    if selection.selecting is not None and not card.kernel:
-        check_whole(network, compute, min(card.batch, layout.rows), "give --validation 0")
+    if selection.selecting is None:
+        return
+    card = with_learnt(CARDS[recipe.card], learnt).drawing(recipe.parametrization.variants(layout))
+    if request.minutes is not None:
+        # as the validations of a run by the clock are made
+        compute = compute.plain()
+    check_batches(network, compute, card, layout.rows, "give --validation 0")

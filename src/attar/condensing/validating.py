@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from attar.compute import Compute
 from attar.condensing.coding import as_kept
 from attar.condensing.engine import Run
 from attar.condensing.plan import Plan
@@ -110,7 +108,7 @@ class Validator:
     def __init__(self, plan: Plan, *, timed: bool = False, kept: bool = False) -> None:
         self._as_kept = kept
         self._plan = plan
-        self._compute = _plain(plan.compute) if timed else plan.compute
+        self._compute = plan.compute.plain() if timed else plan.compute
         self._kept: Judge | None = None
 
     def epochs(self, run: Run) -> int:
@@ -181,12 +179,6 @@ class Validator:
         """The teacher that the set will carry, as its file gives it back."""
         teacher, storage = self._plan.teacher, self._plan.recipe.carried
         return as_carried(teacher, storage) if teacher is not None and storage else None
-
-
-def _plain(compute: Compute) -> Compute:
-    """Return the same without compilation, and in the precision that pays then."""
-    precision = "float32" if compute.device.type == "cpu" else compute.precision
-    return dataclasses.replace(compute, compile=False, precision=precision)
 
 
 @torch.no_grad()

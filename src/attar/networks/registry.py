@@ -100,7 +100,10 @@ class Network:
     @cached_property
     def _given(self) -> list[Tensor]:
         """What the layers give of one image, without its values: a network is drawn once for it."""
-        return given_by(self.draw(Key(0)).eval(), (self.channels, *self.size))
+        module = self.draw(Key(0)).eval()
+        # a module that draws as it goes leaves the global generator as it was
+        with Key(0).fold("weighed").seeding_global():
+            return given_by(module, (self.channels, *self.size))
 
     def mixes_samples(self) -> bool:
         """Whether a module in training mode lets images of a batch affect each other."""

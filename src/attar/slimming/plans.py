@@ -65,6 +65,7 @@ def plan_for(artefact: Artefact, request: Request, slim: SlimRequest) -> Plan:
         request.torch_compile,
         pixels=effort(recipe, start.layout, data, request, network),
         chunk=request.chunk,
+        graph=network.graph_bytes,
     )
     extras = preprocessing_tensors(data.preprocessing)
     form, labels = start.parametrization, recipe.learned_labels

@@ -1,9 +1,29 @@
-"""Which images each step takes where the steps of a training were learnt with the set."""
+"""How many images a step takes, and which where the steps were learnt with the set."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from attar.training.evaluation_card import EvaluationCard
+
+
+def largest(card: EvaluationCard, count: int, classes: int) -> int:
+    """Return the images of the largest batch of a training.
+
+    Args:
+        card: the recipe.
+        count: images of the set.
+        classes: K.
+    """
+    if card.rates:
+        return max(map(len, batches(count, classes, len(card.rates[0]))))
+    seen = card.seen(count)
+    if card.even and not card.updates:
+        return math.ceil(seen / math.ceil(seen / card.batch))
+    return min(card.batch, seen)
 
 
 def batches(count: int, classes: int, steps: int) -> list[Tensor]:

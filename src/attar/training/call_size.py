@@ -12,6 +12,7 @@ from torch import Tensor
 from attar import capacity
 from attar.compute import GRAPH, Compute, peak_memory
 from attar.networks import Network
+from attar.training.batches import largest
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.losses import loss, summed
 
@@ -103,3 +104,22 @@ def check_whole(network: Network, compute: Compute, images: int, remedy: str) ->
         # what was held once may be kept for the next time, and is not free then
         max(capacity.available_memory(), peak_memory(compute.device)),
     )
+
+
+def check_batches(
+    network: Network, compute: Compute, card: EvaluationCard, images: int, remedy: str
+) -> None:
+    """Refuse a training whose largest batch memory cannot hold, as `check_whole` does.
+
+    Args:
+        network: what is trained.
+        compute: device and precision.
+        card: the recipe.
+        images: of the set.
+        remedy: what to do, beside another norm.
+
+    Raises:
+        BadRequest: it cannot.
+    """
+    if not card.kernel:
+        check_whole(network, compute, largest(card, images, network.classes), remedy)

@@ -20,7 +20,7 @@ from attar.compute import Compute, Functional
 from attar.data.images import LabelledImages
 from attar.networks import Network
 from attar.rng import Key
-from attar.training.batches import batches
+from attar.training.batches import batches, largest
 from attar.training.by_class import Hits
 from attar.training.call_size import Batch, Call, check_whole, in_parts, most_per_call
 from attar.training.evaluation_card import EvaluationCard
@@ -78,6 +78,8 @@ class Trainer:
         self.network = network
         self.compute = compute
         self.vectorized = 1 if network.mixes_samples() else max(1, vectorized)
+        # images that went through the network at once
+        self._at_once = 0
         module = network.draw(Key(0), compute.device)
         self.training = Functional(module.train(), "forward", compute)
         self._several = torch.func.vmap(self.training.plain, randomness="error")
@@ -170,12 +172,12 @@ class Trainer:
         """
         if teacher is None and not labels.is_floating_point():
             card = card.hard()
-        check_whole(
-            self.network,
-            self.compute,
-            min(card.batch, len(labels)),
-            "take fewer or smaller images (--resize), a --card of smaller batches",
-        )
+        at_once = largest(card, len(labels), self.network.classes)
+        # what went once is not refused as other programs take memory meanwhile
+        if at_once > self._at_once:
+            check_whole(
+                self.network, self.compute, at_once, "take smaller images or smaller batches"
+            )
         most = most_per_call(self.network, self.compute, len(keys))
         learning = self._learning(card, keys, begun)
         card = self._stable(card, images, keys)
@@ -206,6 +208,7 @@ class Trainer:
                     updated(_update(epoch, rows[0], calls))
             if after is not None:
                 after(learning.midway(epoch + 1))
+        self._at_once = max(self._at_once, at_once)
         trained = {name: tensor.detach() for name, tensor in learning.tensors.items()}
         return [trained] if len(keys) == 1 else _unstack(trained, len(keys))
 
