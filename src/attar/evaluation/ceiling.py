@@ -95,6 +95,16 @@ class Ceilings:
         """Return the line of the whole training set, from what is kept where that suffices."""
         return self.given.row([self._result(network) for network in self.measurer.networks])
 
+    def check(self) -> None:
+        """Refuse batches that memory cannot hold, of networks that are yet to be trained.
+
+        Raises:
+            BadRequest: batch normalization needs them whole, and they take more than there is.
+        """
+        for network in self.measurer.networks:
+            if self.missing(network):
+                self.measurer.only(network).check(self.given)
+
     def missing(self, network: Network) -> int:
         """Return how many networks of a kind are yet to be trained."""
         known = self._known.get(network.name)

@@ -79,6 +79,10 @@ class Comparison:
         """Train and test, one row after the other."""
         own, *others = self._small_sets()
         ceilings = self._ceilings()
+        for given in (own, *others):
+            self.measurer.check(given)
+        if ceilings is not None:
+            ceilings.check()
         scoring = None
         if self.asked.scores and ceilings is not None:
             random = next(one for one in others if one.kind == RANDOM)

@@ -12,6 +12,7 @@ from attar.evaluation.results import Result, evaluate_images
 from attar.evaluation.rows import Row, TrainingSet
 from attar.networks import Network
 from attar.rng import Key
+from attar.training.call_size import check_batches
 
 # told the set, the network, the number of the repeat, and its accuracy once it is known
 Progress = Callable[[str, str, int, float | None], None]
@@ -40,6 +41,21 @@ class Measurer:
     key: Key
     vectorized: int | None = None
     progress: Progress | None = None
+
+    def check(self, given: TrainingSet) -> None:
+        """Refuse a set whose batches memory cannot hold in one of the networks.
+
+        Raises:
+            BadRequest: batch normalization needs them whole, and they take more than there is.
+        """
+        for network in self.networks:
+            check_batches(
+                network,
+                self.compute,
+                given.card,
+                len(given.labels),
+                "name a --card of smaller batches",
+            )
 
     def measure(self, given: TrainingSet, known: int = 0) -> tuple[Result, ...]:
         """Return what networks learn from a set, one result per network.

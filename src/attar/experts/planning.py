@@ -22,6 +22,7 @@ from attar.experts.store import numbers
 from attar.experts.work import Work
 from attar.networks import Network, make_for
 from attar.networks.paper_names import published_network
+from attar.training.call_size import check_batches
 from attar.training.cards import DSA, NOT_MIRRORED
 
 # experts that train in one step on a GPU; on a CPU several at once are slower than one by one
@@ -100,6 +101,7 @@ def make_plan(request: ExpertsRequest, splits: Splits, reading: Mapping[str, Any
         request.chunk,
         request.checkpoint_seconds,
     )
+    check_batches(network, compute, work.card, len(train), "lower --batch or --resize")
     return Plan(request, splits.source, network, work)
 
 

@@ -32,6 +32,7 @@ from attar.parallel.peers import own as own_part
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
+from attar.training.call_size import check_whole
 from attar.training.learning import Midway
 
 # that are compared, from the last one on
@@ -128,13 +129,17 @@ class FeatureAlignment(SubsetObjective):
             raise BadRequest(f"lr_network {self.lr_network:g}: a positive number is needed")
 
     def check(self, problem: Problem) -> None:
-        """Refuse weights none of which is of a map that the network has."""
+        """Refuse weights none of which is of a map that the network has.
+
+        And a set too large for the one call that all of it is sent in with batch normalization.
+        """
         there = self._weights[: len(self._sizes(problem))]
         if not (any(there) or self.discrimination):
             raise BadRequest(
                 f"network {problem.network.name} shows {len(there)} of its maps, and the weights "
                 "of these are 0; set first above 0"
             )
+        check_whole(problem.network, problem.compute, problem.layout.rows, "lower --ipc")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state with the first network."""

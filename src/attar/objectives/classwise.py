@@ -33,6 +33,7 @@ from attar.objectives.distances import DISTANCES, Gradients
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
+from attar.training.call_size import check_whole
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Midway
 
@@ -105,8 +106,13 @@ class ClasswiseMatching(SubsetObjective):
             raise BadRequest(f"mixed {self.mixed:g}: a probability, from 0 to 1")
 
     def check(self, problem: Problem) -> None:
-        """Refuse a network that cannot be differentiated twice, or has nothing to compare."""
+        """Refuse a network that cannot be differentiated twice, or has nothing to compare.
+
+        And training on batches that memory cannot hold.
+        """
         check_derivatives(problem, self.distance)
+        images = min(self.batch_train, len(problem.data))
+        check_whole(problem.network, problem.compute, images, "lower --set batch_train")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state with the first network."""

@@ -35,6 +35,7 @@ from attar.parallel.peers import own as own_part
 from attar.rng import Key
 from attar.synthetic import Layout, Synthetic
 from attar.tensors import dotted, nested
+from attar.training.call_size import check_whole
 from attar.training.learning import Midway
 
 # real images of every class whose statistics batch normalization uses while matching
@@ -108,10 +109,13 @@ class GradientMatching(SubsetObjective):
     def check(self, problem: Problem) -> None:
         """Refuse a network that cannot be differentiated twice, which the way back needs.
 
-        Weights of a fresh network that get no gradient, and so cannot be matched, are told in a
-        warning.
+        And training on batches that memory cannot hold. Weights of a fresh network that get no
+        gradient, and so cannot be matched, are told in a warning.
         """
         check_derivatives(problem, self.distance)
+        if self.outer > 1:
+            images = min(self.batch_train, problem.layout.rows)
+            check_whole(problem.network, problem.compute, images, "lower --set batch_train")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the state with the first network; with a pool, that before the first step."""

@@ -81,6 +81,10 @@ class KernelRegression(Objective):
         if not (math.isfinite(self.ridge) and self.ridge >= 0):
             raise BadRequest(f"ridge {self.ridge:g}: a number of 0 or more is needed")
 
+    def check(self, problem: Problem) -> None:
+        """Refuse a set that memory cannot hold in the one call that trains a network on it."""
+        self._pool.check_together(problem)
+
     def init(self, problem: Problem, key: Key) -> State:
         """Return the networks, and which of them the first step takes."""
         state = {"pool": self._pool.init(problem, key), "network": self._pool.chosen(key)}

@@ -101,6 +101,7 @@ class ParameterMatching(Objective):
                 f"network {problem.network.name!r} has no last linear layer whose gradient could "
                 "be matched; take another network, such as convnet3, or set first to 0"
             )
+        self._pool.check_together(problem)
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the networks, and which of them the first step takes."""

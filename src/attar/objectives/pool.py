@@ -20,7 +20,7 @@ from attar.objectives.derivatives import Tensors
 from attar.rng import Key
 from attar.synthetic import Synthetic
 from attar.tensors import dotted, nested
-from attar.training.call_size import Batch, in_parts, most_per_call
+from attar.training.call_size import Batch, check_whole, in_parts, most_per_call
 from attar.training.evaluation_card import EvaluationCard
 from attar.training.learning import Learning
 
@@ -52,6 +52,15 @@ class Pool:
             raise BadRequest(f"age {self.age}: 0 updates or more")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise BadRequest(f"lr_network {self.lr:g}: a positive number is needed")
+
+    def check_together(self, problem: Problem) -> None:
+        """Refuse updates on more images than memory holds, where they have to go together.
+
+        Raises:
+            BadRequest: in a network with batch normalization.
+        """
+        images = min(self.batch, problem.layout.rows)
+        check_whole(problem.network, problem.compute, images, "lower --ipc")
 
     def init(self, problem: Problem, key: Key) -> State:
         """Return the pool before the first step."""

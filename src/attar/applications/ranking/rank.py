@@ -149,6 +149,8 @@ def rank(
         **({} if inside is None else {"teacher": inside.digest}),
     }
     kept = opened(None if output is None else Path(output), setup, resume, overwrite)
+    for given in sets:
+        measurer.check(given)
     _tell_cost(measurer, sets, candidates, kept, said)
     for given in sets:
         for one in candidates:
