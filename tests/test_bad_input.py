@@ -64,7 +64,7 @@ def said(
             ("(--set)", "'batch_rael'", "did you mean 'batch_real'", "augment, batch, batch_real"),
         ),
         (("--set", "batch_real=many"), ("--set batch_real=many", "a whole number")),
-        (("--set", "batch_real=0"), ("batch_real 0", "at least one")),
+        (("--set", "batch_real=0"), ("--set batch_real=0", "at least one")),
         (("--set", "augment=colr"), ("augmentation 'colr'", "did you mean 'color'", "cutout")),
         (("--minutes", "0"), ("--minutes 0", "more than 0")),
         (("--minutes", "-1"), ("--minutes -1", "more than 0")),

@@ -331,7 +331,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(experts: Path, tmp_path:
     [
         (tiny_data(), {"max_bytes": 1000, "ipc": None}, r"holds no image .*fewer --set hall"),
         (tiny_data(), {"settings": ("hallucinators=1",)}, "needs several images of every base"),
-        (tiny_data(), {"settings": ("kernel=9",)}, "kernel 9: hallucinators do not fit"),
+        (tiny_data(), {"settings": ("kernel=9",)}, "--set kernel=9: hallucinators do not fit"),
         (tiny_data(), {"per_class_budget": "proportional"}, "every class has the same number"),
         (tiny_data(), {"nested": True}, "--nested"),
     ],

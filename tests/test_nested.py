@@ -399,7 +399,7 @@ def made(**changes: Any) -> attar.Artefact:
             {"settings": ("base=dm",)},
             "setting (--set) of distribution and nested 'base'. There is: ",
         ),
-        ({"settings": ("every=0",)}, "every 0: at least 1 is needed"),
+        ({"settings": ("every=0",)}, "--set every=0: at least 1 is needed"),
         ({"settings": ("every=often",)}, "--set every=often: a whole number is needed"),
         ({"nested": False, "settings": ("every=2",)}, "setting (--set) of distribution 'every'."),
     ],

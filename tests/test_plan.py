@@ -225,7 +225,10 @@ def test_zero_iterations_are_a_wish_too() -> None:
         ),
         ({"settings": ("batch_real=many",)}, "--set batch_real=many: a whole number is needed"),
         ({"settings": ("batch_real=1.5",)}, "--set batch_real=1.5: a whole number is needed"),
-        ({"settings": ("batch_real=0",)}, "batch_real 0: at least one real image is needed"),
+        (
+            {"settings": ("batch_real=0",)},
+            "--set batch_real=0: at least one real image is needed",
+        ),
         ({"settings": ("augment=colour",)}, "unknown augmentation 'colour' (did you mean 'color'"),
         ({"device": "tpu"}, "--device 'tpu': auto, cpu, cuda, cuda:N or mps"),
         ({"precision": "float16"}, "unknown value of --precision 'float16' (did you mean"),
@@ -477,3 +480,18 @@ def test_whether_classes_share_their_components_is_a_setting() -> None:
     assert changed.penalty is not None and getattr(changed.penalty, "skew", None) == 0
     with pytest.raises(BadRequest, match="--set components=3: a budget holds as many"):
         settle(recipe, Request(method="slimmable", settings=("components=3",)), task)
+
+
+def test_refusals_of_settings_name_their_option() -> None:
+    batch = {"method": "dm", "network": "convnet3:norm=batch", "synthetic_per_class": 4}
+    said = refused(**batch, settings=("batch=1",))
+    assert said.startswith("--set batch=1: at least 2 images of a class"), said
+    said = refused(objective="distribution:batch=1", method="dm")
+    assert said.startswith("--objective distribution:batch=1: batch=1: at least 2"), said
+    # what no construction shows, only the problem
+    with pytest.raises(BadRequest) as caught:
+        plan(**batch, settings=("batch=2",)).check()
+    assert caught.value.text.startswith("--set batch=2: in convnet3:norm=batch batch")
+    # a part by itself knows of no option
+    with pytest.raises(BadRequest, match=r"^batch 1: at least 2 images"):
+        DistributionMatching(batch=1)

@@ -385,7 +385,7 @@ def test_a_killed_slimming_leaves_the_input_and_goes_on_to_the_same_set(
         (2, {"method": "herding"}, "--method herding: it chooses real images"),
         (2, {"method": "mtt"}, "--method mtt: it follows expert trajectories"),
         (2, {"learning": True}, "unknown option 'learning'"),
-        (2, {"settings": ("skew=-1",)}, "skew -1"),
+        (2, {"settings": ("skew=-1",)}, "--set skew=-1"),
         (2, {"storage": "float9"}, "storage"),
         (2, {"iterations": -1}, "--iterations -1"),
         (2, {"network": "convnet9"}, "convnet9"),

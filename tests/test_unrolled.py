@@ -325,5 +325,5 @@ def test_pixels_in_place_of_bases_are_the_authors_other_way() -> None:
 def test_what_the_budget_or_the_images_do_not_hold_is_refused(change: dict[str, int]) -> None:
     settings = tuple(f"{name}={value}" for name, value in change.items())
     options: dict[str, Any] = SMALL | {"settings": settings, "ipc": 1}
-    with pytest.raises(BadRequest, match=r"fewer --set bases|factor 9: bases of images"):
+    with pytest.raises(BadRequest, match=r"fewer --set bases|--set factor=9: bases of images"):
         attar.condense(tiny_data(), method="remember-the-past", **options)

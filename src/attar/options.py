@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypedDict, TypeVar
@@ -225,7 +226,7 @@ def with_settings(
         whole: the value of that option, where the settings are a part of it.
 
     Raises:
-        BadRequest: an unknown setting, or a value of the wrong kind.
+        BadRequest: an unknown setting, or a value of the wrong kind or that the part refuses.
     """
     own: Any = part
     known = {item.name for item in dataclasses.fields(own)}
@@ -239,7 +240,30 @@ def with_settings(
         except (ValueError, KeyError):
             wanted, where = _KINDS.get(kind, "another value"), f"{whole}: " if whole else ""
             raise BadRequest(f"{option} {where}{name}={value}: {wanted} is needed") from None
-    return dataclasses.replace(own, **values)
+    try:
+        return dataclasses.replace(own, **values)
+    except BadRequest as error:
+        raise naming_option(error, known, option, whole) from None
+
+
+def naming_option(
+    error: BadRequest, settings: Collection[str], option: str = "--set", whole: str = ""
+) -> BadRequest:
+    """Return a refusal whose message begins with a setting as one that begins with its option.
+
+    A part knows its settings, such as ``batch_real 0: …``, and not what they were given by.
+
+    Args:
+        error: of a part; one that says more already stays as it is.
+        settings: their names.
+        option: and ``whole``, its value, are what messages call it, as in `with_settings`.
+        whole: see ``option``.
+    """
+    found = _REFUSED.match(error.text)
+    if found is None or found["name"] not in settings:
+        return error
+    where, rest = f"{whole}: " if whole else "", error.text[found.end() :]
+    return BadRequest(f"{option} {where}{found['name']}={found['value']}: {rest}")
 
 
 def named_settings(text: str, option: str, whole: str) -> dict[str, str]:
@@ -286,6 +310,8 @@ _KINDS = {
     str: "a text",
     tuple: "numbers with / between them",
 }
+# how a part begins the refusal of one of its settings
+_REFUSED = re.compile(r"(?P<name>\w+) (?P<value>\S+): ")
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

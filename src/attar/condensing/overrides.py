@@ -193,7 +193,7 @@ def _teacher_field(part: Any) -> str:
     """Return the setting of a part that names its teacher; empty where it has none."""
     # objectives learn from it, selectors choose and label by it
     name = "squeezed" if isinstance(part, Objective) else "teacher"
-    return name if name in _names_of(part) else ""
+    return name if name in names_of(part) else ""
 
 
 def _with_parts(recipe: Recipe, request: Request, task: Task) -> Recipe:
@@ -269,7 +269,7 @@ def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, Any]) -> l
 
     Of a sum of objectives, each has those that it knows.
     """
-    owner = {name: part for part in parts for name in _names_of(part)}
+    owner = {name: part for part in parts for name in names_of(part)}
     for name in given:
         if not parts:
             raise BadRequest(
@@ -284,7 +284,8 @@ def _each_with_its_settings(parts: Sequence[Any], given: Mapping[str, Any]) -> l
     ]
 
 
-def _names_of(part: Any) -> list[str]:
+def names_of(part: Any) -> list[str]:
+    """Return the names of the settings of a part, those of all terms of a sum."""
     if isinstance(part, WeightedSum):
         return [name for term in part.terms for name in settings_of(term)]
     return list(part.settings() if isinstance(part, Parametrization) else settings_of(part))

@@ -13,18 +13,20 @@ from attar.budget import Ledger
 from attar.compute import Compute
 from attar.condensing.bounding import black_and_white, keeps_within
 from attar.condensing.engine import Bounds, Run
-from attar.condensing.overrides import settings_of
+from attar.condensing.overrides import names_of, settings_of
 from attar.condensing.real_start import CodedStart, Rows, real_rows
 from attar.condensing.request import Request
 from attar.coresets import Selector, StudyingSelector
 from attar.data import SOURCES, LabelledImages, as_texts, bearing
 from attar.data.reading import Watch
+from attar.errors import BadRequest
 from attar.experts.store import ExpertStore
 from attar.methods import Choice, Recipe
 from attar.networks import Network
 from attar.networks.starting import opened
 from attar.objectives import Nested, Objective, Problem, WeightedSum
 from attar.objectives.base import Trajectories
+from attar.options import naming_option
 from attar.rng import Key
 from attar.storage import grid_of, storage_of
 from attar.synthetic import Layout, Synthetic
@@ -153,7 +155,10 @@ class Plan:
         """
         objective = self.recipe.objective
         if problem is not None or not objective.follows_experts:
-            objective.check(problem or self.problem(None))
+            try:
+                objective.check(problem or self.problem(None))
+            except BadRequest as error:
+                raise naming_option(error, names_of(objective)) from None
 
     @property
     def bounds(self) -> Bounds | None:

@@ -42,6 +42,7 @@ from attar.experts.store import ExpertStore, open_experts
 from attar.methods import Choice, Recipe, Task
 from attar.networks import Network, make_for
 from attar.objectives import Objective, Problem
+from attar.options import naming_option
 from attar.rng import Key
 from attar.storage import storage_of
 from attar.synthetic import Allowance, Layout, fill
@@ -94,7 +95,7 @@ def make_plan(
             return _plan(made, choice, *rest)
         except BadRequest as error:
             # what is next best may fit
-            refused.append(error)
+            refused.append(naming_option(error, made.given_settings()))
     if len(refused) == 1:
         raise refused[0]
     raise BadRequest(
