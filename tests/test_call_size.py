@@ -88,6 +88,20 @@ def test_in_parts_a_network_learns_what_it_learns_from_whole_batches(
         torch.testing.assert_close(found[f"module.{name}"].double(), tensor, rtol=1e-4, atol=1e-5)
 
 
+def test_what_is_compiled_sees_parts_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    holding(monkeypatch, 3)
+    images, labels = tiny_set()
+    (whole,) = Trainer(network(), COMPUTE).fit(images, labels, BRIEF, "none", [Key(7)])
+    trainer = Trainer(network(), dataclasses.replace(COMPUTE, compile=True))
+    sizes = noted(monkeypatch, trainer)
+    updates: list[Update] = []
+    (found,) = trainer.fit_together(images, labels, BRIEF, "none", [Key(7)], updated=updates.append)
+    assert set(sizes) == {3} and len(updates[0].scores) == 7
+    for name, tensor in whole.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_told_of_an_update_is_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = tiny_set()
 

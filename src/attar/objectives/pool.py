@@ -119,7 +119,8 @@ class Pool:
             ((some, truth),) = part
             return network(tensors, some), truth
 
-        learning.update(one for *_, one in in_parts([(images, labels)], scored, card, most))
+        calls = in_parts([(images, labels)], scored, card, most, filled=problem.compute.compile)
+        learning.update(one for *_, one in calls)
         found = learning.midway(member["age"] + 1)
         return {
             "network": nested(found.tensors),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from attar import capacity
@@ -57,6 +58,8 @@ def in_parts(
     scored: Callable[[Sequence[Batch]], Batch],
     card: EvaluationCard,
     most: int | None,
+    *,
+    filled: bool,
 ) -> Iterator[Call]:
     """Score batches in as many calls as are needed; their losses add up to that of the batch.
 
@@ -66,6 +69,8 @@ def in_parts(
             before.
         card: says the loss, which is summed over networks and a mean over images.
         most: images in one call at most, as `most_per_call` returns it.
+        filled: whether a shorter last part is filled up, since what is compiled is compiled for
+            every number of images.
     """
     of_all = loss if len(batches) == 1 else summed
     whole = len(batches[0][0])
@@ -73,11 +78,20 @@ def in_parts(
     for first in range(0, whole, size):
         now = slice(first, first + size)
         part = [(images[now], truth[now]) for images, truth in batches]
-        scores, wanted = scored(part)
+        count = len(part[0][0])
+        given = [(_filled(images, size), truth) for images, truth in part] if filled else part
+        scores, wanted = scored(given)
+        scores = scores.narrow(-2, 0, count)
         found = of_all(scores, wanted, card.loss, card.temperature)
         if size < whole:
-            found = found * (len(part[0][0]) / whole)
+            found = found * (count / whole)
         yield scores, wanted, found
+
+
+def _filled(images: Tensor, size: int) -> Tensor:
+    """Return images followed by copies of the first one, so many that there are ``size``."""
+    missing = size - len(images)
+    return torch.cat([images, images[:1].expand(missing, *images.shape[1:])]) if missing else images
 
 
 def check_whole(network: Network, compute: Compute, images: int, remedy: str) -> None:

@@ -281,7 +281,10 @@ class Trainer:
         calls: list[Call],
     ) -> Iterator[Tensor]:
         """Give losses that add up to that of the batch, and put what was found into ``calls``."""
-        for scores, wanted, found in in_parts(drawn, partial(self._scored, tensors), card, most):
+        # several at once are not compiled
+        filled = self.compute.compile and len(drawn) == 1
+        scored = partial(self._scored, tensors)
+        for scores, wanted, found in in_parts(drawn, scored, card, most, filled=filled):
             calls.append((scores.detach(), wanted, found.detach()))
             yield found
 
