@@ -145,6 +145,7 @@ def test_a_batch_of_batch_norm_that_memory_cannot_hold_is_refused(
     images, labels = tiny_set()
     own = network(BATCH_NORM)
     monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 6 * own.graph_bytes // 4)
     with pytest.raises(BadRequest, match=r"7 images at once in .*norm=batch.*smaller batches"):
         Trainer(own, COMPUTE).fit(images, labels, BRIEF, "none", [Key(7)])
@@ -159,6 +160,7 @@ def test_validations_that_memory_cannot_hold_are_refused_with_the_plan(
     asked = Request("dc", synthetic_per_class=4, network=BATCH_NORM, validation=0.2)
     each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 4
     monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 11 * each)
     with pytest.raises(BadRequest, match=r"12 images at once .* give --validation 0"):
         make_plan(asked, Splits(data, data))
@@ -172,9 +174,21 @@ def test_what_was_held_once_is_not_refused_where_it_is_no_longer_free(
 ) -> None:
     own = network(BATCH_NORM)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     monkeypatch.setattr(
         "attar.training.call_size.peak_memory", lambda device: 7 * own.graph_bytes // 4
     )
+    check_whole(own, COMPUTE, 7, "")
+    with pytest.raises(BadRequest, match="8 images at once"):
+        check_whole(own, COMPUTE, 8, "")
+
+
+def test_what_was_freed_and_is_kept_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = network(BATCH_NORM)
+    each = own.graph_bytes // 4
+    monkeypatch.setattr("attar.capacity.available_memory", lambda: 3 * each)
+    monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 5 * each)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 4 * each)
     check_whole(own, COMPUTE, 7, "")
     with pytest.raises(BadRequest, match="8 images at once"):
         check_whole(own, COMPUTE, 8, "")
@@ -231,6 +245,7 @@ def test_what_was_trained_once_is_not_refused_as_memory_is_taken_meanwhile(
     trainer = Trainer(network(BATCH_NORM), COMPUTE)
     trainer.fit(images, labels, BRIEF, "none", [Key(7)])
     monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 0)
     trainer.fit(images, labels, BRIEF, "none", [Key(8)])
 
@@ -247,6 +262,7 @@ def test_validations_of_a_run_by_the_clock_take_float32(monkeypatch: pytest.Monk
     )
     each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 8
     monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 13 * each)
     make_plan(asked, Splits(data, data))
     with pytest.raises(BadRequest, match="give --validation 0"):
@@ -267,6 +283,7 @@ def test_a_set_of_variants_validates_on_one_of_each(monkeypatch: pytest.MonkeyPa
     )
     each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 4
     monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 6 * each)
     plan = make_plan(asked, Splits(data, data))
     assert plan.layout.rows == 12 and plan.recipe.parametrization.variants(plan.layout) == 2

@@ -264,6 +264,7 @@ def test_a_set_too_large_for_the_one_call_of_batch_norm_is_refused(
     each = one.network.graph_bytes // 4
     # three images of a class each fit, and four do not
     monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     monkeypatch.setattr("attar.capacity.available_memory", lambda: 3 * data.classes * each)
     problem = tiny_problem(data, 3, network="convnet2:width=8,norm=batch", compute=COMPUTE)
     objective.check(problem)

@@ -30,6 +30,7 @@ def holding(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
     data = tiny_data()
     each = make_for(BATCH_NORM, data.shape, data.classes).graph_bytes // 4
     monkeypatch.setattr("attar.training.call_size.peak_memory", lambda device: 0)
+    monkeypatch.setattr("attar.training.call_size.kept_memory", lambda: 0)
     there = SimpleNamespace(
         available_memory=lambda: images * each, check_memory=capacity.check_memory
     )

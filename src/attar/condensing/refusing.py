@@ -113,4 +113,4 @@ def check_validation(
     if request.minutes is not None:
         # as the validations of a run by the clock are made
         compute = compute.plain()
-    check_batches(network, compute, card, layout.rows, "give --validation 0")
+    check_batches(network, compute, card, layout.rows, "lower --ipc, give --validation 0")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attar import capacity
 from attar.compute import GRAPH, Compute, peak_memory
+from attar.memory import kept_memory
 from attar.networks import Network
 from attar.training.batches import largest
 from attar.training.evaluation_card import EvaluationCard
@@ -115,8 +116,9 @@ def check_whole(network: Network, compute: Compute, images: int, remedy: str) ->
         f"{images} images at once in {network.name}, where batch normalization lets all affect "
         "each other,",
         f"{remedy}, or choose a network with another norm, such as convnet3",
-        # what was held once may be kept for the next time, and is not free then
-        max(capacity.available_memory(), peak_memory(compute.device)),
+        # what was freed may be kept for the next time, and is not free then; so it may where it
+        # is not told, up to what was held once
+        max(capacity.available_memory() + kept_memory(), peak_memory(compute.device)),
     )
 
 
