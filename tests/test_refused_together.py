@@ -110,6 +110,23 @@ def test_of_an_evaluation_before_any_network_is_trained(
         attar.rank(path, (data, data), networks=networks, **options)
 
 
+def test_a_ranking_that_is_known_takes_no_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, data = made(tmp_path), tiny_data()
+    options: dict[str, Any] = {
+        "networks": [NAME, BATCH_NORM],
+        "epochs": 1,
+        "whole_epochs": 1,
+        "device": "cpu",
+        "output": tmp_path / "order.json",
+    }
+    found = attar.rank(path, (data, data), **options)
+    refuse_training(monkeypatch)
+    holding(monkeypatch, 0)
+    assert attar.rank(path, (data, data), resume=True, **options) == found
+
+
 def test_what_can_come_in_parts_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = tiny_data()
     holding(monkeypatch, 0)

@@ -149,8 +149,7 @@ def rank(
         **({} if inside is None else {"teacher": inside.digest}),
     }
     kept = opened(None if output is None else Path(output), setup, resume, overwrite)
-    for given in sets:
-        measurer.check(given)
+    _check(measurer, sets, candidates, kept)
     _tell_cost(measurer, sets, candidates, kept, said)
     for given in sets:
         for one in candidates:
@@ -216,6 +215,16 @@ def _as_data(artefact: Artefact, train: LabelledImages) -> LabelledImages:
     return dataclasses.replace(
         train, images=artefact.images, labels=labels, prepared=True, targets=targets
     )
+
+
+def _check(
+    measurer: Measurer, sets: Sequence[TrainingSet], candidates: Sequence[Candidate], kept: Measured
+) -> None:
+    """Refuse batches that memory cannot hold, of what is yet to be trained."""
+    for given in sets:
+        for one in candidates:
+            if kept.get(given.name, one.name) is None:
+                measurer.only(one.network).check(given)
 
 
 def _tell_cost(
