@@ -17,6 +17,7 @@ from attar.condensing import checkpoint, engine
 from attar.condensing.checkpoint import Progress
 from attar.condensing.coding import TooLarge
 from attar.condensing.crew import Crew, Lost
+from attar.condensing.diverging import strayed
 from attar.condensing.divided import Divided
 from attar.condensing.engine import Run
 from attar.condensing.estimating import Estimator
@@ -317,7 +318,8 @@ class Session:
             self._keep_teacher(self.paths)
             artefact.save(self.paths.output)
             self.paths.checkpoint.unlink(missing_ok=True)
-        for note in artefact.header.notes if self.plan.estimated else ():
+        notes = artefact.header.notes if self.plan.estimated else ()
+        for note in (*notes, *strayed(artefact, self.plan)):
             warnings.warn(note, stacklevel=2)
         self.log.finished(self.run.step, artefact.totals.all)
         self.callback.finished(artefact)
