@@ -18,7 +18,7 @@ QUICK: dict[str, Any] = {
     "precision": "float32",
     "torch_compile": "off",
     "validation": 0,
-    "iterations": 3,
+    "iterations": 10,
     "ipc": 1,
 }
 
@@ -46,6 +46,8 @@ def test_a_run_that_diverged_says_so_with_what_helps() -> None:
         {"method": "lodm"},
         {"method": "dm"},
         {"method": "random", "iterations": None},
+        # so few updates are a try
+        {"method": "lodm", "lr": 1e6, "iterations": 3},
         # such a network hardly sees the scale of an image
         {"method": "lodm", "lr": 1e6, "network": "convnet2:width=8"},
     ],

@@ -11,6 +11,8 @@ from attar.data.images import LabelledImages
 # LoDM of the digits, one image a class, ConvNet2 with batch normalization: 4 times after 3 steps;
 # 12 times after 100, and 24 after 1,000, where networks trained on the set only guess
 _FAR = 10.0
+# updates before which nothing is said: so few are a try, and no run that could have gone well
+_LEAST = 10
 # images of each kind that are looked at
 _MOST = 256
 
@@ -25,7 +27,7 @@ def strayed(artefact: Artefact, plan: Plan) -> tuple[str, ...]:
         artefact: what came of a run, with rows as network inputs.
         plan: of the run.
     """
-    if plan.request.chosen.coreset or not plan.network.mixes_samples():
+    if artefact.header.step < _LEAST or not plan.network.mixes_samples():
         return ()
     with torch.no_grad():
         own = artefact.synthetic.images(_some(len(artefact))).std().item()
