@@ -295,30 +295,6 @@ def test_names_are_refused_before_images_are_whitened(
         attar.condense("digits", method="taught", ipc=1, zca="mtt", **given)
 
 
-def test_a_teacher_that_travels_is_read_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-
-    def noted(spec: str, *rest: Any) -> Teacher:
-        read.append(spec)
-        return find_teacher(spec, *rest)
-
-    monkeypatch.setattr("attar.coresets.taught.find_teacher", noted)
-    data = tiny_data()
-    asked: dict[str, Any] = {"synthetic_per_class": 2, "teacher": str(kept), "network": NETWORK}
-    asked["method"] = "taught"
-    plain = attar.condense(Splits(data, data), device="cpu", **asked)
-    made = attar.condense(Splits(data, data), device="cpu", teacher_storage="float32", **asked)
-    assert read == [str(kept)] * 2
-    assert made.carried is not None and made.images.equal(plain.images)
-    selector = Confident(teacher=str(kept))
-    assert selector.known(data) is not None
-    network = build(NETWORK, 1, (8, 8), 3)
-    # for other data it is read again, and nothing is left of it
-    selector.study(tiny_data(counts=(9, 14, 13)), network, COMPUTE, Key(0))
-    selector.study(data, network, COMPUTE, Key(0))
-    assert len(read) == 5
-
-
 def test_what_a_teacher_on_disk_says_is_what_a_set_is_labelled_by(kept: Path) -> None:
     data = tiny_data()
     made = attar.condense(

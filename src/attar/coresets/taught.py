@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -61,7 +59,7 @@ class TaughtSelector(StudyingSelector):
         """Return the teacher, read from disk or trained on all images."""
         if not is_on_disk(self.teacher):
             return super().study(data, network, compute, key, watch, begun, after)
-        found = self._placed(data, compute) or find_teacher(self.teacher, data, compute)
+        found = find_teacher(self.teacher, data, compute)
         nothing = torch.zeros(0, len(data), dtype=torch.bool)
         return Study(data, found.network, compute, found.tensors, nothing, found)
 
@@ -70,29 +68,11 @@ class TaughtSelector(StudyingSelector):
         return make_for(self.teacher, data.shape, data.classes) if self.teacher else network
 
     def known(self, data: LabelledImages) -> Teacher | None:
-        """Return the teacher that is on disk; None where one is to be trained.
-
-        The next study of such data does not read it again.
-        """
+        """Return the teacher that is on disk; None where one is to be trained."""
         if not is_on_disk(self.teacher):
             return None
         plain = Compute(torch.device("cpu"), "float32", compile=False, chunk=1)
-        found = find_teacher(self.teacher, data, plain)
-        self._read[:] = [(_told(data), found)]
-        return found
-
-    @cached_property
-    def _read(self) -> list[tuple[tuple[Any, ...], Teacher]]:
-        """What `known` has read last, and for what data, until a study takes it."""
-        return []
-
-    def _placed(self, data: LabelledImages, compute: Compute) -> Teacher | None:
-        """Return what `known` has read for such data, where it did; a worker is not sent it."""
-        asked, found = self._read.pop() if self._read else ((), None)
-        if found is None or asked != _told(data):
-            return None
-        there = {name: one.to(compute.device) for name, one in found.tensors.items()}
-        return dataclasses.replace(found, compute=compute, tensors=there)
+        return find_teacher(self.teacher, data, plain)
 
     def seen(self, data: LabelledImages) -> str:
         """Return the teacher's augmentation."""
@@ -106,11 +86,6 @@ class TaughtSelector(StudyingSelector):
     def passes(self, data: LabelledImages) -> float:
         """Return the images of the training, if any, and those that are looked at."""
         return float(len(data)) if is_on_disk(self.teacher) else super().passes(data)
-
-
-def _told(data: LabelledImages) -> tuple[Any, ...]:
-    """Return what a teacher on disk is read by."""
-    return (data.class_names, data.shape, data.preprocessing, len(data))
 
 
 @dataclass(frozen=True)
