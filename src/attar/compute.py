@@ -27,8 +27,8 @@ Method = Callable[[nn.Module, Tensor], Tensor]
 CHUNK = {"cpu": 32, "cuda": 2048}
 # times as many whose graph is kept
 _GRAPHS = 4
-# of these, at most so many bytes, as layers' results and gradients count: about
-# a quarter is there at once
+# of these, at most so many bytes, as layers' results and gradients count: a quarter to two
+# thirds are there at once
 GRAPH = 4 * 2**30
 # Below this effort, as networks weigh it, compilation costs more than it saves (measured: see the
 # benchmarks page). A rule in place of a stopwatch keeps a run repeatable.

@@ -28,7 +28,7 @@ def keep_memory() -> bool:
     settings; a preloaded allocator is not affected. The command line and the processes that it
     starts do so; the library leaves the process that imports it as it is.
     """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+    if not _has_glibc():
         return False
     if os.environ.get("ATTAR_ALLOCATOR") == "system":
         return False
@@ -54,7 +54,7 @@ def kept_memory() -> int:
 
     0 where it does not tell: only glibc, from 2.33 on, does.
     """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+    if not _has_glibc():
         return 0
     try:
         tell = ctypes.CDLL(None).mallinfo2
@@ -62,3 +62,8 @@ def kept_memory() -> int:
         return 0
     tell.restype = _Told
     return int(tell().fordblks)
+
+
+@functools.cache
+def _has_glibc() -> bool:
+    return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"

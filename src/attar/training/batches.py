@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from attar.training.evaluation_card import EvaluationCard
+from attar.training.schedules import steps
 
 
 def largest(card: EvaluationCard, count: int, classes: int) -> int:
@@ -20,10 +19,8 @@ def largest(card: EvaluationCard, count: int, classes: int) -> int:
     """
     if card.rates:
         return max(map(len, batches(count, classes, len(card.rates[0]))))
-    seen = card.seen(count)
-    if card.even and not card.updates:
-        return math.ceil(seen / math.ceil(seen / card.batch))
-    return min(card.batch, seen)
+    # none is larger than the first
+    return next(steps(card, count)).size
 
 
 def batches(count: int, classes: int, steps: int) -> list[Tensor]:
